@@ -1,0 +1,1 @@
+"""The wire: names, messages and record data. Pure; imports nothing of ours."""

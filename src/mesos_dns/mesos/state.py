@@ -1,0 +1,108 @@
+"""What a Mesos master told us, reduced to what names need. Pure values.
+
+Sources yield these: a `Snapshot` of the whole cluster, or a `Delta` against what they yielded
+before. Everything is already normalised: addresses are packed octets, unusable elements are gone
+and counted in `Snapshot.skipped`.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class DiscoveryPort(msgspec.Struct, frozen=True, gc=False):
+    """One port of a task's DiscoveryInfo. `number` is unchecked by Mesos (0 or > 65535 occur)."""
+
+    number: int
+    name: str = ""
+    protocol: str = ""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One task in state TASK_RUNNING.
+
+    `ports` are the `resources.ports` ranges (first, last), inclusive, unexpanded.
+    `discovery_name` is "" without DiscoveryInfo (or with an empty name: Go treats both alike).
+    The address fields hold packed addresses (4 or 16 octets, IPv4-mapped IPv6 as 4) in the order in
+    which the chosen status gave them: the newest TASK_RUNNING status, or, when none has arrived
+    yet, the newest status with network infos (`mesos-api` fact: TASK_STARTING carries them, too).
+    """
+
+    id: str
+    name: str
+    framework_id: str
+    agent_id: str
+    ports: tuple[tuple[int, int], ...] = ()
+    discovery_name: str = ""
+    discovery_ports: tuple[DiscoveryPort, ...] = ()
+    netinfo: tuple[bytes, ...] = ()
+    docker: tuple[bytes, ...] = ()
+    mesos: tuple[bytes, ...] = ()
+
+
+class Framework(msgspec.Struct, frozen=True):
+    """One registered framework.
+
+    `host` is the host part of its PID, or its `hostname` if it has no PID; an address or a name,
+    possibly "". `port` is None without PID. `id` is made unique by the decoder: a missing or
+    repeated one becomes "#N", N being the position in the document.
+    """
+
+    id: str
+    name: str
+    host: str = ""
+    port: int | None = None
+    recovered: bool = False
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """One registered agent. `host` is the host part of its PID: an address or a name."""
+
+    id: str
+    host: str
+    port: int
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Host (address text without brackets, or name) and port of a master."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The whole cluster as one leading master knows it.
+
+    `tasks` maps (framework id, task id, n) to a running task, in document order; n is 0 but for
+    repeated ids in one framework. `frameworks` and `agents` are keyed by their ids.
+    `master_id` changes with each elected master. `recovered_agents` are ids that the master expects
+    back after a failover. `leader` is None if the state names none. `masters` are the masters in
+    the order of the source (configured list, or ZooKeeper sequence), the leader included or not.
+    `skipped` counts, per reason, elements that could not be used.
+    """
+
+    master_id: str
+    leader: Endpoint | None
+    masters: tuple[Endpoint, ...]
+    agents: Mapping[str, Agent]
+    frameworks: Mapping[str, Framework]
+    tasks: Mapping[tuple[str, str, int], Task]
+    recovered_agents: frozenset[str] = frozenset()
+    skipped: Mapping[str, int] = msgspec.field(default_factory=dict)
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """What changed since the source's last observation: upserts, and keys that are gone."""
+
+    agents: Mapping[str, Agent] = msgspec.field(default_factory=dict)
+    frameworks: Mapping[str, Framework] = msgspec.field(default_factory=dict)
+    tasks: Mapping[tuple[str, str, int], Task] = msgspec.field(default_factory=dict)
+    agents_gone: tuple[str, ...] = ()
+    frameworks_gone: tuple[str, ...] = ()
+    tasks_gone: tuple[tuple[str, str, int], ...] = ()
+
+
+Observation = Snapshot | Delta

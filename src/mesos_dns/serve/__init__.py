@@ -1,0 +1,1 @@
+"""Answering DNS: the pure answer, and the UDP, TCP and forwarding edges round it."""
