@@ -1,0 +1,146 @@
+"""Pure: the questions of each workload, as octets."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from bench import wire
+from bench.zonefile import ZoneNames
+
+#: Questions of a workload that may repeat. More than the names of a 10,000-task cluster have of one
+#: type, so that most are asked, and few enough that dnsperf reads them in an instant.
+REPEATED: Final = 50_000
+#: Questions of a workload in which no packet may repeat, per second of the run: more than any of the
+#: servers answers on one core.
+UNREPEATED_PER_SECOND: Final = 130_000
+#: Distinct names of the NXDOMAIN workload: people mistype the same few again and again.
+UNKNOWN: Final = 1_000
+#: EDNS sizes that clients are seen to send; None is a query without EDNS.
+SIZES: Final = (None, 512, 1220, 1232, 1400, 1410, 1472, 2048, 4000, 4096, 8192, 65535)
+
+Make = Callable[[ZoneNames, random.Random, int], list[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is asked. `make` gets the zone, randomness, and the number of questions wanted."""
+
+    name: str
+    title: str
+    make: Make
+    #: No packet may come twice, so the questions grow with the length of the run.
+    unrepeated: bool = False
+    tcp: bool = False
+    #: Servers that go on answering must say so with one of these RCODEs, at least for most questions.
+    codes: tuple[str, ...] = ("NOERROR",)
+
+
+def unknown_names(zone: ZoneNames, randomness: random.Random, count: int) -> list[str]:
+    """Names that do not exist, each beside a name that does."""
+    known = zone.by_type["A"]
+    return [
+        f"q{randomness.getrandbits(64):016x}.{_parent(randomness.choice(known), zone.origin)}" for _ in range(count)
+    ]
+
+
+def _parent(name: str, origin: str) -> str:
+    return origin if name == origin else name.split(".", 1)[1]
+
+
+def _typed(rrtype: str) -> Make:
+    def make(zone: ZoneNames, randomness: random.Random, count: int) -> list[bytes]:
+        names = zone.by_type[rrtype]
+        if not names:
+            raise ValueError(f"the zone {zone.origin} has no {rrtype} records: nothing to ask for")
+        return [wire.query(name, wire.TYPES[rrtype]) for name in randomness.choices(names, k=count)]
+
+    return make
+
+
+def _nxdomain(zone: ZoneNames, randomness: random.Random, count: int) -> list[bytes]:
+    fixed = [wire.query(name, wire.A) for name in unknown_names(zone, randomness, UNKNOWN)]
+    return randomness.choices(fixed, k=count)
+
+
+def _unique(zone: ZoneNames, randomness: random.Random, count: int) -> list[bytes]:
+    """Made from octets: half a million names in text take longer to encode than the run lasts."""
+    parents = sorted({_parent(name, zone.origin) for name in zone.by_type["A"]})
+    # The first label is 17 octets; what follows it is the same for all names below one parent.
+    header = wire.query(".", wire.A)[:12]
+    below = [wire.query(parent, wire.A)[12:] for parent in parents]
+    tails = randomness.choices(below, k=count)
+    return [b"%b\x11q%016x%b" % (header, randomness.getrandbits(64), tail) for tail in tails]
+
+
+def _mix(zone: ZoneNames, randomness: random.Random, count: int) -> list[bytes]:
+    """Six in ten A, two SRV, one AAAA (mostly NODATA: resolver libraries ask both), one unknown."""
+    tenth = count // 10
+    hosts = zone.by_type["A"]
+    questions = [
+        *_typed("A")(zone, randomness, count - 4 * tenth),
+        *_typed("SRV")(zone, randomness, 2 * tenth),
+        *(wire.query(name, wire.AAAA) for name in randomness.choices(hosts, k=tenth)),
+        *_nxdomain(zone, randomness, tenth),
+    ]
+    randomness.shuffle(questions)
+    return questions
+
+
+def case_bits(question: bytes) -> int:
+    """The bits that turn a letter of the name in a query without EDNS into its other case."""
+    mask = bytearray(len(question))
+    place = 12
+    while length := question[place]:
+        for letter in range(place + 1, place + 1 + length):
+            mask[letter] = 0x20 if chr(question[letter]).isalpha() else 0
+        place += 1 + length
+    return int.from_bytes(mask, "big")
+
+
+def _case(zone: ZoneNames, randomness: random.Random, count: int) -> list[bytes]:
+    """Each letter of each question in a case of its own (what resolvers call 0x20)."""
+    plain = [wire.query(name, wire.A) for name in zone.by_type["A"]]
+    known = [(int.from_bytes(octets, "big"), case_bits(octets), len(octets)) for octets in plain]
+    return [
+        (octets ^ (bits & randomness.getrandbits(8 * length))).to_bytes(length, "big")
+        for octets, bits, length in randomness.choices(known, k=count)
+    ]
+
+
+def _cookies(zone: ZoneNames, randomness: random.Random, count: int) -> list[bytes]:
+    # The cookie is what the packet ends with.
+    known = [wire.query(name, wire.A, size=1232, cookie=bytes(8))[:-8] for name in zone.by_type["A"]]
+    return [start + randomness.randbytes(8) for start in randomness.choices(known, k=count)]
+
+
+def _sizes(zone: ZoneNames, randomness: random.Random, count: int) -> list[bytes]:
+    names = randomness.choices(zone.by_type["A"], k=count)
+    return [wire.query(name, wire.A, size=randomness.choice(SIZES)) for name in names]
+
+
+WORKLOADS: Final = (
+    Workload("a", "A, UDP", _typed("A")),
+    Workload("srv", "SRV, UDP", _typed("SRV")),
+    Workload("nxdomain", "NXDOMAIN, UDP", _nxdomain, codes=("NXDOMAIN",)),
+    Workload("mix", "mix, UDP", _mix, codes=("NOERROR", "NXDOMAIN")),
+    Workload("case", "A, random case", _case, unrepeated=True),
+    Workload("cookies", "A, random cookies", _cookies, unrepeated=True),
+    Workload("sizes", "A, differing EDNS sizes", _sizes),
+    Workload("unique", "NXDOMAIN, no name twice", _unique, unrepeated=True, codes=("NXDOMAIN",)),
+    Workload("tcp", "A, TCP", _typed("A"), tcp=True),
+)
+
+
+def questions(workload: Workload, zone: ZoneNames, *, seconds: float, seed: int) -> list[bytes]:
+    """The questions of one run; the same seed gives the same questions, for every server alike."""
+    count = int(UNREPEATED_PER_SECOND * seconds) if workload.unrepeated else REPEATED
+    # Seeded by text, so that two workloads of one run do not share their randomness.
+    return workload.make(zone, random.Random(f"{workload.name} {seed}"), count)
+
+
+def forwarded(zone: str, *, seconds: float, seed: int) -> list[bytes]:
+    """Questions for names below `zone`, which a wildcard there answers; none comes twice."""
+    randomness = random.Random(f"forwarded {seed}")
+    names = ZoneNames(zone, {"A": (f"any.{zone}",)}, 1, 1)
+    return _unique(names, randomness, int(UNREPEATED_PER_SECOND / 3 * seconds))
