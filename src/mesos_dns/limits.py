@@ -13,3 +13,32 @@ MAX_NAME: Final = 255
 MAX_PORTS_PER_TASK: Final = 256
 #: Addresses of one task, agent or host name that become records: beyond that a reply fits nowhere.
 MAX_ADDRESSES: Final = 64
+#: Remembered endings of owner names (about eight for each framework); forgotten all at once.
+MAX_SUFFIXES: Final = 50_000
+#: Different record sets remembered for sharing between names; beyond, sharing starts anew.
+MAX_SHARED_NODES: Final = 100_000
+
+# --- configuration -----------------------------------------------------------------------------
+
+#: Octets of a configuration file, a service account file or /etc/resolv.conf. Real ones have a few
+#: hundred; the bound keeps a wrong path (a log, a device) from filling the memory.
+MAX_CONFIG_OCTETS: Final = 1024 * 1024
+#: Values of one list of the configuration (masters, resolvers, zones): far above any real one, and
+#: low enough that reporting a problem for each of them stays readable.
+MAX_CONFIG_LIST: Final = 256
+#: Warnings about unknown keys; the rest is counted. More than these is another program's file.
+MAX_UNKNOWN_KEYS: Final = 20
+#: Characters of a bad value that a message repeats: enough to find it in the file.
+MAX_QUOTED: Final = 60
+#: Tasks whose records are made before other work gets a turn: about 10 ms.
+SLICE_OF_TASKS: Final = 250
+
+# --- reading the master's state ----------------------------------------------------------------
+
+#: Examples kept per reason for which elements of a state were skipped: enough to find the culprit.
+MAX_SKIPPED_EXAMPLES: Final = 3
+#: Characters of an example: it ends up in one log line.
+MAX_EXAMPLE_TEXT: Final = 160
+#: Equal texts and tuples that the decoder shares between tasks before it starts anew: three per task of the
+#: largest known clusters.
+MAX_SHARED_VALUES: Final = 500_000
