@@ -1,0 +1,339 @@
+"""The JSON of a Mesos 1.11 master: tasks, agents, frameworks, the state and its summary.
+
+Field names, order, types and what is left out follow recordings of a real 1.11 cluster; the fields
+that those did not exercise (docker containers, health checks, pids of schedulers) follow the writers
+in Mesos' `src/common/http.cpp` and `src/master/http.cpp`. Numbers that are doubles there are floats
+here, so that they print as `1.0`.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mesos_dns.demo.catalog import Framework, Network
+from mesos_dns.demo.cluster import FIRST_PORT, LAST_PORT, Agent, Status, Task, discovery_port
+
+VERSION = "1.11.0"
+BUILD = {"build_date": "2020-11-24 00:00:00", "build_time": 1606176000.0, "build_user": "mesos"}
+
+#: A JSON object as Python holds it.
+Json = dict[str, Any]
+
+TASK_STATES = (
+    "TASK_STAGING",
+    "TASK_STARTING",
+    "TASK_RUNNING",
+    "TASK_KILLING",
+    "TASK_FINISHED",
+    "TASK_KILLED",
+    "TASK_FAILED",
+    "TASK_LOST",
+    "TASK_ERROR",
+    "TASK_UNREACHABLE",
+)
+_AGENT_CAPABILITIES = (
+    "MULTI_ROLE",
+    "HIERARCHICAL_ROLE",
+    "RESERVATION_REFINEMENT",
+    "RESOURCE_PROVIDER",
+    "RESIZE_VOLUME",
+    "AGENT_OPERATION_FEEDBACK",
+    "AGENT_DRAINING",
+    "TASK_RESOURCE_LIMITS",
+)
+_NETWORK_NAMES = {Network.USER: "overlay", Network.CNI: "dcos", Network.CNI6: "dcos6"}
+_PROBES: dict[str, Json] = {
+    "HTTP": {"http": {"protocol": "IPv4", "scheme": "http", "port": 80, "path": "/health"}},
+    "TCP": {"tcp": {"protocol": "IPv4", "port": 80}},
+}
+
+
+def dump(value: object) -> bytes:
+    """Compact JSON, as the master writes it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def port_ranges(ports: Iterable[int]) -> str:
+    """Return the text form of a ports resource: `[31000-31001, 31005-31005]`."""
+    ranges: list[list[int]] = []
+    for port in sorted(ports):
+        if ranges and port == ranges[-1][1] + 1:
+            ranges[-1][1] = port
+        else:
+            ranges.append([port, port])
+    return "[" + ", ".join(f"{low}-{high}" for low, high in ranges) + "]"
+
+
+def resources(cpus: float, mem: float, disk: float, ports: Iterable[int] = ()) -> Json:
+    """Return a resources object; `ports` is absent without ports."""
+    value: Json = {"disk": disk, "mem": mem, "gpus": 0.0, "cpus": round(cpus, 6)}
+    taken = tuple(ports)
+    if taken:
+        value["ports"] = port_ranges(taken)
+    return value
+
+
+def used(tasks: Sequence[Task]) -> Json:
+    """Return what `tasks` use together."""
+    return resources(
+        sum(task.application.cpus for task in tasks),
+        sum((task.application.mem for task in tasks), 0.0),
+        0.0,
+        (port for task in tasks for port in task.ports),
+    )
+
+
+def task_json(task: Task) -> Json:
+    """Return a task as in `tasks`, `unreachable_tasks` and `completed_tasks` (Mesos' `Full<Task>` writer)."""
+    application = task.application
+    value: Json = {
+        "id": task.id,
+        "name": application.name,
+        "framework_id": framework_id(task.agent.master_id, task.framework),
+        "executor_id": task.executor_id,
+        "slave_id": task.agent.id,
+        "state": task.state,
+        "resources": resources(application.cpus, application.mem, 0.0, task.ports),
+        "role": application.framework.role,
+        "statuses": [status_json(task, status) for status in task.statuses],
+        "user": application.framework.user,
+    }
+    if application.labels:
+        value["labels"] = [{"key": key, "value": text} for key, text in application.labels]
+    if application.has_discovery:
+        value["discovery"] = _discovery(task)
+    container = _container(task)
+    if container is not None:
+        value["container"] = container
+    if application.health is not None:
+        value["health_check"] = {
+            "type": application.health,
+            "delay_seconds": 15.0,
+            "interval_seconds": 10.0,
+            "timeout_seconds": 20.0,
+            "consecutive_failures": 3,
+            "grace_period_seconds": 300.0,
+        } | _PROBES[application.health]
+    return value
+
+
+def status_json(task: Task, status: Status) -> Json:
+    """One status; states that the master or the agent made up carry no container status."""
+    value: Json = {"state": status.state, "timestamp": status.timestamp}
+    if status.located:
+        value["container_status"] = {
+            "container_id": {"value": task.container_id},
+            "network_infos": [_network_info(task)],
+        }
+    if status.healthy is not None:
+        value["healthy"] = status.healthy
+    return value
+
+
+def _network_info(task: Task) -> Json:
+    info: Json = {"ip_addresses": [{"protocol": protocol, "ip_address": text} for protocol, text in task.addresses]}
+    name = _NETWORK_NAMES.get(task.application.network)
+    if name is not None:
+        info["name"] = name
+    return info
+
+
+def _discovery(task: Task) -> Json:
+    application = task.application
+    value: Json = {"visibility": "FRAMEWORK", "name": application.discovery}
+    ports: list[Json] = []
+    for index, port in enumerate(application.ports):
+        entry: Json = {"number": discovery_port(task, index, port)}
+        if port.name:
+            entry["name"] = port.name
+        if port.protocol:
+            entry["protocol"] = port.protocol
+        if port.name == "http":
+            entry["labels"] = {"labels": [{"key": f"VIP_{index}", "value": f"/{application.discovery}:80"}]}
+        ports.append(entry)
+    if ports:
+        value["ports"] = {"ports": ports}
+    return value
+
+
+def _container(task: Task) -> Json | None:
+    """Return the ContainerInfo of the task; host networking of a custom executor needs none."""
+    application = task.application
+    if application.custom_executor and application.network is Network.HOST:
+        return None
+    requested: list[Json] = []
+    name = _NETWORK_NAMES.get(application.network)
+    if name is not None:
+        requested.append({"ip_addresses": [{"protocol": "IPv4"}], "name": name, "labels": {}})
+    if application.network in {Network.CNI, Network.CNI6}:
+        image = {"type": "DOCKER", "docker": {"name": application.image}, "cached": True}
+        return {"type": "MESOS", "mesos": {"image": image}, "network_infos": requested}
+    docker: Json = {"image": application.image, "network": application.network.name}
+    if application.network is not Network.HOST:
+        mapped = [
+            {"host_port": host, "container_port": port.container_port, "protocol": port.protocol or "tcp"}
+            for host, port in zip(task.ports, application.ports, strict=False)
+        ]
+        docker |= {"port_mappings": mapped} if mapped else {}
+    docker |= {
+        "privileged": False,
+        "parameters": [
+            {"key": "label", "value": f"MESOS_TASK_ID={task.id}"},
+            {"key": "log-driver", "value": "json-file"},
+        ],
+        "force_pull_image": False,
+    }
+    volumes = [{"container_path": "/etc/ssl/certs", "host_path": "/etc/ssl/certs", "mode": "RO"}]
+    value: Json = {"type": "DOCKER", "volumes": volumes, "docker": docker}
+    if requested:
+        value["network_infos"] = requested
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """An agent as one master knows it."""
+
+    agent: Agent
+    registered: float
+    reregistered: float | None
+    active: bool
+    tasks: tuple[Task, ...]
+
+
+def agent_json(view: AgentView) -> Json:
+    """Return an element of `slaves`."""
+    total = resources(64.0, 262144.0, 1048576.0) | {"ports": f"[{FIRST_PORT}-{LAST_PORT}]"}
+    value = recovered_agent_json(view.agent)
+    value |= {"pid": f"slave(1)@{view.agent.address}:5051", "registered_time": view.registered}
+    if view.reregistered is not None:
+        value["reregistered_time"] = view.reregistered
+    return value | {
+        "resources": total,
+        "used_resources": used(view.tasks),
+        "offered_resources": resources(0.0, 0.0, 0.0),
+        "reserved_resources": {},
+        "unreserved_resources": total,
+        "active": view.active,
+        "deactivated": False,
+        "version": VERSION,
+        "capabilities": list(_AGENT_CAPABILITIES),
+    }
+
+
+def recovered_agent_json(agent: Agent) -> Json:
+    """Return an element of `recovered_slaves`: read from the registry, hence without pid."""
+    return {
+        "id": agent.id,
+        "hostname": agent.hostname,
+        "port": 5051,
+        "attributes": {"rack": agent.rack, "zone": f"z{agent.number % 3}"},
+    }
+
+
+def framework_id(master_id: str, framework: Framework) -> str:
+    """`<master id>-<four digits>`: the id stays when another master takes over."""
+    return f"{master_id}-{framework.number:04d}"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameworkView:
+    """A framework as one master knows it; `recovered` = known from agents only, its scheduler is not back."""
+
+    framework: Framework
+    master_id: str
+    registered: float
+    reregistered: float | None
+    recovered: bool
+    tasks: tuple[Task, ...]
+    unreachable: tuple[Task, ...] = ()
+    completed: tuple[Task, ...] = ()
+
+
+def _framework_base(view: FrameworkView) -> Json:
+    framework = view.framework
+    capabilities = ["RESERVATION_REFINEMENT", "TASK_KILLING_STATE", "PARTITION_AWARE"]
+    value: Json = {
+        "id": framework_id(view.master_id, framework),
+        "name": framework.name,
+        "used_resources": used(view.tasks),
+        "offered_resources": resources(0.0, 0.0, 0.0),
+        "capabilities": ["MULTI_ROLE", *capabilities] if framework.multi_role else capabilities,
+        "hostname": framework.hostname,
+        "webui_url": framework.webui_url,
+        "active": not view.recovered,
+        "connected": not view.recovered,
+        "recovered": view.recovered,
+    }
+    if framework.scheduler is not None and not view.recovered:
+        value["pid"] = f"scheduler-{value['id'][:8]}@{framework.scheduler}"
+    return value
+
+
+def framework_head(view: FrameworkView) -> Json:
+    """Return a framework without its task lists, which are long and cached as text elsewhere."""
+    framework = view.framework
+    value = _framework_base(view) | {
+        "user": framework.user,
+        "failover_timeout": framework.failover_timeout,
+        "checkpoint": framework.failover_timeout > 0,
+        "registered_time": view.registered,
+        "unregistered_time": 0.0,
+        "resources": used(view.tasks),
+    }
+    if view.reregistered is not None:
+        value["reregistered_time"] = view.reregistered
+    return value | ({"roles": [framework.role]} if framework.multi_role else {"role": framework.role})
+
+
+def executor_json(task: Task) -> Json:
+    """Return the executor of a task that has one of its own (generated ones are not listed)."""
+    return {
+        "executor_id": task.executor_id,
+        "name": task.application.name,
+        "framework_id": framework_id(task.agent.master_id, task.framework),
+        "command": {"shell": True, "value": "exec ./executor", "argv": [], "uris": []},
+        "resources": resources(0.1, 32.0, 0.0),
+        "role": task.framework.role,
+        "type": "CUSTOM",
+        "slave_id": task.agent.id,
+    }
+
+
+def framework_tail(view: FrameworkView) -> Json:
+    """Return what follows `tasks` in a framework."""
+    return {
+        "unreachable_tasks": [task_json(task) for task in view.unreachable],
+        "completed_tasks": [task_json(task) for task in view.completed],
+        "offers": [],
+        "executors": [executor_json(task) for task in view.tasks if task.executor_id],
+        "offer_constraints": {},
+    }
+
+
+def framework_json(view: FrameworkView) -> Json:
+    """Return an element of `frameworks`."""
+    return framework_head(view) | {"tasks": [task_json(task) for task in view.tasks]} | framework_tail(view)
+
+
+def counts(tasks: Iterable[Task]) -> dict[str, int]:
+    """Return the `TASK_*` counters of the summary (integers there, unlike the state's)."""
+    counters = dict.fromkeys(TASK_STATES, 0)
+    for task in tasks:
+        counters[task.state] += 1
+    return counters
+
+
+def agent_summary(view: AgentView, master_id: str) -> Json:
+    """Return an agent in `/master/state-summary`."""
+    owners = {task.framework.number: task.framework for task in view.tasks}
+    ids = [framework_id(master_id, owners[number]) for number in sorted(owners)]
+    return agent_json(view) | counts(view.tasks) | {"framework_ids": ids}
+
+
+def framework_summary(view: FrameworkView) -> Json:
+    """Return a framework in `/master/state-summary`."""
+    ids = sorted({task.agent.id for task in view.tasks})
+    everything = (*view.tasks, *view.unreachable, *view.completed)
+    return _framework_base(view) | counts(everything) | {"slave_ids": ids}
