@@ -42,3 +42,12 @@ MAX_EXAMPLE_TEXT: Final = 160
 #: Equal texts and tuples that the decoder shares between tasks before it starts anew: three per task of the
 #: largest known clusters.
 MAX_SHARED_VALUES: Final = 500_000
+
+# --- answering ---------------------------------------------------------------------------------
+
+#: Orders of one answer that are remembered: enough to spread load, few enough to stay small.
+MAX_ROTATIONS: Final = 8
+#: Remembered replies that have an answer: the names that clients really ask. About 350 octets each.
+MEMO_FOUND: Final = 100_000
+#: Remembered NXDOMAIN and NODATA replies: enough for search lists, useless to a flood of random names.
+MEMO_NOT_FOUND: Final = 20_000

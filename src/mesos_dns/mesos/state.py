@@ -56,7 +56,11 @@ class Framework(msgspec.Struct, frozen=True):
 
 
 class Agent(msgspec.Struct, frozen=True):
-    """One registered agent. `host` is the host part of its PID: an address or a name."""
+    """One registered agent. `host` is the host part of its PID: an address or a name.
+
+    `host` is "" (and `port` 0) if the PID is missing or unreadable: the agent has no records then, but it
+    exists, so that tasks on it keep the addresses that they have of their own.
+    """
 
     id: str
     host: str
@@ -81,7 +85,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     `master_id` changes with each elected master. `recovered_agents` are ids that the master expects
     back after a failover. `leader` is None if the state names none. `masters` are the masters in
     the order of the source (configured list, or ZooKeeper sequence), the leader included or not.
-    `skipped` counts, per reason, elements that could not be used.
+    `skipped` counts, per reason, elements that could not be used; `skipped_examples` shows the first few.
+    `pid` is the master that gave the state (None if it does not say). `flags_hidden` is true if the master
+    concealed its flags: a sign that authorization filters the whole state (Mesos 1.0 and later).
     """
 
     master_id: str
@@ -92,6 +98,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     tasks: Mapping[tuple[str, str, int], Task]
     recovered_agents: frozenset[str] = frozenset()
     skipped: Mapping[str, int] = msgspec.field(default_factory=dict)
+    skipped_examples: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    pid: Endpoint | None = None
+    flags_hidden: bool = False
 
 
 class Delta(msgspec.Struct, frozen=True):

@@ -1,0 +1,118 @@
+"""The small text grammars inside a Mesos state: addresses, PIDs, port ranges. Pure; nothing raises."""
+
+import ipaddress
+from typing import Final
+
+from mesos_dns.mesos.state import Endpoint
+
+#: Largest prefix length that CNI plug-ins attach to an address ("fd00::5/64").
+_MAX_PREFIX: Final = 128
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+
+
+def parse_address(text: str) -> bytes | None:
+    """Return the packed form (4 or 16 octets) of an IP address as text; None if it is none.
+
+    The rules are those of Go's net.ParseIP (Go 1.17 and later), which the Go program used: no leading
+    zeros in IPv4, no zone, no brackets, no blanks; an IPv4-mapped IPv6 address is the IPv4 address. Beyond
+    Go, a prefix length is cut off: Mesos leaves it on the IPv6 addresses of CNI networks (all versions).
+    """
+    address, slash, prefix = text.partition("/")
+    if slash and not (prefix.isascii() and prefix.isdigit() and int(prefix[:4]) <= _MAX_PREFIX):
+        return None
+    if ":" not in address:
+        return _parse_ipv4(address)
+    if "%" in address:
+        return None
+    try:
+        packed = ipaddress.IPv6Address(address).packed
+    except ValueError:
+        return None
+    return packed[12:] if packed.startswith(_MAPPED) else packed
+
+
+def _parse_ipv4(text: str) -> bytes | None:
+    # By hand: half the time of ipaddress.IPv4Address, and states hold one or more for each task.
+    parts = text.split(".")
+    if len(parts) != 4 or not text.isascii():
+        return None
+    try:
+        packed = bytes(map(int, parts))
+    except ValueError:
+        return None
+    # int() is laxer than an address: signs, blanks, underscores, leading zeros.
+    first, second, third, fourth = packed
+    return packed if f"{first}.{second}.{third}.{fourth}" == text else None
+
+
+def parse_pid(text: str) -> tuple[str, int | None] | None:
+    """Return host and port of a libprocess PID, `<id>@<host>:<port>`; None if it is no PID at all.
+
+    Mesos writes only IPv4 addresses here. Also read: `id@[v6]:port`, a bare IPv6 address before the last
+    colon, a host name, blanks or quotes around the whole (which Go trims), an `@` inside the id. The host is
+    text without brackets, possibly ""; the port is None if it is no number from 0 to 65535.
+    """
+    _, at, address = text.strip(' "\t\r\n').rpartition("@")
+    if not at:
+        return None
+    return split_host_port(address)
+
+
+def split_host_port(text: str) -> tuple[str, int | None] | None:
+    """Return host (without brackets) and port of `host:port`, `[v6]:port` or `v6:port`; None without a colon."""
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        return None
+    if host.startswith("["):
+        if not host.endswith("]"):
+            return None
+        host = host[1:-1]
+    return host, _parse_port(port)
+
+
+def _parse_port(text: str) -> int | None:
+    if not (text.isascii() and text.isdigit()) or len(text) > 5:
+        return None
+    port = int(text)
+    return port if port <= 65535 else None
+
+
+def parse_endpoint(text: str) -> Endpoint | None:
+    """Return the endpoint that a master's PID (`master@ip:port`) names; None if host or port are missing or bad."""
+    found = parse_pid(text)
+    if found is None or not found[0] or found[1] is None:
+        return None
+    return Endpoint(found[0], found[1])
+
+
+def parse_ranges(text: str) -> tuple[tuple[tuple[int, int], ...], int]:
+    """Read the port ranges (first, last) of a `ports` resource, `"[31000-31001]"`; also count the unusable parts.
+
+    Order and repetitions are kept. As in Go: what stands outside the first pair of brackets is ignored, blanks
+    around a part are allowed, a third bound in a part is ignored, a range that runs backwards is empty. Unlike Go, which
+    panics, a part without "-" and a text without brackets are unusable parts, and bounds end at 65535.
+    """
+    _, opened, rest = text.partition("[")
+    if not opened:
+        return (), 1 if text.strip() else 0
+    inner = rest.partition("]")[0]
+    if not inner.strip():
+        return (), 0
+    ranges: list[tuple[int, int]] = []
+    bad = 0
+    for part in inner.split(","):
+        bounds = part.strip().split("-")
+        first = _parse_bound(bounds[0])
+        last = _parse_bound(bounds[1]) if len(bounds) > 1 else None
+        if first is None or last is None or first > 65535:
+            bad += 1
+        elif first <= last:
+            ranges.append((first, min(last, 65535)))
+    return tuple(ranges), bad
+
+
+def _parse_bound(text: str) -> int | None:
+    digits = text.removeprefix("+")  # Go's Atoi takes a sign
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    return int(digits[:20])  # more digits only say "too large"

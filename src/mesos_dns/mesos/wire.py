@@ -1,0 +1,94 @@
+"""The parts of a `/master/state` document that names need, as typed structs for msgspec. Pure.
+
+Everything may be absent or null: the Go program accepted that, and proxies and fixtures produce it. Sections
+1.4 to 1.9 of the Mesos sources' JSON writers give the fields; those not listed here are skipped unread.
+No struct takes part in garbage collection: they hold trees, never cycles, and a large state makes millions.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+#: A DiscoveryInfo port is an unsigned 32-bit integer in Mesos; Go read 64 bits with sign.
+PortNumber = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class IpAddress(Struct, gc=False):
+    """One element of `network_infos[].ip_addresses`."""
+
+    ip_address: str | None = None
+
+
+class NetworkInfo(Struct, gc=False):
+    """`ip_address` is the form of Mesos 0.25, printed up to 0.28 next to `ip_addresses`."""
+
+    ip_addresses: list[IpAddress | None] | None = None
+    ip_address: str | None = None
+
+
+class ContainerStatus(Struct, gc=False):
+    """Mesos 0.25 and later."""
+
+    network_infos: list[NetworkInfo | None] | None = None
+
+
+class Label(Struct, gc=False):
+    """A status label (0.24 and later); `value` is optional in Mesos."""
+
+    key: str | None = None
+    value: str | None = None
+
+
+class Status(Struct, gc=False):
+    """One entry of a task's `statuses`; `timestamp` in seconds since 1970."""
+
+    state: str | None = None
+    timestamp: float | None = None
+    labels: list[Label | None] | None = None
+    container_status: ContainerStatus | None = None
+
+
+class Resources(Struct, gc=False):
+    """Of all resources only `ports`, a text of ranges."""
+
+    ports: str | None = None
+
+
+class Port(Struct, gc=False):
+    """One DiscoveryInfo port; `number` is unchecked by Mesos."""
+
+    number: PortNumber | None = None
+    name: str | None = None
+    protocol: str | None = None
+
+
+class Ports(Struct, gc=False):
+    """DiscoveryInfo nests its ports twice."""
+
+    ports: list[Port | None] | None = None
+
+
+class Discovery(Struct, gc=False):
+    """DiscoveryInfo, Mesos 0.22 and later."""
+
+    name: str | None = None
+    ports: Ports | None = None
+
+
+class Task(Struct, gc=False):
+    """One element of a framework's `tasks`."""
+
+    id: str | None = None
+    name: str | None = None
+    slave_id: str | None = None
+    state: str | None = None
+    resources: Resources | None = None
+    statuses: list[Status | None] | None = None
+    discovery: Discovery | None = None
+
+
+class Agent(Struct, gc=False):
+    """One element of `slaves`, or (without `pid`) of `recovered_slaves`."""
+
+    id: str | None = None
+    pid: str | None = None
