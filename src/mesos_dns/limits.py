@@ -51,3 +51,6 @@ MAX_ROTATIONS: Final = 8
 MEMO_FOUND: Final = 100_000
 #: Remembered NXDOMAIN and NODATA replies: enough for search lists, useless to a flood of random names.
 MEMO_NOT_FOUND: Final = 20_000
+#: Batches of 64 datagrams that one UDP socket may have answered before TCP, forwarding and zone
+#: changes get their turn: 256 datagrams, about 2 ms.
+MAX_BATCHES_PER_WAKE: Final = 4

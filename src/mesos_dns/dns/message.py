@@ -1,0 +1,185 @@
+"""Queries: from octets to what was asked. Pure.
+
+Only what a server must read: the header, one question, and the OPT record behind it. Everything
+else in a query is checked for shape and passed over.
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+from mesos_dns.dns.rdata import OPT
+from mesos_dns.limits import MAX_LABEL, MAX_NAME
+
+# Header bits (RFC 1035 section 4.1.1, RFC 4035 section 3).
+QR: Final = 0x8000
+AA: Final = 0x0400
+TC: Final = 0x0200
+RD: Final = 0x0100
+RA: Final = 0x0080
+CD: Final = 0x0010
+#: Bits of a query that come back in its reply (RFC 4035 section 3.2.2 for CD).
+COPIED: Final = RD | CD
+
+NOERROR: Final = 0
+FORMERR: Final = 1
+SERVFAIL: Final = 2
+NXDOMAIN: Final = 3
+NOTIMP: Final = 4
+REFUSED: Final = 5
+NOTAUTH: Final = 9
+#: Extended: its upper bits travel in the OPT record (RFC 6891 section 9).
+BADVERS: Final = 16
+
+#: Extended DNS errors (RFC 8914).
+EDE_NOT_READY: Final = 14
+EDE_PROHIBITED: Final = 18
+EDE_NO_REACHABLE_AUTHORITY: Final = 22
+
+TSIG: Final = 250
+
+_HEADER: Final = struct.Struct("!HHHHHH")
+_FIXED: Final = struct.Struct("!HHIH")
+_SHORTS: Final = struct.Struct("!HH")
+
+#: The DO bit in the flags of an OPT record (RFC 3225).
+DO: Final = 0x8000
+#: The UDP size that we advertise and never exceed (the DNS flag day 2020 value).
+UDP_SIZE: Final = 1232
+#: What a client without EDNS can take (RFC 1035 section 4.2.1).
+PLAIN_UDP_SIZE: Final = 512
+TCP_SIZE: Final = 65535
+
+
+class Edns(NamedTuple):
+    """The OPT record of a query (RFC 6891): its UDP size, version and whether DO is set."""
+
+    size: int
+    version: int
+    do: bool
+
+
+class Query(NamedTuple):
+    """A well-formed query with one question.
+
+    `octets` is the whole message; its question lies in octets[12:question_end]. `name` is in wire
+    form and lower case, whatever the client wrote.
+    """
+
+    octets: bytes
+    flags: int
+    name: bytes
+    qtype: int
+    qclass: int
+    question_end: int
+    edns: Edns | None
+    signed: bool = False
+
+
+class Rejected(NamedTuple):
+    """A message that gets an error without a look at its question; `rcode` says which."""
+
+    octets: bytes
+    rcode: int
+
+    def reply(self) -> bytes:
+        """Header only: the ID and the opcode of the query, no other bit of it (RFC 8906 section 3.1.4)."""
+        opcode = self.octets[2] & 0x78
+        return self.octets[:2] + bytes((0x80 | opcode, self.rcode)) + bytes(8)
+
+
+class _MalformedError(Exception):
+    """The message ends early or has a shape that no message may have."""
+
+
+def parse(octets: bytes) -> Query | Rejected | None:
+    """What a client sent: a query, something to reject, or None for what deserves silence.
+
+    Silence is for replies (two servers must not talk to each other for ever) and for fewer than
+    12 octets, which have no ID to answer to.
+    """
+    if len(octets) < 12:
+        return None
+    _, flags, questions, answers, authorities, additionals = _HEADER.unpack_from(octets)
+    if flags & QR:
+        return None
+    if flags & 0x7800:
+        return Rejected(octets, NOTIMP)
+    # A query carries no answers; an IXFR has one SOA in AUTHORITY, a signed one TSIG behind OPT.
+    if questions != 1 or answers or authorities > 1 or additionals > 2:
+        return Rejected(octets, FORMERR)
+    try:
+        name_end = _question_name_end(octets)
+        qtype, qclass = _SHORTS.unpack_from(octets, name_end)
+        edns, signed = None, False
+        if authorities or additionals or len(octets) > name_end + 4:
+            edns, signed = _rest(octets, name_end + 4, authorities, additionals)
+    except (_MalformedError, IndexError, struct.error):
+        return Rejected(octets, FORMERR)
+    return Query(octets, flags, octets[12:name_end].lower(), qtype, qclass, name_end + 4, edns, signed)
+
+
+def _question_name_end(octets: bytes) -> int:
+    at = 12
+    while length := octets[at]:
+        if length > MAX_LABEL:  # A pointer has nothing to point to here.
+            raise _MalformedError
+        at += length + 1
+    if at - 11 > MAX_NAME:
+        raise _MalformedError
+    return at + 1
+
+
+def _rest(octets: bytes, at: int, authorities: int, additionals: int) -> tuple[Edns | None, bool]:
+    """Check the records behind the question; the OPT record among them, and whether TSIG is the last."""
+    edns: Edns | None = None
+    signed = False
+    for n in range(authorities + additionals):
+        owner_end = _skip_name(octets, at)
+        rrtype, rrclass, ttl, length = _FIXED.unpack_from(octets, owner_end)
+        at = owner_end + 10 + length
+        if at > len(octets) or signed:  # TSIG must be the last record (RFC 8945 section 5.1).
+            raise _MalformedError
+        if rrtype == OPT and n >= authorities:
+            if edns is not None or octets[owner_end - 1] or octets[at - length - 11]:
+                raise _MalformedError  # Only one OPT, only at the root (RFC 6891 section 6.1.1).
+            _check_options(octets, at - length, at)
+            edns = Edns(rrclass, ttl >> 16 & 0xFF, bool(ttl & DO))
+        signed = rrtype == TSIG
+    if at != len(octets):
+        raise _MalformedError
+    return edns, signed
+
+
+def _skip_name(octets: bytes, at: int) -> int:
+    while length := octets[at]:
+        if length >= 0xC0:
+            return at + 2
+        if length > MAX_LABEL:
+            raise _MalformedError
+        at += length + 1
+    return at + 1
+
+
+def _check_options(octets: bytes, at: int, end: int) -> None:
+    while at < end:
+        at += 4 + _SHORTS.unpack_from(octets, at)[1]
+    if at != end:
+        raise _MalformedError
+
+
+def opt(rcode: int = NOERROR, *, do: bool = False, options: bytes = b"") -> bytes:
+    """Our OPT record: version 0, our UDP size, the upper bits of `rcode`, the client's DO bit."""
+    ttl = (rcode >> 4) << 24 | (DO if do else 0)
+    return b"\0" + _FIXED.pack(OPT, UDP_SIZE, ttl, len(options)) + options
+
+
+def extended_error(code: int) -> bytes:
+    """The EDNS option of an extended DNS error without text (RFC 8914 section 2)."""
+    return struct.pack("!HHH", 15, 2, code)
+
+
+def udp_limit(edns: Edns | None) -> int:
+    """Octets that a reply over UDP may have."""
+    if edns is None:
+        return PLAIN_UDP_SIZE
+    return min(max(edns.size, PLAIN_UDP_SIZE), UDP_SIZE)

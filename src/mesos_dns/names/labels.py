@@ -1,0 +1,102 @@
+"""Labels out of free text: the mangling rules of Mesos-DNS, and the rule for names that are too long. Pure."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Final
+
+from mesos_dns.dns import name as names
+from mesos_dns.limits import MAX_LABEL, MAX_NAME
+
+#: Text in, label octets out (possibly empty).
+LabelRule = Callable[[str], bytes]
+
+_KEPT: Final = b"abcdefghijklmnopqrstuvwxyz0123456789-"
+_TO_LABEL: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ._", b"abcdefghijklmnopqrstuvwxyz--")
+_DROPPED: Final = bytes(octet for octet in range(256) if bytes((octet,)).translate(_TO_LABEL) not in _KEPT)
+
+_Z_BASE_32: Final = b"ybndrfg8ejkmcpqxot1uwisza345h769"
+#: Octets of the hash that a shortened label ends in: 40 bits, so that 10,000 long names that share
+#: their beginning collide with a probability of 0.005 %.
+_SHORT_HASH: Final = 8
+#: A label that had to give room keeps at least this: 7 octets of text, the dash, the hash.
+_SHORTEST: Final = 16
+
+
+@lru_cache(maxsize=65536)
+def rfc1123(text: str) -> bytes:
+    """The label of `text`: letters (in lower case), digits and dashes, at most 63, no dash in front."""
+    return _mangle(text, MAX_LABEL, b"-")
+
+
+@lru_cache(maxsize=65536)
+def rfc952(text: str) -> bytes:
+    """As `rfc1123`, but at most 24 characters and a letter in front (`EnforceRFC952`)."""
+    return _mangle(text, 24, b"-0123456789")
+
+
+def _mangle(text: str, longest: int, not_in_front: bytes) -> bytes:
+    # Only ASCII counts: str.lower() would turn the Kelvin sign into a "k" that nobody wrote.
+    octets = text.encode("ascii", "ignore").translate(_TO_LABEL, _DROPPED).lstrip(not_in_front)
+    size = min(len(octets), longest)
+    head = octets[:size].rstrip(b"-")
+    if len(head) == size:
+        return head
+    # Dashes at the end make room for what follows them; dashes that arrive this way stay.
+    return head + octets[size:].lstrip(b"-")[: size - len(head)]
+
+
+def domain_fragment(text: str, rule: LabelRule) -> bytes:
+    """`text` with `rule` applied between its dots, and empty parts dropped (framework names)."""
+    return b".".join(filter(None, map(rule, text.split("."))))
+
+
+@lru_cache(maxsize=1024)
+def agent_tail(agent_id: str) -> bytes:
+    """What follows the last dash of an agent's id, in lower case: `S12` of `4242-S12` is `s12`."""
+    return agent_id.rpartition("-")[2].lower().encode("utf-8", "replace")
+
+
+def task_hash(task_id: str) -> bytes:
+    """Five characters of z-base-32: the first 25 bits of the SHA-1 of the task's id."""
+    return _hash(task_id.encode("utf-8", "replace"), 5)
+
+
+def canonical(label: bytes, task_id: str, agent_id: str) -> bytes:
+    """The canonical task label: NAME-HASH-TAIL, unique for each instance."""
+    return b"%b-%b-%b" % (label, task_hash(task_id), agent_tail(agent_id))
+
+
+def shorten_label(label: bytes, longest: int = MAX_LABEL) -> bytes:
+    """`label`, or if it has more than `longest` octets: its beginning, a dash, 8 characters of its hash."""
+    if len(label) <= longest:
+        return label
+    return b"%b-%b" % (label[: longest - _SHORT_HASH - 1], _hash(label, _SHORT_HASH))
+
+
+def owner(labels: Iterable[bytes], suffix: bytes) -> bytes | None:
+    """Wire form of `labels` in front of `suffix` (wire form), with the rule for long names.
+
+    A label over 63 octets is shortened by `shorten_label`. If the whole name has more than 255
+    octets, its longest label (the leftmost of equals) is shortened so that it fits, again and again,
+    but none below 16 octets. None if a label is empty or the name cannot be made to fit: such a name
+    cannot exist in DNS.
+    """
+    short = [shorten_label(label) for label in labels]
+    excess = sum(map(len, short)) + len(short) + len(suffix) - MAX_NAME
+    while excess > 0:
+        at = max(range(len(short)), key=lambda i: len(short[i]))
+        length = len(short[at])
+        if length <= _SHORTEST:
+            return None
+        short[at] = shorten_label(short[at], max(_SHORTEST, length - excess))
+        excess -= length - len(short[at])
+    if not all(short):
+        return None
+    return names.from_labels(short)[:-1] + suffix
+
+
+def _hash(octets: bytes, characters: int) -> bytes:
+    # Not a matter of security: the hash tells instances apart, and Mesos-DNS has always used SHA-1.
+    bits = int.from_bytes(hashlib.sha1(octets, usedforsecurity=False).digest()[:8], "big")
+    return bytes(_Z_BASE_32[(bits >> shift) & 31] for shift in range(59, 59 - 5 * characters, -5))

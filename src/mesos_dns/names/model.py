@@ -1,0 +1,223 @@
+"""The cluster as we know it, and the records that follow from it. Pure; time comes in as an argument.
+
+The model takes deltas and gives contributions: which records are withdrawn, which contributed. A
+change of one task costs what that task costs; a change of an agent or of a framework's name costs
+its tasks. Work comes out in slices, so that the caller can do other things in between.
+"""
+
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from typing import TypeVar, cast
+
+from mesos_dns.dns import rdata as rd
+from mesos_dns.dns.rdata import Record
+from mesos_dns.limits import SLICE_OF_TASKS
+from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Task
+from mesos_dns.names.records import Addresses, Naming
+
+T = TypeVar("T")
+TaskKey = tuple[str, str, int]
+#: Records withdrawn and records contributed.
+Contributions = tuple[list[Record], list[Record]]
+
+
+class Model:
+    """Agents, frameworks, tasks and masters, and the addresses of the host names among them."""
+
+    def __init__(self, naming: Naming) -> None:
+        self.naming = naming
+        self.agents: dict[str, Agent] = {}
+        self.frameworks: dict[str, Framework] = {}
+        self.tasks: dict[TaskKey, Task] = {}
+        self.leader: Endpoint | None = None
+        self.masters: tuple[Endpoint, ...] = ()
+        self._hosts: dict[str, Addresses] = {}
+        #: Derived: what the tasks' records depend on.
+        self._agent_addresses: dict[str, Addresses] = {}
+        self._fragments: dict[str, bytes] = {}
+        self._framework_addresses: dict[str, Addresses] = {}
+        self._tasks_of_agent: dict[str, dict[TaskKey, None]] = {}
+        self._tasks_of_framework: dict[str, dict[TaskKey, None]] = {}
+        self._master_records: list[Record] = []
+        self._self_records: list[Record] = []
+
+    def __repr__(self) -> str:
+        return f"Model(agents={len(self.agents)}, frameworks={len(self.frameworks)}, tasks={len(self.tasks)})"
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def host_names(self) -> set[str]:
+        """The hosts of agents, frameworks and masters that are no addresses: to be resolved."""
+        hosts = {agent.host for agent in self.agents.values()}
+        hosts.update(framework.host for framework in self.frameworks.values())
+        hosts.update(master.host for master in self.masters)
+        if self.leader is not None:
+            hosts.add(self.leader.host)
+        return {host for host in hosts if host and rd.pack_address(host) is None}
+
+    def tasks_of_framework(self, framework_id: str) -> Iterable[TaskKey]:
+        """Keys of its running tasks, oldest first."""
+        return self._tasks_of_framework.get(framework_id, {}).keys()
+
+    def task_records(self, key: TaskKey) -> list[Record]:
+        """What a task contributes at present; nothing while its agent or framework is unknown."""
+        return self._records_of(self.tasks.get(key), self._agent_addresses, self._fragments)
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def apply(self, delta: Delta) -> Iterator[Contributions]:
+        """Take the delta; yields contributions in slices. The iterator must be used up."""
+        out: Contributions = [], []
+        fragments_before = self._replace_frameworks(delta, out)
+        agents_before = self._replace_agents(delta, out)
+        keys = self._touched(delta, agents_before, fragments_before)
+        yield out
+        # What the tasks' records were, with the agents and names of before, and what they are now.
+        old_agents = _before(agents_before, self._agent_addresses)
+        old_fragments = _before(fragments_before, self._fragments)
+        gone = frozenset(delta.tasks_gone)
+        for start in range(0, len(keys), SLICE_OF_TASKS):
+            out = [], []
+            for key in keys[start : start + SLICE_OF_TASKS]:
+                before = self.tasks.get(key)
+                after = None if key in gone else delta.tasks.get(key, before)
+                out[0].extend(self._records_of(before, old_agents, old_fragments))
+                out[1].extend(self._records_of(after, self._agent_addresses, self._fragments))
+                self._replace_task(key, before, after)
+            yield out
+
+    def set_masters(self, masters: Sequence[Endpoint], leader: Endpoint | None) -> Contributions:
+        """Take the master list; without a leader the last known one stays (stale beats gone)."""
+        self.masters = tuple(masters)
+        self.leader = leader or self.leader
+        if self.leader is None:
+            return [], []
+        # A master whose host name is not resolved yet keeps its number.
+        known = [(master, self._addresses_of(master.host)) for master in self.masters]
+        records = self.naming.masters(known, (self.leader, self._addresses_of(self.leader.host)))
+        before, self._master_records = self._master_records, records
+        return ([], []) if before == records else (before, records)
+
+    def set_self(self, addresses: Iterable[bytes]) -> Contributions:
+        """Take the addresses of this server itself."""
+        before, self._self_records = self._self_records, self.naming.self_records(addresses)
+        return before, self._self_records
+
+    def set_hosts(self, hosts: Mapping[str, Addresses]) -> Iterator[Contributions]:
+        """Take resolved addresses of host names; yields like `apply`."""
+        changed = {host for host, addresses in hosts.items() if self._hosts.get(host) != addresses}
+        self._hosts.update(hosts)
+        yield self.set_masters(self.masters, self.leader)
+        yield from self.apply(
+            Delta(
+                agents={agent.id: agent for agent in self.agents.values() if agent.host in changed},
+                frameworks={fw.id: fw for fw in self.frameworks.values() if fw.host in changed},
+            )
+        )
+
+    def forget_hosts(self, wanted: set[str]) -> None:
+        """Drop the addresses of host names that nobody refers to any more."""
+        for host in self._hosts.keys() - wanted:
+            del self._hosts[host]
+
+    # --- parts ---------------------------------------------------------------------------------
+
+    def _addresses_of(self, host: str) -> Addresses:
+        packed = rd.pack_address(host)
+        return (packed,) if packed is not None else self._hosts.get(host, ())
+
+    def _replace_frameworks(self, delta: Delta, out: Contributions) -> dict[str, bytes | None]:
+        """Take the frameworks; the former name fragments of those whose tasks are renamed by that."""
+        before: dict[str, bytes | None] = {}
+        for framework_id in delta.frameworks_gone:
+            old = self.frameworks.pop(framework_id, None)
+            if old is not None:
+                before[framework_id] = self._fragments.pop(framework_id)
+                out[0].extend(self.naming.framework(old.name, self._framework_addresses.pop(framework_id), old.port))
+        for framework_id, new in delta.frameworks.items():
+            old = self.frameworks.get(framework_id)
+            addresses = self._addresses_of(new.host)
+            if old == new and addresses == self._framework_addresses[framework_id]:
+                continue
+            if old is not None:
+                out[0].extend(self.naming.framework(old.name, self._framework_addresses[framework_id], old.port))
+            out[1].extend(self.naming.framework(new.name, addresses, new.port))
+            self.frameworks[framework_id] = new
+            self._framework_addresses[framework_id] = addresses
+            fragment = self.naming.framework_fragment(new.name)
+            if fragment != self._fragments.get(framework_id):
+                before[framework_id] = self._fragments.get(framework_id)
+                self._fragments[framework_id] = fragment
+        return before
+
+    def _replace_agents(self, delta: Delta, out: Contributions) -> dict[str, Addresses | None]:
+        """Take the agents; the former addresses of those whose tasks are altered by that."""
+        before: dict[str, Addresses | None] = {}
+        for agent_id in delta.agents_gone:
+            old = self.agents.pop(agent_id, None)
+            if old is not None:
+                addresses = before[agent_id] = self._agent_addresses.pop(agent_id)
+                out[0].extend(self.naming.agent(addresses, old.port))
+        for agent_id, new in delta.agents.items():
+            old = self.agents.get(agent_id)
+            addresses_before = self._agent_addresses.get(agent_id)
+            addresses = self._addresses_of(new.host)
+            if old == new and addresses == addresses_before:
+                continue
+            if old is not None and addresses_before is not None:
+                out[0].extend(self.naming.agent(addresses_before, old.port))
+            out[1].extend(self.naming.agent(addresses, new.port))
+            self.agents[agent_id] = new
+            if addresses != addresses_before:
+                before[agent_id] = addresses_before
+                self._agent_addresses[agent_id] = addresses
+        return before
+
+    def _touched(self, delta: Delta, agents: Iterable[str], frameworks: Iterable[str]) -> list[TaskKey]:
+        """Keys of all tasks whose records the delta may alter, each once, in document order."""
+        keys = dict.fromkeys(delta.tasks)
+        keys.update(dict.fromkeys(delta.tasks_gone))
+        for agent_id in agents:
+            keys.update(self._tasks_of_agent.get(agent_id, {}))
+        for framework_id in frameworks:
+            keys.update(self._tasks_of_framework.get(framework_id, {}))
+        return list(keys)
+
+    def _replace_task(self, key: TaskKey, before: Task | None, after: Task | None) -> None:
+        if before is after:
+            return
+        if before is not None and (after is None or after.agent_id != before.agent_id):
+            _discard(self._tasks_of_agent, before.agent_id, key)
+        if after is None:
+            if self.tasks.pop(key, None) is not None:
+                _discard(self._tasks_of_framework, key[0], key)
+            return
+        self.tasks[key] = after
+        self._tasks_of_agent.setdefault(after.agent_id, {})[key] = None
+        self._tasks_of_framework.setdefault(key[0], {})[key] = None
+
+    def _records_of(
+        self, task: Task | None, agents: Mapping[str, Addresses | None], fragments: Mapping[str, bytes | None]
+    ) -> list[Record]:
+        if task is None:
+            return []
+        addresses = agents.get(task.agent_id)
+        fragment = fragments.get(task.framework_id)
+        if addresses is None or fragment is None:
+            return []
+        return self.naming.task(task, fragment, addresses)
+
+
+def _before(changed: dict[str, T | None], now: dict[str, T]) -> Mapping[str, T | None]:
+    """A view of `now` as it was: `changed` holds the former values, None for what was not there."""
+    former: dict[str, T | None] = cast("dict[str, T | None]", now)
+    return ChainMap(changed, former) if changed else former
+
+
+def _discard(index: dict[str, dict[TaskKey, None]], key: str, task: TaskKey) -> None:
+    tasks = index.get(key)
+    if tasks is not None:
+        tasks.pop(task, None)
+        if not tasks:
+            del index[key]

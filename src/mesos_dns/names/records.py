@@ -1,0 +1,254 @@
+"""The records that one entity contributes. Pure: entity in, records out.
+
+Each function returns the *contributions* of one task, framework, agent, master list or of this
+server itself. The zone counts them, because two entities may contribute the same record.
+`D` below is the domain, `fw` the framework's name fragment, `canon` the canonical task label.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from mesos_dns.dns import rdata as rd
+from mesos_dns.dns.rdata import AAAA, SRV, A, Record
+from mesos_dns.limits import MAX_ADDRESSES, MAX_LABEL, MAX_NAME, MAX_PORTS_PER_TASK, MAX_SUFFIXES
+from mesos_dns.mesos.state import DiscoveryPort, Endpoint, Task
+from mesos_dns.names import labels as lb
+
+#: Packed addresses of one host, A and AAAA mixed.
+Addresses = tuple[bytes, ...]
+
+
+#: A port without a protocol of its own is offered over both.
+BOTH = (b"_tcp", b"_udp")
+
+
+class Rules(NamedTuple):
+    """What the configuration says about names. `domain` and `self_name` are wire form, lower case."""
+
+    domain: bytes
+    self_name: bytes
+    label: lb.LabelRule
+    ip_sources: tuple[str, ...]
+    srv_weight: int
+
+
+class _Suffix(NamedTuple):
+    """What follows the first label of an owner: `labels` in front of `base` (wire form).
+
+    `wire` is both in wire form, or None if that needs the rule for long names or cannot be.
+    """
+
+    labels: tuple[bytes, ...]
+    base: bytes
+    wire: bytes | None
+
+
+#: Length octets, ready to be concatenated.
+_LENGTH = tuple(bytes((n,)) for n in range(MAX_LABEL + 1))
+
+
+class Naming:
+    """Turns entities into records under `rules`; counts in `skipped` what had no usable name.
+
+    The reasons are "empty label or name too long", "too many ports" and "port out of range".
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.skipped: Counter[str] = Counter()
+        self._slave_domain = b"\5slave" + rules.domain
+        self._suffixes: dict[tuple[bytes, bytes], _Suffix] = {}
+        self._apex = _Suffix((), rules.domain, rules.domain)
+
+    def __repr__(self) -> str:
+        return f"Naming(domain={self.rules.domain!r}, skipped={dict(self.skipped)})"
+
+    def framework_fragment(self, name: str) -> bytes:
+        """The dotted labels of a framework's name; may be empty."""
+        return lb.domain_fragment(name, self.rules.label)
+
+    # --- entities ------------------------------------------------------------------------------
+
+    def framework(self, name: str, addresses: Addresses, port: int | None) -> list[Record]:
+        """`fw.D` and, if the scheduler has a PID, `_framework._tcp.fw.D`."""
+        fragment = self.framework_fragment(name)
+        out: list[Record] = []
+        owner = self._owner(fragment, self._apex)
+        self._addresses(out, [owner], addresses)
+        if port is not None:
+            service = self._owner(b"_framework._tcp." + fragment, self._apex)
+            self._service(out, [service], owner, port)
+        return out
+
+    def agent(self, addresses: Addresses, port: int) -> list[Record]:
+        """`slave.D` and `_slave._tcp.D`."""
+        if not addresses:
+            return []
+        out: list[Record] = []
+        owner = self._owner(b"slave", self._apex)
+        self._addresses(out, [owner], addresses)
+        self._service(out, [self._owner(b"_slave._tcp", self._apex)], owner, port)
+        return out
+
+    def masters(self, masters: Sequence[tuple[Endpoint, Addresses]], leader: tuple[Endpoint, Addresses]) -> list[Record]:
+        """`leader.D`, `master.D`, `masterN.D`, `_leader._tcp/_udp.D` and `_master._tcp/_udp.D`.
+
+        N counts the given masters in their order, repeated ones once; a leader that is not among
+        them gets the next number.
+        """
+        out: list[Record] = []
+        owner = self._owner(b"leader", self._apex)
+        self._addresses(out, [owner], leader[1])
+        services = [self._owner(b"_leader." + protocol, self._apex) for protocol in BOTH]
+        self._service(out, services, owner, leader[0].port)
+        everyone = self._owner(b"master", self._apex)
+        services = [self._owner(b"_master." + protocol, self._apex) for protocol in BOTH]
+        for n, (endpoint, addresses) in enumerate(dict([*masters, leader]).items()):
+            one = self._owner(b"master%d" % n, self._apex)
+            self._addresses(out, [everyone, one], addresses)
+            self._service(out, services, one, endpoint.port)
+        return list(dict.fromkeys(out))
+
+    def self_records(self, addresses: Iterable[bytes]) -> list[Record]:
+        """The address records of this name server's own name (`SOAMname`)."""
+        out: list[Record] = []
+        self._addresses(out, [self.rules.self_name], tuple(addresses))
+        return out
+
+    def task(self, task: Task, framework: bytes, agent: Addresses) -> list[Record]:
+        """Everything that one running task contributes, without repetitions, in Go's order.
+
+        `framework` is `framework_fragment` of its framework's name, `agent` its agent's addresses.
+        With a discovery name the task's own name is not used, and two sets of names are made: from
+        the discovery name as it is (kept for compatibility), and from its label.
+        """
+        addresses = self._choose_addresses(task, agent)
+        out: list[Record] = []
+        if task.discovery_name:
+            label = self.rules.label(task.discovery_name)
+            raw = task.discovery_name.encode("utf-8", "replace").lower()
+            if raw != label:
+                self._named_task(out, task, raw, framework, addresses, agent)
+        else:
+            label = self.rules.label(task.name)
+        self._named_task(out, task, label, framework, addresses, agent)
+        return list(dict.fromkeys(out))
+
+    # --- parts ---------------------------------------------------------------------------------
+
+    def _named_task(
+        self, out: list[Record], task: Task, name: bytes, framework: bytes, addresses: Addresses, agent: Addresses
+    ) -> None:
+        in_domain = self._suffix(framework, self.rules.domain)
+        in_slave = self._suffix(framework, self._slave_domain)
+        canon = lb.canonical(name, task.id, task.agent_id)
+        canon_owner = self._owner(canon, in_domain)
+        canon_slave = self._owner(canon, in_slave)
+        self._addresses(out, [self._owner(name, in_domain), canon_owner], addresses)
+        self._addresses(out, [self._owner(name, in_slave), canon_slave], agent)
+        if task.ports:
+            bases = [self._slave_domain] if task.discovery_name else [self._slave_domain, self.rules.domain]
+            services = [self._service_owner(name, protocol, framework, base) for base in bases for protocol in BOTH]
+            if not task.discovery_name:
+                services += [self._alias_owner(name, protocol, framework) for protocol in BOTH]
+            for port in self._resource_ports(task.ports):
+                self._service(out, services, canon_slave, port)
+        if task.discovery_name:
+            for discovery_port in task.discovery_ports[:MAX_PORTS_PER_TASK]:
+                self._discovery_port(out, discovery_port, name, framework, (canon_owner, canon_slave))
+            if len(task.discovery_ports) > MAX_PORTS_PER_TASK:
+                self.skipped["too many ports"] += 1
+
+    def _discovery_port(
+        self,
+        out: list[Record],
+        port: DiscoveryPort,
+        name: bytes,
+        framework: bytes,
+        targets: tuple[bytes | None, bytes | None],
+    ) -> None:
+        """The services of one discovery port, of which `targets` are the canonical name and its `.slave` twin."""
+        label = self.rules.label(port.protocol)
+        protocols = (b"_" + label,) if label else BOTH
+        port_name = self.rules.label(port.name)
+        for base, target in zip((self.rules.domain, self._slave_domain), targets, strict=True):
+            owners = [self._service_owner(name, protocol, framework, base) for protocol in protocols]
+            if port_name:
+                owners += [self._service_owner(name, protocol, framework, base, port_name) for protocol in protocols]
+            if base == self.rules.domain:
+                owners += [self._alias_owner(name, protocol, framework) for protocol in protocols]
+            self._service(out, owners, target, port.number)
+
+    def _choose_addresses(self, task: Task, agent: Addresses) -> Addresses:
+        """All addresses of the first of `IPSources` that has any."""
+        for source in self.rules.ip_sources:
+            found: Addresses = agent if source == "host" else getattr(task, source)
+            if found:
+                return found
+        return ()
+
+    def _resource_ports(self, ranges: Iterable[tuple[int, int]]) -> list[int]:
+        ports: list[int] = []
+        for first, last in ranges:
+            room = MAX_PORTS_PER_TASK - len(ports)
+            ports.extend(range(first, min(last + 1, first + room)))
+            if last - first >= room:
+                self.skipped["too many ports"] += 1
+                break
+        return ports
+
+    # --- owners --------------------------------------------------------------------------------
+
+    def _service_owner(
+        self, name: bytes, protocol: bytes, framework: bytes, base: bytes, port_name: bytes = b""
+    ) -> bytes | None:
+        """`_NAME._PROTO.fw.base`, or `_PORT._NAME._PROTO.fw.base`."""
+        suffix = self._suffix(b"%b.%b" % (protocol, framework), base)
+        return self._owner(b"_%b._%b" % (port_name, name) if port_name else b"_" + name, suffix)
+
+    def _alias_owner(self, name: bytes, protocol: bytes, framework: bytes) -> bytes | None:
+        """`NAME.fw._PROTO.D`: the order of the first Mesos-DNS design."""
+        return self._owner(name, self._suffix(b"%b.%b" % (framework, protocol), self.rules.domain))
+
+    def _suffix(self, text: bytes, base: bytes) -> _Suffix:
+        """Dotted `text` in front of `base`; remembered, since a framework has many tasks."""
+        suffix = self._suffixes.get((text, base))
+        if suffix is None:
+            labels = tuple(text.split(b"."))
+            wire = None
+            if all(0 < len(label) <= MAX_LABEL for label in labels):
+                wire = b"".join(_LENGTH[len(label)] + label for label in labels) + base
+            suffix = _Suffix(labels, base, wire)
+            if len(self._suffixes) >= MAX_SUFFIXES:
+                self._suffixes.clear()
+            self._suffixes[text, base] = suffix
+        return suffix
+
+    def _owner(self, text: bytes, suffix: _Suffix) -> bytes | None:
+        """Wire form of dotted `text` before `suffix`; None, and counted, if such a name cannot be."""
+        length = len(text)
+        if suffix.wire is not None and 0 < length <= MAX_LABEL and b"." not in text:
+            owner = _LENGTH[length] + text + suffix.wire
+            if len(owner) <= MAX_NAME:
+                return owner
+        slow = lb.owner((*text.split(b"."), *suffix.labels), suffix.base)
+        if slow is None:
+            self.skipped["empty label or name too long"] += 1
+        return slow
+
+    # --- records -------------------------------------------------------------------------------
+
+    def _addresses(self, out: list[Record], owners: Iterable[bytes | None], addresses: Addresses) -> None:
+        for address in addresses[:MAX_ADDRESSES]:
+            rrtype = A if len(address) == 4 else AAAA
+            out.extend((owner, rrtype, address) for owner in owners if owner is not None)
+
+    def _service(self, out: list[Record], owners: Iterable[bytes | None], target: bytes | None, port: int) -> None:
+        if target is None:
+            return
+        if not 0 <= port <= 0xFFFF:
+            self.skipped["port out of range"] += 1
+            return
+        rdata = rd.srv(self.rules.srv_weight, port, target)
+        out.extend((owner, SRV, rdata) for owner in owners if owner is not None)

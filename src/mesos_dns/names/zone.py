@@ -1,0 +1,228 @@
+"""The zone: owner name → record sets, with everything an answer needs to know. Pure.
+
+One class serves both kinds of process: control owns the authoritative zone, each worker a replica.
+`apply` is the only way to alter it, and a change costs what it alters, not what the zone holds.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from mesos_dns.dns import name as names
+from mesos_dns.dns import rdata as rd
+from mesos_dns.dns.rdata import Record
+from mesos_dns.limits import MAX_SHARED_NODES
+
+#: Rdata of one type at one owner, no repetitions.
+Rdatas = tuple[bytes, ...]
+#: The record sets of one owner, as (type, rdata) pairs in ascending type. Immutable, and shared
+#: between owners with equal sets: the A record of an agent serves hundreds of names.
+Node = tuple[tuple[int, Rdatas], ...]
+
+class Edit(NamedTuple):
+    """What changes at one owner and type; rdata is a set: adding what is there alters nothing."""
+
+    owner: bytes
+    rrtype: int
+    removed: Rdatas
+    added: Rdatas
+
+
+class Change(NamedTuple):
+    """Edits that lead to `serial`."""
+
+    serial: int
+    edits: tuple[Edit, ...]
+
+
+class Authority(NamedTuple):
+    """Start of authority: names in wire form, times in seconds (RFC 1035 section 3.3.13).
+
+    `ttl` is the TTL of every record of the zone.
+    """
+
+    apex: bytes
+    mname: bytes
+    rname: bytes
+    refresh: int
+    retry: int
+    expire: int
+    minimum: int
+    ttl: int
+
+    def soa(self, serial: int) -> bytes:
+        """SOA rdata."""
+        return rd.soa(self.mname, self.rname, serial, self.refresh, self.retry, self.expire, self.minimum)
+
+
+class Zone:
+    """All record sets of one zone. `serial` is 0 until something is loaded.
+
+    Owners outside the apex (a name server's own name may lie there) are kept, but `exists` and
+    the empty non-terminals only know names at or below the apex.
+    """
+
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
+        self.serial = 0
+        self._nodes: dict[bytes, Node] = {}
+        #: For each name: how many names exist directly below it. Makes empty non-terminals known.
+        self._children: dict[bytes, int] = {}
+        self._shared: dict[Node, Node] = {}
+
+    def __repr__(self) -> str:
+        return f"Zone({names.to_text(self.authority.apex)!r}, serial={self.serial}, names={len(self._nodes)})"
+
+    def __len__(self) -> int:
+        """How many names have records, the apex with its SOA and NS not counted."""
+        return len(self._nodes)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._nodes)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def node(self, owner: bytes) -> Node | None:
+        """The record sets at `owner`, or None; SOA and NS of the apex are not among them."""
+        return self._nodes.get(owner)
+
+    def rdatas(self, owner: bytes, rrtype: int) -> Rdatas:
+        """The record set of `rrtype` at `owner`, possibly empty."""
+        for found, rdatas in self._nodes.get(owner, ()):
+            if found == rrtype:
+                return rdatas
+        return ()
+
+    def exists(self, owner: bytes) -> bool:
+        """Whether `owner` has records or is an empty non-terminal (RFC 8020): then it is no NXDOMAIN."""
+        return owner in self._nodes or owner in self._children or owner == self.authority.apex
+
+    def soa(self) -> bytes:
+        """SOA rdata with the present serial."""
+        return self.authority.soa(self.serial)
+
+    def records(self) -> Iterator[Record]:
+        """All records but SOA and NS, in no particular order."""
+        for owner, node in self._nodes.items():
+            for rrtype, rdatas in node:
+                for rdata in rdatas:
+                    yield owner, rrtype, rdata
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def apply(self, change: Change) -> None:
+        """Make the edits and take the serial; applying a change twice is harmless."""
+        for edit in change.edits:
+            self._edit(edit)
+        self.serial = change.serial
+
+    def _edit(self, edit: Edit) -> None:
+        owner, rrtype, removed, added = edit
+        node = self._nodes.get(owner)
+        rdatas: Rdatas = ()
+        others: list[tuple[int, Rdatas]] = []
+        for pair in node or ():
+            if pair[0] == rrtype:
+                rdatas = pair[1]
+            else:
+                others.append(pair)
+        if removed:
+            gone = frozenset(removed)
+            rdatas = tuple(rdata for rdata in rdatas if rdata not in gone)
+        if added:
+            rdatas = tuple(dict.fromkeys(rdatas + added)) if rdatas else added
+        if rdatas:
+            others.append((rrtype, rdatas))
+            others.sort()
+        if others:
+            self._nodes[owner] = self._share(tuple(others))
+            if node is None:
+                self._appear(owner)
+        elif node is not None:
+            del self._nodes[owner]
+            self._vanish(owner)
+
+    def _share(self, node: Node) -> Node:
+        shared = self._shared.setdefault(node, node)
+        if len(self._shared) > MAX_SHARED_NODES:
+            self._shared.clear()
+        return shared
+
+    def _appear(self, owner: bytes) -> None:
+        """Count `owner` at its parent, and the parent at its own if it did not exist before."""
+        apex = self.authority.apex
+        if not names.is_below_or_at(owner, apex):
+            return
+        if owner in self._children:
+            return  # It was an empty non-terminal, which its parent counts already.
+        while owner != apex:
+            above = names.parent(owner)
+            siblings = self._children.get(above, 0)
+            self._children[above] = siblings + 1
+            if siblings or above in self._nodes:
+                return
+            owner = above  # It exists from now on, too, and counts at its own parent.
+
+    def _vanish(self, owner: bytes) -> None:
+        apex = self.authority.apex
+        if not names.is_below_or_at(owner, apex):
+            return
+        while owner != apex and owner not in self._nodes and owner not in self._children:
+            owner = names.parent(owner)
+            left = self._children[owner] - 1
+            if left:
+                self._children[owner] = left
+                return
+            del self._children[owner]
+
+
+class Ledger:
+    """Counts how many entities contribute each record of a zone, and says what changes.
+
+    A record with one contributor costs nothing here: being in the zone is its count. Only what
+    several entities contribute is written down.
+    """
+
+    def __init__(self, zone: Zone) -> None:
+        self._zone = zone
+        #: Contributors beyond the first.
+        self._extra: dict[Record, int] = {}
+
+    def __repr__(self) -> str:
+        return f"Ledger({self._zone!r}, shared records={len(self._extra)})"
+
+    def edits(self, withdrawn: Iterable[Record], contributed: Iterable[Record]) -> tuple[Edit, ...]:
+        """Count contributions off and on; the edits that the zone needs then, to be applied at once."""
+        balance: dict[tuple[bytes, int], dict[bytes, int]] = {}
+        for records, by in ((contributed, 1), (withdrawn, -1)):
+            for owner, rrtype, rdata in records:
+                changes = balance.get((owner, rrtype))
+                if changes is None:
+                    balance[owner, rrtype] = {rdata: by}
+                else:
+                    changes[rdata] = changes.get(rdata, 0) + by
+        out = []
+        for (owner, rrtype), changes in balance.items():
+            edit = self._settle(owner, rrtype, changes)
+            if edit is not None:
+                out.append(edit)
+        return tuple(out)
+
+    def _settle(self, owner: bytes, rrtype: int, changes: Mapping[bytes, int]) -> Edit | None:
+        """Count `changes` (by how many contributors each rdata gains) and name the visible ones."""
+        present = frozenset(self._zone.rdatas(owner, rrtype))
+        removed, added = [], []
+        for rdata, by in changes.items():
+            if by == 0:
+                continue
+            record = owner, rrtype, rdata
+            before = self._extra.get(record, 0) + 1 if rdata in present else 0
+            after = before + by
+            if after > 1:
+                self._extra[record] = after - 1
+            elif before > 1:
+                del self._extra[record]
+            if before == 0:
+                added.append(rdata)
+            elif after <= 0:
+                removed.append(rdata)
+        return Edit(owner, rrtype, tuple(removed), tuple(added)) if removed or added else None

@@ -1,0 +1,287 @@
+"""From a query and the zone to a reply. Pure: octets in, octets out; randomness comes in.
+
+`Answerer.compose` gives a *rendering*: header and tail of the reply without the query's ID and
+question, so that it can be remembered and given to every client that asks the same. The tail comes
+in several rotations of the answer, for load balancing.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from random import Random
+from typing import Final, NamedTuple
+
+from mesos_dns.dns import message as msg
+from mesos_dns.dns import name as names
+from mesos_dns.dns.message import Edns, Query
+from mesos_dns.dns.rdata import AAAA, ANY, AXFR, CLASS_ANY, CLASS_IN, IXFR, NS, SOA, SRV, A
+from mesos_dns.limits import MAX_ROTATIONS
+from mesos_dns.names.zone import Node, Rdatas, Zone
+
+_RR: Final = struct.Struct("!HHIH")
+_HEAD: Final = struct.Struct("!HHHHH")
+#: Octets of an A record behind a compressed owner; no record of the zone is smaller.
+_SMALLEST_RECORD: Final = 16
+#: A pointer to the question's name, which every message has at offset 12.
+_QNAME: Final = b"\xc0\x0c"
+
+
+class AnswerOptions(NamedTuple):
+    """`recursion`: RA in answers for the zone (`RecurseOn`). `truncate_bit`: `SetTruncateBit`."""
+
+    recursion: bool = True
+    truncate_bit: bool = True
+
+
+class Rendering(NamedTuple):
+    """A reply without ID and question: the header's octets 2 to 12, and the octets behind the question.
+
+    Each of `tails` is complete; they differ in the order of the answer. `found` is false for
+    NXDOMAIN and NODATA.
+    """
+
+    head: bytes
+    tails: Sequence[bytes]
+    found: bool
+
+
+class Forward(NamedTuple):
+    """The name is not ours: ask the upstreams."""
+
+    query: Query
+
+
+class Answerer:
+    """Answers from `zone`, which must not change during a call. `random` shuffles answers."""
+
+    def __init__(self, zone: Zone, options: AnswerOptions, random: Random) -> None:
+        self.zone = zone
+        self._options = options
+        self._random = random
+        self._flags = msg.QR | msg.AA | (msg.RA if options.recursion else 0)
+        authority = zone.authority
+        self._apex = authority.apex
+        self._ttl = authority.ttl
+        self._negative_ttl = min(authority.ttl, authority.minimum)
+        self._prefixes = {
+            rrtype: _QNAME + _RR.pack(rrtype, CLASS_IN, authority.ttl, length) for rrtype, length in ((A, 4), (AAAA, 16))
+        }
+
+    def __repr__(self) -> str:
+        return f"Answerer({self.zone!r})"
+
+    def reply(self, query: Query, limit: int, *, tcp: bool) -> bytes | Forward:
+        """The whole reply, at most `limit` octets, or the word that the name is not ours."""
+        rendering = self.compose(query, limit, tcp=tcp, rotations=1)
+        if isinstance(rendering, Forward):
+            return rendering
+        octets = query.octets
+        return octets[:2] + rendering.head + octets[12 : query.question_end] + rendering.tails[0]
+
+    def compose(self, query: Query, limit: int, *, tcp: bool, rotations: int = MAX_ROTATIONS) -> Rendering | Forward:
+        """The rendering of the reply to `query`."""
+        edns = query.edns
+        if edns is not None and edns.version != 0:
+            return self._error(query, msg.BADVERS)
+        if query.signed:
+            return self._error(query, msg.NOTAUTH)
+        if query.qclass not in (CLASS_IN, CLASS_ANY):
+            return self._error(query, msg.REFUSED)
+        if query.qtype in (AXFR, IXFR):
+            return self._error(query, msg.REFUSED, msg.EDE_PROHIBITED)
+        if not names.is_below_or_at(query.name, self._apex):
+            return Forward(query)
+        if not self.zone.serial:
+            return self._error(query, msg.SERVFAIL, msg.EDE_NOT_READY)
+        return self._from_zone(query, limit, tcp, rotations)
+
+    def refusal(self, query: Query, rcode: int, ede: int | None = None) -> bytes:
+        """A whole reply that says `rcode` and echoes the question."""
+        rendering = self._error(query, rcode, ede)
+        return query.octets[:2] + rendering.head + query.octets[12 : query.question_end] + rendering.tails[0]
+
+    # --- the zone's answer ---------------------------------------------------------------------
+
+    def _from_zone(self, query: Query, limit: int, tcp: bool, rotations: int) -> Rendering:
+        name = query.name
+        if b"*" in name:
+            name = clean_wildcards(name)
+        qtype = query.qtype
+        node = self.zone.node(name)
+        if name == self._apex:
+            node = self._apex_node(node)
+        if node is not None:
+            if qtype == ANY:
+                wanted: Node = node if tcp else node[:1]
+            else:
+                wanted = tuple(pair for pair in node if pair[0] == qtype)
+            if wanted:
+                return self._positive(query, wanted, limit, rotations)
+        elif not self.zone.exists(name):
+            return self._negative(query, msg.NXDOMAIN)
+        return self._negative(query, msg.NOERROR)
+
+    def _apex_node(self, node: Node | None) -> Node:
+        authority = self.zone.authority
+        own: Node = ((NS, (authority.mname,)), (SOA, (self.zone.soa(),)))
+        return tuple(sorted((*own, *(node or ()))))
+
+    def _positive(self, query: Query, sets: Node, limit: int, rotations: int) -> Rendering:
+        opt = _opt(query.edns)
+        room = limit - query.question_end - len(opt)
+        truncate = self._options.truncate_bit and limit < msg.TCP_SIZE
+        if _least_size(sets) > room:
+            # Rendering all of what cannot fit is work that an attacker would like to give us.
+            if truncate:
+                return self._truncated(query, opt)
+            sets = self._sample(sets, room)
+        records = self._records(sets)
+        if sum(map(len, records)) > room:
+            if truncate:
+                return self._truncated(query, opt)
+            records = self._fitting(records, room)
+        targets = self._targets(sets)
+        tails = []
+        additional = 0
+        for ordered in self._rotate(records, rotations):
+            tail = b"".join(ordered)
+            if targets:
+                extra, additional = self._additional(ordered, targets, query.question_end, room - len(tail))
+                tail += extra
+            tails.append(tail + opt)
+        return Rendering(self._header(query, msg.NOERROR, len(records), 0, additional), tails, True)
+
+    def _negative(self, query: Query, rcode: int) -> Rendering:
+        # The question's name ends in the apex: that is where SOA's owner points.
+        apex = struct.pack("!H", 0xC000 | query.question_end - 4 - len(self._apex))
+        soa = self.zone.soa()
+        record = apex + _RR.pack(SOA, CLASS_IN, self._negative_ttl, len(soa)) + soa
+        return Rendering(self._header(query, rcode, 0, 1, 0), (record + _opt(query.edns),), False)
+
+    def _truncated(self, query: Query, opt: bytes) -> Rendering:
+        head = self._header(query, msg.NOERROR, 0, 0, 0)
+        return Rendering(bytes((head[0] | msg.TC >> 8,)) + head[1:], (opt,), True)
+
+    def _error(self, query: Query, rcode: int, ede: int | None = None) -> Rendering:
+        """An answer without authority: neither AA nor RA."""
+        tail = b""
+        if query.edns is not None:
+            options = msg.extended_error(ede) if ede is not None else b""
+            tail = msg.opt(rcode, do=query.edns.do, options=options)
+        flags = msg.QR | query.flags & msg.COPIED | rcode & 15
+        return Rendering(_HEAD.pack(flags, 1, 0, 0, 1 if tail else 0), (tail,), False)
+
+    def _header(self, query: Query, rcode: int, answers: int, authorities: int, additionals: int) -> bytes:
+        flags = self._flags | query.flags & msg.COPIED | rcode
+        return _HEAD.pack(flags, 1, answers, authorities, additionals + (query.edns is not None))
+
+    # --- records -------------------------------------------------------------------------------
+
+    def _records(self, sets: Node) -> list[bytes]:
+        rrtype, rdatas = sets[0]
+        if len(sets) == 1 and (prefix := self._prefixes.get(rrtype)):
+            return [prefix + rdata for rdata in rdatas]
+        return [self._rr(_QNAME, rrtype, rdata) for rrtype, rdatas in sets for rdata in rdatas]
+
+    def _rr(self, owner: bytes, rrtype: int, rdata: bytes) -> bytes:
+        return owner + _RR.pack(rrtype, CLASS_IN, self._ttl, len(rdata)) + rdata
+
+    def _rotate(self, records: list[bytes], rotations: int) -> Iterable[list[bytes]]:
+        """`records` in up to `rotations` orders, the beginnings spread evenly from a random one on."""
+        count = len(records)
+        if count == 1:
+            return (records,)
+        first = int(self._random.random() * count)
+        # Pointers reach 16 kB; beyond, the sections would differ in more than their order.
+        times = min(rotations, count) if sum(map(len, records)) < 0x3000 else 1
+        starts = [(first + count * n // times) % count for n in range(times)]
+        return [records[start:] + records[:start] for start in starts]
+
+    def _sample(self, sets: Node, room: int) -> Node:
+        """At random as much of `sets` as might fit."""
+        most = room // _SMALLEST_RECORD
+        return tuple(
+            (rrtype, tuple(self._random.sample(rdatas, most)) if len(rdatas) > most else rdatas)
+            for rrtype, rdatas in sets
+        )
+
+    def _fitting(self, records: list[bytes], room: int) -> list[bytes]:
+        """At random as many of `records` as fit."""
+        chosen = []
+        for record in self._random.sample(records, len(records)):
+            room -= len(record)
+            if room < 0:
+                break
+            chosen.append(record)
+        return chosen
+
+    def _targets(self, sets: Node) -> list[bytes]:
+        """Names whose addresses belong into ADDITIONAL (RFC 2782, RFC 1035 section 3.3.11)."""
+        targets: dict[bytes, None] = {}
+        for rrtype, rdatas in sets:
+            if rrtype == SRV:
+                targets.update((rdata[6:], None) for rdata in rdatas)
+            elif rrtype == NS:
+                targets.update((rdata.lower(), None) for rdata in rdatas)
+        return list(targets)
+
+    def _additional(self, answer: list[bytes], targets: list[bytes], at: int, room: int) -> tuple[bytes, int]:
+        """Whole address sets of `targets` as far as they fit into `room`, and how many records that is.
+
+        A set that does not fit is left out without TC: it was not required (RFC 2181 section 9).
+        """
+        offsets = _target_offsets(answer, at)
+        out: list[bytes] = []
+        count = 0
+        for target in targets:
+            offset = offsets.get(target, 0x4000)
+            owner = struct.pack("!H", 0xC000 | offset) if offset < 0x4000 else target
+            for rrtype in (A, AAAA):
+                records = [self._rr(owner, rrtype, rdata) for rdata in self._addresses(target, rrtype)]
+                size = sum(map(len, records))
+                if size <= room:
+                    room -= size
+                    count += len(records)
+                    out += records
+        return b"".join(out), count
+
+    def _addresses(self, target: bytes, rrtype: int) -> Rdatas:
+        return self.zone.rdatas(target, rrtype)
+
+
+def _least_size(sets: Node) -> int:
+    """Octets that the records of `sets` take at the least, at the cost of a look at each set."""
+    return sum(len(rdatas) * (_SMALLEST_RECORD if rrtype == SRV else 12 + len(rdatas[0])) for rrtype, rdatas in sets)
+
+
+def _opt(edns: Edns | None) -> bytes:
+    return b"" if edns is None else msg.opt(do=edns.do)
+
+
+def _target_offsets(answer: list[bytes], at: int) -> dict[bytes, int]:
+    """Where in the message each SRV or NS target of `answer` stands, the answer beginning at `at`."""
+    offsets: dict[bytes, int] = {}
+    for record in answer:
+        # Owner pointer, then type, class, TTL and length: 12 octets before the rdata.
+        skip = {SRV: 18, NS: 12}.get(record[2] << 8 | record[3])
+        if skip is not None:
+            offsets.setdefault(record[skip:].lower(), at + skip)
+        at += len(record)
+    return offsets
+
+
+def clean_wildcards(name: bytes) -> bytes:
+    """`name` without its `.*`: a label that begins with `*` loses it, and its rest joins the label before.
+
+    So `search.*.mesos` is `search.mesos`. The first label keeps its star. The result is looked up;
+    a label that became too long is in no zone.
+    """
+    first, *others = names.labels(name)
+    cleaned = [first]
+    for label in others:
+        if label.startswith(b"*"):
+            cleaned[-1] += label[1:]
+        else:
+            cleaned.append(label)
+    if max(map(len, cleaned)) > 63:
+        return b""
+    return names.from_labels(cleaned)
