@@ -162,7 +162,7 @@ class Simulation:
         elif chance < 0.65:
             workload.fail(key)
         elif chance < 0.93:
-            workload.kill(key, relaunch=True)
+            workload.kill(key)
         elif len(workload.present) == len(workload.machines) > 1:
             workload.lose(self._rng.choice(workload.present))
 

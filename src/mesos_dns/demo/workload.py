@@ -1,7 +1,7 @@
 """The life of tasks and agents: launched, failed, killed, moved, finished; lost and back again."""
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +12,9 @@ from mesos_dns.demo.cluster import Agent, Task
 from mesos_dns.demo.generator import Population
 
 Key = tuple[int, str]
+
+#: Told the number of an agent.
+Hook = Callable[[int], None]
 
 #: `--max_completed_tasks_per_framework` of the simulated master: enough to look at, few to send.
 MAX_COMPLETED: Final = 50
@@ -44,12 +47,14 @@ class Workload:
         self._rng = rng
         self._placement = population.placement
         self.ready: Callable[[], bool] = lambda: True
-        self.on_agent_removed: Callable[[int], None] = lambda _number: None
-        self.on_agent_returned: Callable[[int], None] = lambda _number: None
+        self.on_agent_removed: Hook = lambda _number: None
+        self.on_agent_returned: Hook = lambda _number: None
         self.machines = {agent.number: Machine(agent) for agent in population.agents}
         self.tasks: dict[Key, Task] = {task.key: task for task in population.tasks}
         #: Tasks of lost agents as they were; they come back with their agent.
         self.unreachable: dict[Key, Task] = {}
+        #: Instances that run or are on their way, by (framework number, task name); surplus is not started again.
+        self._instances = Counter((task.framework.number, task.application.name) for task in population.tasks)
         self.completed = {framework.number: deque[Task](maxlen=MAX_COMPLETED) for framework in FRAMEWORKS}
 
     def __repr__(self) -> str:
@@ -69,9 +74,13 @@ class Workload:
 
     def launch(self, application: Application, *, instead_of: Task | None = None) -> None:
         """Start an instance on a random agent, or try again soon when nothing can be launched now."""
+        self._instances[_owner(application)] += 1
+        self._place(application, instead_of)
+
+    def _place(self, application: Application, instead_of: Task | None) -> None:
         choices = [number for number in self.present if instead_of is None or number != instead_of.agent.number]
         if not self.ready() or not choices:
-            self._agenda.after(0.5, lambda: self.launch(application, instead_of=instead_of))
+            self._agenda.after(0.5, lambda: self._place(application, instead_of))
             return
         agent = self.machines[self._rng.choice(choices)].agent
         task = self._placement.launch(application, agent, self._agenda.now)
@@ -79,7 +88,7 @@ class Workload:
         if instead_of is not None:
             old = instead_of.key
             self._say("moved", f"{_title(task)} moves from {instead_of.agent.address} to {agent.address}")
-            self._agenda.after(3.0, lambda: self.kill(old, relaunch=False))
+            self._agenda.after(3.0, lambda: self.kill(old))
         self._resume(task)
 
     def move(self, key: Key) -> None:
@@ -91,16 +100,16 @@ class Workload:
         task = self.tasks.get(key)
         if task is not None and task.state == "TASK_RUNNING":
             self._say("failed", f"{_title(task)} failed on {task.agent.address}")
-            self._end(task, "TASK_FAILED", relaunch=True)
+            self._end(task, "TASK_FAILED")
 
-    def kill(self, key: Key, *, relaunch: bool) -> None:
+    def kill(self, key: Key) -> None:
         """Kill a task the gentle way: TASK_KILLING first."""
         task = self.tasks.get(key)
         if task is None or task.state != "TASK_RUNNING":
             return
         self._say("killed", f"{_title(task)} is killed on {task.agent.address}")
         self._update(task, "TASK_KILLING")
-        self._agenda.after(0.5 + self._rng.random(), lambda: self._killed(key, relaunch=relaunch))
+        self._agenda.after(0.5 + self._rng.random(), lambda: self._killed(key))
 
     def lose(self, number: int) -> None:
         """Cut agent `number` off: first inactive, then given up, back after a while."""
@@ -122,7 +131,7 @@ class Workload:
         elif task.state == "TASK_STARTING":
             self._agenda.after(0.1 + 0.7 * self._rng.random(), lambda: self._running(key))
         elif task.state == "TASK_KILLING":
-            self._agenda.after(0.5, lambda: self._killed(key, relaunch=True))
+            self._agenda.after(0.5, lambda: self._killed(key))
         elif task.application.lifetime is not None:
             lifetime = task.application.lifetime * (0.5 + self._rng.random())
             self._agenda.after(lifetime, lambda: self._finished(key))
@@ -146,23 +155,27 @@ class Workload:
         if task is not None and task.state == "TASK_RUNNING":
             self._update(task, "TASK_RUNNING", healthy=True)
 
-    def _killed(self, key: Key, *, relaunch: bool) -> None:
+    def _killed(self, key: Key) -> None:
         task = self.tasks.get(key)
         if task is not None and task.state == "TASK_KILLING":
-            self._end(task, "TASK_KILLED", relaunch=relaunch)
+            self._end(task, "TASK_KILLED")
 
     def _finished(self, key: Key) -> None:
         task = self.tasks.get(key)
         if task is not None and task.state == "TASK_RUNNING":
             self._say("finished", f"{_title(task)} finished on {task.agent.address}")
-            self._end(task, "TASK_FINISHED", relaunch=True)
+            self._end(task, "TASK_FINISHED")
 
-    def _end(self, task: Task, state: str, *, relaunch: bool) -> None:
+    def _end(self, task: Task, state: str) -> None:
         """Make `task` terminal; it stays in `tasks` until its scheduler has acknowledged that."""
         ended = self._update(task, state)
         self._agenda.after(ACKNOWLEDGED_AFTER, lambda: self._acknowledge(ended))
-        if relaunch:
-            self._agenda.after(1.0 + 2.0 * self._rng.random(), lambda: self.launch(task.application))
+        owner = _owner(task.application)
+        self._instances[owner] -= 1
+        # Surplus, as left by a move or by a lost agent that came back, is not started again.
+        if self._instances[owner] < task.application.instances:
+            self._instances[owner] += 1
+            self._agenda.after(1.0 + 2.0 * self._rng.random(), lambda: self._place(task.application, None))
 
     def _acknowledge(self, task: Task) -> None:
         # An agent that was lost meanwhile reports the end when it is back; nobody waits for that here.
@@ -196,6 +209,10 @@ class Workload:
 
     def _say(self, kind: str, text: str) -> None:
         self._agenda.tell(kind, text)
+
+
+def _owner(application: Application) -> Key:
+    return (application.framework.number, application.name)
 
 
 def _title(task: Task) -> str:
