@@ -17,7 +17,7 @@ from typing import Any, Final
 from mesos_dns import config_rules as rules
 from mesos_dns.config_addresses import Unfit, absolute_name, host_and_port
 from mesos_dns.config_host import Host, ThisHost, reason
-from mesos_dns.config_json import parse_iam
+from mesos_dns.config_json import clean, parse_iam
 from mesos_dns.config_sources import Source, from_environ, from_file
 from mesos_dns.config_values import KEYS, Config, ConfigError, IamAccount, Key, Loaded, Problem, printable
 
@@ -138,18 +138,18 @@ class _Draft:
     iam: IamAccount | None = None
     flawed: set[str] = field(default_factory=set)
 
-    def refuse(self, key: str, message: str) -> None:
-        """Record a problem, unless the key's value is a mere stand-in."""
+    def refuse(self, key: str, message: str, *others: str) -> None:
+        """Record a problem, unless its value or one of the others that it depends on is a stand-in."""
         self.flawed.add(key)
-        if key not in self.unsure:
+        if self.unsure.isdisjoint((key, *others)):
             self.problems.append(Problem(key, self.origins.get(key, "default"), message))
 
 
 def _judge(file: Source, environ: Mapping[str, str], path: str, host: Host) -> Loaded:
     draft = _combined(file, from_environ(environ), path)
     for rule in rules.RULES:
-        for key, message in rule(draft.values):
-            draft.refuse(key, message)
+        for finding in rule(draft.values):
+            draft.refuse(*finding)
     for check in (_find_resolvers, _check_tls, _check_service_account):
         check(draft, host)
     if draft.problems:
@@ -162,9 +162,11 @@ def _judge(file: Source, environ: Mapping[str, str], path: str, host: Host) -> L
 def _combined(file: Source, environment: Source, path: str) -> _Draft:
     """Lay the environment over the file over the defaults."""
     defaults: dict[str, Any] = {key.name: key.default for key in KEYS}
-    values = defaults | {"File": path} | file.values | environment.values
+    values = defaults | {"File": clean(path)} | file.values | environment.values
     origins = dict.fromkeys(defaults, "default") | file.origins | environment.origins
     unsure = file.refused | environment.refused
+    if "MesosCredentials" in unsure:
+        unsure |= {key.name for key in KEYS if key.name.startswith("MesosCredentials.")}
     if not file.complete:
         unsure |= {name for name, origin in origins.items() if origin == "default"}
     problems = [*file.problems, *environment.problems]
@@ -200,7 +202,7 @@ def _check_tls(draft: _Draft, host: Host) -> None:
 
 
 def _check_service_account(draft: _Draft, host: Host) -> None:
-    """The file must load even when it is not used, as in Go."""
+    """Load the account even if it is not used, as in Go."""
     path = draft.values["IAMConfigFile"]
     try:
         if path:

@@ -51,11 +51,12 @@ def host_and_port(text: str) -> tuple[str, int]:
     """Split `host:port` or `[ip6]:port`; the port is 1 to 65535, the host not empty, without brackets."""
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
-        colon, port = rest[:1], rest[1:]
+        colon, port = rest.startswith(":"), rest[1:]
         if ip(host) is None or ":" not in host:
             raise Unfit(f"{quoted(text)} has brackets around something that is not an IPv6 address")
     else:
-        host, colon, port = text.rpartition(":")
+        host, separator, port = text.rpartition(":")
+        colon = bool(separator)
         if ":" in host:
             raise Unfit(
                 f"{quoted(text)} has too many colons; expected host:port without a scheme, or [IPv6 address]:port"
@@ -136,7 +137,7 @@ def absolute_name(text: str) -> str:
     if len(text) > 4 * MAX_NAME:
         raise Unfit(f"{quoted(text)} is longer than a domain name may be (255 octets)")
     bare = text.rstrip(".")
-    if (len(bare) - len(bare.rstrip("\\"))) % 2:
+    if len(bare) < len(text) and (len(bare) - len(bare.rstrip("\\"))) % 2:
         bare += "."  # an escaped dot belongs to the name
     length = 1
     label = 0
@@ -153,6 +154,8 @@ def absolute_name(text: str) -> str:
             raise Unfit(f"{quoted(text)} is not a domain name; expected printable ASCII without blanks")
         label += 1
         rest = rest[part.end() :]
+    if label:
+        raise Unfit(f"{quoted(text)} ends with a lone backslash; remove it")
     if length > MAX_NAME:
         raise Unfit(f"{quoted(text)} is longer than a domain name may be (255 octets)")
     return bare + "."

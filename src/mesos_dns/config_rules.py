@@ -1,7 +1,8 @@
 """What must hold between and inside values of the right type. Pure.
 
-A rule takes the values by key name and yields findings: the key that is wrong, and why. Rules are those
-of Mesos-DNS 0.7 in its order; where we are stricter or milder, the rule says so.
+A rule takes the values by key name and yields findings: the key that is wrong, why, and any other keys
+without which nothing can be said. Rules are those of Mesos-DNS 0.7 in its order; where we are stricter
+or milder, the rule says so.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,10 +14,11 @@ from mesos_dns.config_addresses import Unfit, ip, quoted
 from mesos_dns.config_values import IamAccount
 
 Values: TypeAlias = Mapping[str, Any]
-Finding: TypeAlias = tuple[str, str]
+Finding: TypeAlias = tuple[str, ...]
 
 IP_SOURCES: Final = ("host", "docker", "mesos", "netinfo")
 
+_NO_ZOOKEEPER: Final = "finding the leading master through ZooKeeper is not implemented in this release; "
 IAM_MEMBERS: Final = 'an IAMConfigFile with non-empty "uid", "private_key" and "login_endpoint"'
 
 
@@ -32,8 +34,8 @@ def _cluster(values: Values) -> Iterator[Finding]:
     if values["Zk"]:
         yield (
             "Zk",
-            "finding the leading master through ZooKeeper is not implemented in this release; "
-            'list the masters in Masters, such as ["10.0.0.1:5050", "10.0.0.2:5050"] (Zk may stay)',
+            f'{_NO_ZOOKEEPER}list the masters in Masters, such as ["10.0.0.1:5050", "10.0.0.2:5050"] (Zk may stay)',
+            "Masters",
         )
     else:
         yield "Masters", 'no Mesos masters are given; list them, such as ["10.0.0.1:5050", "10.0.0.2:5050"]'
@@ -95,22 +97,19 @@ def _overlaps(zones: Mapping[str, str], domain: str) -> Iterator[Finding]:
     above_domain = addresses.parents(domain)
     for zone, spelled in zones.items():
         above = addresses.parents(zone)
+        relation = None
         if zone == domain:
-            yield (
-                "ZoneResolvers",
-                f"zone {quoted(spelled)} is the Mesos domain, which is answered here; remove the zone",
-            )
+            relation = "is the Mesos domain, which is answered here"
         elif domain in above:
-            yield "ZoneResolvers", f"zone {quoted(spelled)} lies inside the Mesos domain {quoted(domain)}; remove it"
+            relation = f"lies inside the Mesos domain {quoted(domain)}, which is answered here"
         elif zone in above_domain:
-            yield "ZoneResolvers", f"zone {quoted(spelled)} holds the Mesos domain {quoted(domain)}; remove it"
+            relation = f"holds the Mesos domain {quoted(domain)}"
+        if relation:
+            yield "ZoneResolvers", f"zone {quoted(spelled)} {relation}; remove it", "Domain"
         masking = next((parent for parent in above if parent in zones), None)
         if masking is not None:
-            yield (
-                "ZoneResolvers",
-                f"zone {quoted(spelled)} lies inside zone {quoted(zones[masking])}, "
-                "so it is ambiguous who is asked; remove one of them",
-            )
+            relation = f"lies inside zone {quoted(zones[masking])}, so it is unclear who is asked"
+            yield "ZoneResolvers", f"zone {quoted(spelled)} {relation}; remove one of them"
 
 
 def _ip_sources(values: Values) -> Iterator[Finding]:
@@ -152,6 +151,8 @@ def _authentication(values: Values) -> Iterator[Finding]:
                 yield (
                     "MesosAuthentication",
                     'is "basic", which needs MesosCredentials with a Principal or a Secret; set them, or use ""',
+                    "MesosCredentials.Principal",
+                    "MesosCredentials.Secret",
                 )
         case other:
             yield "MesosAuthentication", f'{quoted(other)} is unknown; expected "", "basic" or "iam" in lower case'
@@ -217,12 +218,11 @@ def name_servers(resolv_conf: str, local: frozenset[str]) -> tuple[tuple[str, ..
 
 
 def advice(values: Values) -> Iterator[Finding]:
-    """What works, but perhaps not as the operator thinks."""
+    """Point out what works, but perhaps not as the operator thinks."""
     if values["Zk"] and values["Masters"]:
         yield (
             "Zk",
-            "finding the leading master through ZooKeeper is not implemented in this release; "
-            "the list in Masters is used instead",
+            f"{_NO_ZOOKEEPER}the list in Masters is used instead",
         )
     for key in ("ReverseDnsOn", "ResolvSubnetFirst"):
         if values[key]:
@@ -230,8 +230,7 @@ def advice(values: Values) -> Iterator[Finding]:
     if values["MesosHTTPSOn"] and not values["CACertFile"]:
         yield (
             "MesosHTTPSOn",
-            "without CACertFile the masters' certificates are not verified (kept for compatibility); "
-            "set CACertFile to verify them",
+            "without CACertFile the masters' certificates are not verified, as in Go; set CACertFile to verify them",
         )
     if not values["MesosAuthentication"]:
         for key in ("MesosCredentials.Principal", "MesosCredentials.Secret", "IAMConfigFile"):
