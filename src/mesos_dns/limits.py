@@ -49,8 +49,43 @@ MAX_SHARED_VALUES: Final = 500_000
 MAX_ROTATIONS: Final = 8
 #: Remembered replies that have an answer: the names that clients really ask. About 350 octets each.
 MEMO_FOUND: Final = 100_000
+#: Remembered replies of more than 256 octets (all rotations together), up to 10 kB each.
+MEMO_LARGE: Final = 5_000
 #: Remembered NXDOMAIN and NODATA replies: enough for search lists, useless to a flood of random names.
 MEMO_NOT_FOUND: Final = 20_000
 #: Batches of 64 datagrams that one UDP socket may have answered before TCP, forwarding and zone
 #: changes get their turn: 256 datagrams, about 2 ms.
 MAX_BATCHES_PER_WAKE: Final = 4
+
+# --- between the processes ---------------------------------------------------------------------
+
+#: Octets of one frame: one owner with 100,000 SRV records is 5 MB.
+MAX_FRAME: Final = 64 * 1024 * 1024
+#: Record sets in one frame. A worker applies a frame between two packets: 250 take less than 1 ms.
+EDITS_PER_FRAME: Final = 250
+#: Octets waiting for a worker that does not read before it is given a new snapshot instead.
+MAX_FEED_BACKLOG: Final = 64 * 1024 * 1024
+
+# --- forwarding --------------------------------------------------------------------------------
+
+#: Questions to upstreams under way at once in one worker, each with a socket of its own.
+MAX_FORWARDS: Final = 1000
+
+# --- TCP ---------------------------------------------------------------------------------------
+
+#: Connections of one worker and listener, and of one client among them: resolvers pipeline.
+MAX_TCP_CONNECTIONS: Final = 1000
+MAX_TCP_PER_CLIENT: Final = 200
+#: Forwarded queries under way for one connection; then no more is read from it.
+MAX_TCP_PENDING: Final = 100
+#: Queries of one connection answered before others get their turn: about 1 ms.
+QUERIES_PER_TURN: Final = 100
+#: Seconds that a connection may stay without a complete query (RFC 7766 section 6.2.3).
+TCP_IDLE_SECONDS: Final = 10.0
+
+# --- processes ---------------------------------------------------------------------------------
+
+#: Seconds between two reports of a worker's counters.
+COUNTERS_SECONDS: Final = 1.0
+#: Seconds that a stopping worker waits for upstreams; then it ends without their answers.
+DRAIN_SECONDS: Final = 3.0

@@ -10,36 +10,40 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import cycle
 
-from mesos_dns.limits import MEMO_FOUND, MEMO_NOT_FOUND
+from mesos_dns.limits import MEMO_FOUND, MEMO_LARGE, MEMO_NOT_FOUND
 
 #: Header octets 2 to 12, and the tail, or a function that gives one tail after the other.
 Entry = tuple[bytes, bytes | Callable[[], bytes]]
 
 
-class Memo:
-    """A bounded map of key → entry. First in, first out; misses of names are bounded separately.
+#: Tails that take more octets than this together are kept in smaller numbers.
+LARGE = 256
 
-    A flood of unknown names therefore only ever evicts other unknown names.
+
+class Memo:
+    """A bounded map of key → entry: first in, first out.
+
+    Three queues bound it: small answers, large answers, and names or types that do not exist. A
+    flood of unknown names therefore only ever evicts other unknown names.
     """
 
-    def __init__(self, most_found: int = MEMO_FOUND, most_not_found: int = MEMO_NOT_FOUND) -> None:
+    def __init__(self, small: int = MEMO_FOUND, large: int = MEMO_LARGE, missing: int = MEMO_NOT_FOUND) -> None:
         #: Read by the answering loops directly: a call per packet would cost more than the look-up.
         self.entries: dict[bytes, Entry] = {}
-        self._found: deque[bytes] = deque()
-        self._not_found: deque[bytes] = deque()
-        self._most_found = most_found
-        self._most_not_found = most_not_found
+        self._bounds = {"small": small, "large": large, "missing": missing}
+        self._keys: dict[str, deque[bytes]] = {kind: deque() for kind in self._bounds}
         self._garbage: list[dict[bytes, Entry]] = []
 
     def __repr__(self) -> str:
-        return f"Memo(found={len(self._found)}, not found={len(self._not_found)})"
+        return f"Memo({', '.join(f'{kind}={len(keys)}' for kind, keys in self._keys.items())})"
 
     def remember(self, key: bytes, head: bytes, tails: Sequence[bytes], *, found: bool) -> None:
         """Keep a rendering under `key`; the oldest of its kind goes when there is no room."""
         if key in self.entries:
             return
-        keys, most = (self._found, self._most_found) if found else (self._not_found, self._most_not_found)
-        if len(keys) >= most:
+        kind = "missing" if not found else "small" if sum(map(len, tails)) <= LARGE else "large"
+        keys = self._keys[kind]
+        if len(keys) >= self._bounds[kind]:
             del self.entries[keys.popleft()]
         keys.append(key)
         self.entries[key] = head, tails[0] if len(tails) == 1 else cycle(tails).__next__
@@ -49,8 +53,7 @@ class Memo:
         if self.entries:
             self._garbage.append(self.entries)
             self.entries = {}
-            self._found = deque()
-            self._not_found = deque()
+            self._keys = {kind: deque() for kind in self._bounds}
 
     def sweep(self, most: int = 500) -> None:
         """Free up to `most` dropped entries: more than one batch of packets can add."""

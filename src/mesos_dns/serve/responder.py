@@ -11,6 +11,9 @@ from mesos_dns.dns.message import Query, Rejected
 from mesos_dns.serve.answer import Answerer, Forward, Rendering
 from mesos_dns.serve.memo import Entry, Memo, edns_key
 
+#: Takes the query, the largest reply in octets, and a function that sends the reply, now or later.
+ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], None]
+
 
 class Responder:
     """Replies of one worker, from memory or fresh.

@@ -15,12 +15,9 @@ from mesos_dns.limits import MAX_BATCHES_PER_WAKE
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import mmsg
 from mesos_dns.serve.answer import Forward
-from mesos_dns.serve.responder import Responder
+from mesos_dns.serve.responder import ForwardTo, Responder
 
 log = logging.getLogger(__name__)
-
-#: Takes the query and a function that sends the reply, now or later.
-ForwardTo = Callable[[Forward, Callable[[bytes], None]], None]
 
 _IPV6_PKTINFO = getattr(socket, "IPV6_PKTINFO", 50)
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
@@ -47,11 +44,11 @@ class UdpListener:
     def __repr__(self) -> str:
         return f"UdpListener({self._socket.getsockname()!r})"
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Answer from now on, in the running event loop."""
         asyncio.get_running_loop().add_reader(self._fd, self._read)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Answer what has already arrived, and no more."""
         asyncio.get_running_loop().remove_reader(self._fd)
         self._read()
@@ -81,7 +78,7 @@ class UdpListener:
         """
         batch = self._batch
         data, view, recall = batch.data, batch.view, self._responder.recall()
-        sizes = []
+        sizes: list[int] = []
         at = 0
         misses = 0
         for length in lengths:
@@ -109,14 +106,17 @@ class UdpListener:
         batch = self._batch
         octets = batch.view[at : at + length].tobytes()
         answer = self._responder.respond_udp(octets)
-        if answer.__class__ is bytes:
+        if isinstance(answer, bytes):
             batch.data[at : at + len(answer)] = answer
             return len(answer)
         if answer is not None:
             address = batch.address(i, self._socket.family)
             control = batch.control(i)
-            self._forward(answer, lambda reply: self._send_later(reply, address, control))
+            self._submit(answer, lambda reply: self._send_later(reply, address, control))
         return 0
+
+    def _submit(self, forward: Forward, send: Callable[[bytes], None]) -> None:
+        self._forward(forward, msg.udp_limit(forward.query.edns), send)
 
     def _send_later(self, reply: bytes, address: tuple[object, ...], control: bytes) -> None:
         ancillary = []
@@ -146,7 +146,7 @@ class UdpListener:
         if isinstance(answer, bytes):
             self._send_plain(answer, address, ancillary)
         elif answer is not None:
-            self._forward(answer, lambda reply: self._send_plain(reply, address, ancillary))
+            self._submit(answer, lambda reply: self._send_plain(reply, address, ancillary))
 
     def _send_plain(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
         # As in a batch: the source address is the one that was asked, the interface is free.
