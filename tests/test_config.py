@@ -30,6 +30,17 @@ def test_the_defaults_of_a_new_config():
     assert config.zone_resolvers == {}
 
 
+def test_problems_and_warnings_are_bounded():
+    found = problems(Masters=["x"] * 256)
+    assert len(found) == 101
+    assert found[-1] == "configuration: 156 more problems; mend these first"
+    resolv_conf = b"".join(b"nameserver fe80::%d%%eth0\n" % n for n in range(200))
+    warnings = given_keys(host=FakeHost({"/etc/resolv.conf": resolv_conf}), Resolvers=[]).warnings
+    assert len(warnings) == 101
+    assert "no name server is left" in warnings[0]
+    assert warnings[-1] == "configuration: 101 more warnings"
+
+
 def test_a_config_is_a_value():
     loaded = given_keys(ZoneResolvers={"weave": ["192.0.2.1"]})
     assert hash(loaded.config) == hash(given_keys(ZoneResolvers={"weave": ["192.0.2.1"]}).config)

@@ -1,5 +1,7 @@
 """The file as Go reads it, and the environment: types, ranges, spellings, origins."""
 
+import json
+
 import pytest
 from tests.config_given import PATH, given_keys, given_text, problems, text_problems
 
@@ -32,6 +34,12 @@ def test_null_keeps_scalars_and_empties_lists():
 def test_zones_of_several_spellings_are_joined():
     text = '{"Masters": ["m:1"], "zoneResolvers": {"a.b": ["1.1.1.1"]}, "ZoneResolvers": {"c.d": ["2.2.2.2"]}}'
     assert given_text(text).config.zones == (("a.b", ("1.1.1.1",)), ("c.d", ("2.2.2.2",)))
+
+
+def test_joined_zones_are_bounded():
+    halves = [json.dumps({f"{half}{n}": ["1.1.1.1"] for n in range(200)}) for half in "ab"]
+    text = f'{{"Masters": ["m:1"], "zoneResolvers": {halves[0]}, "ZoneResolvers": {halves[1]}}}'
+    assert text_problems(text) == [f"ZoneResolvers (file {PATH}): holds more than 256 zones, which is not possible"]
 
 
 @pytest.mark.parametrize("text", ["null", "{}"])

@@ -20,6 +20,7 @@ from mesos_dns.config_host import Host, ThisHost, reason
 from mesos_dns.config_json import clean, parse_iam
 from mesos_dns.config_sources import Source, from_environ, from_file
 from mesos_dns.config_values import KEYS, Config, ConfigError, IamAccount, Key, Loaded, Problem, printable
+from mesos_dns.limits import MAX_CONFIG_PROBLEMS
 
 __all__ = [
     "KEYS",
@@ -153,10 +154,15 @@ def _judge(file: Source, environ: Mapping[str, str], path: str, host: Host) -> L
     for check in (_find_resolvers, _check_tls, _check_service_account):
         check(draft, host)
     if draft.problems:
-        raise ConfigError(tuple(draft.problems))
-    for key, message in rules.advice(draft.values):
-        draft.warnings.append(str(Problem(key, draft.origins[key], message)))
-    return Loaded(_finished(draft), tuple(draft.warnings), draft.origins)
+        kept, more = draft.problems[:MAX_CONFIG_PROBLEMS], len(draft.problems) - MAX_CONFIG_PROBLEMS
+        rest = (Problem("", "configuration", f"{more} more problems; mend these first"),) if more > 0 else ()
+        raise ConfigError((*kept, *rest))
+    advice = [str(Problem(key, draft.origins[key], message)) for key, message in rules.advice(draft.values)]
+    warnings = advice + draft.warnings  # advice first: it must not be what is cut off
+    if len(warnings) > MAX_CONFIG_PROBLEMS:
+        more = len(warnings) - MAX_CONFIG_PROBLEMS
+        warnings[MAX_CONFIG_PROBLEMS:] = [f"configuration: {more} more warnings"]
+    return Loaded(_finished(draft), tuple(warnings), draft.origins)
 
 
 def _combined(file: Source, environment: Source, path: str) -> _Draft:

@@ -9,12 +9,14 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from mesos_dns.config_addresses import Unfit, quoted
 from mesos_dns.config_json import JsonObject, clean, fold, parse_json
 from mesos_dns.config_values import KEYS, Key, Problem
 from mesos_dns.limits import MAX_CONFIG_LIST, MAX_UNKNOWN_KEYS
+
+_Zones: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
 
 PREFIX: Final = "MESOS_DNS_"
 
@@ -121,7 +123,7 @@ def _strings(key: Key, values: list[Any]) -> tuple[str, ...]:
     return tuple(map(clean, values))
 
 
-def _zones(key: Key, value: JsonObject) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _zones(key: Key, value: JsonObject) -> _Zones:
     if len(value.pairs) > MAX_CONFIG_LIST:
         raise Unfit(f"holds {len(value.pairs)} zones; at most {MAX_CONFIG_LIST} are possible")
     zones: dict[str, tuple[str, ...]] = {}
@@ -215,20 +217,26 @@ def _take_members(source: Source, document: JsonObject, outer: str, origin: str)
 
 
 def _take(source: Source, key: Key, value: object, origin: str) -> None:
-    if value is None:
-        if key.kind not in {"strings", "zones"}:
-            return
-        result: Any = ()
-    else:
-        try:
-            result = _from_json(key, value)
-        except Unfit as problem:
-            source.refuse(key.name, origin, str(problem))
-            return
-        if key.kind == "zones":  # Go decodes into the map that is already there
-            result = tuple((dict(source.values.get(key.name, ())) | dict(result)).items())
+    empties = key.kind in {"strings", "zones"}
+    if value is None and not empties:
+        return
+    try:
+        result: Any = () if value is None else _from_json(key, value)
+        if key.kind == "zones" and value is not None:
+            result = _joined_zones(source.values.get(key.name, ()), result)
+    except Unfit as problem:
+        source.refuse(key.name, origin, str(problem))
+        return
     source.values[key.name] = result
     source.origins[key.name] = origin
+
+
+def _joined_zones(first: _Zones, second: _Zones) -> _Zones:
+    """Join two objects of one key, as Go does: it decodes into the map that is already there."""
+    joined = dict(first) | dict(second)
+    if len(joined) > MAX_CONFIG_LIST:
+        raise Unfit(f"holds more than {MAX_CONFIG_LIST} zones, which is not possible")
+    return tuple(joined.items())
 
 
 def _take_credentials(source: Source, value: object, origin: str) -> None:

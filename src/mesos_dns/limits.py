@@ -28,6 +28,9 @@ MAX_CONFIG_OCTETS: Final = 1024 * 1024
 MAX_CONFIG_LIST: Final = 256
 #: Warnings about unknown keys; the rest is counted. More than these is another program's file.
 MAX_UNKNOWN_KEYS: Final = 20
+#: Problems, and warnings, of one configuration that are reported; the rest is counted. Nobody mends more
+#: of them in one go, and a damaged file could have as many as it has values.
+MAX_CONFIG_PROBLEMS: Final = 100
 #: Characters of a bad value that a message repeats: enough to find it in the file.
 MAX_QUOTED: Final = 60
 #: Tasks whose records are made before other work gets a turn: about 10 ms.
