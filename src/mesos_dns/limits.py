@@ -92,3 +92,11 @@ TCP_IDLE_SECONDS: Final = 10.0
 COUNTERS_SECONDS: Final = 1.0
 #: Seconds that a stopping worker waits for upstreams; then it ends without their answers.
 DRAIN_SECONDS: Final = 3.0
+#: Octets of the kernel's buffers for one UDP socket, if net.core.rmem_max allows: 10,000 queries.
+SOCKET_BUFFER: Final = 8 * 1024 * 1024
+#: Seconds from the start of a worker to the next if it died: at once first, then doubling.
+RESTART_SECONDS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+#: A worker that lived this many seconds was healthy: the next restart is at once again.
+HEALTHY_SECONDS: Final = 10.0
+#: Seconds that a worker gets to drain and end before it is killed.
+STOP_SECONDS: Final = DRAIN_SECONDS + 2.0

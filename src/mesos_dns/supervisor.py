@@ -1,0 +1,237 @@
+"""Starts the workers, feeds them the zone, restarts those that die, drains them.
+
+Each worker has a feed: a Unix stream socket pair. A worker that is new, or that fell too far behind,
+gets a snapshot in chunks, and after it what changed meanwhile; the others get the changes alone.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from mesos_dns.concurrency import spawn
+from mesos_dns.limits import (
+    EDITS_PER_FRAME,
+    HEALTHY_SECONDS,
+    MAX_FEED_BACKLOG,
+    RESTART_SECONDS,
+    STOP_SECONDS,
+)
+from mesos_dns.names.feed import Begin, Counters, Edits, End, FeedError, FrameReader, Listener, Load, Serving, Settings, encode
+from mesos_dns.names.zone import Edit, Zone
+from mesos_dns.sockets import Pair
+
+log = logging.getLogger(__name__)
+
+
+class Slot:
+    """The place of one worker: its sockets, its process, its feed. Lives longer than any process."""
+
+    def __init__(self, number: int, pair: Pair, settings: Settings, zone: Zone, on_news: Callable[[], None]) -> None:
+        self.number = number
+        self.restarts = 0
+        #: The serial that the worker answers from; 0 while it has none.
+        self.serving = 0
+        self.pid: int | None = None
+        self.counters: Counter[str] = Counter()
+        self._pair = pair
+        listeners = [Listener(pair.udp.fileno(), udp=True), Listener(pair.tcp.fileno(), udp=False)]
+        self._settings = msgspec.structs.replace(settings, listeners=listeners)
+        self._zone = zone
+        self._on_news = on_news
+        self._news = asyncio.Event()
+        self._stale = True  # The worker lacks a snapshot.
+        self._backlog: deque[bytes] = deque()
+        self._backlog_size = 0
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+        self._finished_counters: Counter[str] = Counter()
+
+    def __repr__(self) -> str:
+        return f"Slot({self.number}, pid={self.pid}, serving={self.serving}, restarts={self.restarts})"
+
+    @property
+    def wants_changes(self) -> bool:
+        """Whether changes must be queued: a worker without a snapshot gets them with that."""
+        return not self._stale
+
+    def push(self, frames: Sequence[bytes]) -> None:
+        """Queue frames for the worker."""
+        if not self._stale:
+            self._backlog.extend(frames)
+            self._backlog_size += sum(map(len, frames))
+            if self._backlog_size > MAX_FEED_BACKLOG:
+                log.warning("worker %d does not read its feed; it gets a new snapshot", self.number)
+                self._drop_backlog()
+                self._stale = True
+        self._news.set()
+
+    async def run(self) -> None:
+        """Keep a worker running until `stop`."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while not self._stopping:
+            started = loop.time()
+            try:
+                await self._run_once()
+            except OSError as error:
+                log.error("worker %d cannot be started: %s", self.number, error)  # noqa: TRY400 - says it all
+            if self._stopping:
+                return
+            failures = 0 if loop.time() - started >= HEALTHY_SECONDS else failures + 1
+            delay = RESTART_SECONDS[min(failures, len(RESTART_SECONDS)) - 1] if failures else 0.0
+            self.restarts += 1
+            log.warning("worker %d ended unasked; another starts in %.1f s", self.number, delay)
+            await asyncio.sleep(delay)
+
+    async def stop(self) -> None:
+        """Drain the worker; kill it if it does not end in time."""
+        self._stopping = True
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                log.warning("worker %d does not end on SIGTERM; it is killed", self.number)
+                process.kill()
+                await process.wait()
+
+    # --- one process ---------------------------------------------------------------------------
+
+    async def _run_once(self) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                fds = (theirs.fileno(), self._pair.udp.fileno(), self._pair.tcp.fileno())
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "mesos_dns.worker", str(theirs.fileno()), pass_fds=fds
+                )
+            reader, writer = await asyncio.open_connection(sock=ours)
+        except BaseException:
+            ours.close()
+            raise
+        self.pid = self._process.pid
+        self._drop_backlog()
+        self._stale = True
+        feeding = spawn(self._feed(writer), name=f"feed worker {self.number}")
+        listening = spawn(self._listen(reader), name=f"listen to worker {self.number}")
+        if self._stopping:
+            self._process.terminate()
+        await self._process.wait()
+        feeding.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await listening
+        writer.close()
+        self.pid = None
+        self.serving = 0
+        self._finished_counters += self.counters
+        self.counters = Counter()
+        self._on_news()
+
+    async def _feed(self, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(encode(self._settings))
+            while True:
+                if self._stale and self._zone.serial:
+                    await self._send_snapshot(writer)
+                while self._backlog:
+                    frame = self._backlog.popleft()
+                    self._backlog_size -= len(frame)
+                    writer.write(frame)
+                    await writer.drain()
+                self._news.clear()
+                if not self._backlog and not (self._stale and self._zone.serial):
+                    await self._news.wait()
+        except OSError as error:
+            log.info("the feed of worker %d broke: %s", self.number, error)
+
+    async def _send_snapshot(self, writer: asyncio.StreamWriter) -> None:
+        """All names, read while the zone may change: such changes follow, and adding twice is harmless."""
+        self._drop_backlog()
+        self._stale = False
+        serial = self._zone.serial
+        owners = list(self._zone)
+        writer.write(encode(Begin()))
+        for start in range(0, len(owners), EDITS_PER_FRAME):
+            nodes = [
+                (owner, list(node))
+                for owner in owners[start : start + EDITS_PER_FRAME]
+                if (node := self._zone.node(owner)) is not None
+            ]
+            writer.write(encode(Load(nodes)))
+            await writer.drain()
+        writer.write(encode(End(serial)))
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        frames = FrameReader()
+        try:
+            while octets := await reader.read(65536):
+                frames.feed(octets)
+                for frame in frames:
+                    if isinstance(frame, Serving):
+                        self.serving = frame.serial
+                        self._on_news()
+                    elif isinstance(frame, Counters):
+                        self.counters = Counter(frame.counts)
+        except (OSError, FeedError) as error:
+            log.warning("worker %d cannot be understood: %s", self.number, error)
+
+    def _drop_backlog(self) -> None:
+        self._backlog.clear()
+        self._backlog_size = 0
+
+    def total_counters(self) -> Counter[str]:
+        """Counts of all processes that this slot has had."""
+        return self._finished_counters + self.counters
+
+
+class WorkerPool:
+    """All workers of one generation. `zone` is the authoritative one; `publish` tells what changed in it."""
+
+    def __init__(self, pairs: Sequence[Pair], settings: Settings, zone: Zone) -> None:
+        self._zone = zone
+        self._changed = asyncio.Event()
+        self.slots = [Slot(n, pair, settings, zone, self._changed.set) for n, pair in enumerate(pairs)]
+
+    def __repr__(self) -> str:
+        return f"WorkerPool({self.slots!r})"
+
+    def start(self) -> None:
+        """Start all workers."""
+        for slot in self.slots:
+            spawn(slot.run(), name=f"worker {slot.number}")
+
+    async def stop(self) -> None:
+        """Drain all workers."""
+        await asyncio.gather(*(slot.stop() for slot in self.slots))
+
+    def publish(self, edits: Sequence[Edit], serial: int) -> None:
+        """Pass edits on; `serial` is the zone's new one, or 0 if more edits follow before it is reached."""
+        frames: list[bytes] = []
+        if any(slot.wants_changes for slot in self.slots):
+            parts = [list(edits[start : start + EDITS_PER_FRAME]) for start in range(0, len(edits), EDITS_PER_FRAME)]
+            parts = parts or [[]]
+            frames = [encode(Edits(0, part)) for part in parts[:-1]]
+            frames.append(encode(Edits(serial, parts[-1])))
+        for slot in self.slots:
+            slot.push(frames)
+
+    async def serving(self) -> None:
+        """Wait until every worker serves some version of the zone."""
+        while self.behind():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def behind(self) -> list[Slot]:
+        """The workers that have no zone to answer from."""
+        return [slot for slot in self.slots if not slot.serving]
