@@ -36,6 +36,10 @@ _FLAGS: Final = {
 }
 
 
+#: What follows the last element of `frameworks`.
+CLOSING: Final = b'],"completed_frameworks":[],"orphan_tasks":[],"unregistered_frameworks":[]}'
+
+
 @dataclass(frozen=True, slots=True)
 class MasterIdentity:
     """One master. `hostname` is its address, as on a host without reverse look-up."""
@@ -104,20 +108,33 @@ def state(view: ClusterView, texts: TaskTexts) -> bytes:
 
 def state_pieces(view: ClusterView, text: Callable[[Task], bytes]) -> Iterator[bytes]:
     """Return the body of `/master/state` in pieces that need not be in memory together."""
-    yield wire.dump(_head(view))[:-1]
-    yield b',"slaves":['
+    yield opening(view)
     yield from _separated(wire.dump(wire.agent_json(agent)) for agent in view.agents)
-    yield b'],"recovered_slaves":'
-    yield wire.dump([wire.recovered_agent_json(agent) for agent in view.recovered])
-    yield b',"frameworks":['
+    yield middle(view.recovered)
     for number, framework in enumerate(view.frameworks):
+        before, after = framework_edges(framework)
         yield b"," if number else b""
-        yield wire.dump(wire.framework_head(framework))[:-1]
-        yield b',"tasks":['
+        yield before
         yield from _separated(text(task) for task in framework.tasks)
-        yield b"],"
-        yield wire.dump(wire.framework_tail(framework))[1:]
-    yield b'],"completed_frameworks":[],"orphan_tasks":[],"unregistered_frameworks":[]}'
+        yield after
+    yield CLOSING
+
+
+def opening(view: ClusterView) -> bytes:
+    """Return the beginning of the document, up to the first element of `slaves`."""
+    return wire.dump(_head(view))[:-1] + b',"slaves":['
+
+
+def middle(recovered: Iterable[Agent]) -> bytes:
+    """Return what stands between the last element of `slaves` and the first of `frameworks`."""
+    elements = wire.dump([wire.recovered_agent_json(agent) for agent in recovered])
+    return b'],"recovered_slaves":' + elements + b',"frameworks":['
+
+
+def framework_edges(view: FrameworkView) -> tuple[bytes, bytes]:
+    """Return what stands before the first and after the last element of `tasks` in a framework."""
+    before = wire.dump(wire.framework_head(view))[:-1] + b',"tasks":['
+    return before, b"]," + wire.dump(wire.framework_tail(view))[1:]
 
 
 def summary(view: ClusterView) -> bytes:

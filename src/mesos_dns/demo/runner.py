@@ -1,0 +1,142 @@
+"""The demo: simulated masters, Mesos-DNS beside them, and a commentary, until somebody stops it."""
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesos_dns.demo import program, trial
+from mesos_dns.demo.agenda import Event
+from mesos_dns.demo.catalog import applications
+from mesos_dns.demo.master import Masters
+from mesos_dns.demo.simulation import Plan
+
+MASTERS = 3
+#: More lines than this per second are counted, not printed, unless --verbose is given.
+LINES_PER_SECOND = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for."""
+
+    plan: Plan
+    base_port: int
+    dns_port: int
+    http_port: int
+    server: bool
+    attempt: bool
+    verbose: bool
+
+    @property
+    def endpoints(self) -> list[tuple[str, int]]:
+        """The addresses of the simulated masters."""
+        return [("127.0.0.1", self.base_port + number) for number in range(MASTERS)]
+
+
+class Narrator:
+    """Prints what happens, at a rate that a person can read. Silent until `begin` is called."""
+
+    def __init__(self, *, unlimited: bool, out: Callable[[str], None] = print) -> None:
+        self._unlimited = unlimited
+        self._out = out
+        self._second = -1
+        self._printed = 0
+        self._swallowed = 0
+        self._silent = True
+
+    def begin(self) -> None:
+        """Print from now on."""
+        self._silent = False
+
+    def tell(self, event: Event) -> None:
+        """Print `event`, or count it."""
+        if self._silent:
+            return
+        second = int(event.time)
+        if second != self._second:
+            if self._swallowed:
+                self._out(f"          ... and {self._swallowed} more")
+            self._second, self._printed, self._swallowed = second, 0, 0
+        if self._printed >= LINES_PER_SECOND and event.kind != "leader" and not self._unlimited:
+            self._swallowed += 1
+            return
+        self._printed += 1
+        self._out(f"{time.strftime('%H:%M:%S', time.localtime(event.time))}  {event.kind:9} {event.text}")
+
+
+async def run(options: Options) -> int:
+    """Run the demo until cancelled; returns the exit code."""
+    busy = program.busy_ports(options.dns_port, options.http_port) if options.server else []
+    if busy:
+        print(
+            f"cannot start: {', '.join(busy)} in use. Stop what listens there (ss -lunpt shows it), or choose other "
+            f"ports: make demo DEMO='--ports 8054,8124'",
+            file=sys.stderr,
+        )
+        return 1
+    narrator = Narrator(unlimited=options.verbose)
+    masters = Masters(options.plan, options.endpoints)
+    code = 1
+    try:
+        async with masters.serving(), asyncio.TaskGroup() as group:
+            simulation = group.create_task(masters.run(narrator.tell), name="simulation")
+            try:
+                code = await _beside(options, narrator)
+            finally:
+                simulation.cancel()
+    except* OSError as group_of_errors:
+        last = options.base_port + MASTERS - 1
+        error = group_of_errors.exceptions[0]
+        print(
+            f"cannot serve the masters on ports {options.base_port}-{last}: {error}; try --base-port", file=sys.stderr
+        )
+    return code
+
+
+async def _beside(options: Options, narrator: Narrator) -> int:
+    """Run what belongs beside the masters."""
+    print(_headline(options), flush=True)
+    if not options.server:
+        narrator.begin()
+        await asyncio.Event().wait()
+    with tempfile.TemporaryDirectory(prefix="mesos-dns-demo-") as directory:
+        config = program.configuration(options.endpoints, options.dns_port, options.http_port)
+        try:
+            async with program.running(Path(directory), config, verbose=options.verbose) as server:
+                await server.ready(options.http_port)
+                if options.attempt:
+                    chosen = applications(options.plan.seed, options.plan.tasks)
+                    return 0 if await trial.run(chosen, options.dns_port, options.http_port) else 1
+                print(_guide(options), flush=True)
+                narrator.begin()
+                raise await server.ended()
+        except program.ProgramError as error:
+            print(error, file=sys.stderr)
+            return 1
+
+
+def _headline(options: Options) -> str:
+    plan = options.plan
+    masters = ", ".join(f"http://{address}:{port}" for address, port in options.endpoints)
+    return f"simulated Mesos cluster: {plan.agents} agents, {plan.tasks} tasks, masters {masters}"
+
+
+def _guide(options: Options) -> str:
+    """Return the lines to try."""
+    chosen = applications(options.plan.seed, options.plan.tasks)
+    lines = [
+        f"Mesos-DNS answers on 127.0.0.1:{options.dns_port} (DNS) and 127.0.0.1:{options.http_port} (HTTP). Try:",
+        "",
+    ]
+    for question in trial.questions(chosen):
+        lines += [f"  # {question.about}", f"  {question.line(options.dns_port)}"]
+    lines += ["", *(f"  {page.line(options.http_port)}" for page in trial.pages(chosen))]
+    lines += ["", f"  curl -sL http://127.0.0.1:{options.base_port + 1}/master/state    # what the masters say", ""]
+    plan = options.plan
+    failover = f", the leading master dies every {plan.failover_every:.0f} s" if plan.failover_every > 0 else ""
+    lines.append(f"Meanwhile tasks start, fail, move and finish{failover}. Ctrl-C stops everything.")
+    return "\n".join(lines) + "\n"
