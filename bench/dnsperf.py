@@ -71,7 +71,7 @@ class Asking:
 def command(address: str, port: int, asking: Asking) -> list[str]:
     return [
         *("dnsperf", "-s", address, "-p", str(port), "-B", "-d", str(asking.queries)),
-        *("-l", f"{asking.seconds:g}", "-c", str(asking.clients), "-q", str(asking.outstanding)),
+        *("-l", f"{asking.seconds:g}", "-c", str(asking.clients), "-q", str(asking.outstanding), "-t", "1"),
         *(("-m", "tcp") if asking.tcp else ()),
     ]
 

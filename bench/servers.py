@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +58,10 @@ class Server:
     def failure(self, what: str) -> UnavailableError:
         log = self.log.read_text(errors="replace")[-1500:]
         return UnavailableError(f"{self.name}: {what}; it logged: {log.strip() or '(nothing)'}")
+
+
+#: Starts a server and returns it when it answers.
+Start = Callable[[], Server]
 
 
 def free_port() -> int:

@@ -58,4 +58,4 @@ def test_output_without_statistics_is_an_error(text):
 def test_tcp_is_asked_for(tmp_path):
     asking = Asking(tmp_path / "q", 2.5, {0}, tcp=True, clients=8, outstanding=100)
     line = " ".join(command("127.0.0.1", 5300, asking))
-    assert line == f"dnsperf -s 127.0.0.1 -p 5300 -B -d {tmp_path / 'q'} -l 2.5 -c 8 -q 100 -m tcp"
+    assert line == f"dnsperf -s 127.0.0.1 -p 5300 -B -d {tmp_path / 'q'} -l 2.5 -c 8 -q 100 -t 1 -m tcp"

@@ -1,0 +1,139 @@
+"""What all parts of the bench share: settings, cores, a folder, clusters, and what was left out."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from bench import dnsperf, servers, wire
+from bench.servers import UnavailableError
+from bench.spread import Tail
+from bench.tables import Figure
+from bench.zonefile import ZoneNames, zone_names
+
+SEED: Final = 1
+#: Tasks per agent of the simulated cluster.
+DENSITY: Final = 50
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line asks for."""
+
+    tasks: tuple[int, ...]
+    #: Cluster sizes of start-up, memory, changes and tails, which hurt large clusters only.
+    large: tuple[int, ...]
+    runs: int
+    seconds: float
+    quick: bool
+    only: frozenset[str]
+    #: A zone file to measure the other servers on, without Mesos-DNS.
+    zone: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A simulated cluster: its state as the master gives it, and its zone."""
+
+    tasks: int
+    state: Path | None
+    zone: Path
+    names: ZoneNames
+
+
+@dataclass(slots=True)
+class Bed:
+    """Passed to every part; gathers the figures and the reasons for those that are missing."""
+
+    settings: Settings
+    folder: Path
+    #: Cores of the server under test, and of everything else. The same when there is only one.
+    server_cores: set[int]
+    load_cores: set[int]
+    figures: list[Figure] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    clusters: dict[int, Cluster] = field(default_factory=dict)
+
+    def add(self, table: str, row: str, column: str, *values: float) -> None:
+        self.figures.append(Figure(table, row, column, values))
+
+    def skip(self, what: str, reason: object) -> None:
+        """Leave something out, and say why now and at the end."""
+        text = f"{what}: {reason}"
+        self.skipped.append(text)
+        say(f"skipped {text}")
+
+    def wanted(self, name: str) -> bool:
+        return not self.settings.only or name in self.settings.only
+
+    def attempt(self, what: str, action: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T | None:
+        """The result of `action`; None, and a reason noted, when this machine cannot do it."""
+        try:
+            return action(*arguments, **named)
+        except (UnavailableError, dnsperf.LoadError, OSError) as error:
+            self.skip(what, error)
+            return None
+
+    def cluster(self, tasks: int) -> Cluster:
+        """The cluster of that size, made once; UnavailableError when it cannot be made."""
+        if tasks not in self.clusters:
+            self.clusters[tasks] = _given(self.settings.zone) if self.settings.zone else self._made(tasks)
+        return self.clusters[tasks]
+
+    def state(self, tasks: int, seed: int = SEED) -> Path:
+        """The state of a simulated cluster, as a file."""
+        path = self.folder / f"state-{tasks}-{seed}.json"
+        if not path.exists():
+            say(f"making a cluster of {tasks:,} tasks")
+            arguments = ("mesos_dns.demo", "state", "--tasks", str(tasks), "--seed", str(seed))
+            servers.run_tool((*arguments, "--agents", str(max(tasks // DENSITY, 1))), path)
+        return path
+
+    def _made(self, tasks: int) -> Cluster:
+        state = self.state(tasks)
+        zone = self.folder / f"zone-{tasks}"
+        config = self.folder / f"records-{tasks}.json"
+        config.write_text(json.dumps(servers.mesos_dns_config(5050, workers=1, refresh=60)))
+        arguments = ("mesos_dns", "records", "--config", str(config), "--state", str(state), "--format", "zone")
+        servers.run_tool(arguments, zone)
+        with zone.open() as lines:
+            names = zone_names(lines)
+        say(f"{tasks:,} tasks: {names.owners:,} names, {names.records:,} records")
+        return Cluster(tasks, state, zone, names)
+
+    def queries(self, name: str, messages: list[bytes]) -> Path:
+        """A file of questions for dnsperf and the prober."""
+        path = self.folder / f"{name}.queries"
+        path.write_bytes(wire.stream(messages))
+        return path
+
+    def add_tail(self, table: str, column: str, tails: list[Tail]) -> None:
+        """The four figures of a tail, each over all runs."""
+        self.add(table, "p50", column, *(each.p50 for each in tails))
+        self.add(table, "p99", column, *(each.p99 for each in tails))
+        self.add(table, "p99.9", column, *(each.p999 for each in tails))
+        self.add(table, "slowest", column, *(each.worst for each in tails))
+        self.add(table, "lost of a million", column, *(1e6 * each.lost / (each.answered + each.lost) for each in tails))
+
+
+def _given(path: Path) -> Cluster:
+    with path.open() as lines:
+        return Cluster(0, None, path, zone_names(lines))
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """One core for the server, the others for the load: with more, the load never is the limit."""
+    usable = sorted(os.sched_getaffinity(0))
+    return ({usable[0]}, set(usable[1:])) if len(usable) > 1 else (set(usable), set(usable))
+
+
+def say(text: str) -> None:
+    """Progress, for the person who waits; the tables go to standard output."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
