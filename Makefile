@@ -1,0 +1,61 @@
+# What a developer does here. Needs Python 3.11 or newer; everything else goes to .venv,
+# in the versions and with the hashes of requirements.lock.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+INSTALLED := $(VENV)/.installed
+
+# Arguments to pass on: make demo DEMO='--ports 8054,8124', make test TESTS=tests/dns, make bench BENCH=--help
+DEMO ?=
+TESTS ?=
+BENCH ?=
+
+.PHONY: help demo test lint bench build clean venv lock
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
+
+demo: $(INSTALLED)  ## a simulated cluster, Mesos-DNS on 127.0.0.1:8053 and :8123, and what to try
+	$(PY) -m mesos_dns.demo $(DEMO)
+
+test: lint  ## lint, types and all tests
+	$(PY) -m pytest $(TESTS)
+
+lint: $(INSTALLED)  ## rules, format and types
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+bench: $(INSTALLED)  ## measure speed and memory; writes tables and JSON
+	$(PY) -m bench $(BENCH)
+
+build: $(INSTALLED)  ## source distribution and wheel, in dist/
+	$(PY) -m hatchling build
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv: $(INSTALLED)  ## the environment in .venv
+
+$(INSTALLED): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "This needs Python 3.11 or newer, and '$(PYTHON)' is not. Name another one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# For maintainers, after a change of the dependencies in pyproject.toml. pip-tools is no part of the
+# lock: it is fetched into an environment of its own.
+lock:  ## choose the versions in requirements.lock anew
+	$(PYTHON) -m venv --clear build/locking
+	build/locking/bin/python -m pip install --quiet pip-tools
+	build/locking/bin/pip-compile --quiet --upgrade --extra dev --extra iam --all-build-deps --allow-unsafe --strip-extras \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --output-file requirements.lock pyproject.toml
+	rm -rf build/locking
