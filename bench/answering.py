@@ -7,6 +7,7 @@ from typing import Final
 
 from bench import dnsperf, queries, servers
 from bench.bed import SEED, Bed, Cluster, say
+from bench.saved_state import body, state_master
 from bench.servers import Server, Start, UnavailableError
 
 #: Seconds of load before the first measured run of a workload: caches and memos are what they are in service.
@@ -50,7 +51,8 @@ def start_mesos_dns(
     """
     if state is None:
         raise UnavailableError("Mesos-DNS needs a state: it is left out with --zone")
-    source = stack.enter_context(servers.master(state, bed.folder, bed.load_cores))
+    source = stack.enter_context(state_master())
+    source.serving = body("state", state.read_bytes(), source.port)
     config = servers.mesos_dns_config(source.port, workers=workers, refresh=refresh, upstream=upstream)
     server = stack.enter_context(servers.mesos_dns(config, bed.folder))
     servers.wait_until_ready(server)

@@ -93,7 +93,7 @@ class Bed:
         if not path.exists():
             say(f"making a cluster of {tasks:,} tasks")
             arguments = ("mesos_dns.demo", "state", "--tasks", str(tasks), "--seed", str(seed))
-            servers.run_tool((*arguments, "--agents", str(max(tasks // DENSITY, 1))), path)
+            servers.run_tool((*arguments, "--agents", str(agents(tasks))), path)
         return path
 
     def _made(self, tasks: int) -> Cluster:
@@ -126,6 +126,11 @@ class Bed:
 def _given(path: Path) -> Cluster:
     with path.open() as lines:
         return Cluster(0, None, path, zone_names(lines))
+
+
+def agents(tasks: int) -> int:
+    """How many agents a simulated cluster of that many tasks has."""
+    return max(tasks // DENSITY, 1)
 
 
 def cores() -> tuple[set[int], set[int]]:

@@ -8,7 +8,7 @@ from bench.answering import start_mesos_dns
 from bench.bed import SEED, Bed, Cluster, say
 from bench.servers import Server, Start
 
-ZONE: Final = "forward.test."
+ZONE: Final = "forward.example."
 TITLE: Final = "A, forwarded, no name twice"
 
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from bench import lifecycle, queries, servers, wire
 from bench.answering import start_all
-from bench.bed import SEED, Bed, Cluster, say
+from bench.bed import SEED, Bed, Cluster, agents, say
 from bench.saved_state import body, readdressed, state_master
-from bench.servers import ADDRESS, ROOT, Server, UnavailableError
+from bench.servers import ROOT, Server, UnavailableError
 from bench.spread import Tail
 
 RATE: Final = 2000
@@ -201,10 +201,8 @@ def _wait_for_name(server: Server, name: str, timeout: float = 240.0) -> None:
 def changing(bed: Bed, tasks: int) -> Tail:
     """The simulated cluster of the demo, with its own changes; it makes its states on the same cores."""
     with ExitStack() as stack:
-        source = stack.enter_context(servers.changing_master(tasks, CHANGES, bed.folder, bed.load_cores))
+        source = stack.enter_context(servers.changing_master(tasks, agents(tasks), CHANGES, bed.folder, bed.load_cores))
         server = _started(bed, stack, source.port, 1)
-        names = ["leader.mesos.", "master.mesos.", "slave.mesos."]
-        known = [name for name in names if servers.answered(server.port, name)]
-        if not known:
-            raise server.failure(f"none of {', '.join(names)} resolves at {ADDRESS}")
-        return probe_for(server.port, _asked(bed, known), _busy_seconds(bed), bed.load_cores)
+        # The same cluster at first; names of tasks that have ended meanwhile are answered, too.
+        asked = _asked(bed, list(bed.cluster(tasks).names.by_type["A"]))
+        return probe_for(server.port, asked, _busy_seconds(bed), bed.load_cores)

@@ -124,7 +124,7 @@ def _stop(server: Server) -> None:
                 os.kill(pid, 9)
 
 
-def wait_for_answer(server: Server, name: str, rrtype: int = wire.A, *, timeout: float = 120.0) -> float:
+def wait_for_answer(server: Server, name: str, rrtype: int = wire.A, *, timeout: float = 60.0) -> float:
     """Seconds from execution to the first record; UnavailableError when the server ends or never answers."""
     while time.monotonic() < server.started + timeout:
         if answered(server.port, name, rrtype, timeout=0.2):
@@ -317,21 +317,11 @@ def pin_workers(server: Server, workers: set[int], control: set[int]) -> None:
 
 
 @contextmanager
-def master(state: Path, folder: Path, cores: set[int]) -> Iterator[Server]:
-    """The simulated Mesos master, serving one saved state."""
-    port = free_port()
-    command = [sys.executable, "-m", "mesos_dns.demo", "serve-state", str(state), "--port", str(port)]
-    with launched("master", [*_on(cores), *command], folder, port) as server:
-        wait_for_connection(server)
-        yield server
-
-
-@contextmanager
-def changing_master(tasks: int, rate: int, folder: Path, cores: set[int]) -> Iterator[Server]:
+def changing_master(tasks: int, agents: int, rate: int, folder: Path, cores: set[int]) -> Iterator[Server]:
     """The simulated Mesos master with `tasks` tasks, of which `rate` change every second."""
     port = free_port()
     command = [sys.executable, "-m", "mesos_dns.demo", "bench-master"]
-    command += ["--tasks", str(tasks), "--port", str(port), "--change-rate", str(rate)]
+    command += ["--tasks", str(tasks), "--agents", str(agents), "--port", str(port), "--change-rate", str(rate)]
     with launched("bench-master", [*_on(cores), *command], folder, port) as server:
         wait_for_connection(server)
         yield server
