@@ -5,6 +5,9 @@ import sys
 import time
 from collections.abc import Callable
 
+#: For messages that belong to no module.
+logger = logging.getLogger("mesos_dns")
+
 #: -v=0 shows warnings and errors, -v=1 what changes, -v=2 and more every detail.
 LEVELS = {0: logging.WARNING, 1: logging.INFO}
 

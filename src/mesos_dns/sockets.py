@@ -1,4 +1,4 @@
-"""The listening sockets of the workers, bound by control before any worker starts.
+"""This machine's sockets and addresses: what the workers listen on, bound by control before any starts.
 
 Control binds them once: port 53 needs a privilege only then, a worker that dies leaves its socket
 and the packets queued there behind, and a reload hands the same sockets to new workers.
@@ -9,6 +9,9 @@ import errno
 import socket
 from typing import NamedTuple
 
+import ifaddr
+
+from mesos_dns.dns import rdata as rd
 from mesos_dns.limits import SOCKET_BUFFER
 
 #: How often a TCP twin is sought for a random UDP port, before we give up.
@@ -121,3 +124,18 @@ def _advice(error: OSError) -> str:
             return "Listener must be an address of this machine, 0.0.0.0 or ::"
         case _:
             return "check Listener and Port"
+
+
+def own_addresses(listener: str) -> list[bytes]:
+    """The addresses of this server's own name: the listener's, or all of this machine but loopback."""
+    packed = rd.pack_address(listener)
+    if packed is not None and any(packed):
+        return [packed]
+    found = []
+    for adapter in ifaddr.get_adapters():
+        for each in adapter.ips:
+            address = rd.pack_address(each.ip if isinstance(each.ip, str) else each.ip[0])
+            if address is not None and address[0] != 127 and address != bytes(15) + b"\1":  # noqa: PLR2004
+                found.append(address)
+    # A machine without any network, as in a demonstration: then clients can only be on it, too.
+    return sorted(set(found)) or [b"\x7f\0\0\1"]

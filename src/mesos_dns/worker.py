@@ -30,7 +30,7 @@ from mesos_dns.names.feed import (
     Settings,
     encode,
 )
-from mesos_dns.names.zone import Authority, Change, Edit, Zone
+from mesos_dns.names.zone import Change, Edit, Zone
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward import Forwarder
 from mesos_dns.serve.responder import Responder
@@ -47,7 +47,7 @@ class Worker:
         self._tell = tell
         self._options = AnswerOptions(settings.recursion, settings.truncate_bit)
         self._random = Random()  # noqa: S311 - it spreads load; nothing secret hangs on it
-        self._zone = Zone(Authority(*settings.authority))
+        self._zone = Zone(settings.authority)
         self._loading: Zone | None = None
         answerer = Answerer(self._zone, self._options, self._random)
         self._responder = Responder(answerer)

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from mesos_dns.limits import MAX_FRAME
-from mesos_dns.names.zone import Edit
+from mesos_dns.names.zone import Authority, Edit
 
 _LENGTH: Final = struct.Struct("!I")
 
@@ -32,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     (host, port) to ask, in order.
     """
 
-    authority: tuple[bytes, bytes, bytes, int, int, int, int, int]
+    authority: Authority
     recursion: bool
     truncate_bit: bool
     upstreams: dict[bytes, list[tuple[str, int]]]
