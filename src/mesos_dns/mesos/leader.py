@@ -1,0 +1,82 @@
+"""Whom to ask next on the way to the leading master. Pure: it decides, others ask.
+
+A round starts with the master that answered last time, then goes through the configured ones in order. On the way:
+
+| answer | next |
+|---|---|
+| a state that names its own master as leader | done |
+| a state that names another leader (masters before Mesos 1.0 answer 200 without leading) | that leader: address and port of its PID |
+| a state without `pid` that names another leader | that leader; if the asked one was already a named leader: done |
+| a state without `leader`; 503 | the next master |
+| 307 to an address | that address |
+| 307 to a host name | the other masters first: the name may be one that only this program could resolve |
+| anything else | the next master |
+
+Nobody is asked twice in a round, so two masters that point at each other (a dead leader's node lives on for some
+seconds) end it.
+"""
+
+import ipaddress
+from collections import deque
+from collections.abc import Iterable
+
+from mesos_dns import limits
+from mesos_dns.mesos.errors import MasterError, NoLeaderError, NoStateError, NotLeadingError, RedirectError
+from mesos_dns.mesos.state import Endpoint
+
+
+class LeaderSearch:
+    """One round. Call `next` for an endpoint, then `accepts` or `failed` with what came of it, until done."""
+
+    def __init__(self, masters: Iterable[Endpoint], last: Endpoint | None = None) -> None:
+        first = () if last is None else (last,)
+        self._waiting = deque(dict.fromkeys((*first, *masters)))
+        self._last_resort: deque[Endpoint] = deque()
+        self._asked: set[Endpoint] = set()
+        self._named: set[Endpoint] = set()
+        self._listed = frozenset(self._waiting)
+        self._errors: list[MasterError] = []
+
+    def __repr__(self) -> str:
+        return f"LeaderSearch(asked={sorted(map(str, self._asked))}, waiting={[*map(str, self._waiting)]})"
+
+    def next(self) -> Endpoint:
+        """Return the endpoint to ask; raise NoStateError when there is none left."""
+        while self._waiting or self._last_resort:
+            endpoint = (self._waiting or self._last_resort).popleft()
+            if endpoint in self._asked:
+                continue
+            if endpoint not in self._listed and len(self._asked - self._listed) >= limits.MAX_UNLISTED_MASTERS:
+                continue
+            self._asked.add(endpoint)
+            return endpoint
+        raise NoStateError(tuple(self._errors))
+
+    def failed(self, error: MasterError) -> None:
+        """Take note that the endpoint given last did not answer with a state."""
+        self._errors.append(error)
+        if isinstance(error, RedirectError) and error.location is not None:
+            if _is_address(error.location.host):
+                self._waiting.appendleft(error.location)
+            else:
+                self._last_resort.append(error.location)
+
+    def accepts(self, asked: Endpoint, *, pid: Endpoint | None, leader: Endpoint | None) -> bool:
+        """Whether the state that `asked` gave, with these fields, is the leader's. If not, `next` goes on."""
+        if leader is None:
+            self._errors.append(NoLeaderError(asked, "its state names no leader: an election may be going on"))
+            return False
+        if leader == (pid or asked) or (pid is None and asked in self._named):
+            return True
+        self._errors.append(NotLeadingError(asked, f"does not lead, and its leader {leader} gave no state either"))
+        self._named.add(leader)
+        self._waiting.appendleft(leader)
+        return False
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
