@@ -134,13 +134,13 @@ def _rest(octets: bytes, at: int, authorities: int, additionals: int) -> tuple[E
     edns: Edns | None = None
     signed = False
     for n in range(authorities + additionals):
-        owner_end = _skip_name(octets, at)
+        owner, owner_end = at, _skip_name(octets, at)
         rrtype, rrclass, ttl, length = _FIXED.unpack_from(octets, owner_end)
         at = owner_end + 10 + length
         if at > len(octets) or signed:  # TSIG must be the last record (RFC 8945 section 5.1).
             raise _MalformedError
         if rrtype == OPT and n >= authorities:
-            if edns is not None or octets[owner_end - 1] or octets[at - length - 11]:
+            if edns is not None or octets[owner]:
                 raise _MalformedError  # Only one OPT, only at the root (RFC 6891 section 6.1.1).
             _check_options(octets, at - length, at)
             edns = Edns(rrclass, ttl >> 16 & 0xFF, bool(ttl & DO))
