@@ -77,7 +77,7 @@ def resources(cpus: float, mem: float, disk: float, ports: Iterable[int] = ()) -
 def used(tasks: Sequence[Task]) -> Json:
     """Return what `tasks` use together."""
     return resources(
-        sum(task.application.cpus for task in tasks),
+        sum((task.application.cpus for task in tasks), 0.0),
         sum((task.application.mem for task in tasks), 0.0),
         0.0,
         (port for task in tasks for port in task.ports),
