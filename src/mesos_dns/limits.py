@@ -128,3 +128,34 @@ FIRST_RETRY_SECONDS: Final = 1.0
 MAX_AUTOMATIC_WORKERS: Final = 4
 #: Seconds between two looks at this machine's own addresses.
 INTERFACE_SECONDS: Final = 30.0
+#: Longest pause after failed polls, in seconds: with a long RefreshSeconds a master that comes back must not wait for it.
+MAX_RETRY_SECONDS: Final = 60.0
+
+# --- HTTP API ----------------------------------------------------------------------------------
+
+#: Connections at once: monitoring and a few people; further ones are closed at once.
+MAX_HTTP_CONNECTIONS: Final = 256
+#: Octets of a request line: a name of 255 octets, each percent-encoded, needs 800.
+MAX_HTTP_LINE: Final = 4096
+#: Octets of one header field: cookies and tokens of proxies in front of us reach some thousand.
+MAX_HTTP_FIELD: Final = 8192
+#: Seconds that a new connection may take until its first request is complete.
+HTTP_REQUEST_SECONDS: Final = 10.0
+#: Seconds between two requests of one connection: more than the usual scraping interval of a minute.
+HTTP_KEEP_ALIVE_SECONDS: Final = 75.0
+#: Seconds for reading a body that nobody asked for, so that the client sees the reply.
+HTTP_LINGER_SECONDS: Final = 1.0
+#: Seconds that a client may leave a part of a reply untaken, and that a whole reply may take: 100,000
+#: tasks make 200 MB, which a link of 10 Mbit/s takes in three minutes.
+HTTP_STALL_SECONDS: Final = 30.0
+HTTP_REPLY_SECONDS: Final = 300.0
+#: Octets (characters, to be exact) of a reply that are gathered before they are sent.
+HTTP_CHUNK: Final = 64 * 1024
+#: Seconds of work on a reply before everything else in the process gets a turn.
+HTTP_TURN_SECONDS: Final = 0.005
+#: Seconds that a request for a dump of everything waits for the dump before it.
+HTTP_DUMP_WAIT_SECONDS: Final = 30.0
+#: Seconds that replies under way get when the server stops.
+HTTP_STOP_SECONDS: Final = 2.0
+#: Names sorted in one go: 3 ms.
+NAMES_PER_PIECE: Final = 1000

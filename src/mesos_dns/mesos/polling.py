@@ -39,12 +39,12 @@ class Fetcher(Protocol):
 
 
 def backoff(failures: int, limit: float, chance: float) -> float:
-    """Seconds to wait after so many failures in a row (1 and more), at most `limit`.
+    """Seconds to wait after so many failures in a row (1 and more), at most `limit` and MAX_RETRY_SECONDS.
 
-    Doubles from `limits.FIRST_RETRY_SECONDS`; `chance` (0 to 1) takes away up to half, so that many servers that lost
+    Doubles from FIRST_RETRY_SECONDS; `chance` (0 to 1) takes away up to half, so that many servers that lost
     the same master do not ask the next one in step.
     """
-    pause = min(limits.FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 30), limit)
+    pause = min(limits.FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 30), limit, limits.MAX_RETRY_SECONDS)
     return pause * (1 - chance / 2)
 
 

@@ -1,0 +1,266 @@
+import asyncio
+import contextlib
+import json
+import logging
+import threading
+
+import pytest
+from aiohttp import web
+
+from mesos_dns import limits
+from mesos_dns.mesos.client import Answer
+from mesos_dns.mesos.errors import RedirectError, UnreachableError
+from mesos_dns.mesos.options import ClientOptions, SourceOptions
+from mesos_dns.mesos.polling import PollingSource, backoff
+from mesos_dns.mesos.source import SourceStatus
+from mesos_dns.mesos.state import Endpoint
+
+A, B, C = (Endpoint(f"127.0.0.{number}", 5050) for number in (1, 2, 3))
+
+
+def state(pid, leader=None, *tasks, **more):
+    leader = pid if leader is None else leader
+    document = {
+        "id": "M1",
+        "pid": f"master@{pid}",
+        "leader": f"master@{leader}",
+        "flags": {},
+        "slaves": [{"id": "S0", "pid": "slave(1)@127.0.0.9:5051"}],
+        "frameworks": [
+            {
+                "id": "F",
+                "name": "fw",
+                "tasks": [{"id": task, "name": task, "slave_id": "S0", "state": "TASK_RUNNING"} for task in tasks],
+            }
+        ],
+        **more,
+    }
+    return json.dumps(document).encode()
+
+
+class Failures:
+    """The source's chance of the back-off: also tells that a poll failed, since it is asked for after each one."""
+
+    def __init__(self):
+        self._happened = asyncio.Queue()
+
+    def __call__(self):
+        self._happened.put_nowait(None)
+        return 0.0
+
+    async def next(self, count=1):
+        while not self._happened.empty():
+            self._happened.get_nowait()
+        for _ in range(count):
+            await self._happened.get()
+
+
+class ScriptedClient:
+    """Masters as a table: endpoint -> bodies or errors, one after the other; the last one stays."""
+
+    def __init__(self, **script):
+        self.script = {endpoint: list(answers) for endpoint, answers in script.pop("script").items()}
+        self.asked = []
+        self.closed = False
+
+    async def fetch(self, endpoint):
+        self.asked.append(endpoint)
+        answers = self.script.get(endpoint) or [UnreachableError(endpoint, "no connection: refused")]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return Answer(bytearray(answer), 0.0)
+
+    async def close(self):
+        self.closed = True
+
+
+@contextlib.asynccontextmanager
+async def polling(script, *masters, refresh=0.001, **options):
+    client = ScriptedClient(script=script)
+    source = PollingSource(
+        SourceOptions(masters or (A, B, C), refresh), client=client, **{"chance": lambda: 0.0, **options}
+    )
+    observations = source.observations()
+    try:
+        yield source, client, observations
+    finally:
+        await observations.aclose()
+
+
+async def test_a_snapshot_for_each_good_poll_also_without_change():
+    async with polling({A: [state(A, A, "t")]}) as (source, client, observations):
+        first = await anext(observations)
+        second = await anext(observations)
+    assert first == second
+    assert second.tasks["F", "t", 0] is first.tasks["F", "t", 0]
+    assert first.masters == (A, B, C)
+    assert client.asked == [A, A]
+    assert client.closed
+    assert (source.status.leader, source.status.polls, source.status.failures) == (A, 2, 0)
+    assert source.status.octets == len(state(A, A, "t"))
+
+
+async def test_a_failed_poll_yields_nothing_and_the_next_master_is_asked():
+    script = {A: [state(A), UnreachableError(A, "no connection: refused")], B: [b"<html>"], C: [b"", state(C)]}
+    async with polling(script) as (source, client, observations):
+        assert (await anext(observations)).leader == A
+        assert (await anext(observations)).leader == C
+    assert client.asked == [A, A, B, C, A, B, C]
+    status = source.status
+    assert (status.polls, status.failures, status.consecutive_failures, status.leader) == (3, 1, 0, C)
+    assert (
+        "master 127.0.0.1:5050: no connection: refused; master 127.0.0.2:5050: expected the JSON" in status.last_error
+    )
+
+
+async def test_the_way_to_the_leader():
+    script = {A: [RedirectError(A, B, "does not lead")], B: [state(B, C)], C: [state(C)]}
+    async with polling(script, A) as (source, client, observations):
+        assert (await anext(observations)).leader == C
+        assert (await anext(observations)).leader == C
+    assert client.asked == [A, B, C, C], "afterwards the leader is asked first"
+    assert source.status.leader == C
+
+
+async def test_failures_back_off_and_refresh_ends_the_pause(caplog):
+    script = {A: [UnreachableError(A, "no connection: refused"), state(A)]}
+    failures = Failures()
+    async with polling(script, A, refresh=3600, chance=failures) as (source, _, observations):
+        pending = asyncio.ensure_future(anext(observations))
+        await failures.next()
+        assert source.status.consecutive_failures == 1
+        assert "next try in 1.0 s. master 127.0.0.1:5050: no connection: refused" in caplog.text
+        assert not pending.done()
+        source.refresh()
+        assert (await pending).leader == A
+        assert source.status.consecutive_failures == 0
+
+
+async def test_refresh_during_a_poll_polls_once_more():
+    async with polling({A: [state(A)]}, A, refresh=3600) as (source, client, observations):
+        await anext(observations)
+        source.refresh()
+        await anext(observations)
+        assert client.asked == [A, A]
+
+
+def test_back_off():
+    assert [backoff(failures, 60, 0) for failures in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert backoff(1, 60, 1) == 0.5
+    assert backoff(10_000, 3600, 0) == limits.MAX_RETRY_SECONDS
+    assert backoff(5, 0.01, 0) == 0.01
+
+
+async def test_the_same_failure_is_logged_once(caplog):
+    script = {A: [*[UnreachableError(A, "no connection: refused")] * 20, state(A)]}
+    async with polling(script, A) as (source, _, observations):
+        await anext(observations)
+    assert source.status.failures == 20
+    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+
+
+async def test_what_was_left_out_is_logged_once_with_an_example(caplog):
+    broken = state(A, A, "good", ["bad"])
+    async with polling({A: [broken]}, A) as (_, _, observations):
+        assert len((await anext(observations)).tasks) == 1
+        await anext(observations)
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert line.startswith(
+        "left out 1 parts of the state (task: bad type), for example: expected a string, found list in "
+    )
+
+
+async def test_silent_filtering_is_suspected(caplog):
+    async with polling({A: [state(A), state(A, frameworks=[])]}, A) as (_, _, observations):
+        await anext(observations)
+        assert caplog.records == []
+        await anext(observations)
+    assert "all frameworks vanished at once while 1 agents stay" in caplog.text
+
+
+async def test_an_empty_view_after_a_failover_is_not_suspicious(caplog):
+    async with polling({A: [state(A), state(A, id="M2", frameworks=[])]}, A) as (_, _, observations):
+        await anext(observations)
+        await anext(observations)
+    assert caplog.records == []
+
+
+async def test_hidden_flags_are_reported(caplog):
+    hidden = state(A).replace(b'"flags": {}, ', b"")
+    async with polling({A: [hidden]}, A) as (_, _, observations):
+        await anext(observations)
+    assert "conceals its flags" in caplog.text
+
+
+async def test_decoding_happens_beside_the_event_loop(monkeypatch):
+    threads = []
+
+    class Watched(PollingSource.observations.__globals__["Decoder"]):
+        def decode(self, *args, **kwargs):
+            threads.append(threading.current_thread())
+            return super().decode(*args, **kwargs)
+
+    monkeypatch.setattr("mesos_dns.mesos.polling.Decoder", Watched)
+    async with polling({A: [state(A)]}, A) as (_, _, observations):
+        await anext(observations)
+    assert threads != []
+    assert threading.main_thread() not in threads
+
+
+async def test_no_masters(caplog):
+    failures = Failures()
+    source = PollingSource(SourceOptions((), 0.001), client=ScriptedClient(script={}), chance=failures)
+    observations = source.observations()
+    pending = asyncio.ensure_future(anext(observations))
+    await failures.next()
+    pending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await pending
+    assert "configure Masters or Zk" in caplog.text
+
+
+def test_its_repr():
+    source = PollingSource(SourceOptions((A,), 60), client=ScriptedClient(script={}))
+    assert repr(source) == f"PollingSource(masters=['127.0.0.1:5050'], status={SourceStatus()})"
+
+
+async def test_leader_failover_between_real_servers(serve):
+    """Three masters of Mesos 1.x: the leader dies, the others redirect to it for a while, then one takes over."""
+    leader = None
+    dead = set()
+    masters = []
+    failures = Failures()
+
+    def master(number):
+        async def answer(request):
+            if number in dead:
+                request.transport.abort()
+                return web.Response()
+            if leader is None:
+                return web.Response(status=503, text="No leader elected")
+            if leader != number:
+                return web.Response(status=307, headers={"Location": f"//{masters[leader]}/master/state"})
+            return web.Response(body=state(masters[number], None, "t"), content_type="application/json")
+
+        return answer
+
+    masters.extend([await serve(master(number), host=f"127.0.0.{number + 1}") for number in range(3)])
+    leader = 1
+    source = PollingSource(SourceOptions(tuple(masters), 0.01, ClientOptions(timeout=5)), chance=failures)
+    observations = source.observations()
+    first = await anext(observations)
+    assert first.leader == source.status.leader == masters[1]
+
+    dead.add(1)
+    pending = asyncio.ensure_future(anext(observations))
+    await failures.next(2)
+    assert "does not lead, it points to" in source.status.last_error
+    leader = None
+    await failures.next(2)
+    assert "No leader elected" in source.status.last_error
+    leader = 2
+    second = await pending
+    assert second.leader == source.status.leader == masters[2]
+    assert second.tasks == first.tasks
+    await observations.aclose()
