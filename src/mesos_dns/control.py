@@ -17,6 +17,7 @@ from typing import Any
 from mesos_dns import __version__, assembly
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded, as_json
+from mesos_dns.dns.rdata import Record
 from mesos_dns.limits import INTERFACE_SECONDS
 from mesos_dns.mesos.hosts import HostLookup
 from mesos_dns.mesos.polling import PollingSource
@@ -137,6 +138,10 @@ class Generation:
             reasons.append(f"no state of the cluster yet{tried}")
         reasons += [f"worker {slot.number} has no zone yet (pid {slot.pid})" for slot in self.pool.behind()]
         return not reasons, reasons
+
+    def is_shared(self, record: Record) -> bool:
+        """Whether more than one entity contributes `record`."""
+        return self.publisher.is_shared(record)
 
     def counters(self) -> Counter[str]:
         """Sums over all workers."""

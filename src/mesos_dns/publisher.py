@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
+from mesos_dns.dns.rdata import Record
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.state import Delta, Observation, Snapshot
 from mesos_dns.names.failover import Reconciler
@@ -57,6 +58,10 @@ class Publisher:
 
     def __repr__(self) -> str:
         return f"Publisher({self.model!r}, {self.zone!r})"
+
+    def is_shared(self, record: Record) -> bool:
+        """Whether more than one entity contributes `record`."""
+        return self._ledger.is_shared(record)
 
     async def observe(self, observation: Observation) -> None:
         """Take what a source has observed."""

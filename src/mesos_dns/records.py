@@ -86,7 +86,7 @@ def _rows(zone: Zone) -> Iterator[tuple[bytes, int, bytes]]:
 
 def _table(zone: Zone) -> Iterable[str]:
     rows = [(names.to_text(o), rd.TYPE_TEXT[t], rd.to_text(t, d)) for o, t, d in _rows(zone)]
-    width = max((len(row[0]) for row in rows), default=0)
+    width = min(60, max((len(row[0]) for row in rows), default=0))
     for owner, rrtype, text in rows:
         yield f"{owner:<{width}}  {rrtype:<4}  {text}"
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A, Record
 from mesos_dns.limits import MAX_ADDRESSES, MAX_LABEL, MAX_NAME, MAX_PORTS_PER_TASK, MAX_SUFFIXES
@@ -175,7 +176,7 @@ class Naming:
         for base, target in zip((self.rules.domain, self._slave_domain), targets, strict=True):
             owners = [self._service_owner(name, protocol, framework, base) for protocol in protocols]
             if port_name:
-                owners += [self._service_owner(name, protocol, framework, base, port_name) for protocol in protocols]
+                owners += [self._prefixed(b"_" + port_name, owner) for owner in owners]
             if base == self.rules.domain:
                 owners += [self._alias_owner(name, protocol, framework) for protocol in protocols]
             self._service(out, owners, target, port.number)
@@ -200,12 +201,17 @@ class Naming:
 
     # --- owners --------------------------------------------------------------------------------
 
-    def _service_owner(
-        self, name: bytes, protocol: bytes, framework: bytes, base: bytes, port_name: bytes = b""
-    ) -> bytes | None:
-        """`_NAME._PROTO.fw.base`, or `_PORT._NAME._PROTO.fw.base`."""
-        suffix = self._suffix(b"%b.%b" % (protocol, framework), base)
-        return self._owner(b"_%b._%b" % (port_name, name) if port_name else b"_" + name, suffix)
+    def _service_owner(self, name: bytes, protocol: bytes, framework: bytes, base: bytes) -> bytes | None:
+        """`_NAME._PROTO.fw.base`."""
+        return self._owner(b"_" + name, self._suffix(b"%b.%b" % (protocol, framework), base))
+
+    def _prefixed(self, label: bytes, owner: bytes | None) -> bytes | None:
+        """`label` in front of `owner`: `_PORT._NAME._PROTO.fw.base`."""
+        if owner is None:
+            return None
+        if len(label) <= MAX_LABEL and len(label) + 1 + len(owner) <= MAX_NAME:
+            return _LENGTH[len(label)] + label + owner
+        return self._owner(label, _Suffix(tuple(names.labels(owner)), names.ROOT, None))
 
     def _alias_owner(self, name: bytes, protocol: bytes, framework: bytes) -> bytes | None:
         """`NAME.fw._PROTO.D`: the order of the first Mesos-DNS design."""

@@ -190,6 +190,10 @@ class Ledger:
     def __repr__(self) -> str:
         return f"Ledger({self._zone!r}, shared records={len(self._extra)})"
 
+    def is_shared(self, record: Record) -> bool:
+        """Whether more than one entity contributes `record`."""
+        return record in self._extra
+
     def edits(self, withdrawn: Iterable[Record], contributed: Iterable[Record]) -> tuple[Edit, ...]:
         """Count contributions off and on; the edits that the zone needs then, to be applied at once."""
         balance: dict[tuple[bytes, int], dict[bytes, int]] = {}
