@@ -1,0 +1,161 @@
+"""The HTTP listener: bounded connections in front of the API. Edge."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+
+from aiohttp import web
+
+from mesos_dns.limits import (
+    HTTP_KEEP_ALIVE_SECONDS,
+    HTTP_LINGER_SECONDS,
+    HTTP_REQUEST_SECONDS,
+    HTTP_STOP_SECONDS,
+    MAX_HTTP_CONNECTIONS,
+    MAX_HTTP_FIELD,
+    MAX_HTTP_LINE,
+)
+from mesos_dns.logs import RateLimited
+from mesos_dns.web.api import Api
+from mesos_dns.web.state import State
+
+log = logging.getLogger(__name__)
+
+
+class HttpServer:
+    """Serves the API over HTTP/1.1 on one address. `start` once, then `stop` once."""
+
+    def __init__(self, current: Callable[[], State]) -> None:
+        self._api = Api(current)
+        self._warnings = RateLimited(log)
+        #: Open connections, with the timer of those that have not asked anything yet.
+        self._open: dict[asyncio.Transport, asyncio.TimerHandle | None] = {}
+        self._web: web.Server | None = None
+        self._listener: asyncio.Server | None = None
+        #: Host and port that it listens on, once started.
+        self.address: tuple[str, int] | None = None
+
+    def __repr__(self) -> str:
+        return f"HttpServer({self.address}, connections={len(self._open)})"
+
+    async def start(self, host: str, port: int) -> None:
+        """Bind to `host` (an address; `::` takes IPv4, too) and `port` (0: any free one), and serve.
+
+        Raises OSError, with a text for people, if the address cannot be bound.
+        """
+        listening = _bind(host, port)
+        self._web = web.Server(
+            self._answer,
+            access_log=None,
+            keepalive_timeout=HTTP_KEEP_ALIVE_SECONDS,
+            lingering_time=HTTP_LINGER_SECONDS,
+            max_line_size=MAX_HTTP_LINE,
+            max_field_size=MAX_HTTP_FIELD,
+            auto_decompress=False,
+        )
+        make = self._web
+        self._listener = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(make(), self), sock=listening
+        )
+        self.address = listening.getsockname()[:2]
+        log.info("HTTP API on %s port %d", *self.address)
+
+    async def stop(self) -> None:
+        """Close the listener at once, and every connection as soon as its reply is sent or 2 seconds are over."""
+        if self._listener is None or self._web is None:
+            return
+        self._listener.close()
+        await self._web.shutdown(HTTP_STOP_SECONDS)
+        for transport in list(self._open):
+            transport.abort()
+        await self._listener.wait_closed()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.transport is not None:
+            self._cancel_timer(request.transport)
+        return await self._api(request)
+
+    # --- connections ---------------------------------------------------------------------------
+
+    def opened(self, transport: asyncio.Transport) -> bool:
+        """Count a new connection; False if it is one too many. It must ask something soon."""
+        if len(self._open) >= MAX_HTTP_CONNECTIONS:
+            self._warnings.warning(
+                "full", "HTTP: %d connections are open, no more are taken; who holds them?", len(self._open)
+            )
+            return False
+        loop = asyncio.get_running_loop()
+        self._open[transport] = loop.call_later(HTTP_REQUEST_SECONDS, transport.abort)
+        return True
+
+    def closed(self, transport: asyncio.Transport) -> None:
+        """Forget a connection."""
+        self._cancel_timer(transport)
+        self._open.pop(transport, None)
+
+    def _cancel_timer(self, transport: asyncio.Transport) -> None:
+        timer = self._open.get(transport)
+        if timer is not None:
+            timer.cancel()
+            self._open[transport] = None
+
+
+class _Connection(asyncio.Protocol):
+    """Counts a connection, and passes all that happens to it on to `inner`.
+
+    aiohttp bounds neither the connections nor the time until the first request: hence this layer.
+    """
+
+    def __init__(self, inner: asyncio.Protocol, server: HttpServer) -> None:
+        self._inner: asyncio.Protocol | None = inner
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        if self._inner is None or not self._server.opened(transport):
+            self._inner = None
+            transport.abort()
+            return
+        self._transport = transport
+        self._inner.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None:
+            self._server.closed(self._transport)
+        if self._inner is not None:
+            self._inner.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._inner is not None:
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received() if self._inner is not None else None
+
+    def pause_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    v6 = ":" in host
+    try:
+        return socket.create_server(
+            (host, port),
+            family=socket.AF_INET6 if v6 else socket.AF_INET,
+            backlog=128,
+            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+        )
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(
+            error.errno,
+            f"the HTTP API cannot listen on {host} port {port}: {reason}; see HTTPListener and HttpPort",
+        ) from error

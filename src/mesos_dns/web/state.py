@@ -1,0 +1,57 @@
+"""What the HTTP API reads. Control hands it in, and hands in another one after a reload."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from mesos_dns.dns.rdata import Record
+from mesos_dns.names.model import Model
+from mesos_dns.names.zone import Zone
+
+
+class State(Protocol):
+    """The program as one configuration has it. A request reads one `State` from beginning to end.
+
+    `mname`, `rname` (with the trailing dot) and `domain` (without) are texts as configured.
+    `refresh_seconds` is `RefreshSeconds`; `enumeration_on` is `EnumerationOn`.
+    """
+
+    @property
+    def zone(self) -> Zone:
+        """The authoritative zone; its serial is 0 until something is loaded."""
+
+    @property
+    def model(self) -> Model:
+        """The cluster."""
+
+    @property
+    def version(self) -> str:
+        """The program's version."""
+
+    @property
+    def enumeration_on(self) -> bool:
+        """Whether `/v1/enumerate` and `/v1/axfr` exist."""
+
+    @property
+    def refresh_seconds(self) -> int:
+        """`RefreshSeconds`."""
+
+    @property
+    def mname(self) -> str:
+        """`SOAMname`."""
+
+    @property
+    def rname(self) -> str:
+        """`SOARname`."""
+
+    @property
+    def domain(self) -> str:
+        """`Domain`."""
+
+    def config_json(self) -> Mapping[str, Any]:
+        """Every configuration key with its effective value, in order, ready for JSON and free of secrets."""
+
+    def ready(self) -> tuple[bool, Sequence[str]]:
+        """Whether all workers serve the loaded zone; if not, one line for each reason."""
+
+    def is_shared(self, record: Record) -> bool:
+        """Whether more than one entity contributes `record`; True is always right, and costs memory."""

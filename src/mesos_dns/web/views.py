@@ -1,0 +1,194 @@
+"""The bodies of the HTTP API. Pure: zone and model in, JSON text out.
+
+Each body comes in *pieces*, so that it need not be in memory as a whole and the caller can do other work
+in between. Making one piece takes a few milliseconds at the most; an empty piece is only such an
+opportunity. Zone and model may change between two pieces.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from random import Random
+from typing import Any, Final
+
+from mesos_dns.dns import name as names
+from mesos_dns.dns import rdata as rd
+from mesos_dns.dns.rdata import AAAA, SRV, A, Record
+from mesos_dns.limits import NAMES_PER_PIECE
+from mesos_dns.names.model import Model
+from mesos_dns.names.zone import Zone
+from mesos_dns.web.go_json import line, quote, render
+
+#: What a miss answers, with status 200: clients of the Go program depend on it.
+NO_HOST: Final = {"host": "", "ip": ""}
+NO_SERVICE: Final = {"service": "", "host": "", "ip": "", "port": ""}
+_SECTIONS: Final = (("As", A), ("AAAAs", AAAA), ("SRVs", SRV))
+
+
+def version(text: str) -> Iterator[str]:
+    """Show name, home and version of the program; name and home are those of the Go program, which clients check."""
+    yield render({"Service": "Mesos-DNS", "URL": "https://github.com/mesosphere/mesos-dns", "Version": text})
+
+
+def config(values: Mapping[str, Any]) -> Iterator[str]:
+    """Show the effective configuration."""
+    yield render(values)
+
+
+# --- look-ups --------------------------------------------------------------------------------------
+
+
+def hosts(zone: Zone, text: str) -> Iterator[str]:
+    """List the addresses of a host: IPv4 first. `text` may lack the trailing dot and may have `.*` in it."""
+    return _listing(_host_entries(zone, text), NO_HOST)
+
+
+def services(zone: Zone, text: str, random: Random) -> Iterator[str]:
+    """List the instances of a service: for each SRV record one IPv4 and one IPv6 address of its target, at random.
+
+    `service` is `text` as it came; an SRV record whose target has no address gives nothing.
+    """
+    return _listing(_service_entries(zone, text, random), NO_SERVICE)
+
+
+def _host_entries(zone: Zone, text: str) -> Iterator[dict[str, str]]:
+    owner = _owner(text)
+    host = names.to_text(owner)
+    for rrtype in (A, AAAA):
+        for address in zone.rdatas(owner, rrtype):
+            yield {"host": host, "ip": rd.address_text(address)}
+
+
+def _service_entries(zone: Zone, text: str, random: Random) -> Iterator[dict[str, str]]:
+    for rdata in zone.rdatas(_owner(text), SRV):
+        _, _, port, target = rd.srv_fields(rdata)
+        for rrtype in (A, AAAA):
+            addresses = zone.rdatas(target, rrtype)
+            if addresses:
+                ip = rd.address_text(random.choice(addresses))
+                yield {"service": text, "host": names.to_text(target), "ip": ip, "port": str(port)}
+
+
+def _owner(text: str) -> bytes:
+    """Give the name to look up; the root, which has no records, for a text that is no name.
+
+    Every `.*` vanishes, as in DNS, where the same rule works on labels (`search.*.mesos` is `search.mesos`).
+    """
+    try:
+        return names.from_text(text.replace(".*", ""))
+    except names.BadNameError:
+        return names.ROOT
+
+
+def _listing(entries: Iterable[Mapping[str, str]], nothing: Mapping[str, str]) -> Iterator[str]:
+    opening = "["
+    for entry in entries:
+        yield opening + line(1) + render(entry, 1)
+        opening = ","
+    if opening == "[":
+        yield opening + line(1) + render(nothing, 1)
+    yield line(0) + "]"
+
+
+# --- the tasks -------------------------------------------------------------------------------------
+
+
+def enumerate_tasks(model: Model, is_shared: Callable[[Record], bool]) -> Iterator[str]:
+    """List all frameworks with their running tasks and what these contribute, oldest first.
+
+    A record that several tasks contribute stands at the first of them only; `is_shared` may say that a
+    record is not worth remembering for that. Tasks whose agent is unknown are left out.
+    """
+    frameworks = list(model.frameworks.items())
+    if not frameworks:
+        yield render({"frameworks": None})
+        return
+    yield "{" + line(1) + '"frameworks": '
+    listed: set[Record] = set()
+    opening = "["
+    for framework_id, framework in frameworks:
+        yield opening + line(2) + "{" + line(3) + '"tasks": '
+        yield from _tasks(model, framework_id, is_shared, listed)
+        yield "," + line(3) + '"name": ' + quote(framework.name) + line(2) + "}"
+        opening = ","
+    yield line(1) + "]" + line(0) + "}"
+
+
+def _tasks(model: Model, framework_id: str, is_shared: Callable[[Record], bool], listed: set[Record]) -> Iterator[str]:
+    opening = "["
+    for key in list(model.tasks_of_framework(framework_id)):
+        task = model.tasks.get(key)
+        if task is None or task.agent_id not in model.agents:
+            yield ""
+            continue
+        records = [record for record in model.task_records(key) if _is_new(record, is_shared, listed)]
+        # Nothing new is `null`, as Go writes a list that was never begun.
+        entry = {"name": task.name, "id": task.id, "records": [*map(_record, records)] or None}
+        yield opening + line(4) + render(entry, 4)
+        opening = ","
+    yield "[]" if opening == "[" else line(3) + "]"
+
+
+def _is_new(record: Record, is_shared: Callable[[Record], bool], listed: set[Record]) -> bool:
+    if not is_shared(record):
+        return True
+    if record in listed:
+        return False
+    listed.add(record)
+    return True
+
+
+def _record(record: Record) -> dict[str, str]:
+    owner, rrtype, rdata = record
+    return {"name": names.to_text(owner), "host": _host(rrtype, rdata), "rtype": rd.TYPE_TEXT[rrtype]}
+
+
+def _host(rrtype: int, rdata: bytes) -> str:
+    """Spell out rdata: an address, or `target.:port`."""
+    if rrtype != SRV:
+        return rd.address_text(rdata)
+    _, _, port, target = rd.srv_fields(rdata)
+    return f"{names.to_text(target)}:{port}"
+
+
+# --- the zone --------------------------------------------------------------------------------------
+
+
+def axfr(zone: Zone, *, refresh_seconds: int, mname: str, rname: str, domain: str) -> Iterator[str]:
+    """List all address and SRV records by name, names sorted, behind what identifies the zone."""
+    head = {
+        "TTL": zone.authority.ttl,
+        "Serial": zone.serial,
+        "RefreshSeconds": refresh_seconds,
+        "Mname": mname,
+        "Rname": rname,
+        "Domain": domain,
+    }
+    members = [f"{quote(key)}: {render(value)}" for key, value in head.items()]
+    yield "{" + line(1) + ("," + line(1)).join([*members, '"Records": {'])
+    runs: dict[int, list[list[bytes]]] = {rrtype: [] for _, rrtype in _SECTIONS}
+    owners = list(zone)
+    for start in range(0, len(owners), NAMES_PER_PIECE):
+        some = sorted(owners[start : start + NAMES_PER_PIECE], key=names.to_text)
+        for rrtype, sorted_runs in runs.items():
+            sorted_runs.append([owner for owner in some if zone.rdatas(owner, rrtype)])
+        yield ""
+    opening = ""
+    for key, rrtype in _SECTIONS:
+        yield opening + line(2) + quote(key) + ": "
+        yield from _section(zone, rrtype, runs.pop(rrtype))
+        opening = ","
+    yield line(1) + "}" + line(0) + "}"
+
+
+def _section(zone: Zone, rrtype: int, runs: list[list[bytes]]) -> Iterator[str]:
+    """List the records of one type; `runs` are lists of owners, each sorted by its text."""
+    opening = "{"
+    # Only the head of each run is ever spelt out: texts of all names would take more than the zone.
+    for name, owner in heapq.merge(*(((names.to_text(owner), owner) for owner in run) for run in runs)):
+        hosts = [_host(rrtype, rdata) for rdata in zone.rdatas(owner, rrtype)]
+        if hosts:  # else it vanished meanwhile
+            yield opening + line(3) + quote(name) + ": " + render(hosts, 3)
+            opening = ","
+        else:
+            yield ""
+    yield "{}" if opening == "{" else line(2) + "}"
