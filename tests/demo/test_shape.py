@@ -71,7 +71,7 @@ def simulated(render):
     """Documents of all situations: at rest, with churn, with a lost agent, in and after a failover."""
     simulation = Simulation(Plan(tasks=40, churn=3.0, failover_every=40.0), MASTERS, START)
     documents = []
-    in_between, window = range(0, 44), [44.0 + step / 10 for step in range(30)]
+    in_between, window = range(44), [44.0 + step / 10 for step in range(30)]
     for second in (*in_between, *window):
         simulation.advance(START + second)
         for index in range(len(MASTERS)):
