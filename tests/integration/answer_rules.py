@@ -195,6 +195,12 @@ def zone_resolver_case(asked: Asked, e: Expected) -> list[Expected]:
     return [e]
 
 
+def checking_disabled_comes_back(asked: Asked, e: Expected) -> list[Expected]:
+    if asked.in_zone or "CD" not in asked.header():
+        return [e]
+    return [replace(e, flags=e.flags | {"CD"})]
+
+
 def opt_answers_opt(asked: Asked, e: Expected) -> list[Expected]:
     if "edns" not in asked.given:
         return [e]

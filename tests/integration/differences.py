@@ -164,6 +164,11 @@ ANSWER_RULES = (
         answers.zone_resolver_case,
     ),
     AnswerRule(
+        "checking-disabled-comes-back",
+        "CD is copied from the question into every reply (RFC 4035 section 3.2.2); Go passes on what the upstream set.",
+        answers.checking_disabled_comes_back,
+    ),
+    AnswerRule(
         "opt-answers-opt",
         "A query with OPT gets an OPT (RFC 6891), and up to 1232 octets over UDP.",
         answers.opt_answers_opt,

@@ -1,8 +1,8 @@
 """Runs inside a namespace: the real program, a master, the upstreams; replays one recording.
 
-    python -m tests.integration.golden_driver NAME REPORT
+    python -m tests.integration.golden_driver NAME UPSTREAMS REPORT
 
-writes the JSON file REPORT: what was got for each recorded item, in the recording's order. It judges
+UPSTREAMS is a file with what the upstreams know (upstreams.py). Writes the JSON file REPORT: what was got for each recorded item, in the recording's order. It judges
 nothing; that is done outside, by pure functions (compare.py).
 """
 
@@ -25,7 +25,7 @@ from typing import Any
 from tests.integration import client, wire
 from tests.integration.masters import Master, follower_view
 from tests.integration.recordings import Item, Recording, recording
-from tests.integration.upstreams import Upstream, learn
+from tests.integration.upstreams import Knowledge, Upstream, restore
 
 #: Seconds: until the program is ready, until the host names of a state are resolved, until it has stopped.
 READY, SETTLED, STOPPED = 30.0, 10.0, 10.0
@@ -34,8 +34,9 @@ READY, SETTLED, STOPPED = 30.0, 10.0, 10.0
 class Setting:
     """Everything that runs beside the program."""
 
-    def __init__(self, rec: Recording) -> None:
+    def __init__(self, rec: Recording, upstreams: dict[client.Endpoint, Knowledge]) -> None:
         self.rec = rec
+        self.upstreams = upstreams
         self.config = rec.effective
         listener = self.config["Listener"]
         self.dns = ("127.0.0.1" if listener == "0.0.0.0" else listener, int(self.config["Port"]))
@@ -47,7 +48,7 @@ class Setting:
         masters = [Master(self.rec.leader, self.rec.state_text)]
         leader_text = json.loads(self.rec.state_text)["leader"]
         masters += [Master(one, follower_view(leader_text)) for one in self.rec.silent_followers]
-        stop_upstreams = _start_upstreams()
+        stop_upstreams = _start_upstreams(self.upstreams)
         try:
             yield
         finally:
@@ -56,10 +57,10 @@ class Setting:
                 master.close()
 
 
-def _start_upstreams() -> Any:
+def _start_upstreams(known: dict[client.Endpoint, Knowledge]) -> Callable[[], None]:
     """The replaying name servers, in a thread with its own loop; call what is returned to stop them."""
     loop = asyncio.new_event_loop()
-    servers = {endpoint: Upstream(knowledge) for endpoint, knowledge in learn().items()}
+    servers = {endpoint: Upstream(knowledge) for endpoint, knowledge in known.items()}
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     for endpoint, server in servers.items():
@@ -218,8 +219,8 @@ def replay_http(web: Http, items: list[Item]) -> list[dict[str, Any]]:
     return got
 
 
-def replay(rec: Recording, log: Path) -> dict[str, Any]:
-    setting = Setting(rec)
+def replay(setting: Setting, log: Path) -> dict[str, Any]:
+    rec = setting.rec
     report: dict[str, Any] = {"seconds": {}}
     with setting.running(), running_program(rec, log) as process:
         web = Http(setting.http)
@@ -244,9 +245,9 @@ def replay(rec: Recording, log: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    name, out = sys.argv[1:]
+    name, upstreams, out = sys.argv[1:]
     log = Path(out).with_suffix(".program.log")
-    report = replay(recording(name), log)
+    report = replay(Setting(recording(name), restore(Path(upstreams).read_text())), log)
     report["log"] = log.read_text(errors="backslashreplace")[-20000:]
     Path(out).write_text(json.dumps(report))
     print(json.dumps(report["seconds"]))

@@ -14,7 +14,7 @@ import pytest
 from tests.integration import listing_rules, netns
 from tests.integration import recordings as recs
 from tests.integration.differences import Judge, Mismatch
-from tests.integration.upstreams import learn
+from tests.integration.upstreams import dump, learn
 
 REPOSITORY = Path(__file__).parent.parent.parent
 #: Seconds for one variant; the largest takes about 10 on a machine with two cores.
@@ -29,7 +29,7 @@ def replay(name: str, folder: Path) -> dict[str, Any]:
     report, log = folder / f"{name}.json", folder / f"{name}.driver.log"
     rec = recs.recording(name)
     status = netns.run(
-        [netns.python(), "-m", "tests.integration.golden_driver", name, str(report)],
+        [netns.python(), "-m", "tests.integration.golden_driver", name, str(folder / "upstreams.json"), str(report)],
         addresses=rec.extra_addresses,
         hosts=rec.hosts_text,
         log=log,
@@ -44,15 +44,24 @@ def replay(name: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def replays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replays]:
+def replays(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstreams: Any
+) -> Iterator[Replays]:
     reason = netns.missing()
     if reason:
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("golden")
+    (folder / "upstreams.json").write_text(dump(upstreams))
     with ThreadPoolExecutor(2) as pool:
-        futures = {rec.name: pool.submit(replay, rec.name, folder) for rec in recs.recordings()}
+        # Only what the selected tests look at, in their order.
+        wanted = [item.callspec.params["variant"].name for item in request.session.items if _is_replayed(item)]  # type: ignore[attr-defined]
+        futures = {name: pool.submit(replay, name, folder) for name in dict.fromkeys(wanted)}
         yield futures
         pool.shutdown(cancel_futures=True)
+
+
+def _is_replayed(item: pytest.Item) -> bool:
+    return "variant" in getattr(getattr(item, "callspec", None), "params", {})
 
 
 @pytest.fixture(scope="session")

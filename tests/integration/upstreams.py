@@ -5,6 +5,7 @@ only one that could be asked in some variant must have given the answers recorde
 """
 
 import asyncio
+import json
 import struct
 from collections.abc import Iterable
 from typing import Any
@@ -71,6 +72,18 @@ def learn(all_recordings: Iterable[Recording] | None = None) -> dict[Endpoint, K
             # The first spelling wins: with capitals in the question the names in the answer have them, too.
             if item["q"] == item["q"].lower():
                 known.setdefault(asked[0], {}).setdefault(key, whole)
+    return known
+
+
+def dump(known: dict[Endpoint, Knowledge]) -> str:
+    """As JSON: learning reads all recordings, so one process does it for all drivers."""
+    return json.dumps([[*endpoint, *key, item] for endpoint, knows in known.items() for key, item in knows.items()])
+
+
+def restore(text: str) -> dict[Endpoint, Knowledge]:
+    known: dict[Endpoint, Knowledge] = {}
+    for host, port, name, rrtype, rrclass, item in json.loads(text):
+        known.setdefault((host, port), {})[(name, rrtype, rrclass)] = item
     return known
 
 

@@ -1,0 +1,38 @@
+"""Integration tests: what they need is there, or they are skipped with a reason - and in the gate that is a failure."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from tests.integration.masters import Master
+from tests.integration.program import Program, sample_state
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With CI_REQUIRE_ALL=1 everything that a test needs must be installed: a skip is a failure."""
+    report = yield
+    if report.skipped and os.environ.get("CI_REQUIRE_ALL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, but CI_REQUIRE_ALL=1: {call.excinfo and call.excinfo.value}"
+    return report
+
+
+@pytest.fixture
+def master() -> Generator[Master]:
+    """A leading master with the sample cluster."""
+    serving = Master(("127.0.0.1", 0), b"")
+    serving.body = sample_state(serving.endpoint)
+    yield serving
+    serving.close()
+
+
+@pytest.fixture
+def program(master: Master, tmp_path: Path) -> Generator[Program]:
+    """The real program, ready, on free ports of 127.0.0.1, with that master."""
+    with Program(tmp_path, masters=[master.endpoint]) as running:
+        running.wait_ready()
+        yield running
