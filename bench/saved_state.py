@@ -18,16 +18,19 @@ from typing import Any, Final
 
 from bench.servers import ADDRESS
 
-_LEADER: Final = re.compile(rb'"leader":\s*"[^"]*"')
+_LEADER: Final = re.compile(rb'"leader":\s*"([^"]*)"')
 _TASK_ADDRESS: Final = re.compile(rb'"ip_address":\s*"(\d+\.\d+\.\d+\.\d+)"')
 
 
 def led_by(state: bytes, address: str, port: int) -> bytes:
-    """The state with its leader at that address; ValueError when it names no leader."""
-    changed, count = _LEADER.subn(b'"leader":"master@%s:%d"' % (address.encode(), port), state, count=1)
-    if not count:
+    """The state as the leading master at that address gives it; ValueError when it names no leader.
+
+    Replaces the PID of the leader everywhere: as `leader`, and as `pid` of the master who answers.
+    """
+    found = _LEADER.search(state)
+    if found is None:
         raise ValueError('the state has no "leader": expected the state of a leading master')
-    return changed
+    return state.replace(b'"%s"' % found[1], b'"master@%s:%d"' % (address.encode(), port))
 
 
 def readdressed(state: bytes, count: int, randomness: random.Random) -> tuple[bytes, int]:

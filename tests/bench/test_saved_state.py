@@ -12,13 +12,15 @@ from bench import saved_state
 STATE = json.dumps(
     {
         "leader": "master@10.0.0.1:5050",
+        "pid": "master@10.0.0.1:5050",
         "tasks": [{"name": "a", "ip_address": f"10.0.1.{number}", "agent": "10.0.0.9"} for number in range(5)],
     }
 ).encode()
 
 
 def test_a_state_gets_another_leader():
-    assert json.loads(led_by(STATE, "127.0.0.1", 5051))["leader"] == "master@127.0.0.1:5051"
+    state = json.loads(led_by(STATE, "127.0.0.1", 5051))
+    assert (state["leader"], state["pid"]) == ("master@127.0.0.1:5051", "master@127.0.0.1:5051")
 
 
 def test_a_state_without_leader_is_refused():
