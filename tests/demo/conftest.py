@@ -1,6 +1,14 @@
+import contextlib
+import random
 import socket
 
 import pytest
+
+
+def bound(port):
+    probe = socket.socket()
+    probe.bind(("127.0.0.1", port))
+    return probe
 
 
 @pytest.fixture
@@ -8,13 +16,18 @@ def free_ports():
     """Return that many TCP ports of 127.0.0.1 that were free a moment ago."""
 
     def choose(count):
-        probes = [socket.socket() for _ in range(count)]
-        try:
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            return [probe.getsockname()[1] for probe in probes]
-        finally:
-            for probe in probes:
-                probe.close()
+        with contextlib.ExitStack() as probes:
+            return [probes.enter_context(bound(0)).getsockname()[1] for _ in range(count)]
 
     return choose
+
+
+@pytest.fixture
+def base_port():
+    """Return a port that was free a moment ago, as were the two after it: below those that the kernel gives away."""
+    for first in random.sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
+            for port in range(first, first + 3):
+                probes.enter_context(bound(port))
+            return first
+    pytest.fail("no three ports in a row are free")

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from mesos_dns.demo import cli
+from mesos_dns.demo import cli, program
 
 MODULE = [sys.executable, "-W", "error", "-m", "mesos_dns.demo"]
 
@@ -44,12 +44,13 @@ def fetch(port, path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_cluster_alone_starts_and_stops(free_ports, number):
-    base = max(free_ports(3))
-    with Running("--no-server", "--base-port", str(base), "--tasks", "12", "--agents", "3", "--churn", "20") as demo:
+def test_the_cluster_alone_starts_and_stops(base_port, number):
+    with Running(
+        "--no-server", "--base-port", str(base_port), "--tasks", "12", "--agents", "3", "--churn", "20"
+    ) as demo:
         assert demo.line().startswith("simulated Mesos cluster: 3 agents, 12 tasks")
-        assert len(json.loads(fetch(base, "/master/state"))["slaves"]) == 3
-        assert json.loads(fetch(base + 1, "/version"))["version"] == "1.11.0"
+        assert len(json.loads(fetch(base_port, "/master/state"))["slaves"]) == 3
+        assert json.loads(fetch(base_port + 1, "/version"))["version"] == "1.11.0"
         assert demo.line()[2] == ":", "an event with its time"
         assert demo.end(number) == (0, "")
 
@@ -143,3 +144,27 @@ def test_problems_are_one_line_and_exit_code_1(tmp_path, free_ports, capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert "ADDRESS:PORT" in first
     assert "missing.json" in second
+
+
+def test_the_demo_tries_every_query_and_all_go_well(base_port, free_ports):
+    dns, http = free_ports(2)
+    command = [*MODULE, "--try", "--base-port", str(base_port), "--ports", f"{dns},{http}"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "ok  A    nginx.marathon.mesos 10." in result.stdout
+    assert "ok  AAAA web.marathon.mesos fd00:" in result.stdout
+    assert "FAILED" not in result.stdout
+
+
+def test_the_demo_says_what_to_try_and_stops_its_server(base_port, free_ports):
+    dns, http = free_ports(2)
+    with Running("--base-port", str(base_port), "--ports", f"{dns},{http}") as demo:
+        lines = [demo.line()]
+        while "Ctrl-C" not in lines[-1]:
+            lines.append(demo.line())
+            assert lines[-1], "the demo ended"
+        assert f"  dig @127.0.0.1 -p {dns} web.marathon.mesos AAAA +noall +answer\n" in lines
+        assert json.loads(fetch(http, "/v1/hosts/nginx.marathon.mesos"))[0]["ip"].startswith("10.")
+        assert demo.end(signal.SIGTERM) == (0, "")
+    assert program.busy_ports(dns, http) == []

@@ -82,12 +82,11 @@ async def test_busy_ports_end_the_demo_with_advice(free_ports, capsys):
     assert "--ports" in error
 
 
-async def test_busy_master_ports_do_so_too(free_ports, capsys):
-    ports = free_ports(3)
+async def test_busy_master_ports_do_so_too(base_port, capsys):
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", ports[0]))
+        taken.bind(("127.0.0.1", base_port + 2))
         taken.listen()
-        code = await runner.run(options(ports, server=False))
+        code = await runner.run(options([base_port, 1, 2], server=False))
 
     assert code == 1
     assert "--base-port" in capsys.readouterr().err
