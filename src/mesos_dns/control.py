@@ -76,14 +76,17 @@ class Generation:
     # --- what happens in the background --------------------------------------------------------
 
     async def _follow(self) -> None:
+        # Taking the first state makes millions of objects, which the collector would walk again and
+        # again: 15.7 s instead of 11.3 s for 100,000 tasks.
+        gc.disable()
         async for observation in self.source.observations():
             first = not self.publisher.loaded.is_set()
             await self.publisher.observe(observation)
             self._hosts.want(self.model.host_names())
             if first:
-                # The model lives as long as the process: the collector need not walk it again and again.
-                gc.collect()
+                # What was made lives long and has no cycles: the collector need not walk it ever again.
                 gc.freeze()
+                gc.enable()
                 log.info("first state taken: %r", self.publisher)
 
     def _hosts_found(self, found: Any) -> None:

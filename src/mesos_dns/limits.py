@@ -13,8 +13,10 @@ MAX_NAME: Final = 255
 MAX_PORTS_PER_TASK: Final = 256
 #: Addresses of one task, agent or host name that become records: beyond that a reply fits nowhere.
 MAX_ADDRESSES: Final = 64
-#: Remembered endings of owner names (about eight for each framework); forgotten all at once.
-MAX_SUFFIXES: Final = 50_000
+#: Frameworks whose endings of owner names are remembered; beyond, all are forgotten at once.
+MAX_SUFFIXES: Final = 10_000
+#: Protocols of one framework's discovery ports that are remembered; usual are two.
+MAX_PROTOCOLS: Final = 100
 #: Different record sets remembered for sharing between names; beyond, sharing starts anew.
 MAX_SHARED_NODES: Final = 100_000
 

@@ -142,7 +142,7 @@ class Slot:
         try:
             writer.write(encode(self._settings))
             while True:
-                if self._stale and self._zone.serial:
+                if self._stale:
                     await self._send_snapshot(writer)
                 while self._backlog:
                     frame = self._backlog.popleft()
@@ -150,13 +150,17 @@ class Slot:
                     writer.write(frame)
                     await writer.drain()
                 self._news.clear()
-                if not self._backlog and not (self._stale and self._zone.serial):
+                if not self._backlog and not self._stale:
                     await self._news.wait()
         except OSError as error:
             log.info("the feed of worker %d broke: %s", self.number, error)
 
     async def _send_snapshot(self, writer: asyncio.StreamWriter) -> None:
-        """All names, read while the zone may change: such changes follow, and adding twice is harmless."""
+        """All names, read while the zone may change: such changes follow, and adding twice is harmless.
+
+        While the first state is still being taken the zone has no serial. The snapshot then stays
+        open, and the edits that lead to the first serial complete it: workers load as control does.
+        """
         self._drop_backlog()
         self._stale = False
         serial = self._zone.serial
@@ -170,7 +174,8 @@ class Slot:
             ]
             writer.write(encode(Load(nodes)))
             await writer.drain()
-        writer.write(encode(End(serial)))
+        if serial:
+            writer.write(encode(End(serial)))
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         frames = FrameReader()

@@ -82,10 +82,14 @@ class Worker:
         """Apply one frame from control. Short, since packets wait meanwhile."""
         match frame:
             case Edits(serial, edits):
-                self._zone.apply(Change(serial or self._zone.serial, tuple(edits)))
-                self._responder.forget()
-                if serial:
-                    self._tell.send(Serving(serial))
+                zone = self._loading or self._zone
+                zone.apply(Change(serial or zone.serial, tuple(edits)))
+                if serial and self._loading is not None:
+                    self._loaded(serial)
+                elif zone is self._zone:
+                    self._responder.forget()
+                    if serial:
+                        self._tell.send(Serving(serial))
             case Load(nodes) if self._loading is not None:
                 edits = [Edit(owner, rrtype, (), rdatas) for owner, sets in nodes for rrtype, rdatas in sets]
                 self._loading.apply(Change(0, tuple(edits)))
@@ -95,14 +99,19 @@ class Worker:
                 # again would cost seconds.
                 gc.disable()
             case End(serial) if self._loading is not None:
-                self._zone, self._loading = self._loading, None
-                self._zone.apply(Change(serial, ()))
-                self._responder.use(Answerer(self._zone, self._options, self._random))
-                gc.freeze()
-                gc.enable()
-                self._tell.send(Serving(serial))
+                self._loaded(serial)
             case _:
                 raise FeedError(f"an unexpected frame: {type(frame).__name__}")
+
+    def _loaded(self, serial: int) -> None:
+        """Answer from the zone that was being loaded."""
+        assert self._loading is not None
+        self._zone, self._loading = self._loading, None
+        self._zone.apply(Change(serial, ()))
+        self._responder.use(Answerer(self._zone, self._options, self._random))
+        gc.freeze()
+        gc.enable()
+        self._tell.send(Serving(serial))
 
     def counters(self) -> dict[str, int]:
         """Counts since the start."""

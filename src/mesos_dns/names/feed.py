@@ -1,8 +1,8 @@
 """What control and workers tell each other: frames over a Unix stream socket. Pure.
 
 A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
-Control sends `Settings` once, then a snapshot of the zone (`Begin`, any number of `Load`, `End`),
-then `Edits` as the zone changes. A worker answers with `Serving` when it has taken a serial, and
+Control sends `Settings` once, then a snapshot of the zone (`Begin`, any number of `Load`, and `End`
+or the first `Edits` with a serial), then `Edits` as the zone changes. A worker answers with `Serving` when it has taken a serial, and
 with `Counters` now and then.
 """
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A, Record
-from mesos_dns.limits import MAX_ADDRESSES, MAX_LABEL, MAX_NAME, MAX_PORTS_PER_TASK, MAX_SUFFIXES
+from mesos_dns.limits import MAX_ADDRESSES, MAX_LABEL, MAX_NAME, MAX_PORTS_PER_TASK, MAX_PROTOCOLS, MAX_SUFFIXES
 from mesos_dns.mesos.state import DiscoveryPort, Endpoint, Task
 from mesos_dns.names import labels as lb
 
@@ -45,6 +45,17 @@ class _Suffix(NamedTuple):
     wire: bytes | None
 
 
+class _Suffixes(NamedTuple):
+    """The endings of all names of one framework's tasks.
+
+    `services` has, for each protocol, (`_PROTO.fw.D`, `_PROTO.fw.slave.D`, `fw._PROTO.D`).
+    """
+
+    domain: _Suffix
+    slave: _Suffix
+    services: dict[bytes, tuple[_Suffix, _Suffix, _Suffix]]
+
+
 #: Length octets, ready to be concatenated.
 _LENGTH = tuple(bytes((n,)) for n in range(MAX_LABEL + 1))
 
@@ -59,7 +70,7 @@ class Naming:
         self.rules = rules
         self.skipped: Counter[str] = Counter()
         self._slave_domain = b"\5slave" + rules.domain
-        self._suffixes: dict[tuple[bytes, bytes], _Suffix] = {}
+        self._suffixes: dict[bytes, _Suffixes] = {}
         self._apex = _Suffix((), rules.domain, rules.domain)
 
     def __repr__(self) -> str:
@@ -72,7 +83,9 @@ class Naming:
     # --- entities ------------------------------------------------------------------------------
 
     def framework(self, name: str, addresses: Addresses, port: int | None) -> list[Record]:
-        """`fw.D` and, if the scheduler has a PID, `_framework._tcp.fw.D`."""
+        """`fw.D` and, if the scheduler has a PID, `_framework._tcp.fw.D`; nothing without an address."""
+        if not addresses:
+            return []
         fragment = self.framework_fragment(name)
         out: list[Record] = []
         owner = self._owner(fragment, self._apex)
@@ -125,39 +138,40 @@ class Naming:
         the discovery name as it is (kept for compatibility), and from its label.
         """
         addresses = self._choose_addresses(task, agent)
+        suffixes = self._suffixes_of(framework)
         out: list[Record] = []
         if task.discovery_name:
             label = self.rules.label(task.discovery_name)
             raw = task.discovery_name.encode("utf-8", "replace").lower()
             if raw != label:
-                self._named_task(out, task, raw, framework, addresses, agent)
+                self._named_task(out, task, raw, suffixes, addresses, agent)
         else:
             label = self.rules.label(task.name)
-        self._named_task(out, task, label, framework, addresses, agent)
+        self._named_task(out, task, label, suffixes, addresses, agent)
         return list(dict.fromkeys(out))
 
     # --- parts ---------------------------------------------------------------------------------
 
     def _named_task(
-        self, out: list[Record], task: Task, name: bytes, framework: bytes, addresses: Addresses, agent: Addresses
+        self, out: list[Record], task: Task, name: bytes, suffixes: _Suffixes, addresses: Addresses, agent: Addresses
     ) -> None:
-        in_domain = self._suffix(framework, self.rules.domain)
-        in_slave = self._suffix(framework, self._slave_domain)
         canon = lb.canonical(name, task.id, task.agent_id)
-        canon_owner = self._owner(canon, in_domain)
-        canon_slave = self._owner(canon, in_slave)
-        self._addresses(out, [self._owner(name, in_domain), canon_owner], addresses)
-        self._addresses(out, [self._owner(name, in_slave), canon_slave], agent)
+        canon_owner = self._owner(canon, suffixes.domain)
+        canon_slave = self._owner(canon, suffixes.slave)
+        self._addresses(out, (self._owner(name, suffixes.domain), canon_owner), addresses)
+        self._addresses(out, (self._owner(name, suffixes.slave), canon_slave), agent)
         if task.ports:
-            bases = [self._slave_domain] if task.discovery_name else [self._slave_domain, self.rules.domain]
-            services = [self._service_owner(name, protocol, framework, base) for base in bases for protocol in BOTH]
+            service = b"_" + name
+            both = [self._services(suffixes, protocol) for protocol in BOTH]
+            owners = [self._owner(service, slave) for _, slave, _ in both]
             if not task.discovery_name:
-                services += [self._alias_owner(name, protocol, framework) for protocol in BOTH]
+                owners += [self._owner(service, domain) for domain, _, _ in both]
+                owners += [self._owner(name, alias) for _, _, alias in both]
             for port in self._resource_ports(task.ports):
-                self._service(out, services, canon_slave, port)
+                self._service(out, owners, canon_slave, port)
         if task.discovery_name:
             for discovery_port in task.discovery_ports[:MAX_PORTS_PER_TASK]:
-                self._discovery_port(out, discovery_port, name, framework, (canon_owner, canon_slave))
+                self._discovery_port(out, discovery_port, name, suffixes, (canon_owner, canon_slave))
             if len(task.discovery_ports) > MAX_PORTS_PER_TASK:
                 self.skipped["too many ports"] += 1
 
@@ -166,19 +180,19 @@ class Naming:
         out: list[Record],
         port: DiscoveryPort,
         name: bytes,
-        framework: bytes,
+        suffixes: _Suffixes,
         targets: tuple[bytes | None, bytes | None],
     ) -> None:
         """The services of one discovery port, of which `targets` are the canonical name and its `.slave` twin."""
         label = self.rules.label(port.protocol)
-        protocols = (b"_" + label,) if label else BOTH
         port_name = self.rules.label(port.name)
-        for base, target in zip((self.rules.domain, self._slave_domain), targets, strict=True):
-            owners = [self._service_owner(name, protocol, framework, base) for protocol in protocols]
+        services = [self._services(suffixes, protocol) for protocol in ((b"_" + label,) if label else BOTH)]
+        for place, target in enumerate(targets):
+            owners = [self._owner(b"_" + name, service[place]) for service in services]
             if port_name:
                 owners += [self._prefixed(b"_" + port_name, owner) for owner in owners]
-            if base == self.rules.domain:
-                owners += [self._alias_owner(name, protocol, framework) for protocol in protocols]
+            if place == 0:
+                owners += [self._owner(name, alias) for _, _, alias in services]
             self._service(out, owners, target, port.number)
 
     def _choose_addresses(self, task: Task, agent: Addresses) -> Addresses:
@@ -201,9 +215,28 @@ class Naming:
 
     # --- owners --------------------------------------------------------------------------------
 
-    def _service_owner(self, name: bytes, protocol: bytes, framework: bytes, base: bytes) -> bytes | None:
-        """`_NAME._PROTO.fw.base`."""
-        return self._owner(b"_" + name, self._suffix(b"%b.%b" % (protocol, framework), base))
+    def _suffixes_of(self, framework: bytes) -> _Suffixes:
+        """The endings for one framework; remembered, since it has many tasks."""
+        suffixes = self._suffixes.get(framework)
+        if suffixes is None:
+            if len(self._suffixes) >= MAX_SUFFIXES:
+                self._suffixes.clear()
+            suffixes = _Suffixes(_suffix(framework, self.rules.domain), _suffix(framework, self._slave_domain), {})
+            self._suffixes[framework] = suffixes
+        return suffixes
+
+    def _services(self, suffixes: _Suffixes, protocol: bytes) -> tuple[_Suffix, _Suffix, _Suffix]:
+        services = suffixes.services.get(protocol)
+        if services is None:
+            if len(suffixes.services) >= MAX_PROTOCOLS:
+                suffixes.services.clear()
+            framework = b".".join(suffixes.domain.labels)
+            services = suffixes.services[protocol] = (
+                _suffix(b"%b.%b" % (protocol, framework), self.rules.domain),
+                _suffix(b"%b.%b" % (protocol, framework), self._slave_domain),
+                _suffix(b"%b.%b" % (framework, protocol), self.rules.domain),
+            )
+        return services
 
     def _prefixed(self, label: bytes, owner: bytes | None) -> bytes | None:
         """`label` in front of `owner`: `_PORT._NAME._PROTO.fw.base`."""
@@ -212,24 +245,6 @@ class Naming:
         if len(label) <= MAX_LABEL and len(label) + 1 + len(owner) <= MAX_NAME:
             return _LENGTH[len(label)] + label + owner
         return self._owner(label, _Suffix(tuple(names.labels(owner)), names.ROOT, None))
-
-    def _alias_owner(self, name: bytes, protocol: bytes, framework: bytes) -> bytes | None:
-        """`NAME.fw._PROTO.D`: the order of the first Mesos-DNS design."""
-        return self._owner(name, self._suffix(b"%b.%b" % (framework, protocol), self.rules.domain))
-
-    def _suffix(self, text: bytes, base: bytes) -> _Suffix:
-        """Dotted `text` in front of `base`; remembered, since a framework has many tasks."""
-        suffix = self._suffixes.get((text, base))
-        if suffix is None:
-            labels = tuple(text.split(b"."))
-            wire = None
-            if all(0 < len(label) <= MAX_LABEL for label in labels):
-                wire = b"".join(_LENGTH[len(label)] + label for label in labels) + base
-            suffix = _Suffix(labels, base, wire)
-            if len(self._suffixes) >= MAX_SUFFIXES:
-                self._suffixes.clear()
-            self._suffixes[text, base] = suffix
-        return suffix
 
     def _owner(self, text: bytes, suffix: _Suffix) -> bytes | None:
         """Wire form of dotted `text` before `suffix`; None, and counted, if such a name cannot be."""
@@ -246,9 +261,9 @@ class Naming:
     # --- records -------------------------------------------------------------------------------
 
     def _addresses(self, out: list[Record], owners: Iterable[bytes | None], addresses: Addresses) -> None:
-        for address in addresses[:MAX_ADDRESSES]:
+        for address in addresses if len(addresses) <= MAX_ADDRESSES else addresses[:MAX_ADDRESSES]:
             rrtype = A if len(address) == 4 else AAAA
-            out.extend((owner, rrtype, address) for owner in owners if owner is not None)
+            out += [(owner, rrtype, address) for owner in owners if owner is not None]
 
     def _service(self, out: list[Record], owners: Iterable[bytes | None], target: bytes | None, port: int) -> None:
         if target is None:
@@ -257,4 +272,13 @@ class Naming:
             self.skipped["port out of range"] += 1
             return
         rdata = rd.srv(self.rules.srv_weight, port, target)
-        out.extend((owner, SRV, rdata) for owner in owners if owner is not None)
+        out += [(owner, SRV, rdata) for owner in owners if owner is not None]
+
+
+def _suffix(text: bytes, base: bytes) -> _Suffix:
+    """Dotted `text` in front of `base`."""
+    labels = tuple(text.split(b"."))
+    wire = None
+    if all(0 < len(label) <= MAX_LABEL for label in labels):
+        wire = b"".join(_LENGTH[len(label)] + label for label in labels) + base
+    return _Suffix(labels, base, wire)

@@ -111,16 +111,22 @@ class Zone:
 
     def apply(self, change: Change) -> None:
         """Make the edits and take the serial; applying a change twice is harmless."""
+        nodes, share = self._nodes, self._share
         for edit in change.edits:
-            self._edit(edit)
+            owner, rrtype, _, added = edit
+            node = nodes.get(owner)
+            if node is not None:
+                self._edit(edit, node)
+            elif added:
+                nodes[owner] = share(((rrtype, added),))
+                self._appear(owner)
         self.serial = change.serial
 
-    def _edit(self, edit: Edit) -> None:
+    def _edit(self, edit: Edit, node: Node) -> None:
         owner, rrtype, removed, added = edit
-        node = self._nodes.get(owner)
         rdatas: Rdatas = ()
         others: list[tuple[int, Rdatas]] = []
-        for pair in node or ():
+        for pair in node:
             if pair[0] == rrtype:
                 rdatas = pair[1]
             else:
@@ -135,9 +141,7 @@ class Zone:
             others.sort()
         if others:
             self._nodes[owner] = self._share(tuple(others))
-            if node is None:
-                self._appear(owner)
-        elif node is not None:
+        else:
             del self._nodes[owner]
             self._vanish(owner)
 
@@ -149,11 +153,16 @@ class Zone:
 
     def _appear(self, owner: bytes) -> None:
         """Count `owner` at its parent, and the parent at its own if it did not exist before."""
-        apex = self.authority.apex
-        if not names.is_below_or_at(owner, apex):
-            return
         if owner in self._children:
             return  # It was an empty non-terminal, which its parent counts already.
+        apex = self.authority.apex
+        above = names.parent(owner)
+        siblings = self._children.get(above)
+        if siblings is not None:
+            self._children[above] = siblings + 1
+            return
+        if not names.is_below_or_at(owner, apex):
+            return
         while owner != apex:
             above = names.parent(owner)
             siblings = self._children.get(above, 0)
@@ -173,6 +182,10 @@ class Zone:
                 self._children[owner] = left
                 return
             del self._children[owner]
+
+
+#: Up to so many rdata a look through all is faster than making a set of them.
+FEW = 8
 
 
 class Ledger:
@@ -196,16 +209,25 @@ class Ledger:
 
     def edits(self, withdrawn: Iterable[Record], contributed: Iterable[Record]) -> tuple[Edit, ...]:
         """Count contributions off and on; the edits that the zone needs then, to be applied at once."""
-        balance: dict[tuple[bytes, int], dict[bytes, int]] = {}
-        for records, by in ((contributed, 1), (withdrawn, -1)):
+        # A single new record, by far the most frequent case, stands here without a counting dictionary.
+        balance: dict[tuple[bytes, int], bytes | dict[bytes, int]] = {}
+        for by, records in ((1, contributed), (-1, withdrawn)):
             for owner, rrtype, rdata in records:
-                changes = balance.get((owner, rrtype))
+                key = owner, rrtype
+                changes = balance.get(key)
                 if changes is None:
-                    balance[owner, rrtype] = {rdata: by}
-                else:
-                    changes[rdata] = changes.get(rdata, 0) + by
+                    balance[key] = rdata if by == 1 else {rdata: -1}
+                    continue
+                if isinstance(changes, bytes):
+                    changes = balance[key] = {changes: 1}
+                changes[rdata] = changes.get(rdata, 0) + by
         out = []
         for (owner, rrtype), changes in balance.items():
+            if isinstance(changes, bytes):
+                if self._zone.node(owner) is None:
+                    out.append(Edit(owner, rrtype, (), (changes,)))
+                    continue
+                changes = {changes: 1}
             edit = self._settle(owner, rrtype, changes)
             if edit is not None:
                 out.append(edit)
@@ -213,7 +235,8 @@ class Ledger:
 
     def _settle(self, owner: bytes, rrtype: int, changes: Mapping[bytes, int]) -> Edit | None:
         """Count `changes` (by how many contributors each rdata gains) and name the visible ones."""
-        present = frozenset(self._zone.rdatas(owner, rrtype))
+        rdatas = self._zone.rdatas(owner, rrtype)
+        present = frozenset(rdatas) if len(rdatas) > FEW else rdatas
         removed, added = [], []
         for rdata, by in changes.items():
             if by == 0:
