@@ -1,5 +1,6 @@
 """Parts `start` and `change`: start-up, reloads, what the change of a task costs, and memory."""
 
+import json
 import random
 import time
 from contextlib import ExitStack
@@ -35,6 +36,21 @@ def measure_start(bed: Bed) -> None:
             starts.append(found)
         if starts:
             _add_starts(bed, cluster, starts, base)
+            bed.attempt(f"stages at {tasks:,} tasks", break_down, bed, cluster)
+
+
+def break_down(bed: Bed, cluster: Cluster) -> None:
+    """Where the time and the memory go, stage by stage and part by part, once."""
+    config = bed.folder / "breakdown.json"
+    config.write_text(json.dumps(servers.mesos_dns_config(5050, workers=1, refresh=60)))
+    output = bed.folder / "breakdown.out"
+    servers.run_tool(("bench.breakdown", str(cluster.state), str(config)), output)
+    found = json.loads(output.read_text())
+    column = f"{cluster.tasks:,} tasks"
+    for stage, seconds in found["seconds"].items():
+        bed.add("stages", stage, column, seconds)
+    for part, octets in found["octets"].items():
+        bed.add("weights", part, column, octets / found["names"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +155,7 @@ def change(bed: Bed, tasks: int) -> None:
         del state, moved
         master.serving = base
         # Longer than one reload takes, so that no poll begins before the work for the last one is done.
-        refresh = 2 if cluster.tasks <= 10_000 else 10
+        refresh = 3 if cluster.tasks <= 10_000 else 20
         config = servers.mesos_dns_config(master.port, workers=WORKERS, refresh=refresh)
         server = stack.enter_context(servers.mesos_dns(config, bed.folder))
         servers.wait_until_ready(server)
@@ -177,6 +193,8 @@ def kinds(polls: list[Poll]) -> list[tuple[str, Poll, tuple[float, ...]]]:
     """
     found = []
     for before, this, after in zip(polls, polls[1:], polls[2:], strict=False):
+        if not this.sample:  # it came before anybody looked
+            continue
         cost = tuple(end - start for start, end in zip(this.sample, after.sample, strict=True))
         kind = "none" if this.name == before.name else next(name for name in (this.name, before.name) if name != "base")
         found.append((kind, this, cost))

@@ -32,6 +32,8 @@ _SOCKETS: Final = 8
 #: A reply that takes longer counts as lost: clients ask again after five seconds (resolv.conf(5)).
 LOST_AFTER: Final = 5.0
 _IDS: Final = 2**16
+#: Seconds at the start that do not count: this program and the server's pages are cold.
+_WARM_UP: Final = 0.3
 
 
 def messages(stream: bytes) -> list[bytes]:
@@ -57,6 +59,8 @@ class Probe:
     #: Seconds since the start at which each delay above the limit began, to find what caused it.
     slow: list[tuple[float, float]] = field(default_factory=list)
     sent: int = 0
+    #: Questions of the warm-up: sent, but not counted.
+    uncounted: int = 0
     started: int = 0
     worst_lag_ms: float = 0.0
 
@@ -73,6 +77,20 @@ class Probe:
             out.send(packet)
         except OSError:  # nobody listens (ICMP says so), or a full buffer: lost, as for any client
             return
+
+    @property
+    def counted(self) -> int:
+        """How many questions were sent since the warm-up."""
+        return self.sent - self.uncounted
+
+    def start_counting(self) -> None:
+        """Forget what has been measured until now; replies to what is out do not count any more."""
+        self.uncounted = self.sent
+        self.sent_at = [0] * _IDS
+        self.delays_ms.clear()
+        self.slow.clear()
+        self.worst_lag_ms = 0.0
+        self.started = time.clock_gettime_ns(time.CLOCK_REALTIME)
 
     def receive(self, ready: socket.socket) -> None:
         """Take all replies that a socket holds."""
@@ -106,8 +124,17 @@ def received_at(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
 
 def run(probe: Probe, rate: float, seconds: float, stopped: list[int]) -> None:
     """Ask until the time is over or `stopped` holds a signal, then wait for what is still out."""
+    pace(probe, rate, _WARM_UP, stopped)
+    probe.start_counting()
+    pace(probe, rate, seconds, stopped)
+    until = time.monotonic() + LOST_AFTER
+    while len(probe.delays_ms) < probe.counted and time.monotonic() < until:
+        listen(probe, 0.1)
+
+
+def pace(probe: Probe, rate: float, seconds: float, stopped: list[int]) -> None:
+    """Send each question when it is due."""
     started = time.monotonic()
-    probe.started = time.clock_gettime_ns(time.CLOCK_REALTIME)
     step = 0
     while step < rate * seconds and not stopped:
         due = started + step / rate
@@ -117,9 +144,6 @@ def run(probe: Probe, rate: float, seconds: float, stopped: list[int]) -> None:
             step += 1
         else:
             listen(probe, wait)
-    until = time.monotonic() + LOST_AFTER
-    while len(probe.delays_ms) < probe.sent and time.monotonic() < until:
-        listen(probe, 0.1)
 
 
 def listen(probe: Probe, seconds: float) -> None:
@@ -162,8 +186,8 @@ def main() -> None:
     probe = Probe(messages(options.queries.read_bytes()), sockets)
     first = real_time()
     run(probe, options.rate, options.seconds, stopped)
-    result = asdict(tail(probe.delays_ms, probe.sent - len(probe.delays_ms)))
-    result |= {"sent": probe.sent, "worst_lag_ms": probe.worst_lag_ms, "real_time": first}
+    result = asdict(tail(probe.delays_ms, probe.counted - len(probe.delays_ms)))
+    result |= {"sent": probe.counted, "worst_lag_ms": probe.worst_lag_ms, "real_time": first}
     slowest = sorted(probe.slow, key=lambda found: found[1], reverse=True)[:20]
     print(json.dumps(result | {"slow": [[round(at, 3), round(delay, 2)] for at, delay in slowest]}))
 

@@ -24,6 +24,8 @@ TABLES: Final = (
     ("reload", "Fetching a whole state again", ""),
     ("memory", "Memory, MB", "process"),
     ("names", "Memory of names", ""),
+    ("stages", "Processor time of each stage of a state, s", "stage"),
+    ("weights", "What each part holds, octets per name", "part"),
     ("change", "Processor time for the change of one task, ms", "process"),
     ("tail", "Time to an answer at 2,000 queries a second while the zone is busy, ms", ""),
     ("cores", "Two workers against one", ""),

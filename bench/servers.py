@@ -341,7 +341,8 @@ def wait_for_connection(server: Server, *, timeout: float = 120.0) -> None:
 def run_tool(arguments: Sequence[str], output: Path) -> None:
     """Run a command of this project and keep what it prints; UnavailableError when it fails."""
     environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), environment.get("PYTHONPATH", "")]))
+    paths = [str(ROOT / "src"), str(ROOT), environment.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     with output.open("wb") as file:
         done = subprocess.run(
             [sys.executable, "-m", *arguments], stdout=file, stderr=subprocess.PIPE, env=environment, check=False

@@ -17,5 +17,10 @@ def test_a_poll_costs_what_is_spent_until_the_next():
     assert cost == (1.0, 0.5)
 
 
+def test_polls_before_anybody_looked_tell_nothing():
+    early = Poll("base", -1.0, ())
+    assert [kind for kind, _, _ in kinds([early, early, *polls(["base", "one", "base"])])] == ["none", "one"]
+
+
 def test_too_few_polls_tell_nothing():
     assert kinds(polls(["base", "one"])) == []

@@ -42,6 +42,19 @@ def test_a_probe_counts_what_is_answered_and_what_is_not():
         assert len(probe.delays_ms) == 1
 
 
+def test_the_warm_up_does_not_count():
+    with socket.socket(type=socket.SOCK_DGRAM) as server, socket.socket(type=socket.SOCK_DGRAM) as client:
+        server.bind(("127.0.0.1", 0))
+        client.connect(server.getsockname())
+        client.setblocking(False)
+        probe = prober.Probe([wire.query("leader.mesos.", wire.A)], [client])
+        probe.send(0.0)
+        probe.start_counting()
+        server.sendto(*server.recvfrom(512))
+        prober.listen(probe, 1.0)
+        assert (probe.sent, probe.counted, probe.delays_ms) == (1, 0, [])
+
+
 def test_what_nobody_listens_to_is_lost():
     with socket.socket(type=socket.SOCK_DGRAM) as closed:
         closed.bind(("127.0.0.1", 0))
