@@ -3,13 +3,21 @@
 A rule gives back the alternatives that are right: mostly one, several where any of them will do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tests.integration import wire
-from tests.integration.expectations import OUR_UDP_SIZE, RR, Asked, Expected, go_reply, parse_rr, rdata_size
-from tests.integration.recordings import Item
-from tests.integration.upstreams import Endpoint, is_below, resolver_endpoint
+from tests.integration.expectations import (
+    OUR_UDP_SIZE,
+    RR,
+    Asked,
+    Expected,
+    go_reply,
+    known_upstream,
+    parse_rr,
+    rdata_size,
+)
+from tests.integration.upstreams import is_below, resolver_endpoint
 
 TRANSFERS = ("AXFR", "IXFR")
 
@@ -172,27 +180,34 @@ def never_truncated(asked: Asked, e: Expected) -> list[Expected]:
 
 
 def _forwarded_whole(asked: Asked) -> tuple[RR, ...]:
-    known = _known(asked, [resolver_endpoint(text) for text in asked.view.config["Resolvers"] or []][:1])
+    known = known_upstream(asked, [resolver_endpoint(text) for text in asked.view.config["Resolvers"] or []][:1])
     return tuple(parse_rr(text) for text in known["answer"]) if known else ()
 
 
-def _known(asked: Asked, endpoints: list[Endpoint]) -> Item | None:
-    for endpoint in endpoints:
-        if endpoint in asked.view.upstreams:
-            return asked.view.upstreams[endpoint].get((asked.name.lower(), asked.rrtype, asked.rrclass))
-    return None
-
-
 def zone_resolver_case(asked: Asked, e: Expected) -> list[Expected]:
+    if asked.in_zone or not asked.view.config["ExternalOn"]:
+        return [e]
     zones = {zone: texts for zone, texts in (asked.view.config["ZoneResolvers"] or {}).items() if zone != zone.lower()}
+    return [_answered_by(zones, asked, e)]
+
+
+def ds_follows_the_zone(asked: Asked, e: Expected) -> list[Expected]:
+    """Keys in lower case: those with capitals have their own rule."""
+    if asked.rrtype != "DS" or asked.in_zone or not asked.view.config["ExternalOn"]:
+        return [e]
+    zones = {zone: texts for zone, texts in (asked.view.config["ZoneResolvers"] or {}).items() if zone == zone.lower()}
+    return [_answered_by(zones, asked, e)]
+
+
+def _answered_by(zones: Mapping[str, list[str]], asked: Asked, e: Expected) -> Expected:
     for zone, texts in zones.items():
-        if is_below(asked.name.lower(), zone.lower() + ".") and not asked.in_zone and asked.view.config["ExternalOn"]:
-            known = _known(asked, [resolver_endpoint(text) for text in texts])
+        if is_below(asked.name.lower(), zone.lower() + "."):
+            known = known_upstream(asked, [resolver_endpoint(text) for text in texts])
             if known and e.rcode == "REFUSED":
                 flags = asked.header(*(["AA"] if "AA" in known["flags"] else []))
                 answer, authority = (tuple(parse_rr(text) for text in known[part]) for part in ("answer", "authority"))
-                return [replace(e, rcode=known["rcode"], flags=flags, answer=answer, authority=authority)]
-    return [e]
+                return replace(e, rcode=known["rcode"], flags=flags, answer=answer, authority=authority)
+    return e
 
 
 def checking_disabled_comes_back(asked: Asked, e: Expected) -> list[Expected]:

@@ -164,6 +164,11 @@ ANSWER_RULES = (
         answers.zone_resolver_case,
     ),
     AnswerRule(
+        "ds-follows-the-zone",
+        "DS questions go to the zone's resolvers like all others; Go sends them to Resolvers, as if it knew the parent.",
+        answers.ds_follows_the_zone,
+    ),
+    AnswerRule(
         "checking-disabled-comes-back",
         "CD is copied from the question into every reply (RFC 4035 section 3.2.2); Go passes on what the upstream set.",
         answers.checking_disabled_comes_back,
@@ -177,6 +182,9 @@ ANSWER_RULES = (
 
 #: On HTTP.
 WEB_RULES = (
+    Rule(
+        "null-frameworks", "A null in the list of frameworks is no framework; Go enumerates one without name and tasks."
+    ),
     Rule("paths-are-not-cleaned", "Paths with `.`, `..` or `//` are unknown paths (404); Go's router redirects (301)."),
     Rule("config-keys", "`/v1/config` shows the fork's keys and ours, and hides secrets."),
     Rule("version", "`/v1/version` tells this program's version."),

@@ -48,7 +48,7 @@ def records(judge: Judge, have: Zone) -> Iterator[Mismatch]:
 
 def enumerate_(judge: Judge, body: str) -> Iterator[Mismatch]:
     """Frameworks and tasks in the document's order; Go's records in Go's order, ours anywhere between them."""
-    want, got = judge.rec.read("enumerate.json"), json.loads(body)
+    want, got = wanted(judge), json.loads(body)
     if body != layout(got):
         yield Mismatch("enumerate", "layout", body[:100])
     shape = [(f["name"], [(t["name"], t["id"]) for t in f["tasks"]]) for f in want["frameworks"]]
@@ -61,6 +61,18 @@ def enumerate_(judge: Judge, body: str) -> Iterator[Mismatch]:
             yield Mismatch("enumerate", "frameworks", f"want {len(shape)}, got {len(have_shape)}")
         return
     yield from _tasks(judge, _flat(want), _flat(got))
+
+
+def wanted(judge: Judge) -> Any:
+    """The recorded enumeration without the frameworks that are null in the state."""
+    recorded = judge.rec.read("enumerate.json")
+    listed = naming.member(judge.cluster.state, "frameworks") or []
+    kept = [
+        shown for shown, framework in zip(recorded["frameworks"] or [], listed, strict=True) if framework is not None
+    ]
+    if len(kept) != len(listed):
+        judge.used["null-frameworks"] += 1
+    return {"frameworks": kept}
 
 
 def _flat(shown: Any) -> list[tuple[str, Any]]:
@@ -85,7 +97,11 @@ def _tasks(judge: Judge, want: list[tuple[str, Any]], got: list[tuple[str, Any]]
         ours = [(one["name"], one["host"], one["rtype"]) for one in shown or ()]
         core = [one for one in ours if one in from_go]
         if core != mine:
-            yield Mismatch("enumerate", task, f"want {mine}, got {core}")
+            at = next(
+                (n for n, pair in enumerate(zip(mine, core, strict=False)) if pair[0] != pair[1]),
+                min(len(mine), len(core)),
+            )
+            yield Mismatch("enumerate", task, f"from record {at}: want {mine[at : at + 3]}, got {core[at : at + 3]}")
         for one in ours:
             if one in seen:
                 yield Mismatch("enumerate", task, f"{one} stands twice")

@@ -10,13 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import pytest
 
 Endpoint = tuple[str, int]
+T = TypeVar("T")
 #: Seconds for anything that should take one: this machine may be busy.
 PATIENCE = 15.0
 
@@ -72,15 +73,15 @@ def run(
     )
 
 
-def until(what: Any, why: str, seconds: float = PATIENCE) -> Any:
-    """Ask `what()` until it is true; what it said. Fails with `why`."""
+def until(what: Callable[[], T], why: str | Callable[[], str], seconds: float = PATIENCE) -> T:
+    """Ask `what()` until it is true; what it said. Fails with `why` (called only then)."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = what()
         if found:
             return found
         time.sleep(0.02)
-    pytest.fail(f"{why} (waited {seconds:g} s)")
+    pytest.fail(f"{why if isinstance(why, str) else why()} (waited {seconds:g} s)")
 
 
 class Program:
@@ -158,7 +159,7 @@ class Program:
             assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log()}"
             return self.get("/readyz")[0] == 200
 
-        until(ready, f"not ready: {self.get('/readyz')}\n{self.log()}")
+        until(ready, lambda: f"not ready: {self.get('/readyz')}\n{self.log()}")
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait; the exit status."""

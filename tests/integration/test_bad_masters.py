@@ -101,7 +101,7 @@ def test_old_answers_stay(rogue: Socket, act: Callable[[socket.socket], None], t
         program.wait_ready()
         rogue.act = act
         seen = rogue.seen
-        until(lambda: rogue.seen >= seen + 2, f"not asked again: {program.log()}")
+        until(lambda: rogue.seen >= seen + 2, lambda: f"not asked again: {program.log()}")
         found = client.ask(program.dns, "web.marathon.mesos.", "A")
         assert [text.split()[-1] for text in found["answer"]] == ["10.2.0.1", "10.2.0.2"]
         assert program.get("/readyz")[0] == 200
@@ -110,7 +110,7 @@ def test_old_answers_stay(rogue: Socket, act: Callable[[socket.socket], None], t
         rogue.act = whole(sample_state(rogue.endpoint, late="10.9.9.9"))
         until(
             lambda: client.ask(program.dns, "late.marathon.mesos.", "A").get("answer"),
-            f"never recovered: {program.log()[-2000:]}",
+            lambda: f"never recovered: {program.log()[-2000:]}",
         )
         assert program.end() == 0
         assert "Traceback" not in program.log()

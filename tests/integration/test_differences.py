@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.integration import listing_rules, web_rules
 from tests.integration import recordings as recs
-from tests.integration import web_rules
 from tests.integration.differences import RULES, Judge
 from tests.integration.upstreams import learn
 
@@ -36,6 +36,8 @@ def test_each_rule_is_needed_by_some_recording() -> None:
             judge.expected(item)
         for item in rec.read("http.json"):
             judge.web_item(item)
+        if rec.read("enumerate.json"):
+            listing_rules.wanted(judge)
         used += judge.used
     used.update(version=1, **{"config-keys": 1})  # every variant asks for both; only the value differs
     assert [rule.name for rule in RULES if not used[rule.name]] == []

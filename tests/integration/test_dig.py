@@ -16,7 +16,7 @@ def dig(program: Program, *args: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "WARNING" not in done.stdout.replace("recursion requested but not available", ""), done.stdout
+    assert "WARNING" not in done.stdout.replace("WARNING: recursion requested but not available", ""), done.stdout
     return done.stdout
 
 

@@ -35,7 +35,7 @@ def server(command: list[str], port: int, log: Path) -> Iterator[None]:
     try:
         until(
             lambda: process.poll() is not None or _answers(port),
-            f"{command[0]} does not answer: {log.read_text()}",
+            lambda: f"{command[0]} does not answer: {log.read_text()}",
         )
         assert process.poll() is None, log.read_text()
         yield

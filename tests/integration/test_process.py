@@ -75,7 +75,7 @@ def test_it_ends_well(program: Program, number: int) -> None:
 
 def test_sigterm_before_the_first_state(tmp_path: Path) -> None:
     with Program(tmp_path, masters=[("127.0.0.1", 1)]) as program:
-        until(lambda: program.get("/healthz")[0] == 200, f"never alive: {program.log()}")
+        until(lambda: program.get("/healthz")[0] == 200, lambda: f"never alive: {program.log()}")
         status, why = program.get("/readyz")
         assert status == 503
         assert "state" in why
@@ -87,7 +87,7 @@ def test_sighup_with_a_bad_configuration_keeps_the_old_one(program: Program) -> 
     program.write_config('{"masters": [')
     before = program.log().count("\n")
     os.kill(program.pid, signal.SIGHUP)
-    until(lambda: "old one stays" in program.log(), f"nothing was said: {program.log()[-2000:]}")
+    until(lambda: "old one stays" in program.log(), lambda: f"nothing was said: {program.log()[-2000:]}")
     assert program.log().count("\n") > before
     assert answers(program) == ["10.2.0.1", "10.2.0.2"]
     assert program.get("/readyz")[0] == 200
@@ -108,7 +108,7 @@ def test_sighup_takes_a_new_configuration_and_loses_no_query(program: Program) -
         os.kill(program.pid, signal.SIGHUP)
         until(
             lambda: client.ask(program.dns, *QUESTION).get("answer", [""])[0].split()[1:2] == ["7"],
-            f"the new TTL never came: {program.log()[-2000:]}",
+            lambda: f"the new TTL never came: {program.log()[-2000:]}",
         )
         time.sleep(0.3)  # the old workers end meanwhile: what they leave in their queues must be answered
     finally:
@@ -127,7 +127,10 @@ def test_a_killed_worker_is_back_in_under_a_second(master: Master, tmp_path: Pat
         os.kill(before[0], signal.SIGKILL)
         began = time.monotonic()
         # Not only alive: it has the zone and says so.
-        until(lambda: len(program.workers()) == 2 and before[0] not in program.workers(), f"none came: {program.log()}")
+        until(
+            lambda: len(program.workers()) == 2 and before[0] not in program.workers(),
+            lambda: f"none came: {program.log()}",
+        )
         until(lambda: program.get("/readyz")[0] == 200, "a worker without a zone")
         assert time.monotonic() - began < 1.0
         # Both workers have sockets of their own; 40 questions from 40 ports reach both.
@@ -147,7 +150,7 @@ def test_a_worker_that_came_back_missed_nothing(master: Master, tmp_path: Path) 
             lambda: (
                 victim not in program.workers() and len(program.workers()) == 2 and program.get("/readyz")[0] == 200
             ),
-            f"none came: {program.log()}",
+            lambda: f"none came: {program.log()}",
         )
         assert all(answers(program, "late.marathon.mesos.") == ["10.9.9.9"] for _ in range(40))
 
