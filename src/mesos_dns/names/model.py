@@ -67,7 +67,10 @@ class Model:
     # --- writing -------------------------------------------------------------------------------
 
     def apply(self, delta: Delta) -> Iterator[Contributions]:
-        """Take the delta; yields contributions in slices. The iterator must be used up."""
+        """Take the delta; yields contributions in slices. The iterator must be used up.
+
+        What is both gone and given was replaced: it is there afterwards.
+        """
         out: Contributions = [], []
         fragments_before = self._replace_frameworks(delta, out)
         agents_before = self._replace_agents(delta, out)
@@ -81,7 +84,7 @@ class Model:
             out = [], []
             for key in keys[start : start + SLICE_OF_TASKS]:
                 before = self.tasks.get(key)
-                after = None if key in gone else delta.tasks.get(key, before)
+                after = delta.tasks.get(key, None if key in gone else before)
                 out[0].extend(self._records_of(before, old_agents, old_fragments))
                 out[1].extend(self._records_of(after, self._agent_addresses, self._fragments))
                 self._replace_task(key, before, after)
@@ -147,7 +150,7 @@ class Model:
             self._framework_addresses[framework_id] = addresses
             fragment = self.naming.framework_fragment(new.name)
             if fragment != self._fragments.get(framework_id):
-                before[framework_id] = self._fragments.get(framework_id)
+                before.setdefault(framework_id, self._fragments.get(framework_id))
                 self._fragments[framework_id] = fragment
         return before
 
@@ -170,7 +173,7 @@ class Model:
             out[1].extend(self.naming.agent(addresses, new.port))
             self.agents[agent_id] = new
             if addresses != addresses_before:
-                before[agent_id] = addresses_before
+                before.setdefault(agent_id, addresses_before)
                 self._agent_addresses[agent_id] = addresses
         return before
 
