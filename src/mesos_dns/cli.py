@@ -72,7 +72,9 @@ def _parser(*, subcommands: bool) -> argparse.ArgumentParser:
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-config", "--config", metavar="FILE", help=f"default: {_DEFAULT_CONFIG}")
-    parser.add_argument("-v", "--v", type=int, default=0, metavar="N", help="0 warnings, 1 what changes, 2 every detail")
+    parser.add_argument(
+        "-v", "--v", type=int, default=0, metavar="N", help="0 warnings, 1 what changes, 2 every detail"
+    )
 
 
 def _read_config(options: argparse.Namespace) -> Loaded:

@@ -11,8 +11,8 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from mesos_dns import __version__, assembly
 from mesos_dns.concurrency import spawn
@@ -151,17 +151,23 @@ class Generation:
         return sum((slot.total_counters() for slot in self.pool.slots), Counter())
 
 
+class Front(NamedTuple):
+    """What clients connect to; outlives a generation if the next one wants the same."""
+
+    sockets: Sockets
+    web: HttpServer | None
+
+
 class Control:
-    """The program: one generation at a time, the sockets, the HTTP server, signals."""
+    """The program: one generation at a time, its front, signals."""
 
     def __init__(self, load: Callable[[], Loaded], verbosity: int) -> None:
         self._load = load
         self._verbosity = verbosity
         self._ending = asyncio.Event()
         self._reload: asyncio.Task[None] | None = None
-        self._sockets: Sockets | None = None
+        self._front: Front | None = None
         self._generation: Generation | None = None
-        self._web: HttpServer | None = None
 
     def __repr__(self) -> str:
         return f"Control({self._generation!r})"
@@ -172,16 +178,17 @@ class Control:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-        self._sockets = _bind(config)
         try:
-            self._generation = Generation(config, self._sockets, self._verbosity, 0)
-            self._web = await self._start_web(config)
+            self._front = await self._open_front(config)
+            self._generation = Generation(config, self._front.sockets, self._verbosity, 0)
             self._generation.start()
-            log.info("serving %s.: DNS on %r, HTTP %s", config.domain, self._sockets, "on" if self._web else "off")
+            log.info("serving %s.: %r, %r", config.domain, *self._front)
             await self._ending.wait()
             log.info("ending")
         finally:
             await self._stop()
+
+    # --- reload --------------------------------------------------------------------------------
 
     def _on_hangup(self) -> None:
         if self._reload is not None and not self._reload.done():
@@ -192,54 +199,51 @@ class Control:
     async def _replace_generation(self, former: asyncio.Task[None] | None) -> None:
         if former is not None:
             await asyncio.wait([former])
+        old, old_front = self._generation, self._front
+        if old is None or old_front is None:
+            return
         try:
             config = self._load().config
-        except ConfigError as error:
+            front = await self._open_front(config)
+        except (ConfigError, BindError) as error:
             log.error("the new configuration is not taken, the old one stays:\n%s", error)  # noqa: TRY400
             return
-        old, old_sockets, old_web = self._generation, self._sockets, self._web
-        if old is None or old_sockets is None:
-            return
-        undo: list[Callable[[], object] | Callable[[], Coroutine[Any, Any, object]]] = []
-        try:
-            same = old_sockets.serves(config.listener, config.port)
-            sockets = old_sockets if same else Sockets(config.listener, config.port)
-            undo.append(lambda: sockets.keep(len(old.pool.slots)) if same else sockets.close())
-            sockets.provide(assembly.worker_count(config))
-            web = await self._reuse_or_start_web(old.config, config)
-        except BindError as error:
-            log.error("the new configuration is not taken, the old one stays: %s", error)  # noqa: TRY400
-            for step in undo:
-                step()
-            return
-        new = Generation(config, sockets, self._verbosity, old.zone.serial)
+        new = Generation(config, front.sockets, self._verbosity, old.zone.serial)
         new.start()
         try:
             await new.serving()
         except asyncio.CancelledError:
             await new.stop()
-            if not same:
-                sockets.close()
-            if web is not None and web is not old_web:
-                await web.stop()
+            await self._close_front(front, keep=old_front, workers=len(old.pool.slots))
             raise
-        self._generation, self._sockets, self._web = new, sockets, web
+        self._generation, self._front = new, front
         await old.stop()
-        sockets.keep(len(new.pool.slots))
-        if not same:
-            old_sockets.close()
-        if old_web is not None and old_web is not web:
-            await old_web.stop()
+        await self._close_front(old_front, keep=front, workers=len(new.pool.slots))
         log.info("the new configuration is in force: %r", new)
 
-    async def _reuse_or_start_web(self, old: Config, new: Config) -> HttpServer | None:
-        if (old.http_on, old.http_listener, old.http_port) == (new.http_on, new.http_listener, new.http_port):
-            return self._web
-        return await self._start_web(new)
+    # --- sockets and HTTP ----------------------------------------------------------------------
 
-    async def _start_web(self, config: Config) -> HttpServer | None:
+    async def _open_front(self, config: Config) -> Front:
+        """Bind what `config` asks for, re-using what is bound already. Raises BindError."""
+        present = self._front
+        sockets = present.sockets if present is not None else None
+        if sockets is None or not sockets.serves(config.listener, config.port):
+            sockets = Sockets(config.listener, config.port)
+        before = len(sockets.pairs)
+        try:
+            sockets.provide(assembly.worker_count(config))
+            return Front(sockets, await self._open_web(config))
+        except BindError:
+            sockets.keep(before)
+            raise
+
+    async def _open_web(self, config: Config) -> HttpServer | None:
         if not config.http_on:
             return None
+        if self._front is not None and self._front.web is not None and self._generation is not None:
+            present = self._generation.config
+            if (present.http_listener, present.http_port) == (config.http_listener, config.http_port):
+                return self._front.web
         web = HttpServer(self._current)
         try:
             await web.start(config.http_listener, config.http_port)
@@ -247,27 +251,26 @@ class Control:
             raise BindError(f"cannot serve HTTP: {error}") from error
         return web
 
+    async def _close_front(self, front: Front, *, keep: Front, workers: int) -> None:
+        """Close what of `front` is not in `keep`, whose sockets serve so many workers."""
+        if front.web is not None and front.web is not keep.web:
+            await front.web.stop()
+        if front.sockets is not keep.sockets:
+            front.sockets.close()
+        keep.sockets.keep(workers)
+
     def _current(self) -> Generation:
-        assert self._generation is not None  # It stands before the HTTP server starts.
+        # The HTTP server is bound before, but its first request comes through the loop later.
+        assert self._generation is not None
         return self._generation
 
     async def _stop(self) -> None:
         if self._reload is not None and not self._reload.done():
             self._reload.cancel()
             await asyncio.wait([self._reload])
-        if self._web is not None:
-            await self._web.stop()
+        if self._front is not None and self._front.web is not None:
+            await self._front.web.stop()
         if self._generation is not None:
             await self._generation.stop()
-        if self._sockets is not None:
-            self._sockets.close()
-
-
-def _bind(config: Config) -> Sockets:
-    sockets = Sockets(config.listener, config.port)
-    try:
-        sockets.provide(assembly.worker_count(config))
-    except BindError:
-        sockets.close()
-        raise
-    return sockets
+        if self._front is not None:
+            self._front.sockets.close()

@@ -110,7 +110,9 @@ def _bind(host: str, port: int, kind: socket.SocketKind, *, shared: bool) -> soc
     except OSError as error:
         sock.close()
         protocol = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
-        raise BindError(f"cannot listen on {protocol} {host} port {port}: {error.strerror}; {_advice(error)}") from error
+        raise BindError(
+            f"cannot listen on {protocol} {host} port {port}: {error.strerror}; {_advice(error)}"
+        ) from error
     return sock
 
 
@@ -135,7 +137,7 @@ def own_addresses(listener: str) -> list[bytes]:
     for adapter in ifaddr.get_adapters():
         for each in adapter.ips:
             address = rd.pack_address(each.ip if isinstance(each.ip, str) else each.ip[0])
-            if address is not None and address[0] != 127 and address != bytes(15) + b"\1":  # noqa: PLR2004
+            if address is not None and address[0] != 127 and address != bytes(15) + b"\1":
                 found.append(address)
     # A machine without any network, as in a demonstration: then clients can only be on it, too.
     return sorted(set(found)) or [b"\x7f\0\0\1"]

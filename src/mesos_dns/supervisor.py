@@ -23,7 +23,19 @@ from mesos_dns.limits import (
     RESTART_SECONDS,
     STOP_SECONDS,
 )
-from mesos_dns.names.feed import Begin, Counters, Edits, End, FeedError, FrameReader, Listener, Load, Serving, Settings, encode
+from mesos_dns.names.feed import (
+    Begin,
+    Counters,
+    Edits,
+    End,
+    FeedError,
+    FrameReader,
+    Listener,
+    Load,
+    Serving,
+    Settings,
+    encode,
+)
 from mesos_dns.names.zone import Edit, Zone
 from mesos_dns.sockets import Pair
 

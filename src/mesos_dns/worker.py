@@ -163,19 +163,22 @@ class Feed(asyncio.Protocol):
                 self._scheduled = False
                 self._transport.resume_reading()
                 return
-            if self.worker is not None:
-                self.worker.take(frame)
-            elif isinstance(frame, Settings):
-                logs.configure(frame.verbosity)
-                self.worker = Worker(frame, self)
-                spawn(self.worker.start(), name="start listening")
-            else:
-                raise FeedError(f"{type(frame).__name__} came before Settings")
+            self._take(frame)
         except FeedError as error:
-            log.error("worker ends, control will start another: %s", error)  # noqa: TRY400 - no traceback for a peer's mistake
+            log.error("worker ends, control will start another: %s", error)  # noqa: TRY400 - the peer's mistake
             self._ended.set()
             return
         asyncio.get_running_loop().call_soon(self._take_next)
+
+    def _take(self, frame: Frame) -> None:
+        if self.worker is not None:
+            self.worker.take(frame)
+        elif isinstance(frame, Settings):
+            logs.configure(frame.verbosity)
+            self.worker = Worker(frame, self)
+            spawn(self.worker.start(), name="start listening")
+        else:
+            raise FeedError(f"{type(frame).__name__} came before Settings")
 
 
 async def serve(fd: int) -> None:

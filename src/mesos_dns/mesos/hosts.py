@@ -106,7 +106,8 @@ def _addresses(host: str) -> tuple[bytes, ...]:
     except UnicodeError as error:
         raise OSError(f"it is no host name ({error})") from error
     packed = dict.fromkeys(ipaddress.ip_address(str(answer[4][0]).partition("%")[0]).packed for answer in answers)
-    return tuple(packed)[:MAX_ADDRESSES]
+    # IPv4 first, as everywhere; the system sorts by what it would rather connect to itself.
+    return tuple(sorted(packed, key=len))[:MAX_ADDRESSES]
 
 
 async def look_up(hosts: set[str]) -> dict[str, tuple[bytes, ...]]:

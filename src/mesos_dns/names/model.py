@@ -7,7 +7,6 @@ its tasks. Work comes out in slices, so that the caller can do other things in b
 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-
 from typing import TypeVar, cast
 
 from mesos_dns.dns import rdata as rd

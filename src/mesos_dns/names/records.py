@@ -7,9 +7,9 @@ server itself. The zone counts them, because two entities may contribute the sam
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
-from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A, Record
 from mesos_dns.limits import MAX_ADDRESSES, MAX_LABEL, MAX_NAME, MAX_PORTS_PER_TASK, MAX_PROTOCOLS, MAX_SUFFIXES
@@ -105,7 +105,9 @@ class Naming:
         self._service(out, [self._owner(b"_slave._tcp", self._apex)], owner, port)
         return out
 
-    def masters(self, masters: Sequence[tuple[Endpoint, Addresses]], leader: tuple[Endpoint, Addresses]) -> list[Record]:
+    def masters(
+        self, masters: Sequence[tuple[Endpoint, Addresses]], leader: tuple[Endpoint, Addresses]
+    ) -> list[Record]:
         """`leader.D`, `master.D`, `masterN.D`, `_leader._tcp/_udp.D` and `_master._tcp/_udp.D`.
 
         N counts the given masters in their order, repeated ones once; a leader that is not among
@@ -190,7 +192,7 @@ class Naming:
         for place, target in enumerate(targets):
             owners = [self._owner(b"_" + name, service[place]) for service in services]
             if port_name:
-                owners += [self._prefixed(b"_" + port_name, owner) for owner in owners]
+                owners += [self._owner(b"_%b._%b" % (port_name, name), service[place]) for service in services]
             if place == 0:
                 owners += [self._owner(name, alias) for _, _, alias in services]
             self._service(out, owners, target, port.number)
@@ -238,21 +240,14 @@ class Naming:
             )
         return services
 
-    def _prefixed(self, label: bytes, owner: bytes | None) -> bytes | None:
-        """`label` in front of `owner`: `_PORT._NAME._PROTO.fw.base`."""
-        if owner is None:
-            return None
-        if len(label) <= MAX_LABEL and len(label) + 1 + len(owner) <= MAX_NAME:
-            return _LENGTH[len(label)] + label + owner
-        return self._owner(label, _Suffix(tuple(names.labels(owner)), names.ROOT, None))
-
     def _owner(self, text: bytes, suffix: _Suffix) -> bytes | None:
         """Wire form of dotted `text` before `suffix`; None, and counted, if such a name cannot be."""
-        length = len(text)
-        if suffix.wire is not None and 0 < length <= MAX_LABEL and b"." not in text:
-            owner = _LENGTH[length] + text + suffix.wire
-            if len(owner) <= MAX_NAME:
-                return owner
+        if suffix.wire is not None:
+            # Canonical names are unique: remembering those would only push others out.
+            simple = 0 < len(text) <= MAX_LABEL and b"." not in text
+            front = _LENGTH[len(text)] + text if simple else _front(text)
+            if front is not None and len(front) + len(suffix.wire) <= MAX_NAME:
+                return front + suffix.wire
         slow = lb.owner((*text.split(b"."), *suffix.labels), suffix.base)
         if slow is None:
             self.skipped["empty label or name too long"] += 1
@@ -277,8 +272,14 @@ class Naming:
 
 def _suffix(text: bytes, base: bytes) -> _Suffix:
     """Dotted `text` in front of `base`."""
-    labels = tuple(text.split(b"."))
-    wire = None
+    front = _front(text)
+    return _Suffix(tuple(text.split(b".")), base, None if front is None else front + base)
+
+
+@lru_cache(maxsize=65536)
+def _front(text: bytes) -> bytes | None:
+    """Dotted `text` as length octets and labels, or None if one is empty or too long."""
+    labels = text.split(b".")
     if all(0 < len(label) <= MAX_LABEL for label in labels):
-        wire = b"".join(_LENGTH[len(label)] + label for label in labels) + base
-    return _Suffix(labels, base, wire)
+        return b"".join(_LENGTH[len(label)] + label for label in labels)
+    return None

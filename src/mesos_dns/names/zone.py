@@ -18,6 +18,7 @@ Rdatas = tuple[bytes, ...]
 #: between owners with equal sets: the A record of an agent serves hundreds of names.
 Node = tuple[tuple[int, Rdatas], ...]
 
+
 class Edit(NamedTuple):
     """What changes at one owner and type; rdata is a set: adding what is there alters nothing."""
 
@@ -223,12 +224,13 @@ class Ledger:
                 changes[rdata] = changes.get(rdata, 0) + by
         out = []
         for (owner, rrtype), changes in balance.items():
-            if isinstance(changes, bytes):
-                if self._zone.node(owner) is None:
-                    out.append(Edit(owner, rrtype, (), (changes,)))
-                    continue
-                changes = {changes: 1}
-            edit = self._settle(owner, rrtype, changes)
+            edit: Edit | None
+            if isinstance(changes, dict):
+                edit = self._settle(owner, rrtype, changes)
+            elif self._zone.node(owner) is None:
+                edit = Edit(owner, rrtype, (), (changes,))
+            else:
+                edit = self._settle(owner, rrtype, {changes: 1})
             if edit is not None:
                 out.append(edit)
         return tuple(out)

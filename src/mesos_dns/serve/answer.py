@@ -63,7 +63,8 @@ class Answerer:
         self._ttl = authority.ttl
         self._negative_ttl = min(authority.ttl, authority.minimum)
         self._prefixes = {
-            rrtype: _QNAME + _RR.pack(rrtype, CLASS_IN, authority.ttl, length) for rrtype, length in ((A, 4), (AAAA, 16))
+            rrtype: _QNAME + _RR.pack(rrtype, CLASS_IN, authority.ttl, length)
+            for rrtype, length in ((A, 4), (AAAA, 16))
         }
 
     def __repr__(self) -> str:

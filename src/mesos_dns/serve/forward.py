@@ -31,7 +31,12 @@ class Forwarder:
     """
 
     def __init__(
-        self, upstreams: Mapping[bytes, Sequence[Upstream]], timeout: float, *, truncate_bit: bool, refuse: Callable[[Query, int, int], bytes]
+        self,
+        upstreams: Mapping[bytes, Sequence[Upstream]],
+        timeout: float,
+        *,
+        truncate_bit: bool,
+        refuse: Callable[[Query, int, int], bytes],
     ) -> None:
         self._upstreams = upstreams
         self._timeout = timeout
@@ -95,7 +100,7 @@ class Forwarder:
             sent = relay.question(query, secrets.randbits(16))
             length = query.question_end - 12
             try:
-                reply = await _exchange_udp(server, sent, length, self._timeout)
+                reply = await _exchange_udp(server, sent, length, within=self._timeout)
                 if relay.is_truncated(reply):
                     reply = await self._retry_tcp(server, sent, length, reply)
                 return relay.relay(reply, query, limit, truncate_bit=self._truncate_bit)
@@ -118,7 +123,7 @@ class Forwarder:
             return truncated
 
 
-async def _exchange_udp(server: Upstream, sent: bytes, question_length: int, timeout: float) -> bytes:
+async def _exchange_udp(server: Upstream, sent: bytes, question_length: int, *, within: float) -> bytes:
     """One question from a fresh socket, hence a fresh source port.
 
     The socket is connected: the kernel drops what other addresses send. Datagrams that do not answer
@@ -149,7 +154,7 @@ async def _exchange_udp(server: Upstream, sent: bytes, question_length: int, tim
         sock.connect(server)
         sock.send(sent)
         loop.add_reader(sock.fileno(), on_readable)
-        timer = loop.call_later(timeout, on_timeout)
+        timer = loop.call_later(within, on_timeout)
         try:
             return await answered
         finally:

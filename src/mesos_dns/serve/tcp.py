@@ -8,7 +8,6 @@ import asyncio
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, Final, cast
 
 from mesos_dns.dns import message as msg

@@ -141,7 +141,9 @@ class UdpListener:
             self._answer_plain(octets, address, [item for item in ancillary if item[1] in (_IP_PKTINFO, _IPV6_PKTINFO)])
         self._responder.sweep()
 
-    def _answer_plain(self, octets: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
+    def _answer_plain(
+        self, octets: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]
+    ) -> None:
         answer = self._responder.respond_udp(octets)
         if isinstance(answer, bytes):
             self._send_plain(answer, address, ancillary)
@@ -150,7 +152,9 @@ class UdpListener:
 
     def _send_plain(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
         # As in a batch: the source address is the one that was asked, the interface is free.
-        ancillary = [(a, b, bytes(4) + c[4:] if b == _IP_PKTINFO and a == socket.IPPROTO_IP else c) for a, b, c in ancillary]
+        ancillary = [
+            (a, b, bytes(4) + c[4:] if b == _IP_PKTINFO and a == socket.IPPROTO_IP else c) for a, b, c in ancillary
+        ]
         try:
             self._socket.sendmsg([reply], ancillary, 0, address)
         except OSError:
