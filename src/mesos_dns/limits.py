@@ -66,7 +66,7 @@ MAX_BATCHES_PER_WAKE: Final = 4
 
 #: Octets of one frame: one owner with 100,000 SRV records is 5 MB.
 MAX_FRAME: Final = 64 * 1024 * 1024
-#: Record sets in one frame. A worker applies a frame between two packets: 250 take less than 1 ms.
+#: Records in one frame, roughly. A worker applies a frame between two packets: 250 take less than 1 ms.
 EDITS_PER_FRAME: Final = 250
 #: Octets waiting for a worker that does not read before it is given a new snapshot instead.
 MAX_FEED_BACKLOG: Final = 64 * 1024 * 1024
@@ -120,6 +120,9 @@ MAX_ERROR_OCTETS: Final = 4096
 MAX_LOGIN_OCTETS: Final = 64 * 1024
 #: Seconds to reach a master (TCP and TLS). A host that is gone must not cost the whole state time-out.
 MASTER_CONNECT_SECONDS: Final = 5.0
+#: Seconds of silence after which a master that accepted the request counts as hanging. Old masters take
+#: many seconds to build a large state; StateTimeoutSeconds bounds the whole and is 300 by default.
+MASTER_STALL_SECONDS: Final = 60.0
 #: Masters whose state path (/master/state or /master/state.json) is remembered.
 MAX_REMEMBERED_PATHS: Final = 256
 #: Endpoints asked in one round beyond the configured masters: leaders and redirect targets that are not in the list.
@@ -157,7 +160,7 @@ HTTP_CHUNK: Final = 64 * 1024
 HTTP_TURN_SECONDS: Final = 0.005
 #: Seconds that a request for a dump of everything waits for the dump before it.
 HTTP_DUMP_WAIT_SECONDS: Final = 30.0
-#: Seconds that replies under way get when the server stops.
-HTTP_STOP_SECONDS: Final = 2.0
+#: Seconds that replies under way get when the server stops, and again for being cancelled.
+HTTP_STOP_SECONDS: Final = 1.0
 #: Names sorted in one go: 3 ms.
 NAMES_PER_PIECE: Final = 1000

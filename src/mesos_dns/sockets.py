@@ -52,7 +52,7 @@ class Sockets:
 
     def provide(self, count: int) -> list[Pair]:
         """Bind until there are `count` pairs; all or none. Raises BindError."""
-        if not self.pairs:
+        if count and not self.pairs:
             self.pairs.append(self._first())
             self.port = self.pairs[0].udp.getsockname()[1]
         while len(self.pairs) < count:
@@ -105,7 +105,8 @@ def _bind(host: str, port: int, kind: socket.SocketKind, *, shared: bool) -> soc
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # As in Go, the IPv6 wildcard means every address of both families.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
         sock.bind((host, port))
     except OSError as error:
         sock.close()

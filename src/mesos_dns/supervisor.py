@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -212,6 +212,20 @@ class Slot:
         return self._finished_counters + self.counters
 
 
+def _parts(edits: Sequence[Edit]) -> Iterator[list[Edit]]:
+    """`edits` in portions that a worker applies in about a millisecond."""
+    part: list[Edit] = []
+    weight = 0
+    for edit in edits:
+        part.append(edit)
+        weight += len(edit.removed) + len(edit.added)
+        if weight >= EDITS_PER_FRAME:
+            yield part
+            part, weight = [], 0
+    if part:
+        yield part
+
+
 class WorkerPool:
     """All workers of one generation. `zone` is the authoritative one; `publish` tells what changed in it."""
 
@@ -236,8 +250,7 @@ class WorkerPool:
         """Pass edits on; `serial` is the zone's new one, or 0 if more edits follow before it is reached."""
         frames: list[bytes] = []
         if any(slot.wants_changes for slot in self.slots):
-            parts = [list(edits[start : start + EDITS_PER_FRAME]) for start in range(0, len(edits), EDITS_PER_FRAME)]
-            parts = parts or [[]]
+            parts = list(_parts(edits)) or [[]]
             frames = [encode(Edits(0, part)) for part in parts[:-1]]
             frames.append(encode(Edits(serial, parts[-1])))
         for slot in self.slots:

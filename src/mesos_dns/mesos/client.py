@@ -152,7 +152,9 @@ class MasterClient:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(force_close=True),
                 timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=min(limits.MASTER_CONNECT_SECONDS, self._options.timeout)
+                    total=None,
+                    sock_connect=min(limits.MASTER_CONNECT_SECONDS, self._options.timeout),
+                    sock_read=limits.MASTER_STALL_SECONDS,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 read_bufsize=_READ_OCTETS,
@@ -235,6 +237,10 @@ def _parse_location(location: str) -> Endpoint | None:
 async def _translated(endpoint: Endpoint, hint: str) -> AsyncIterator[None]:
     try:
         yield
+    except aiohttp.SocketTimeoutError as error:
+        raise MasterTimeoutError(
+            endpoint, f"connected, but nothing came for {limits.MASTER_STALL_SECONDS:g} s: it hangs or is overloaded"
+        ) from error
     except aiohttp.ServerTimeoutError as error:
         raise MasterTimeoutError(
             endpoint,

@@ -6,7 +6,7 @@ The order of the checks is go-restful's: unknown path 404, other method 405, no 
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import Random
 from typing import Final
 
@@ -44,7 +44,7 @@ class Api:
         try:
             return await self._answer(request)
         except ConnectionError:
-            raise  # The client is gone, which aiohttp handles in silence.
+            log.debug("%s from %s: the client is gone", request.path, request.remote)
         except TimeoutError:
             self._problems.log(
                 logging.INFO, "slow", "%s from %s: the client takes its reply too slowly", request.path, request.remote
@@ -91,7 +91,7 @@ class Api:
         finally:
             self._dump.release()
 
-    def _pieces(self, found: Match, state: State) -> Iterator[str]:
+    def _pieces(self, found: Match, state: State) -> views.Pieces:
         match found.endpoint:
             case Endpoint.VERSION:
                 return views.version(state.version)

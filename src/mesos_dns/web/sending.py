@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from contextlib import closing
 from typing import Final
 
 from aiohttp import web
 
 from mesos_dns.limits import HTTP_CHUNK, HTTP_REPLY_SECONDS, HTTP_STALL_SECONDS, HTTP_TURN_SECONDS
+from mesos_dns.web.views import Pieces
 
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
@@ -23,45 +24,61 @@ def text(status: int, body: str) -> web.Response:
     return web.Response(status=status, body=body.encode("utf-8", "replace"), headers=headers(TEXT))
 
 
-async def send_json(request: web.BaseRequest, pieces: Iterable[str]) -> web.StreamResponse:
+async def send_json(request: web.BaseRequest, pieces: Pieces) -> web.StreamResponse:
     """Reply with `pieces`: at once with a Content-Length if they are small, else chunk by chunk as they come.
 
     Raises TimeoutError for a client that does not take them; ConnectionError for one that went away. If
     anything is raised after the reply began, the connection is aborted: only that tells the client that
     the reply is incomplete.
     """
-    response: web.StreamResponse | None = None
-    gathered: list[str] = []
-    size = 0
-    turn_began = time.monotonic()
+    reply = _Reply(request)
     try:
-        async with asyncio.timeout(HTTP_REPLY_SECONDS):
-            for piece in pieces:
-                gathered.append(piece)
-                size += len(piece)
-                if size >= HTTP_CHUNK:
-                    if response is None:
-                        response = web.StreamResponse(headers=headers(JSON))
-                        await response.prepare(request)
-                    await _write(response, gathered)
-                    gathered, size = [], 0
-                if time.monotonic() - turn_began > HTTP_TURN_SECONDS:
-                    await asyncio.sleep(0)
-                    turn_began = time.monotonic()
-            if response is None:
-                return web.Response(body=_octets(gathered), headers=headers(JSON))
-            await _write(response, gathered)
-            return response
+        # Closed here and not by the collector some day: a dump may remember a hundred thousand records.
+        with closing(pieces):
+            async with asyncio.timeout(HTTP_REPLY_SECONDS):
+                return await reply.send(pieces)
     except BaseException:
-        if response is not None and request.transport is not None:
-            request.transport.abort()
+        reply.abort()
         raise
 
 
-async def _write(response: web.StreamResponse, gathered: list[str]) -> None:
-    async with asyncio.timeout(HTTP_STALL_SECONDS):
-        await response.write(_octets(gathered))
+class _Reply:
+    """One reply with status 200; it begins when more has been gathered than fits into one chunk."""
 
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._request = request
+        self._begun: web.StreamResponse | None = None
+        self._gathered: list[str] = []
 
-def _octets(gathered: list[str]) -> bytes:
-    return "".join(gathered).encode("utf-8", "replace")
+    async def send(self, pieces: Pieces) -> web.StreamResponse:
+        size = 0
+        turn_began = time.monotonic()
+        for piece in pieces:
+            self._gathered.append(piece)
+            size += len(piece)
+            if size >= HTTP_CHUNK:
+                await self._write()
+                size = 0
+            if time.monotonic() - turn_began > HTTP_TURN_SECONDS:
+                await asyncio.sleep(0)
+                turn_began = time.monotonic()
+        if self._begun is None:
+            return web.Response(body=self._take(), headers=headers(JSON))
+        return await self._write()
+
+    def abort(self) -> None:
+        if self._begun is not None and self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def _write(self) -> web.StreamResponse:
+        if self._begun is None:
+            self._begun = web.StreamResponse(headers=headers(JSON))
+            await self._begun.prepare(self._request)
+        async with asyncio.timeout(HTTP_STALL_SECONDS):
+            await self._begun.write(self._take())
+        return self._begun
+
+    def _take(self) -> bytes:
+        octets = "".join(self._gathered).encode("utf-8", "replace")
+        self._gathered.clear()
+        return octets

@@ -30,6 +30,8 @@ class HttpServer:
     def __init__(self, current: Callable[[], State]) -> None:
         self._api = Api(current)
         self._warnings = RateLimited(log)
+        self._aiohttp_log = logging.Logger(f"{__name__}.aiohttp")  # noqa: LOG001 - has no life outside this server
+        self._aiohttp_log.addFilter(self._note_complaint)
         #: Open connections, with the timer of those that have not asked anything yet.
         self._open: dict[asyncio.Transport, asyncio.TimerHandle | None] = {}
         self._web: web.Server | None = None
@@ -49,6 +51,7 @@ class HttpServer:
         self._web = web.Server(
             self._answer,
             access_log=None,
+            logger=self._aiohttp_log,
             keepalive_timeout=HTTP_KEEP_ALIVE_SECONDS,
             lingering_time=HTTP_LINGER_SECONDS,
             max_line_size=MAX_HTTP_LINE,
@@ -63,10 +66,11 @@ class HttpServer:
         log.info("HTTP API on %s port %d", *self.address)
 
     async def stop(self) -> None:
-        """Close the listener at once, and every connection as soon as its reply is sent or 2 seconds are over."""
+        """Close the listener at once, and every connection as soon as its reply is sent, or after a few seconds."""
         if self._listener is None or self._web is None:
             return
         self._listener.close()
+        self._web.pre_shutdown()  # Ends what waits for a request; else `shutdown` would wait, too.
         await self._web.shutdown(HTTP_STOP_SECONDS)
         for transport in list(self._open):
             transport.abort()
@@ -76,6 +80,12 @@ class HttpServer:
         if request.transport is not None:
             self._cancel_timer(request.transport)
         return await self._api(request)
+
+    def _note_complaint(self, record: logging.LogRecord) -> bool:
+        """Log in one line, at a bounded rate, what aiohttp would log with a traceback for each bad request."""
+        error = record.exc_info[1] if record.exc_info else None
+        self._warnings.warning(str(record.msg), "HTTP: %s: %.200r", record.getMessage(), error)
+        return False
 
     # --- connections ---------------------------------------------------------------------------
 
@@ -105,7 +115,7 @@ class HttpServer:
 class _Connection(asyncio.Protocol):
     """Counts a connection, and passes all that happens to it on to `inner`.
 
-    aiohttp bounds neither the connections nor the time until the first request: hence this layer.
+    aiohttp does not bound connections, and older versions let one be silent for ever: hence this layer.
     """
 
     def __init__(self, inner: asyncio.Protocol, server: HttpServer) -> None:

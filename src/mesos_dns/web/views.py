@@ -6,7 +6,7 @@ opportunity. Zone and model may change between two pieces.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from random import Random
 from typing import Any, Final
 
@@ -18,18 +18,20 @@ from mesos_dns.names.model import Model
 from mesos_dns.names.zone import Zone
 from mesos_dns.web.go_json import line, quote, render
 
+#: A body, piece by piece. Who gives up before the end closes it.
+Pieces = Generator[str, None, None]
 #: What a miss answers, with status 200: clients of the Go program depend on it.
 NO_HOST: Final = {"host": "", "ip": ""}
 NO_SERVICE: Final = {"service": "", "host": "", "ip": "", "port": ""}
 _SECTIONS: Final = (("As", A), ("AAAAs", AAAA), ("SRVs", SRV))
 
 
-def version(text: str) -> Iterator[str]:
+def version(text: str) -> Pieces:
     """Show name, home and version of the program; name and home are those of the Go program, which clients check."""
     yield render({"Service": "Mesos-DNS", "URL": "https://github.com/mesosphere/mesos-dns", "Version": text})
 
 
-def config(values: Mapping[str, Any]) -> Iterator[str]:
+def config(values: Mapping[str, Any]) -> Pieces:
     """Show the effective configuration."""
     yield render(values)
 
@@ -37,12 +39,12 @@ def config(values: Mapping[str, Any]) -> Iterator[str]:
 # --- look-ups --------------------------------------------------------------------------------------
 
 
-def hosts(zone: Zone, text: str) -> Iterator[str]:
+def hosts(zone: Zone, text: str) -> Pieces:
     """List the addresses of a host: IPv4 first. `text` may lack the trailing dot and may have `.*` in it."""
     return _listing(_host_entries(zone, text), NO_HOST)
 
 
-def services(zone: Zone, text: str, random: Random) -> Iterator[str]:
+def services(zone: Zone, text: str, random: Random) -> Pieces:
     """List the instances of a service: for each SRV record one IPv4 and one IPv6 address of its target, at random.
 
     `service` is `text` as it came; an SRV record whose target has no address gives nothing.
@@ -79,7 +81,7 @@ def _owner(text: str) -> bytes:
         return names.ROOT
 
 
-def _listing(entries: Iterable[Mapping[str, str]], nothing: Mapping[str, str]) -> Iterator[str]:
+def _listing(entries: Iterable[Mapping[str, str]], nothing: Mapping[str, str]) -> Pieces:
     opening = "["
     for entry in entries:
         yield opening + line(1) + render(entry, 1)
@@ -92,7 +94,7 @@ def _listing(entries: Iterable[Mapping[str, str]], nothing: Mapping[str, str]) -
 # --- the tasks -------------------------------------------------------------------------------------
 
 
-def enumerate_tasks(model: Model, is_shared: Callable[[Record], bool]) -> Iterator[str]:
+def enumerate_tasks(model: Model, is_shared: Callable[[Record], bool]) -> Pieces:
     """List all frameworks with their running tasks and what these contribute, oldest first.
 
     A record that several tasks contribute stands at the first of them only; `is_shared` may say that a
@@ -113,7 +115,7 @@ def enumerate_tasks(model: Model, is_shared: Callable[[Record], bool]) -> Iterat
     yield line(1) + "]" + line(0) + "}"
 
 
-def _tasks(model: Model, framework_id: str, is_shared: Callable[[Record], bool], listed: set[Record]) -> Iterator[str]:
+def _tasks(model: Model, framework_id: str, is_shared: Callable[[Record], bool], listed: set[Record]) -> Pieces:
     opening = "["
     for key in list(model.tasks_of_framework(framework_id)):
         task = model.tasks.get(key)
@@ -153,7 +155,7 @@ def _host(rrtype: int, rdata: bytes) -> str:
 # --- the zone --------------------------------------------------------------------------------------
 
 
-def axfr(zone: Zone, *, refresh_seconds: int, mname: str, rname: str, domain: str) -> Iterator[str]:
+def axfr(zone: Zone, *, refresh_seconds: int, mname: str, rname: str, domain: str) -> Pieces:
     """List all address and SRV records by name, names sorted, behind what identifies the zone."""
     head = {
         "TTL": zone.authority.ttl,
@@ -180,7 +182,7 @@ def axfr(zone: Zone, *, refresh_seconds: int, mname: str, rname: str, domain: st
     yield line(1) + "}" + line(0) + "}"
 
 
-def _section(zone: Zone, rrtype: int, runs: list[list[bytes]]) -> Iterator[str]:
+def _section(zone: Zone, rrtype: int, runs: list[list[bytes]]) -> Pieces:
     """List the records of one type; `runs` are lists of owners, each sorted by its text."""
     opening = "{"
     # Only the head of each run is ever spelt out: texts of all names would take more than the zone.
