@@ -1,0 +1,119 @@
+"""A cluster behind the HTTP API, and a client that sends request lines as they are given."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mesos_dns.dns import name as names
+from mesos_dns.dns.rdata import Record, pack_address
+from mesos_dns.mesos.state import Delta, Task
+from mesos_dns.names.model import Model
+from mesos_dns.names.zone import Authority, Change, Ledger, Zone
+
+MESOS = names.from_text("mesos.")
+NS1 = names.from_text("ns1.mesos.")
+
+
+@dataclass
+class Cluster:
+    """Model, ledger and zone in step, and the rest of what the API reads."""
+
+    model: Model
+    zone: Zone
+    ledger: Ledger
+    version: str = "0.7.0"
+    enumeration_on: bool = True
+    refresh_seconds: int = 60
+    mname: str = "ns1.mesos."
+    rname: str = "root.ns1.mesos."
+    domain: str = "mesos"
+    reasons: list[str] = field(default_factory=list)
+    config: Mapping[str, Any] = field(default_factory=lambda: {"RefreshSeconds": 60, "Masters": None})
+    reads: int = 0
+
+    def is_shared(self, record: Record) -> bool:
+        return self.ledger.is_shared(record)
+
+    def ready(self) -> tuple[bool, list[str]]:
+        return not self.reasons, self.reasons
+
+    def config_json(self) -> Mapping[str, Any]:
+        self.reads += 1
+        return self.config
+
+    def take(self, delta: Delta) -> None:
+        for withdrawn, contributed in self.model.apply(delta):
+            self.change(withdrawn, contributed)
+
+    def change(self, withdrawn: list[Record], contributed: list[Record]) -> None:
+        self.zone.apply(Change(self.zone.serial + 1, self.ledger.edits(withdrawn, contributed)))
+
+
+def new_zone() -> Zone:
+    return Zone(Authority(MESOS, NS1, names.from_text("root.ns1.mesos."), 60, 600, 86400, 60, 60))
+
+
+def task(name: str, agent: str = "4242-S0", framework: str = "fw-1", **more: Any) -> Task:
+    return Task(id=f"{name}.1", name=name, framework_id=framework, agent_id=agent, **more)
+
+
+def tasks(*them: Task) -> dict[tuple[str, str, int], Task]:
+    return {(one.framework_id, one.id, 0): one for one in them}
+
+
+def packed(*texts: str) -> tuple[bytes, ...]:
+    return tuple(octets for text in texts if (octets := pack_address(text)) is not None)
+
+
+@asynccontextmanager
+async def connected(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def short(self) -> tuple[int, str, str]:
+        return self.status, self.headers.get("content-type", ""), self.body
+
+
+@dataclass
+class Client:
+    """Sends one request on a connection of its own; HTTP/1.0, so that bodies come undivided.
+
+    A connection that is closed without a reply gives status 0.
+    """
+
+    host: str
+    port: int
+
+    async def __call__(self, path: str, method: str = "GET", version: str = "1.0", **headers: str) -> Reply:
+        lines = [f"{method} {path} HTTP/{version}", "Host: localhost", "Connection: close"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        return await self.raw("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape"))
+
+    async def raw(self, request: bytes) -> Reply:
+        async with connected(self.host, self.port) as (reader, writer):
+            writer.write(request)
+            try:
+                reply = await reader.read()
+            except ConnectionResetError:
+                reply = b""
+        if not reply:
+            return Reply(0, {}, "")
+        head, _, body = reply.partition(b"\r\n\r\n")
+        status, *fields = head.decode().split("\r\n")
+        pairs = [field.partition(": ") for field in fields]
+        return Reply(int(status.split()[1]), {name.lower(): value for name, _, value in pairs}, body.decode())

@@ -1,0 +1,229 @@
+import asyncio
+import logging
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.web.given import Client
+
+from mesos_dns.web import api, views
+from mesos_dns.web.server import HttpServer
+
+TEXT = "text/plain; charset=utf-8"
+NOT_FOUND = (404, TEXT, "404: Page Not Found")
+NOT_ALLOWED = (405, TEXT, "405: Method Not Allowed")
+NOT_ACCEPTABLE = (406, TEXT, "406: Not Acceptable")
+NO_HOST = '[\n  {\n   "host": "",\n   "ip": ""\n  }\n ]'
+VERSION = '{\n  "Service": "Mesos-DNS",\n  "URL": "https://github.com/mesosphere/mesos-dns",\n  "Version": "0.7.0"\n }'
+
+
+# --- what was recorded from the old program ------------------------------------------------------------
+
+
+async def test_a_reply_octet_for_octet(get):
+    reply = await get("/v1/hosts/leader.mesos", version="1.1")
+    assert reply.short == (
+        200,
+        "application/json",
+        '[\n  {\n   "host": "leader.mesos.",\n   "ip": "127.0.0.1"\n  }\n ]',
+    )
+    assert reply.headers["content-length"] == str(len(reply.body))
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/version", "/v1/version/", "/v1/version?x=1", "/v1/version?", "http://x/v1/version"]
+)
+async def test_the_version(get, path):
+    assert (await get(path)).short == (200, "application/json", VERSION)
+
+
+async def test_the_configuration(get):
+    assert (await get("/v1/config")).body == '{\n  "RefreshSeconds": 60,\n  "Masters": null\n }'
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/hosts/%00", "/v1/hosts/a%20b", "/v1/hosts/a..b.mesos.", "/v1/hosts/.*", "/v1/hosts/%C3%A4"]
+)
+async def test_a_miss_is_one_empty_object(get, path):
+    assert (await get(path)).short == (200, "application/json", NO_HOST)
+
+
+async def test_a_service_as_it_was_typed(get):
+    reply = await get("/v1/services/_LEADER._tcp%2Emesos")
+    assert '"service": "_LEADER._tcp.mesos",\n   "host": "leader.mesos.",' in reply.body
+
+
+@pytest.mark.parametrize("path", ["/v1/hosts/leader.mesos./ports", "/v1/hosts/a/ports", "/v1/hosts/a/ports/"])
+async def test_ports_were_never_implemented(get, path):
+    assert (await get(path)).short == (501, TEXT, "To be implemented...")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/v1", "/v1/", "/v1/nope", "/v1/hosts", "/v1/hosts/", "/v1/services/", "/V1/version", "/v1/hosts/a/b"),
+        *("/v1/services/a/ports", "//v1/version", "/v1/hosts/.", "/v1/hosts/..", "/v1/services/%2e%2e"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_unknown_paths(get, path, method):
+    assert (await get(path, method)).short == NOT_FOUND
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND"])
+@pytest.mark.parametrize("path", ["/v1/version", "/v1/hosts/leader.mesos", "/v1/hosts/a/ports", "/v1/axfr"])
+async def test_other_methods(get, path, method):
+    assert (await get(path, method, Content_Type="text/plain", Content_Length="0")).short == NOT_ALLOWED
+
+
+async def test_head_is_an_other_method_and_has_no_body(get):
+    assert (await get("/v1/version", "HEAD")).short == (405, TEXT, "")
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml"])
+async def test_who_takes_no_json_gets_none(get, accept):
+    assert (await get("/v1/version", Accept=accept)).short == NOT_ACCEPTABLE
+    assert (await get("/v1/hosts/a/ports", Accept=accept)).short == NOT_ACCEPTABLE
+    assert (await get("/v1/version", "POST", Accept=accept)).short == NOT_ALLOWED
+    assert (await get("/v1/nope", Accept=accept)).short == NOT_FOUND
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json;q=0.5"])
+async def test_who_takes_json_gets_it(get, accept):
+    assert (await get("/v1/version", Accept=accept)).body == VERSION
+
+
+async def test_a_get_with_a_content_type_is_a_get(get):
+    assert (await get("/v1/version", Content_Type="text/plain")).body == VERSION
+
+
+# --- dumps ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/enumerate", "/v1/axfr"])
+async def test_dumps(get, cluster, path):
+    pieces = {
+        "/v1/enumerate": views.enumerate_tasks(cluster.model, cluster.is_shared),
+        "/v1/axfr": views.axfr(
+            cluster.zone, refresh_seconds=60, mname="ns1.mesos.", rname="root.ns1.mesos.", domain="mesos"
+        ),
+    }
+    assert (await get(path)).short == (200, "application/json", "".join(pieces[path]))
+
+
+@pytest.mark.parametrize("path", ["/v1/enumerate", "/v1/axfr"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_without_enumeration_there_are_no_dumps(get, cluster, path, method):
+    cluster.enumeration_on = False
+    assert (await get(path, method)).short == NOT_FOUND
+    assert (await get("/v1/version")).status == 200
+
+
+async def test_a_second_dump_waits_for_the_first(get, monkeypatch):
+    under_way, proceed = asyncio.Event(), asyncio.Event()
+    real = api.send_json
+
+    async def slowly(request, pieces):
+        under_way.set()
+        await proceed.wait()
+        return await real(request, pieces)
+
+    monkeypatch.setattr(api, "send_json", slowly)
+    first = asyncio.ensure_future(get("/v1/axfr"))
+    await under_way.wait()
+    under_way.clear()
+    second = asyncio.ensure_future(get("/v1/enumerate"))
+    version = asyncio.ensure_future(get("/v1/version"))
+    await under_way.wait()  # The version does not wait for the dump.
+    assert not second.done()
+    proceed.set()
+    assert [(await each).status for each in (first, second, version)] == [200, 200, 200]
+
+
+async def test_who_waits_too_long_for_a_dump_is_told_so(get, monkeypatch):
+    monkeypatch.setattr(api, "HTTP_DUMP_WAIT_SECONDS", 0.05)
+    under_way, proceed = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_request, _pieces):
+        under_way.set()
+        await proceed.wait()
+        return api.text(200, "")
+
+    monkeypatch.setattr(api, "send_json", slowly)
+    first = asyncio.ensure_future(get("/v1/axfr"))
+    await under_way.wait()
+    assert (await get("/v1/axfr")).short == (503, TEXT, "503: somebody else is being sent all records; try again later")
+    proceed.set()
+    assert (await first).status == 200
+
+
+# --- readiness -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_probes_of_a_healthy_server(get, path, method):
+    reply = await get(path, method, Accept="text/html")
+    assert reply.short == (200, TEXT, "ok" if method == "GET" else "")
+
+
+async def test_probes_of_a_server_that_is_not_ready(get, cluster):
+    cluster.reasons = ["no state of the cluster yet", "worker 1 has no zone yet"]
+    assert (await get("/readyz")).short == (503, TEXT, "no state of the cluster yet\nworker 1 has no zone yet")
+    assert (await get("/healthz")).short == (200, TEXT, "ok")
+
+
+async def test_probes_know_no_other_methods(get):
+    assert (await get("/readyz", "POST", Content_Length="0")).short == NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/hosts/leader.mesos", "/v1/services/_leader._tcp.mesos", "/v1/enumerate", "/v1/axfr"]
+)
+async def test_before_the_first_load_there_are_no_records(get, cluster, path):
+    cluster.zone.serial = 0
+    cluster.reasons = ["no state of the cluster yet"]
+    assert (await get(path)).short == (503, TEXT, "503: no records yet\nno state of the cluster yet")
+    assert (await get(path, "POST", Content_Length="0")).short == NOT_ALLOWED
+    assert (await get("/v1/version")).status == (await get("/v1/config")).status == 200
+
+
+async def test_a_reload_swaps_what_is_read(cluster):
+    states = [cluster]
+    server = HttpServer(lambda: states[-1])
+    await server.start("127.0.0.1", 0)
+    get = Client(*server.address)
+    cluster.version = "new"
+    assert '"Version": "new"' in (await get("/v1/version")).body
+    states.append(type(cluster)(cluster.model, cluster.zone, cluster.ledger, version="newer"))
+    assert '"Version": "newer"' in (await get("/v1/version")).body
+    await server.stop()
+
+
+# --- faults --------------------------------------------------------------------------------------------
+
+
+async def test_a_fault_is_logged_and_says_nothing_to_the_client(get, cluster, caplog):
+    cluster.config = {"Secret": object()}
+    assert (await get("/v1/config")).short == (500, TEXT, "500: Internal Server Error")
+    assert (await get("/v1/config")).status == 500
+    [record] = [one for one in caplog.records if one.levelno >= logging.ERROR]
+    assert "GET /v1/config failed\nTraceback" in record.getMessage()
+    assert (await get("/v1/version")).status == 200
+
+
+async def test_a_broken_escape_is_a_bad_request(get):
+    assert (await get("/v1/hosts/%zz")).short == (400, TEXT, "400: Bad Request")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    prefix=st.sampled_from(["/", "/v1/hosts/", "/v1/services/", "/v1/", ""]),
+    rest=st.text(
+        st.characters(exclude_categories=["Cs"], exclude_characters=" \r\n\t\0\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029"),
+        max_size=40,
+    ),
+)
+async def test_any_path_has_a_known_status(get, prefix, rest):
+    reply = await get(prefix + rest)
+    assert reply.status in {200, 400, 404, 501}

@@ -1,0 +1,81 @@
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mesos_dns.web.paths import BadPathError, Endpoint, Match, acceptable, match
+
+
+@pytest.mark.parametrize(
+    ("path", "meaning"),
+    [
+        ("/healthz", Match(Endpoint.HEALTH)),
+        ("/readyz/", Match(Endpoint.READINESS)),
+        ("/v1/version", Match(Endpoint.VERSION)),
+        ("/v1/version/", Match(Endpoint.VERSION)),
+        ("/v1/%76ersion", Match(Endpoint.VERSION)),
+        ("/v1/config", Match(Endpoint.CONFIG)),
+        ("/v1/enumerate", Match(Endpoint.ENUMERATE)),
+        ("/v1/axfr", Match(Endpoint.AXFR)),
+        ("/v1/hosts/leader.mesos", Match(Endpoint.HOSTS, "leader.mesos")),
+        ("/v1/hosts/LEADER%2Emesos./", Match(Endpoint.HOSTS, "LEADER.mesos.")),
+        ("/v1/hosts/x/ports", Match(Endpoint.PORTS, "x")),
+        ("/v1/hosts/ports", Match(Endpoint.HOSTS, "ports")),
+        ("/v1/services/_%E6%97%A5._tcp.mesos.", Match(Endpoint.SERVICES, "_日._tcp.mesos.")),
+        ("/v1/hosts/日", Match(Endpoint.HOSTS, "日")),
+        ("/v1/hosts/\udce6\udc97\udca5", Match(Endpoint.HOSTS, "日")),
+        ("/v1/hosts/%FF%00", Match(Endpoint.HOSTS, "\ufffd\0")),
+        ("/v1/hosts/a%3Fb%23c", Match(Endpoint.HOSTS, "a?b#c")),
+    ],
+)
+def test_known_paths(path, meaning):
+    assert match(path) == meaning
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/", "/v1", "/v1/", "/v1/nope", "/v1/hosts", "/v1/hosts/", "/v1/services/", "/V1/version", "v1/version"),
+        *("/v1/hosts/a/b", "/v1/hosts/a%2Fb", "/v1/services/a/ports", "/v1/hosts/a/ports/b", "/healthz/x", "*"),
+        *("//v1/version", "/v1//version", "/v1/version//", "/v1/hosts//ports"),
+        *("/v1/hosts/.", "/v1/hosts/..", "/v1/hosts/%2E%2e", "/v1/../v1/version", "/./v1/version"),
+    ],
+)
+def test_unknown_paths(path):
+    assert match(path) is None
+
+
+@pytest.mark.parametrize("path", ["/v1/hosts/%", "/v1/hosts/%zz", "/%4", "/v1/hosts/a%%20"])
+def test_a_percent_sign_without_digits_is_no_path(path):
+    with pytest.raises(BadPathError):
+        match(path)
+
+
+@given(st.binary(max_size=60).map(lambda octets: b"/v1/hosts/" + octets) | st.binary(max_size=60))
+@example(b"/v1/hosts/%80")
+def test_any_octets_are_a_path_or_none(octets):
+    try:
+        found = match(octets.decode("utf-8", "surrogateescape"))
+    except BadPathError:
+        assert b"%" in octets
+    else:
+        assert found is None or "/" not in found.name
+        if found is not None:
+            found.name.encode()
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        *(None, "", "*/*", "application/json", "application/json;q=0.5", "text/html, application/json"),
+        *("text/html,*/*;q=0.1", " application/json ; charset=utf-8"),
+    ],
+)
+def test_who_takes_json(accept):
+    assert acceptable(accept)
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/html", "application/xml", "application/*", "text/json, */xml", ",", "APPLICATION/JSON"]
+)
+def test_who_does_not(accept):
+    assert not acceptable(accept)
