@@ -194,6 +194,7 @@ def sample_state(leader: Endpoint, **tasks: str) -> bytes:
     document = {
         "version": "1.11.0",
         "id": "master-1",
+        "flags": {"port": str(leader[1])},
         "pid": f"master@{leader[0]}:{leader[1]}",
         "leader": f"master@{leader[0]}:{leader[1]}",
         "slaves": agents,

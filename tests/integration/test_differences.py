@@ -12,6 +12,8 @@ from tests.integration import recordings as recs
 from tests.integration.differences import RULES, Judge
 from tests.integration.upstreams import learn
 
+#: Every variant asks for both; only values differ.
+ALWAYS = ("version", "config-keys")
 AXFR_KEYS = ("TTL", "Serial", "RefreshSeconds", "Mname", "Rname", "Domain", "Records")
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -30,7 +32,8 @@ def test_each_rule_stands_in_the_guide_for_people_who_migrate() -> None:
 def test_each_rule_is_needed_by_some_recording() -> None:
     used: Counter[str] = Counter()
     upstreams = learn()
-    for rec in recs.recordings():
+    # The variants about configuration first: few questions, and most of what A-default has.
+    for rec in sorted(recs.recordings(), key=lambda one: len(one.read("answers.json"))):
         judge = Judge(rec, upstreams)
         for item in [*rec.read("answers.json"), *rec.read("special.json")]:
             judge.expected(item)
@@ -39,8 +42,9 @@ def test_each_rule_is_needed_by_some_recording() -> None:
         if rec.read("enumerate.json"):
             listing_rules.wanted(judge)
         used += judge.used
-    used.update(version=1, **{"config-keys": 1})  # every variant asks for both; only the value differs
-    assert [rule.name for rule in RULES if not used[rule.name]] == []
+        if all(used[rule.name] or rule.name in ALWAYS for rule in RULES):
+            break
+    assert [rule.name for rule in RULES if not used[rule.name] and rule.name not in ALWAYS] == []
     assert set(used) <= {rule.name for rule in RULES}
 
 
