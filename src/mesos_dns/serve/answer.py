@@ -118,8 +118,8 @@ class Answerer:
             if wanted:
                 return self._positive(query, wanted, limit, rotations)
         elif not self.zone.exists(name):
-            return self._negative(query, msg.NXDOMAIN)
-        return self._negative(query, msg.NOERROR)
+            return self._negative(query, msg.NXDOMAIN, limit)
+        return self._negative(query, msg.NOERROR, limit)
 
     def _apex_node(self, node: Node | None) -> Node:
         authority = self.zone.authority
@@ -140,7 +140,10 @@ class Answerer:
             if truncate:
                 return self._truncated(query, opt)
             records = self._fitting(records, room)
-        targets = self._targets(sets)
+            # What was cut leaves no room for addresses, and those of others would only mislead.
+            targets: list[bytes] = []
+        else:
+            targets = self._targets(sets)
         tails = []
         additional = 0
         for ordered in self._rotate(records, rotations):
@@ -151,16 +154,21 @@ class Answerer:
             tails.append(tail + opt)
         return Rendering(self._header(query, msg.NOERROR, len(records), 0, additional), tails, True)
 
-    def _negative(self, query: Query, rcode: int) -> Rendering:
+    def _negative(self, query: Query, rcode: int, limit: int) -> Rendering:
         # The question's name ends in the apex: that is where SOA's owner points.
         apex = struct.pack("!H", 0xC000 | query.question_end - 4 - len(self._apex))
         soa = self.zone.soa()
         record = apex + _RR.pack(SOA, CLASS_IN, self._negative_ttl, len(soa)) + soa
-        return Rendering(self._header(query, rcode, 0, 1, 0), (record + _opt(query.edns),), False)
+        opt = _opt(query.edns)
+        if query.question_end + len(record) + len(opt) > limit:  # Only a very long SOAMname can do that.
+            return self._truncated(query, opt, rcode)
+        return Rendering(self._header(query, rcode, 0, 1, 0), (record + opt,), False)
 
-    def _truncated(self, query: Query, opt: bytes) -> Rendering:
-        head = self._header(query, msg.NOERROR, 0, 0, 0)
-        return Rendering(bytes((head[0] | msg.TC >> 8,)) + head[1:], (opt,), True)
+    def _truncated(self, query: Query, opt: bytes, rcode: int = msg.NOERROR) -> Rendering:
+        head = self._header(query, rcode, 0, 0, 0)
+        if self._options.truncate_bit:
+            head = bytes((head[0] | msg.TC >> 8,)) + head[1:]
+        return Rendering(head, (opt,), rcode == msg.NOERROR)
 
     def _error(self, query: Query, rcode: int, ede: int | None = None) -> Rendering:
         """An answer without authority: neither AA nor RA."""
@@ -189,7 +197,7 @@ class Answerer:
     def _rotate(self, records: list[bytes], rotations: int) -> Iterable[list[bytes]]:
         """`records` in up to `rotations` orders, the beginnings spread evenly from a random one on."""
         count = len(records)
-        if count == 1:
+        if count <= 1:
             return (records,)
         first = int(self._random.random() * count)
         # Pointers reach 16 kB; beyond, the sections would differ in more than their order.
