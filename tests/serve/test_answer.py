@@ -1,0 +1,501 @@
+"""Question in, reply out, as dnspython reads it."""
+
+import struct
+from random import Random
+
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.serve.asking import AUTHORITY, ask, make_answerer, make_zone, option, parse, read, texts
+
+from mesos_dns.dns import message as msg
+from mesos_dns.dns import name as names
+from mesos_dns.dns import rdata as rd
+from mesos_dns.names.zone import Change, Edit, Zone
+from mesos_dns.serve.answer import Forward, clean_wildcards
+
+AA, RD, RA, QR, TC, CD = (dns.flags.AA, dns.flags.RD, dns.flags.RA, dns.flags.QR, dns.flags.TC, dns.flags.CD)
+NEGATIVE = "mesos. 30 IN SOA ns1.mesos. root.ns1.mesos. 4711 60 600 86400 30"
+
+
+@pytest.fixture(scope="module")
+def answerer():
+    return make_answerer()
+
+
+def reply_to(answerer, octets, *, tcp=False):
+    query = parse(octets)
+    limit = msg.TCP_SIZE if tcp else msg.udp_limit(query.edns)
+    reply = answerer.reply(query, limit, tcp=tcp)
+    assert isinstance(reply, bytes), reply
+    assert len(reply) <= limit
+    return read(reply)
+
+
+# --- what is there -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "rdtype", "answer", "additional"),
+    [
+        ("chronos.marathon.mesos.", "A", ["chronos.marathon.mesos. 60 IN A 1.2.3.11"], []),
+        ("cHrOnOs.MARATHON.mesoS.", "A", ["cHrOnOs.MARATHON.mesoS. 60 IN A 1.2.3.11"], []),
+        ("toy.marathon.mesos.", "AAAA", ["toy.marathon.mesos. 60 IN AAAA fd01:b::1:8000:2"], []),
+        (
+            "liquor.marathon.mesos.",
+            "A",
+            ["liquor.marathon.mesos. 60 IN A 10.3.0.1", "liquor.marathon.mesos. 60 IN A 10.3.0.2"],
+            [],
+        ),
+        (
+            "_Liquor._tcp.marathon.mesos.",
+            "SRV",
+            [
+                f"_Liquor._tcp.marathon.mesos. 60 IN SRV 0 1 {port} liquor-{task}.marathon.mesos."
+                for task in "ab"
+                for port in (443, 80)
+            ],
+            [
+                "liquor-a.marathon.mesos. 60 IN A 10.3.0.1",
+                "liquor-b.marathon.mesos. 60 IN A 10.3.0.2",
+                "liquor-b.marathon.mesos. 60 IN AAAA fd00::2",
+            ],
+        ),
+        (
+            "_lost._tcp.marathon.mesos.",
+            "SRV",
+            ["_lost._tcp.marathon.mesos. 60 IN SRV 0 1 80 nobody.marathon.mesos."],
+            [],
+        ),
+        ("mesos.", "SOA", ["mesos. 60 IN SOA ns1.mesos. root.ns1.mesos. 4711 60 600 86400 30"], []),
+        (
+            "MESOS.",
+            "NS",
+            ["MESOS. 60 IN NS ns1.mesos."],
+            ["ns1.mesos. 60 IN A 192.0.2.1", "ns1.mesos. 60 IN AAAA 2001:db8::53"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("tcp", [False, True])
+def test_answers(answerer, name, rdtype, answer, additional, tcp):
+    reply = reply_to(answerer, ask(name, rdtype), tcp=tcp)
+    assert reply.id == 0xBEEF
+    assert reply.flags & ~15 == QR | AA | RD | RA
+    assert reply.rcode() == dns.rcode.NOERROR
+    assert reply.question[0].name.to_text() == name
+    assert sorted(texts(reply.answer)) == sorted(answer)
+    assert texts(reply.authority) == []
+    assert sorted(texts(reply.additional)) == sorted(additional)
+
+
+@pytest.mark.parametrize(
+    ("name", "rdtype", "rcode"),
+    [
+        ("chronos.marathon.mesos.", "AAAA", "NOERROR"),
+        ("chronos.marathon.mesos.", "SRV", "NOERROR"),
+        ("chronos.marathon.mesos.", "TXT", "NOERROR"),
+        ("chronos.marathon.mesos.", "NS", "NOERROR"),
+        ("chronos.marathon.mesos.", "SOA", "NOERROR"),
+        ("chronos.marathon.mesos.", "DS", "NOERROR"),
+        ("chronos.marathon.mesos.", "TYPE666", "NOERROR"),
+        ("chronos.marathon.mesos.", "TYPE65535", "NOERROR"),
+        ("_liquor._tcp.marathon.mesos.", "A", "NOERROR"),
+        # Names that only have descendants (RFC 8020), and the apex.
+        ("marathon.mesos.", "A", "NOERROR"),
+        ("_tcp.marathon.mesos.", "SRV", "NOERROR"),
+        ("_tcp.mesos.", "ANY", "NOERROR"),
+        ("mesos.", "A", "NOERROR"),
+        ("mesos.", "DS", "NOERROR"),
+        ("missing.mesos.", "A", "NXDOMAIN"),
+        ("missing.mesos.", "AAAA", "NXDOMAIN"),
+        ("missing.mesos.", "SRV", "NXDOMAIN"),
+        ("missing.mesos.", "SOA", "NXDOMAIN"),
+        ("missing.mesos.", "NS", "NXDOMAIN"),
+        ("missing.mesos.", "ANY", "NXDOMAIN"),
+        ("_udp.marathon.mesos.", "SRV", "NXDOMAIN"),
+        ("x.chronos.marathon.mesos.", "A", "NXDOMAIN"),
+        # No synthesis from wildcards: a name with a star is a name.
+        ("other.marathon.mesos.", "A", "NXDOMAIN"),
+        ("*.chronos.marathon.mesos.", "A", "NXDOMAIN"),
+    ],
+)
+@pytest.mark.parametrize("tcp", [False, True])
+def test_negative_answers_carry_one_soa_of_the_apex(answerer, name, rdtype, rcode, tcp):
+    reply = reply_to(answerer, ask(name, rdtype), tcp=tcp)
+    assert dns.rcode.to_text(reply.rcode()) == rcode
+    assert reply.flags & ~15 == QR | AA | RD | RA
+    assert texts(reply.answer) == texts(reply.additional) == []
+    assert texts(reply.authority) == [NEGATIVE]
+
+
+def test_the_ttl_of_a_negative_answer_is_the_smaller_of_ttl_and_minimum():
+    answerer = make_answerer(make_zone(authority=AUTHORITY._replace(ttl=5, minimum=30)))
+    assert texts(reply_to(answerer, ask("x.mesos.")).authority)[0].startswith("mesos. 5 IN SOA")
+
+
+def test_a_serial_change_shows_in_the_soa(answerer):
+    zone = make_zone()
+    answerer = make_answerer(zone)
+    zone.apply(Change(4712, ()))
+    assert " 4712 " in texts(reply_to(answerer, ask("mesos.", "SOA")).answer)[0]
+
+
+# --- ANY ---------------------------------------------------------------------------------------
+
+
+def test_any_over_udp_is_one_record_set(answerer):
+    reply = reply_to(answerer, ask("toy.marathon.mesos.", "ANY"))
+    assert {rrset.rdtype for rrset in reply.answer} == {rd.A}
+    assert len(texts(reply.answer)) == 2
+
+
+def test_any_over_tcp_is_everything(answerer):
+    reply = reply_to(answerer, ask("toy.marathon.mesos.", "ANY"), tcp=True)
+    assert sorted(rrset.rdtype for rrset in reply.answer) == [rd.A, rd.AAAA]
+
+
+def test_any_of_a_service_brings_its_addresses(answerer):
+    reply = reply_to(answerer, ask("_liquor._tcp.marathon.mesos.", "ANY"))
+    assert len(texts(reply.answer)) == 4
+    assert len(texts(reply.additional)) == 3
+
+
+def test_any_of_the_apex(answerer):
+    over_tcp = reply_to(answerer, ask("mesos.", "ANY"), tcp=True)
+    assert sorted(rrset.rdtype for rrset in over_tcp.answer) == [rd.NS, rd.SOA]
+    over_udp = reply_to(answerer, ask("mesos.", "ANY"))
+    assert [rrset.rdtype for rrset in over_udp.answer] == [rd.NS]
+
+
+def test_the_apex_may_have_addresses():
+    zone = make_zone("mesos A 192.0.2.80")
+    over_tcp = reply_to(make_answerer(zone), ask("mesos.", "ANY"), tcp=True)
+    assert sorted(rrset.rdtype for rrset in over_tcp.answer) == [rd.A, rd.NS, rd.SOA]
+    assert texts(reply_to(make_answerer(zone), ask("mesos.", "A")).answer) == ["mesos. 60 IN A 192.0.2.80"]
+
+
+# --- flags -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recursion", [True, False])
+@pytest.mark.parametrize("name", ["chronos.marathon.mesos.", "missing.mesos."])
+@pytest.mark.parametrize(
+    ("asked", "copied"),
+    [(0, 0), (RD, RD), (CD, CD), (RD | CD, RD | CD), (AA | RA | TC | dns.flags.AD | 0x40, 0), (0x07F0, RD | CD)],
+)
+def test_rd_and_cd_are_copied_and_no_other_flag(recursion, name, asked, copied):
+    answerer = make_answerer(recursion=recursion)
+    reply = reply_to(answerer, ask(name, flags=asked))
+    assert reply.flags & ~15 == QR | AA | copied | (RA if recursion else 0)
+
+
+# --- names that are cleaned --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("bob.*.mesos", "bob.mesos"),
+        ("*.marathon.mesos", "*.marathon.mesos"),
+        ("*x.marathon.mesos", "*x.marathon.mesos"),
+        ("ng.*inx.marathon", "nginx.marathon"),
+        ("nginx.*marathon.mesos", "nginxmarathon.mesos"),
+        ("a.**b", "a*b"),
+        ("a.*b.*c.d", "abc.d"),
+        ("a.*.*.d", "a.d"),
+        ("a.b*.c", "a.b*.c"),
+        ("***.marathon.mesos", "***.marathon.mesos"),
+    ],
+)
+def test_what_is_looked_up_for_names_with_a_star(text, cleaned):
+    assert clean_wildcards(names.from_text(text)) == names.from_text(cleaned)
+
+
+def test_a_label_that_became_too_long_is_no_name():
+    assert clean_wildcards(names.from_text("a" * 40 + ".*" + "b" * 40 + ".mesos")) == b""
+
+
+@given(st.lists(st.text("ab*", min_size=1, max_size=4), min_size=1, max_size=5))
+def test_cleaning_removes_what_go_removes(labels):
+    text = ".".join(labels) + "."
+    cleaned = text.replace(".*", "")
+    assert names.to_text(clean_wildcards(names.from_text(text))) == cleaned
+
+
+def test_the_answer_to_a_cleaned_name_bears_the_name_that_was_asked(answerer):
+    reply = reply_to(answerer, ask("chronos.*.Marathon.mesos."))
+    assert texts(reply.answer) == ["chronos.*.Marathon.mesos. 60 IN A 1.2.3.11"]
+
+
+def test_a_star_in_front_is_a_name_of_its_own(answerer):
+    assert texts(reply_to(answerer, ask("*.marathon.mesos.")).answer) == ["*.marathon.mesos. 60 IN A 9.9.9.9"]
+
+
+def test_a_name_that_is_too_long_once_cleaned_does_not_exist(answerer):
+    reply = reply_to(answerer, ask("a" * 40 + ".*" + "b" * 40 + ".mesos."))
+    assert reply.rcode() == dns.rcode.NXDOMAIN
+
+
+# --- EDNS --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["chronos.marathon.mesos.", "missing.mesos.", "_liquor._tcp.marathon.mesos."])
+@pytest.mark.parametrize("do", [0, dns.flags.DO])
+def test_opt_in_opt_out(answerer, name, do):
+    octets = ask(name, "SRV", ednsflags=do | 0x1234, payload=4096, options=[option(65001, b"x"), option(3)])
+    reply = reply_to(answerer, octets)
+    assert (reply.edns, reply.payload, reply.ednsflags, reply.options) == (0, 1232, do, ())
+
+
+def test_no_opt_in_no_opt_out(answerer):
+    assert reply_to(answerer, ask("chronos.marathon.mesos.")).edns == -1
+
+
+@pytest.mark.parametrize("version", [1, 255])
+@pytest.mark.parametrize("name", ["chronos.marathon.mesos.", "example.org."])
+def test_another_version_of_edns_is_refused(answerer, version, name):
+    reply = reply_to(answerer, ask(name, edns=version, options=[option(65001)]))
+    assert reply.rcode() == dns.rcode.BADVERS
+    assert (reply.edns, reply.answer, reply.authority) == (0, [], [])
+
+
+# --- what gets an error ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rdclass", ["CH", "NONE", "HS"])
+@pytest.mark.parametrize("name", ["chronos.marathon.mesos.", "version.bind.", "example.org."])
+def test_other_classes_are_refused(answerer, rdclass, name):
+    reply = reply_to(answerer, ask(name, "TXT", rdclass))
+    assert (reply.rcode(), reply.flags) == (dns.rcode.REFUSED, QR | RD | dns.rcode.REFUSED)
+    assert reply.question[0].name.to_text() == name
+
+
+def test_class_any_is_in(answerer):
+    reply = reply_to(answerer, ask("chronos.marathon.mesos.", "A", "ANY"))
+    assert texts(reply.answer) == ["chronos.marathon.mesos. 60 IN A 1.2.3.11"]
+
+
+@pytest.mark.parametrize("rdtype", ["AXFR", "IXFR"])
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("name", ["mesos.", "example.org."])
+def test_transfers_are_refused(answerer, rdtype, tcp, name):
+    octets = ask(name, rdtype, payload=1232)
+    query = parse(octets)
+    reply = read(answerer.reply(query, 65535 if tcp else 1232, tcp=tcp))
+    assert (reply.rcode(), reply.flags & AA) == (dns.rcode.REFUSED, 0)
+    assert [int(found.code) for found in reply.options] == [18]
+
+
+def test_signatures_are_not_verified_and_so_not_accepted(answerer):
+    octets = bytearray(ask("chronos.marathon.mesos."))
+    octets[11] = 1
+    reply = reply_to(answerer, bytes(octets) + b"\3key\0\0\xfa\0\xff\0\0\0\0\0\0")
+    assert reply.rcode() == dns.rcode.NOTAUTH
+
+
+def test_before_the_zone_is_loaded():
+    answerer = make_answerer(Zone(AUTHORITY))
+    reply = reply_to(answerer, ask("chronos.marathon.mesos.", payload=1232))
+    assert (reply.rcode(), reply.flags & AA) == (dns.rcode.SERVFAIL, 0)
+    assert [int(found.code) for found in reply.options] == [14]
+    assert reply_to(answerer, ask("chronos.marathon.mesos.")).rcode() == dns.rcode.SERVFAIL
+
+
+@pytest.mark.parametrize("name", ["example.org.", "org.", ".", "xmesos.", "chronos.marathon.mesos.*."])
+def test_other_names_are_to_be_forwarded(answerer, name):
+    query = parse(ask(name))
+    assert answerer.reply(query, 512, tcp=False) == Forward(query)
+
+
+def test_a_refusal_echoes_the_question(answerer):
+    query = parse(ask("Example.org.", payload=1232, ednsflags=dns.flags.DO))
+    reply = read(answerer.refusal(query, msg.SERVFAIL, 22))
+    assert (reply.id, reply.rcode(), reply.flags) == (0xBEEF, dns.rcode.SERVFAIL, QR | RD | dns.rcode.SERVFAIL)
+    assert reply.question[0].name.to_text() == "Example.org."
+    assert (reply.ednsflags, [int(found.code) for found in reply.options]) == (dns.flags.DO, [22])
+
+
+# --- size --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["many.mesos.", "_many._tcp.mesos."])
+@pytest.mark.parametrize("edns", [{}, {"payload": 512}, {"payload": 0}, {"payload": 900}])
+def test_what_does_not_fit_is_truncated_to_nothing(answerer, name, edns):
+    reply = reply_to(answerer, ask(name, "A" if name[0] == "m" else "SRV", **edns))
+    assert reply.flags & TC
+    assert (reply.answer, reply.authority, reply.additional) == ([], [], [])
+    assert reply.edns == (0 if edns else -1)
+
+
+@pytest.mark.parametrize("payload", [1232, 4096, 65535])
+def test_edns_makes_room_up_to_our_own_size(answerer, payload):
+    reply = reply_to(answerer, ask("many.mesos.", payload=payload))
+    assert not reply.flags & TC
+    assert len(texts(reply.answer)) == 60
+    reply = reply_to(answerer, ask("_many._tcp.mesos.", "SRV", payload=payload))
+    assert reply.flags & TC
+
+
+def test_over_tcp_everything_fits(answerer):
+    assert len(texts(reply_to(answerer, ask("_many._tcp.mesos.", "SRV"), tcp=True).answer)) == 60
+
+
+def test_without_the_truncate_bit_a_random_part_is_sent():
+    answerer = make_answerer(truncate_bit=False)
+    seen = set()
+    for _ in range(40):
+        reply = reply_to(answerer, ask("many.mesos."))
+        assert not reply.flags & TC
+        part = texts(reply.answer)
+        # 512 - 12 - 16 octets of question - 4 of type and class make room for 30 records of 16.
+        assert len(part) == len(set(part)) == 30
+        seen |= set(part)
+    assert len(seen) == 60
+
+
+def test_without_the_truncate_bit_addresses_belong_to_the_part_that_is_sent():
+    table = "_s._tcp.mesos SRV " + " ".join(f"a-quite-long-target-name-{n}.mesos:1" for n in range(30))
+    table += "".join(f"\na-quite-long-target-name-{n}.mesos A 10.0.0.{n}" for n in range(30))
+    answerer = make_answerer(make_zone(table), truncate_bit=False)
+    for _ in range(20):
+        reply = reply_to(answerer, ask("_s._tcp.mesos.", "SRV"))
+        targets = {line.split()[-1] for line in texts(reply.answer)}
+        assert targets
+        assert {line.split()[0] for line in texts(reply.additional)} <= targets
+
+
+LONG = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 50, "mesos."])
+
+
+@pytest.mark.parametrize("truncate_bit", [True, False])
+def test_a_record_that_fits_no_datagram(truncate_bit):
+    target = LONG.replace("a", "x")
+    answerer = make_answerer(make_zone(f"{LONG} SRV {target}:80"), truncate_bit=truncate_bit)
+    reply = reply_to(answerer, ask(LONG, "SRV"))
+    assert reply.answer == []
+    assert bool(reply.flags & TC) is truncate_bit
+    assert len(texts(reply_to(answerer, ask(LONG, "SRV"), tcp=True).answer)) == 1
+
+
+def test_a_negative_answer_that_fits_no_datagram():
+    long = names.from_text(LONG)
+    answerer = make_answerer(make_zone(authority=AUTHORITY._replace(mname=long, rname=long)))
+    reply = reply_to(answerer, ask("e" * 63 + LONG[63:]))
+    assert reply.rcode() == dns.rcode.NXDOMAIN
+    assert reply.flags & TC
+    assert texts(reply_to(answerer, ask("e" * 63 + LONG[63:]), tcp=True).authority)
+
+
+def test_addresses_that_do_not_fit_are_left_out_in_whole_sets_without_tc():
+    targets = " ".join(f"target-{n}.mesos:{n}" for n in range(8))
+    table = f"_s._tcp.mesos SRV {targets}"
+    table += "".join(f"\ntarget-{n}.mesos A 10.0.{n}.1 10.0.{n}.2 10.0.{n}.3" for n in range(8))
+    reply = reply_to(make_answerer(make_zone(table)), ask("_s._tcp.mesos.", "SRV"))
+    assert not reply.flags & TC
+    assert len(texts(reply.answer)) == 8
+    sets = [len(rrset) for rrset in reply.additional]
+    assert sets
+    assert set(sets) == {3}
+    assert len(sets) < 8
+
+
+def huge(count):
+    zone = Zone(AUTHORITY)
+    rdatas = tuple(struct.pack("!I", n) for n in range(count))
+    zone.apply(Change(1, (Edit(names.from_text("huge.mesos"), rd.A, (), rdatas),)))
+    return zone
+
+
+def test_more_than_64_kilobytes_are_a_random_part_over_tcp():
+    answerer = make_answerer(huge(6000))
+    reply = reply_to(answerer, ask("huge.mesos."), tcp=True)
+    assert not reply.flags & TC
+    part = {rdata.address for rdata in reply.answer[0]}
+    assert len(part) == (65535 - 28) // 16
+    assert part != {rdata.address for rdata in reply_to(answerer, ask("huge.mesos."), tcp=True).answer[0]}
+
+
+def test_a_huge_set_is_truncated_over_udp_at_little_cost():
+    assert reply_to(make_answerer(huge(6000)), ask("huge.mesos.")).flags & TC
+
+
+def test_addresses_beyond_the_reach_of_pointers_are_right():
+    table = "_s._tcp.mesos SRV " + " ".join(f"target-{n}.mesos:1" for n in range(600))
+    table += "".join(f"\ntarget-{n}.mesos A 10.0.{n // 250}.{n % 250}" for n in range(600))
+    reply = reply_to(make_answerer(make_zone(table)), ask("_s._tcp.mesos.", "SRV"), tcp=True)
+    assert len(texts(reply.answer)) == 600
+    assert set(texts(reply.additional)) == {f"target-{n}.mesos. 60 IN A 10.0.{n // 250}.{n % 250}" for n in range(600)}
+
+
+# --- rotations ---------------------------------------------------------------------------------
+
+
+def test_every_record_comes_first_now_and_then(answerer):
+    firsts = {texts(reply_to(answerer, ask("many.mesos."), tcp=True).answer)[0] for _ in range(150)}
+    assert len(firsts) > 40
+
+
+def test_rotations_differ_in_the_order_of_the_answer_only(answerer):
+    octets = ask("_liquor._tcp.marathon.mesos.", "SRV")
+    query = parse(octets)
+    rendering = answerer.compose(query, 512, tcp=False)
+    assert len(rendering.tails) == 4
+    replies = [read(octets[:2] + rendering.head + octets[12:] + tail) for tail in rendering.tails]
+    assert len({tuple(texts(reply.answer)) for reply in replies}) == 4
+    assert len({tuple(sorted(texts(reply.answer))) for reply in replies}) == 1
+    assert len({tuple(texts(reply.additional)) for reply in replies}) == 1
+
+
+# --- any question ------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(
+    [
+        *["chronos.marathon.mesos.", "liquor.marathon.mesos.", "toy.marathon.mesos.", "_liquor._tcp.marathon.mesos."],
+        *[
+            "many.mesos.",
+            "_many._tcp.mesos.",
+            "mesos.",
+            "marathon.mesos.",
+            "nope.mesos.",
+            "a.*b.mesos.",
+            "example.org.",
+        ],
+    ]
+)
+ZONE = make_zone()
+
+
+@given(
+    name=NAMES,
+    rdtype=st.integers(0, 65535) | st.sampled_from([1, 2, 6, 28, 33, 255]),
+    rdclass=st.sampled_from([1, 1, 1, 3, 255]),
+    flags=st.integers(0, 0x7F).map(lambda bits: bits << 4),
+    edns=st.just({})
+    | st.fixed_dictionaries(
+        {"edns": st.integers(0, 1), "payload": st.integers(0, 65535), "ednsflags": st.sampled_from([0, 0x8000])}
+    ),
+    tcp=st.booleans(),
+    truncate_bit=st.booleans(),
+    seed=st.integers(0, 100),
+)
+@settings(max_examples=300)
+def test_any_question_gets_a_message_that_fits_and_echoes_it(
+    name, rdtype, rdclass, flags, edns, tcp, truncate_bit, seed
+):
+    spelled = "".join(Random(seed).choice((str.upper, str.lower))(character) for character in name)
+    octets = ask(spelled, rdtype, rdclass, flags=flags & ~0x7800, **edns)
+    query = parse(octets)
+    limit = msg.TCP_SIZE if tcp else msg.udp_limit(query.edns)
+    out = make_answerer(ZONE, truncate_bit=truncate_bit, seed=seed).reply(query, limit, tcp=tcp)
+    if isinstance(out, Forward):
+        assert name == "example.org."
+        return
+    assert len(out) <= limit
+    assert out[12 : query.question_end] == octets[12 : query.question_end]
+    reply = read(out)
+    assert reply.id == 0xBEEF
+    assert (reply.edns == 0) is bool(edns)
+    assert not reply.flags & (dns.flags.AD | 0x40)
