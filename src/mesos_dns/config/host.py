@@ -1,0 +1,90 @@
+"""What the configuration asks of this machine: files, certificates, addresses. The thin edge."""
+
+import errno
+import importlib.util
+import ssl
+from pathlib import Path
+from typing import Protocol
+
+import ifaddr
+
+from mesos_dns.config.addresses import Unfit, ip
+from mesos_dns.limits import MAX_CONFIG_OCTETS
+
+
+class Host(Protocol):
+    """The machine, as far as a configuration depends on it. Paths may be relative."""
+
+    def read(self, path: str) -> bytes:
+        """Read a whole file of at most `MAX_CONFIG_OCTETS`. Raises `OSError`."""
+
+    def addresses(self) -> frozenset[str]:
+        """List the addresses of all interfaces, in normal form."""
+
+    def check_trust(self, ca_file: str) -> None:
+        """Raise `Unfit` if `ca_file` cannot be read or holds no certificate in PEM form."""
+
+    def check_pair(self, cert_file: str, key_file: str) -> None:
+        """Raise `Unfit` if the two are not a certificate and its unencrypted key in PEM form."""
+
+    def can_sign(self) -> bool:
+        """Say whether the optional packages that sign in a service account are installed."""
+
+
+class ThisHost:
+    """The real one."""
+
+    def read(self, path: str) -> bytes:
+        """See `Host`."""
+        try:
+            with Path(path).open("rb") as file:
+                data = file.read(MAX_CONFIG_OCTETS + 1)
+        except ValueError as error:  # a NUL in the path
+            raise OSError(errno.EINVAL, str(error)) from None
+        if len(data) > MAX_CONFIG_OCTETS:
+            raise OSError(errno.EFBIG, f"File is larger than {MAX_CONFIG_OCTETS} octets")
+        return data
+
+    def addresses(self) -> frozenset[str]:
+        """See `Host`."""
+        found = set()
+        for adapter in ifaddr.get_adapters():
+            for each in adapter.ips:
+                text = each.ip if isinstance(each.ip, str) else each.ip[0]
+                found.add(ip(text.partition("%")[0]) or text)
+        return frozenset(found)
+
+    def check_trust(self, ca_file: str) -> None:
+        """See `Host`."""
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca_file)
+        except ssl.SSLError:
+            raise Unfit("holds no certificate in PEM form") from None
+        except (OSError, ValueError) as error:
+            raise Unfit(f"cannot be read: {reason(error)}") from None
+
+    def check_pair(self, cert_file: str, key_file: str) -> None:
+        """See `Host`."""
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert_file, key_file, password=_refuse_password)
+        except ssl.SSLError as error:
+            detail = f" ({error.reason})" if error.reason else ""
+            raise Unfit(f"and KeyFile are not a certificate and its private key in PEM form{detail}") from None
+        except (OSError, ValueError) as error:
+            raise Unfit(f"and KeyFile cannot be loaded: {reason(error)}") from None
+
+    def can_sign(self) -> bool:
+        """See `Host`."""
+        return all(importlib.util.find_spec(name) is not None for name in ("jwt", "cryptography"))
+
+
+def _refuse_password() -> str:
+    """Answer OpenSSL's question for a password; without this it would ask on the terminal."""
+    raise ValueError("the key is encrypted, and nobody can be asked for its password")
+
+
+def reason(error: Exception) -> str:
+    """Put `error` in a few words, without a path."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)

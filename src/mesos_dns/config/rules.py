@@ -1,0 +1,240 @@
+"""What must hold between and inside values of the right type. Pure.
+
+A rule takes the values by key name and yields findings: the key that is wrong, why, and any other keys
+without which nothing can be said. Rules are those of Mesos-DNS 0.7 in its order; where we are stricter
+or milder, the rule says so.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
+
+from mesos_dns.config import addresses
+from mesos_dns.config.addresses import Unfit, ip, quoted
+from mesos_dns.config.values import IamAccount
+
+Values: TypeAlias = Mapping[str, Any]
+Finding: TypeAlias = tuple[str, ...]
+
+IP_SOURCES: Final = ("host", "docker", "mesos", "netinfo")
+
+_NO_ZOOKEEPER: Final = "finding the leading master through ZooKeeper is not implemented in this release; "
+IAM_MEMBERS: Final = 'an IAMConfigFile with non-empty "uid", "private_key" and "login_endpoint"'
+
+
+def _servers(values: Values) -> Iterator[Finding]:
+    if not values["DnsOn"] and not values["HttpOn"]:
+        yield "DnsOn", "DnsOn and HttpOn are both false, nothing would be served; set at least one of them to true"
+
+
+def _cluster(values: Values) -> Iterator[Finding]:
+    """Somebody must be asked. Detection through ZooKeeper is not in this release."""
+    if values["Masters"]:
+        return
+    if values["Zk"]:
+        yield (
+            "Zk",
+            f'{_NO_ZOOKEEPER}list the masters in Masters, such as ["10.0.0.1:5050", "10.0.0.2:5050"] (Zk may stay)',
+            "Masters",
+        )
+    else:
+        yield "Masters", 'no Mesos masters are given; list them, such as ["10.0.0.1:5050", "10.0.0.2:5050"]'
+
+
+def _distinct(texts: tuple[str, ...], normal_form: Callable[[str], str]) -> Iterator[str]:
+    """Complain about every text without a normal form, and about those that share one."""
+    seen: dict[str, str] = {}
+    for text in texts:
+        try:
+            normal = normal_form(text)
+        except Unfit as problem:
+            yield str(problem)
+            continue
+        if normal in seen:
+            first = seen[normal]
+            yield (
+                f"{quoted(text)} stands more than once; remove one"
+                if first == text
+                else f"{quoted(text)} is the same address as {quoted(first)}; remove one of them"
+            )
+        seen.setdefault(normal, text)
+
+
+def _masters(values: Values) -> Iterator[Finding]:
+    for message in _distinct(values["Masters"], addresses.master):
+        yield "Masters", message
+
+
+def _resolvers(values: Values) -> Iterator[Finding]:
+    if values["ExternalOn"]:
+        for message in _distinct(values["Resolvers"], addresses.resolver):
+            yield "Resolvers", message
+
+
+def _zone_resolvers(values: Values) -> Iterator[Finding]:
+    """Zones are compared in lower case; Go compared their spelling, and a capital never matched a query."""
+    if not values["ExternalOn"]:
+        return
+    zones: dict[str, str] = {}
+    for zone, resolvers in values["ZoneResolvers"]:
+        try:
+            addresses.check_domain(zone)
+        except Unfit as problem:
+            yield "ZoneResolvers", f"zone {problem}"
+            continue
+        if not resolvers:
+            yield "ZoneResolvers", f"zone {quoted(zone)} has no resolvers; name at least one, or remove the zone"
+        for message in _distinct(resolvers, addresses.resolver):
+            yield "ZoneResolvers", f"zone {quoted(zone)}: {message}"
+        if zone.lower() in zones:
+            yield "ZoneResolvers", f"zones {quoted(zones[zone.lower()])} and {quoted(zone)} are the same; join them"
+        zones.setdefault(zone.lower(), zone)
+    yield from _overlaps(zones, values["Domain"].lower())
+
+
+def _overlaps(zones: Mapping[str, str], domain: str) -> Iterator[Finding]:
+    """No zone may lie inside another, nor inside, on or above the Mesos domain."""
+    above_domain = addresses.parents(domain)
+    for zone, spelled in zones.items():
+        above = addresses.parents(zone)
+        relation = None
+        if zone == domain:
+            relation = "is the Mesos domain, which is answered here"
+        elif domain in above:
+            relation = f"lies inside the Mesos domain {quoted(domain)}, which is answered here"
+        elif zone in above_domain:
+            relation = f"holds the Mesos domain {quoted(domain)}"
+        if relation:
+            yield "ZoneResolvers", f"zone {quoted(spelled)} {relation}; remove it", "Domain"
+        masking = next((parent for parent in above if parent in zones), None)
+        if masking is not None:
+            relation = f"lies inside zone {quoted(zones[masking])}, so it is unclear who is asked"
+            yield "ZoneResolvers", f"zone {quoted(spelled)} {relation}; remove one of them"
+
+
+def _ip_sources(values: Values) -> Iterator[Finding]:
+    known = ", ".join(IP_SOURCES)
+    if not values["IPSources"]:
+        yield "IPSources", f"is empty, no task would have an address; name some of {known}"
+    seen = set()
+    for source in values["IPSources"]:
+        if source not in IP_SOURCES:
+            yield "IPSources", f"{quoted(source)} is not a source of addresses; expected some of {known}"
+        elif source in seen:
+            yield "IPSources", f"{quoted(source)} stands more than once; remove one"
+        seen.add(source)
+
+
+def _fits(key: str, check: Callable[[str], object]) -> Callable[[Values], Iterator[Finding]]:
+    def rule(values: Values) -> Iterator[Finding]:
+        try:
+            check(values[key])
+        except Unfit as problem:
+            yield key, str(problem)
+
+    return rule
+
+
+def _client_certificate(values: Values) -> Iterator[Finding]:
+    if values["CertFile"] and not values["KeyFile"]:
+        yield "KeyFile", "is missing, but CertFile is set; a client certificate needs both"
+    if values["KeyFile"] and not values["CertFile"]:
+        yield "CertFile", "is missing, but KeyFile is set; a client certificate needs both"
+
+
+def _authentication(values: Values) -> Iterator[Finding]:
+    match values["MesosAuthentication"]:
+        case "" | "iam":
+            return
+        case "basic":
+            if not values["MesosCredentials.Principal"] and not values["MesosCredentials.Secret"]:
+                yield (
+                    "MesosAuthentication",
+                    'is "basic", which needs MesosCredentials with a Principal or a Secret; set them, or use ""',
+                    "MesosCredentials.Principal",
+                    "MesosCredentials.Secret",
+                )
+        case other:
+            yield "MesosAuthentication", f'{quoted(other)} is unknown; expected "", "basic" or "iam" in lower case'
+
+
+RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
+    _servers,
+    _cluster,
+    _masters,
+    _resolvers,
+    _zone_resolvers,
+    _ip_sources,
+    _fits("Domain", addresses.check_domain),
+    _fits("Listener", addresses.check_listener),
+    _fits("HTTPListener", addresses.check_http_listener),
+    _fits("SOAMname", addresses.absolute_name),
+    _fits("SOARname", lambda text: addresses.absolute_name(text.replace("@", "."))),
+    _client_certificate,
+    _authentication,
+)
+
+
+def service_account(account: IamAccount | None) -> str | None:
+    """Say why `MesosAuthentication` "iam" cannot work with this account, or None."""
+    if account is None:
+        return f'is "iam", which needs {IAM_MEMBERS}; set it, or use ""'
+    if not (account.uid and account.private_key and account.login_endpoint):
+        return f'is "iam", which needs {IAM_MEMBERS}; at least one of them is empty'
+    if "-----BEGIN" not in account.private_key or "PRIVATE KEY-----" not in account.private_key:
+        return 'is "iam", but "private_key" of the IAMConfigFile is not a private key in PEM form'
+    return None
+
+
+def check_login_endpoint(account: IamAccount) -> None:
+    """Refuse a login endpoint that is set and no http(s) URL with a host."""
+    try:
+        url = urlsplit(account.login_endpoint)
+        usable = url.scheme in {"http", "https"} and bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        usable = False
+    if account.login_endpoint and not usable:
+        raise Unfit('has a "login_endpoint" that is not an http:// or https:// URL')
+
+
+def name_servers(resolv_conf: str, local: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name servers of a resolv.conf text that can be forwarders, and warnings about the others.
+
+    `local` are the addresses of this host in normal form: those would lead back here. Duplicates and
+    unusable ones (with a scope: `fe80::1%eth0`) are left out; Go refused to start with them.
+    """
+    found: dict[str, str] = {}
+    warnings = []
+    for line in resolv_conf.splitlines():
+        words = line.split()
+        if len(words) < 2 or words[0] != "nameserver":
+            continue
+        address = ip(words[1])
+        if address is None:
+            warnings.append(f"/etc/resolv.conf: name server {quoted(words[1])} is not a plain IP address, ignored")
+        elif address not in local and address not in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+            found.setdefault(address, words[1])
+    return tuple(found.values()), tuple(warnings)
+
+
+def advice(values: Values) -> Iterator[Finding]:
+    """Point out what works, but perhaps not as the operator thinks."""
+    if values["Zk"] and values["Masters"]:
+        yield (
+            "Zk",
+            f"{_NO_ZOOKEEPER}the list in Masters is used instead",
+        )
+    for key in ("ReverseDnsOn", "ResolvSubnetFirst"):
+        if values[key]:
+            yield key, "is not implemented in this release and has no effect yet"
+    if values["MesosHTTPSOn"] and not values["CACertFile"]:
+        yield (
+            "MesosHTTPSOn",
+            "without CACertFile the masters' certificates are not verified, as in Go; set CACertFile to verify them",
+        )
+    if not values["MesosAuthentication"]:
+        for key in ("MesosCredentials.Principal", "MesosCredentials.Secret", "IAMConfigFile"):
+            if values[key]:
+                yield key, 'has no effect, because MesosAuthentication is ""; set it to "basic" or "iam"'
+    if values["ExternalOn"] and not values["Resolvers"]:
+        yield "Resolvers", "no name server is left to forward to; names outside the served zones will be REFUSED"

@@ -1,0 +1,341 @@
+"""The two places a value comes from, the file and the environment: read them, check types and ranges. Pure.
+
+The file is read as Go's `encoding/json` does it over a structure that already holds the defaults:
+keys match whatever their case, the last of several wins, null keeps a scalar and empties a list.
+Unlike there, every problem is collected, and unknown keys are not silent.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from mesos_dns.config.addresses import Unfit, quoted
+from mesos_dns.config.json import JsonObject, clean, fold, parse_json
+from mesos_dns.config.values import KEYS, Key, Problem
+from mesos_dns.limits import MAX_CONFIG_LIST, MAX_UNKNOWN_KEYS
+
+_Zones: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
+
+PREFIX: Final = "MESOS_DNS_"
+
+_CREDENTIALS: Final = "MesosCredentials"
+_MEMBERS: Final = {key.name.partition(".")[2]: key for key in KEYS if "." in key.name}
+_TOP: Final = {key.name: key for key in KEYS if "." not in key.name}
+#: Keys of Mesos-DNS 0.1.0 that later releases ignore.
+_RENAMED: Final = {"email": "SOARname", "mname": "SOAMname", "ns": "SOAMname"}
+
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
+#: What Docker links and Kubernetes set for a service called mesos-dns.
+_LINK_VARIABLE: Final = re.compile(r"MESOS_DNS_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)")
+_LINK_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*")
+
+
+@dataclass(slots=True)
+class Source:
+    """What one place says: values by key name, where each stood, and what is wrong there.
+
+    `refused` are the keys with a problem: their value is missing here, not absent.
+    `unknown` are names that mean nothing.
+    `complete` is False if the place could not be read at all.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    complete: bool = True
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """Names of the keys that have a problem."""
+        return frozenset(problem.key for problem in self.problems)
+
+    def refuse(self, key: str, origin: str, message: str) -> None:
+        """Record a problem."""
+        self.problems.append(Problem(key, origin, message))
+
+
+_TOP_FOLDED: Final = {fold(name): key for name, key in _TOP.items()}
+_MEMBERS_FOLDED: Final = {fold(name): key for name, key in _MEMBERS.items()}
+
+
+# --- one value ---------------------------------------------------------------------------------
+
+
+def _described(value: object, key: Key) -> str:
+    """Name the JSON type of `value` and, unless it is secret, the value."""
+    if key.secret or isinstance(value, list | JsonObject) or value is None:
+        return {list: "a list", JsonObject: "an object", type(None): "null"}.get(type(value), "another type")
+    if isinstance(value, str):
+        return f"the string {quoted(clean(value))}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"the number {str(value)[:30]}"
+
+
+def _from_json(key: Key, value: object) -> object:
+    """Turn decoded JSON into what `key` holds. Raises `Unfit` without repeating a secret."""
+    match key.kind:
+        case "int" if isinstance(value, int) and not isinstance(value, bool):
+            return _in_range(key, value)
+        case "bool" if isinstance(value, bool):
+            return value
+        case "string" if isinstance(value, str):
+            return clean(value)
+        case "strings" if isinstance(value, list):
+            return _strings(key, value)
+        case "zones" if isinstance(value, JsonObject):
+            return _zones(key, value)
+    raise Unfit(f"expected {_expected(key)}, found {_described(value, key)}")
+
+
+def _expected(key: Key) -> str:
+    match key.kind:
+        case "int":
+            return f"an integer from {key.low} to {key.high} without quotes"
+        case "bool":
+            return "true or false without quotes"
+        case "string":
+            return "a string in double quotes"
+        case "strings":
+            return 'a list of strings, such as ["a", "b"]'
+        case "zones":
+            return 'an object with a list for each zone, such as {"example.com": ["192.0.2.53"]}'
+
+
+def _in_range(key: Key, value: int) -> int:
+    if not key.low <= value <= key.high:
+        raise Unfit(f"{value} is out of range; expected an integer from {key.low} to {key.high}")
+    return value
+
+
+def _strings(key: Key, values: list[Any]) -> tuple[str, ...]:
+    if len(values) > MAX_CONFIG_LIST:
+        raise Unfit(f"holds {len(values)} values; at most {MAX_CONFIG_LIST} are possible")
+    for value in values:
+        if not isinstance(value, str):
+            raise Unfit(f"expected only strings in the list, found {_described(value, key)}")
+    return tuple(map(clean, values))
+
+
+def _zones(key: Key, value: JsonObject) -> _Zones:
+    if len(value.pairs) > MAX_CONFIG_LIST:
+        raise Unfit(f"holds {len(value.pairs)} zones; at most {MAX_CONFIG_LIST} are possible")
+    zones: dict[str, tuple[str, ...]] = {}
+    for zone, resolvers in value.pairs:
+        if resolvers is not None and not isinstance(resolvers, list):
+            raise Unfit(f"expected a list of strings for zone {quoted(zone)}, found {_described(resolvers, key)}")
+        zones[clean(zone)] = _strings(key, resolvers or [])
+    return tuple(zones.items())
+
+
+def _from_text(key: Key, text: str) -> object:
+    """Turn the text of an environment variable into what `key` holds. Raises `Unfit`."""
+    stripped = text.strip()
+    match key.kind:
+        case "int" if _INTEGER.fullmatch(stripped):
+            return _in_range(key, int(stripped))
+        case "int":
+            raise Unfit(f"expected an integer from {key.low} to {key.high}, found {quoted(text)}")
+        case "bool" if stripped.lower() in _TRUE | _FALSE:
+            return stripped.lower() in _TRUE
+        case "bool":
+            raise Unfit(f"expected true or false (also 1/0, yes/no, on/off), found {quoted(text)}")
+        case "string":
+            return text
+        case "strings":
+            return _strings(key, _list_items(stripped))
+        case "zones":
+            if not stripped:
+                return ()
+            return _from_json(key, _embedded_json(stripped, _expected(key)))
+
+
+def _embedded_json(text: str, expected: str) -> object:
+    try:
+        return parse_json(text.encode())
+    except Unfit:
+        raise Unfit(f"expected JSON: {expected}") from None
+
+
+def _list_items(text: str) -> list[Any]:
+    """Items of a JSON array or of a comma separated list (which may start with `[` of an IPv6 address)."""
+    if text.startswith("["):
+        try:
+            value = parse_json(text.encode())
+        except Unfit:
+            value = None
+        if isinstance(value, list):
+            return value
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+# --- the file ----------------------------------------------------------------------------------
+
+
+def from_file(data: bytes, origin: str) -> Source:
+    """Read the configuration file that holds `data`; `origin` names it in messages."""
+    source = Source()
+    try:
+        document = parse_json(data)
+    except Unfit as problem:
+        source.refuse("", origin, str(problem))
+        source.complete = False
+        return source
+    if document is None:
+        return source
+    if not isinstance(document, JsonObject):
+        source.refuse("", origin, 'holds JSON, but no object; expected {"Masters": ["host:port"], ...}')
+        source.complete = False
+        return source
+    _take_members(source, document, "", origin)
+    source.warnings.extend(f"{origin}: {text}" for text in _unknown_keys(source.unknown))
+    return source
+
+
+def _take_members(source: Source, document: JsonObject, outer: str, origin: str) -> None:
+    """Take the members of the file's object, or of the object called `outer` (then with a dot) in it."""
+    known = _MEMBERS_FOLDED if outer else _TOP_FOLDED
+    seen: set[str] = set()
+    for name, value in document.pairs:
+        folded = fold(name)
+        if folded == fold(_CREDENTIALS) and not outer:
+            _take_credentials(source, value, origin)
+        elif folded in known:
+            _take(source, known[folded], value, origin)
+        else:
+            source.unknown.append(outer + clean(name))
+            continue
+        if folded in seen:
+            source.warnings.append(f"{origin}: key {quoted(outer + clean(name))} stands more than once; the last wins")
+        seen.add(folded)
+
+
+def _take(source: Source, key: Key, value: object, origin: str) -> None:
+    empties = key.kind in {"strings", "zones"}
+    if value is None and not empties:
+        return
+    try:
+        result: Any = () if value is None else _from_json(key, value)
+        if key.kind == "zones" and value is not None:
+            result = _joined_zones(source.values.get(key.name, ()), result)
+    except Unfit as problem:
+        source.refuse(key.name, origin, str(problem))
+        return
+    source.values[key.name] = result
+    source.origins[key.name] = origin
+
+
+def _joined_zones(first: _Zones, second: _Zones) -> _Zones:
+    """Join two objects of one key, as Go does: it decodes into the map that is already there."""
+    joined = dict(first) | dict(second)
+    if len(joined) > MAX_CONFIG_LIST:
+        raise Unfit(f"holds more than {MAX_CONFIG_LIST} zones, which is not possible")
+    return tuple(joined.items())
+
+
+def _take_credentials(source: Source, value: object, origin: str) -> None:
+    if isinstance(value, JsonObject):
+        _take_members(source, value, f"{_CREDENTIALS}.", origin)
+    elif value is not None:
+        source.refuse(_CREDENTIALS, origin, 'expected an object {"Principal": "…", "Secret": "…"}')
+
+
+# --- the environment ---------------------------------------------------------------------------
+
+
+def _compact(variable: str) -> str:
+    return variable.removeprefix(PREFIX).replace("_", "").lower()
+
+
+_BY_COMPACT: Final = {_compact(key.env): key for key in KEYS}
+_CREDENTIALS_VARIABLE: Final = "mesoscredentials"
+
+
+def from_environ(environ: Mapping[str, str]) -> Source:
+    """Read the variables `MESOS_DNS_…`.
+
+    The documented spelling of a variable beats the one with fewer underscores, and
+    `MESOS_DNS_MESOS_CREDENTIALS_SECRET` beats the JSON in `MESOS_DNS_MESOS_CREDENTIALS`.
+    """
+    source = Source()
+    ours = sorted(name for name in environ if name.startswith(PREFIX) and not _LINK_VARIABLE.fullmatch(name))
+    # JSON credentials first, then odd spellings, then documented ones: later ones overwrite.
+    ours.sort(key=lambda name: (_compact(name) != _CREDENTIALS_VARIABLE, name in _DOCUMENTED))
+    for name in ours:
+        key = _BY_COMPACT.get(_compact(name))
+        text = clean(environ[name])
+        if _compact(name) == _CREDENTIALS_VARIABLE:
+            _take_credentials_variable(source, name, text)
+        elif key is None:
+            source.unknown.append(clean(name))
+        elif key.name == "Port" and _LINK_VALUE.fullmatch(text):
+            source.warnings.append(
+                f"environment {name}: ignored, {quoted(text)} looks like a container link to a service called mesos-dns"
+            )
+        else:
+            _take_variable(source, key, name, text)
+    source.warnings.extend(_unknown_variables(source.unknown))
+    return source
+
+
+_DOCUMENTED: Final = frozenset(key.env for key in KEYS)
+
+
+def _take_variable(source: Source, key: Key, name: str, text: str) -> None:
+    origin = f"environment {name}"
+    try:
+        value = _from_text(key, text)
+    except Unfit as problem:
+        source.refuse(key.name, origin, str(problem))
+        return
+    if source.origins.get(key.name, "").startswith("environment ") and source.values[key.name] != value:
+        source.warnings.append(f"{origin} is used; {source.origins[key.name]} says otherwise, remove one of them")
+    source.values[key.name] = value
+    source.origins[key.name] = origin
+
+
+def _take_credentials_variable(source: Source, name: str, text: str) -> None:
+    origin = f"environment {name}"
+    try:
+        value = parse_json(text.encode())
+    except Unfit:
+        value = False  # no JSON is refused like JSON of another type, without its text
+    _take_credentials(source, value, origin)
+    source.warnings.extend(f"{origin}: {text}" for text in _unknown_keys(source.unknown))
+    source.unknown.clear()
+
+
+# --- suggestions -------------------------------------------------------------------------------
+
+
+def _nearest(text: str, candidates: Iterable[str], normal: Callable[[str], str]) -> str | None:
+    """Find the candidate that `text` most likely means; both are compared in normal form."""
+    by_normal = {normal(candidate): candidate for candidate in candidates}
+    found = difflib.get_close_matches(normal(text[:64]), by_normal, n=1, cutoff=0.65)
+    return by_normal[found[0]] if found else None
+
+
+def _unknown_keys(unknown: list[str]) -> Iterator[str]:
+    names = [key.name for key in KEYS] + [_CREDENTIALS]
+    for name in unknown[:MAX_UNKNOWN_KEYS]:
+        near = _RENAMED.get(fold(name)) or _nearest(name, names, fold)
+        yield f"unknown key {quoted(name)} is ignored" + (f"; did you mean {near}?" if near else "")
+    if len(unknown) > MAX_UNKNOWN_KEYS:
+        yield f"{len(unknown) - MAX_UNKNOWN_KEYS} more unknown keys are ignored; is this the right file?"
+
+
+def _unknown_variables(unknown: list[str]) -> Iterator[str]:
+    names = [key.env for key in KEYS]
+    for name in unknown[:MAX_UNKNOWN_KEYS]:
+        near = _nearest(name, names, _compact)
+        yield f"environment {quoted(name)[1:-1]}: unknown variable is ignored" + (
+            f"; did you mean {near}?" if near else ""
+        )
+    if len(unknown) > MAX_UNKNOWN_KEYS:
+        yield f"environment: {len(unknown) - MAX_UNKNOWN_KEYS} more unknown {PREFIX}* variables are ignored"

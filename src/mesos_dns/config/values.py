@@ -1,0 +1,250 @@
+"""The configuration as values: what a `Config` is, the table of its keys, and what can be wrong with it.
+
+Pure. Defaults stand once, in `Config`; the table adds each key's spelling, type and range. The table
+is in the order of `GET /v1/config`: that of Mesos-DNS 0.7, with the keys of the m3scluster fork at the
+fork's positions and our own at the end.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from mesos_dns.config.addresses import with_port
+
+Kind = Literal["int", "bool", "string", "strings", "zones"]
+
+_INT32: Final = 2**31 - 1
+_UINT16: Final = 2**16 - 1
+_UINT32: Final = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IamAccount:
+    """A DC/OS service account, as its `IAMConfigFile` describes it."""
+
+    uid: str = ""
+    private_key: str = field(default="", repr=False)
+    login_endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration: validated, with defaults filled in. Times are whole seconds.
+
+    `repr` shows no secrets (`zk` may hold a password, too). Instances are hashable and picklable.
+    """
+
+    refresh_seconds: int = 60
+    port: int = 53
+    #: Never 0: a configured 0 means the default, as in Go.
+    timeout: int = 5
+    state_timeout_seconds: int = 300
+    #: 0 or less: no limit.
+    zk_detection_timeout: int = 30
+    http_port: int = 8123
+    ttl: int = 60
+    srv_record_default_weight: int = 1
+    soa_refresh: int = 60
+    soa_retry: int = 600
+    soa_expire: int = 86400
+    soa_minttl: int = 60
+    #: Exactly one dot at the end, spelled as given.
+    soa_mname: str = "ns1.mesos."
+    #: A name, not a mail address: each `@` has become a dot. Exactly one dot at the end.
+    soa_rname: str = "root.ns1.mesos."
+    #: `host:port` as given; IPv6 in brackets.
+    masters: tuple[str, ...] = ()
+    #: Zones as spelled in the configuration, with their resolvers as given. See `zone_resolvers`.
+    zones: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    #: As given (or as found in /etc/resolv.conf): the port may be missing. See `upstreams`.
+    resolvers: tuple[str, ...] = ("8.8.8.8",)
+    ip_sources: tuple[str, ...] = ("netinfo", "mesos", "host")
+    zk: str = field(default="", repr=False)
+    #: Lower case, no dot at either end.
+    domain: str = "mesos"
+    #: The path of the configuration file, for people; "" without a file.
+    file: str = ""
+    #: An IPv4 or IPv6 literal.
+    listener: str = "0.0.0.0"  # noqa: S104 - a name server serves the network unless told otherwise
+    #: An address, a host name, or "" for every address.
+    http_listener: str = "0.0.0.0"  # noqa: S104 - as in Go
+    recurse_on: bool = True
+    dns_on: bool = True
+    reverse_dns_on: bool = False
+    http_on: bool = True
+    external_on: bool = True
+    enforce_rfc952: bool = False
+    set_truncate_bit: bool = True
+    enumeration_on: bool = True
+    mesos_https_on: bool = False
+    #: "" with `mesos_https_on`: the masters' certificates are not verified, as in Go.
+    ca_cert_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    mesos_principal: str = ""
+    mesos_secret: str = field(default="", repr=False)
+    iam_config_file: str = ""
+    resolv_subnet_first: bool = False
+    #: "", "basic" or "iam".
+    mesos_authentication: str = ""
+    #: 0: as many as there are cores, at most 4.
+    workers: int = 0
+    #: What `iam_config_file` holds; None without one.
+    iam: IamAccount | None = None
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        """The default forwarders as `ip:port` or `[ip6]:port` in normal form; none if `external_on` is off."""
+        return tuple(with_port(each, 53) for each in self.resolvers) if self.external_on else ()
+
+    @property
+    def zone_resolvers(self) -> Mapping[str, tuple[str, ...]]:
+        """Resolvers as given, by zone in lower case, in the order of the configuration."""
+        return MappingProxyType({zone.lower(): resolvers for zone, resolvers in self.zones})
+
+    @property
+    def zone_upstreams(self) -> Mapping[str, tuple[str, ...]]:
+        """Like `upstreams`, by zone in lower case (no dot at the end); empty if `external_on` is off."""
+        if not self.external_on:
+            return MappingProxyType({})
+        return MappingProxyType(
+            {zone.lower(): tuple(with_port(each, 53) for each in resolvers) for zone, resolvers in self.zones}
+        )
+
+
+#: The defaults.
+DEFAULTS: Final = Config()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: its spelling in files (`A.B` is member `B` of the object `A`), its attribute, its type.
+
+    `snake` is the environment variable's name after `MESOS_DNS_`, in lower case.
+    """
+
+    name: str
+    snake: str
+    kind: Kind
+    #: Attribute of `Config`; "" for a key that is accepted and has no effect.
+    field: str
+    low: int = 0
+    high: int = 0
+    secret: bool = False
+
+    @property
+    def env(self) -> str:
+        """The documented environment variable."""
+        return f"MESOS_DNS_{self.snake.upper()}"
+
+    @property
+    def default(self) -> Any:
+        """The value without any configuration."""
+        return getattr(DEFAULTS, self.field) if self.field else 0
+
+
+def _integer(name: str, snake: str, low: int, high: int) -> Key:
+    return Key(name, snake, "int", snake, low, high)
+
+
+def _text(name: str, snake: str) -> Key:
+    return Key(name, snake, "string", snake)
+
+
+def _switch(name: str, snake: str) -> Key:
+    return Key(name, snake, "bool", snake)
+
+
+def _list(name: str, snake: str) -> Key:
+    return Key(name, snake, "strings", snake)
+
+
+#: Go reads `int` as 64 bits, but seconds beyond 31 bits overflow its durations: refused here.
+KEYS: Final[tuple[Key, ...]] = (
+    _integer("RefreshSeconds", "refresh_seconds", 1, _INT32),
+    _integer("Port", "port", 0, _UINT16),
+    _integer("Timeout", "timeout", 0, _INT32),
+    _integer("StateTimeoutSeconds", "state_timeout_seconds", 1, _INT32),
+    _integer("ZkDetectionTimeout", "zk_detection_timeout", -_INT32, _INT32),
+    _integer("HttpPort", "http_port", 0, _UINT16),
+    _integer("TTL", "ttl", 0, _INT32),
+    _integer("SRVRecordDefaultWeight", "srv_record_default_weight", 0, _UINT16),
+    Key("SOASerial", "soa_serial", "int", "", 0, _UINT32),
+    _integer("SOARefresh", "soa_refresh", 0, _UINT32),
+    _integer("SOARetry", "soa_retry", 0, _UINT32),
+    _integer("SOAExpire", "soa_expire", 0, _UINT32),
+    _integer("SOAMinttl", "soa_minttl", 0, _UINT32),
+    _text("SOAMname", "soa_mname"),
+    _text("SOARname", "soa_rname"),
+    _list("Masters", "masters"),
+    Key("ZoneResolvers", "zone_resolvers", "zones", "zones"),
+    _list("Resolvers", "resolvers"),
+    _list("IPSources", "ip_sources"),
+    _text("Zk", "zk"),
+    _text("Domain", "domain"),
+    _text("File", "file"),
+    _text("Listener", "listener"),
+    _text("HTTPListener", "http_listener"),
+    _switch("RecurseOn", "recurse_on"),
+    _switch("DnsOn", "dns_on"),
+    _switch("ReverseDnsOn", "reverse_dns_on"),
+    _switch("HttpOn", "http_on"),
+    _switch("ExternalOn", "external_on"),
+    _switch("EnforceRFC952", "enforce_rfc952"),
+    _switch("SetTruncateBit", "set_truncate_bit"),
+    _switch("EnumerationOn", "enumeration_on"),
+    _switch("MesosHTTPSOn", "mesos_https_on"),
+    _text("CACertFile", "ca_cert_file"),
+    _text("CertFile", "cert_file"),
+    _text("KeyFile", "key_file"),
+    Key("MesosCredentials.Principal", "mesos_credentials_principal", "string", "mesos_principal"),
+    Key("MesosCredentials.Secret", "mesos_credentials_secret", "string", "mesos_secret", secret=True),
+    _text("IAMConfigFile", "iam_config_file"),
+    _switch("ResolvSubnetFirst", "resolv_subnet_first"),
+    _text("MesosAuthentication", "mesos_authentication"),
+    _integer("Workers", "workers", 0, 64),
+)
+
+
+def printable(text: str) -> str:
+    """`text` if it is harmless in one line of a terminal, else its escaped form in quotes."""
+    return text if text.isprintable() else repr(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason not to start: which key, where its value came from, what is wrong and what to do.
+
+    `key` is "" if the file as a whole is the problem.
+    """
+
+    key: str
+    origin: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.key} ({self.origin}): {self.message}" if self.key else f"{self.origin}: {self.message}"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; `problems` holds every reason found, at least one."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A usable configuration, what an operator should know about it, and where each value came from.
+
+    `origins` has an entry for every key of `KEYS`: "file PATH", "environment NAME", "default".
+    """
+
+    config: Config
+    warnings: tuple[str, ...] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
