@@ -63,7 +63,7 @@ class UdpListener:
                 if not lengths:
                     break
                 self._answer(lengths)
-                if len(lengths) < batch.size:
+                if len(lengths) == 1:
                     break
         except OSError as error:
             self._warn.warning("receive", "cannot receive from %s: %s", self._socket.getsockname(), error)
