@@ -84,5 +84,6 @@ def edns_key(octets: bytes) -> tuple[bytes, int] | None:
         at += 4 + (octets[at + 2] << 8 | octets[at + 3]) if at + 4 <= length else length
     if at != length:
         return None
-    key = octets[2:end].lower()
-    return key + b"\x80" if octets[end + 7] & 0x80 else key, octets[end + 3] << 8 | octets[end + 4]
+    # The capital sets it apart from all keys of plain queries, which are datagrams in lower case.
+    key = octets[2:end].lower() + (b"D" if octets[end + 7] & 0x80 else b"E")
+    return key, octets[end + 3] << 8 | octets[end + 4]

@@ -73,7 +73,7 @@ class Responder:
             return query
         limit = msg.udp_limit(query.edns)
         # What is remembered for EDNS is made for our own size; smaller clients are rare.
-        rememberable = query.edns is None or (found is not None and size >= msg.UDP_SIZE)
+        rememberable = _is_common(query, edns=found is not None) and (found is None or size >= msg.UDP_SIZE)
         return self._fresh(query, limit, self._udp if rememberable else None, key, tcp=False)
 
     def respond_tcp(self, octets: bytes) -> bytes | Forward | None:
@@ -87,7 +87,7 @@ class Responder:
         query = self._parse(octets)
         if not isinstance(query, Query):
             return query
-        rememberable = query.edns is None or found is not None
+        rememberable = _is_common(query, edns=found is not None)
         return self._fresh(query, msg.TCP_SIZE, self._tcp if rememberable else None, key, tcp=True)
 
     def _parse(self, octets: bytes) -> Query | bytes | None:
@@ -113,6 +113,17 @@ class Responder:
 def _assemble(octets: bytes, question_end: int, entry: Entry) -> bytes:
     head, tail = entry
     return octets[:2] + head + octets[12:question_end] + (tail if isinstance(tail, bytes) else tail())
+
+
+def _is_common(query: Query, *, edns: bool) -> bool:
+    """Whether the query has the shape that replies from memory take for granted.
+
+    That is a name without zero octets in its labels, and behind the question nothing but at most the
+    OPT record that `edns_key` found. Other queries are rare, and could be made large.
+    """
+    if query.octets.find(0, 12) + 5 != query.question_end:
+        return False
+    return query.edns is not None if edns else len(query.octets) == query.question_end
 
 
 def _is_worth_keeping(rendering: Rendering) -> bool:
