@@ -1,0 +1,284 @@
+"""A reply from memory is the reply that the query would have got fresh."""
+
+import socket
+import struct
+
+import dns.flags
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.serve.asking import AUTHORITY, ask, edits, make_answerer, make_responder, make_zone, option, read, texts
+
+from mesos_dns.dns import message as msg
+from mesos_dns.names.zone import Change, Zone
+from mesos_dns.serve import mmsg
+from mesos_dns.serve.answer import Forward
+from mesos_dns.serve.udp import UdpListener
+
+ZONE = make_zone()
+NAME = "chronos.marathon.mesos."
+
+
+class OneDatagram:
+    """Stands in for the batch of a listener: one slot, no socket."""
+
+    size = 1
+
+    def __init__(self):
+        self.data = bytearray(mmsg.SLOT)
+        self.view = memoryview(self.data)
+        self.sent = None
+
+    def send(self, _fd, sizes):
+        self.sent = bytes(self.data[: sizes[0]])
+        return 0
+
+    def address(self, _i, _family):
+        return ("192.0.2.1", 5353)
+
+    def control(self, _i):
+        return b""
+
+
+class Hot:
+    """The batched loop of a UDP listener, one datagram at a time."""
+
+    def __init__(self, responder, sock):
+        self.forwarded = []
+        self._listener = UdpListener(sock, responder, lambda forward, _limit, _send: self.forwarded.append(forward))
+        self._listener._batch = self._batch = OneDatagram()
+
+    def ask(self, octets):
+        """The reply, None for silence, or a `Forward`."""
+        self.forwarded.clear()
+        self._batch.data[: len(octets)] = octets
+        self._listener._answer([len(octets)])
+        if self.forwarded:
+            return self.forwarded[0]
+        return self._batch.sent or None
+
+
+@pytest.fixture(scope="module")
+def udp_socket():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock
+
+
+def same(one, other):
+    """Whether two replies differ in nothing but the order of the answer."""
+    if one == other or not (isinstance(one, bytes) and isinstance(other, bytes)):
+        return one == other
+    if len(one) != len(other) or one[:12] != other[:12]:
+        return False
+    one, other = read(one), read(other)
+    return all(
+        sorted(texts(a)) == sorted(texts(b)) for a, b in zip(one.sections[1:], other.sections[1:], strict=True)
+    ) and str(one.question) == str(other.question)
+
+
+# --- what counts as the same question ----------------------------------------------------------
+
+
+def test_random_case_hits_the_same_entry(udp_socket):
+    responder = make_responder(ZONE)
+    hot = Hot(responder, udp_socket)
+    for name in (NAME, NAME.upper(), "cHrOnOs.mArAtHoN.mEsOs."):
+        reply = read(hot.ask(ask(name)))
+        assert texts(reply.answer) == [f"{name} 60 IN A 1.2.3.11"]
+    assert responder.plain_hits == 2
+    assert responder.counters["misses"] == 1
+
+
+def test_random_case_cookies_and_sizes_hit_the_same_entry(udp_socket):
+    responder = make_responder(ZONE)
+    hot = Hot(responder, udp_socket)
+    for name, payload, cookie in (
+        (NAME, 1232, b"12345678"),
+        (NAME.upper(), 4096, b"abcdefgh"),
+        (NAME, 512, bytes(24)),
+    ):
+        reply = read(hot.ask(ask(name, payload=payload, options=[option(10, cookie)])))
+        assert texts(reply.answer) == [f"{name} 60 IN A 1.2.3.11"]
+        assert (reply.edns, reply.options) == (0, ())
+    assert responder.counters["misses"] == 1
+    assert responder.counters["edns_hits"] == 2
+
+
+def test_a_large_reply_from_memory_is_not_given_to_a_small_client(udp_socket):
+    hot = Hot(make_responder(ZONE), udp_socket)
+    assert len(texts(read(hot.ask(ask("many.mesos.", payload=4096))).answer)) == 60
+    small = read(hot.ask(ask("many.mesos.", payload=600)))
+    assert small.flags & dns.flags.TC
+    assert len(texts(read(hot.ask(ask("many.mesos.", payload=1232))).answer)) == 60
+
+
+def test_a_small_client_does_not_make_the_reply_of_others_small(udp_socket):
+    hot = Hot(make_responder(ZONE), udp_socket)
+    assert read(hot.ask(ask("many.mesos.", payload=600))).flags & dns.flags.TC
+    assert len(texts(read(hot.ask(ask("many.mesos.", payload=1232))).answer)) == 60
+
+
+def test_the_orders_of_an_answer_take_turns(udp_socket):
+    hot = Hot(make_responder(ZONE), udp_socket)
+    firsts = [texts(read(hot.ask(ask("liquor.marathon.mesos."))).answer)[0][-8:] for _ in range(21)]
+    assert {firsts.count("10.3.0.1"), firsts.count("10.3.0.2")} <= {10, 11}
+
+
+def test_a_change_of_the_zone_is_seen_at_once(udp_socket):
+    zone = make_zone()
+    responder = make_responder(zone)
+    hot = Hot(responder, udp_socket)
+    assert len(texts(read(hot.ask(ask(NAME))).answer)) == 1
+    assert len(texts(read(responder.respond_tcp(ask(NAME))).answer)) == 1
+    zone.apply(Change(4712, tuple(edits(f"{NAME} A 1.2.3.12"))))
+    responder.forget()
+    assert len(texts(read(hot.ask(ask(NAME))).answer)) == 2
+    assert len(texts(read(responder.respond_tcp(ask(NAME))).answer)) == 2
+    responder.use(make_answerer(make_zone("other.mesos A 1.1.1.1")))
+    assert read(hot.ask(ask(NAME))).rcode() == msg.NXDOMAIN
+
+
+def test_tcp_and_udp_do_not_share_replies(udp_socket):
+    responder = make_responder(ZONE)
+    hot = Hot(responder, udp_socket)
+    for _ in range(2):
+        assert len(texts(read(responder.respond_tcp(ask("many.mesos."))).answer)) == 60
+        assert read(hot.ask(ask("many.mesos."))).flags & dns.flags.TC
+    assert responder.counters["tcp_hits"] == 1
+
+
+def test_errors_are_not_remembered(udp_socket):
+    responder = make_responder(Zone(AUTHORITY))
+    hot = Hot(responder, udp_socket)
+    assert read(hot.ask(ask(NAME))).rcode() == msg.SERVFAIL
+    responder._answerer = make_answerer(ZONE)
+    assert read(hot.ask(ask(NAME))).rcode() == msg.NOERROR
+
+
+# --- what could poison the memory --------------------------------------------------------------
+
+TXT = b"\xc0\x0c\0\x10\0\1\0\0\0\0\0\2\1a"
+
+
+def with_record(record, name=NAME):
+    octets = bytearray(ask(name)) + record
+    octets[11] = 1
+    return bytes(octets)
+
+
+def test_a_record_behind_the_question_stays_out_of_the_reply_also_the_second_time(udp_socket):
+    hot = Hot(make_responder(ZONE), udp_socket)
+    for _ in range(3):
+        assert texts(read(hot.ask(with_record(TXT))).answer) == [f"{NAME} 60 IN A 1.2.3.11"]
+
+
+def test_records_behind_the_question_are_no_way_to_fill_the_memory(udp_socket):
+    responder = make_responder(ZONE)
+    hot = Hot(responder, udp_socket)
+    for n in range(10):
+        record = struct.pack("!HHHIH", 0xC00C, 65280, 1, n, 1000) + bytes(1000)
+        hot.ask(with_record(record))
+        responder.respond_tcp(with_record(record))
+    assert sum(map(len, responder._udp.entries)) == sum(map(len, responder._tcp.entries)) == 0
+
+
+def test_a_query_that_promises_an_opt_record_and_has_none_is_malformed_also_from_memory(udp_socket):
+    responder = make_responder(ZONE)
+    hot = Hot(responder, udp_socket)
+    for do in (0, 0x8000):
+        octets = ask(NAME, payload=1232, ednsflags=do)
+        hot.ask(octets)
+        responder.respond_tcp(octets)
+        for rest in (b"", b"\x80"):
+            assert hot.ask(octets[:-11] + rest)[3] & 15 == msg.FORMERR
+            assert responder.respond_tcp(octets[:-11] + rest)[3] & 15 == msg.FORMERR
+
+
+def test_a_zero_octet_within_a_label_does_not_confuse_the_memory(udp_socket):
+    name = "a\\000b.marathon.mesos."
+    responder = make_responder(make_zone(), seed=1)
+    hot = Hot(responder, udp_socket)
+    for octets in (ask(name), ask(name, payload=1232)):
+        fresh = make_responder(make_zone()).respond_udp(octets)
+        for _ in range(3):
+            assert hot.ask(octets) == fresh
+            assert responder.respond_tcp(octets) == fresh
+
+
+def test_an_opt_record_within_a_name_is_none(udp_socket):
+    inside = b"\x11" + b"ab\0" + b"\0\1\0\1" + b"\0\0\x29\x10\0\0\0\0\0\0" + b"\5mesos\0"
+    octets = ask(NAME)[:12] + inside + b"\0\1\0\1"
+    other = ask(NAME)[:12] + inside.replace(b"mesos", b"MESOT") + b"\0\1\0\1"
+    responder = make_responder(ZONE)
+    hot = Hot(responder, udp_socket)
+    for datagram in (octets, other) * 2:
+        assert same(hot.ask(datagram), make_responder(ZONE).respond_udp(datagram))
+
+
+# --- any questions -----------------------------------------------------------------------------
+
+NAMES = [
+    *[NAME, "cHRONOS.marathon.mesos.", "liquor.marathon.mesos.", "toy.marathon.mesos.", "_liquor._tcp.marathon.mesos."],
+    *["many.mesos.", "mesos.", "MESOS.", "marathon.mesos.", "nope.mesos.", "a.*b.mesos.", "example.org.", "."],
+    *["a\\000b.mesos.", "toy.marathon.mesos\\000."],
+]
+
+
+@st.composite
+def datagrams(draw):
+    edns = draw(
+        st.sampled_from(
+            [{}, {}, {"payload": 1232}, {"payload": 512}, {"payload": 900, "ednsflags": 0x8000}, {"edns": 1}]
+        )
+    )
+    if edns and draw(st.booleans()):
+        edns = edns | {"options": [option(10, draw(st.binary(min_size=8, max_size=8)))]}
+    octets = ask(
+        draw(st.sampled_from(NAMES)),
+        draw(st.sampled_from([1, 1, 28, 33, 255, 6, 2, 65, 97, 41, 252])),
+        draw(st.sampled_from([1, 1, 1, 3, 255])),
+        identifier=draw(st.integers(0, 65535)),
+        flags=draw(st.sampled_from([0x0100, 0, 0x0110, 0x0120, 0x8100])),
+        **edns,
+    )
+    match draw(st.integers(0, 7)):
+        case 0:
+            at = draw(st.integers(2, len(octets) - 1))
+            return octets[:at] + bytes((draw(st.integers(0, 255)),)) + octets[at + 1 :]
+        case 1:
+            return octets[: draw(st.integers(0, len(octets)))]
+        case 2:
+            return octets + draw(st.sampled_from([b"\0", b"\x80", TXT]))
+        case 3:
+            return octets[:11] + bytes((octets[11] ^ 1,)) + octets[12:]
+        case 4:
+            return octets[:11] + bytes((octets[11] + 1,)) + octets[12:] + TXT
+    return octets
+
+
+@given(st.lists(datagrams(), min_size=1, max_size=6), st.randoms(use_true_random=False))
+@settings(max_examples=200, deadline=None)
+def test_replies_from_memory_are_fresh_replies(udp_socket, asked, random):
+    responder = make_responder(ZONE)
+    hot = Hot(responder, udp_socket)
+    asked = [*asked, *asked]
+    random.shuffle(asked)
+    for octets in asked:
+        fresh = make_responder(ZONE)
+        assert same(hot.ask(octets), fresh.respond_udp(octets)), octets
+        assert same(responder.respond_tcp(octets), fresh.respond_tcp(octets)), octets
+
+
+@given(st.binary(max_size=300))
+def test_any_octets(udp_socket, octets):
+    responder = make_responder(ZONE)
+    hot = Hot(responder, udp_socket)
+    for _ in range(2):
+        for reply in (hot.ask(octets), responder.respond_tcp(octets)):
+            assert reply is None or isinstance(reply, Forward) or reply[:2] == octets[:2]
+
+
+def test_repr():
+    empty = "Memo(small=0, large=0, missing=0)"
+    assert repr(make_responder(ZONE)) == f"Responder(udp={empty}, tcp={empty})"
