@@ -43,8 +43,8 @@ def rules(config: Config) -> Rules:
     )
 
 
-def settings(config: Config, verbosity: int) -> Settings:
-    """What a worker needs to know, its sockets apart."""
+def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
+    """What a worker needs to know, its sockets apart. `hold`: not to answer before it has the zone."""
     upstreams = {names.from_text(zone): [host_and_port(u) for u in us] for zone, us in config.zone_upstreams.items()}
     upstreams[names.ROOT] = [host_and_port(upstream) for upstream in config.upstreams]
     return Settings(
@@ -55,6 +55,7 @@ def settings(config: Config, verbosity: int) -> Settings:
         timeout=float(config.timeout),
         listeners=[],
         verbosity=verbosity,
+        hold=hold,
     )
 
 

@@ -18,7 +18,7 @@ from mesos_dns import __version__, assembly
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded, as_json
 from mesos_dns.dns.rdata import Record
-from mesos_dns.limits import INTERFACE_SECONDS
+from mesos_dns.limits import INTERFACE_SECONDS, START_OVER_SECONDS
 from mesos_dns.mesos.hosts import HostLookup
 from mesos_dns.mesos.polling import PollingSource
 from mesos_dns.names.model import Model
@@ -35,13 +35,17 @@ log = logging.getLogger(__name__)
 class Generation:
     """Everything that follows from one configuration. Implements what the HTTP API reads."""
 
-    def __init__(self, config: Config, sockets: Sockets, verbosity: int, last_serial: int) -> None:
+    def __init__(self, config: Config, sockets: Sockets, verbosity: int, former: "Generation | None" = None) -> None:
         self.config = config
+        #: Set if following the cluster ended by a mistake of ours.
+        self.failed = asyncio.Event()
         self.model = Model(Naming(assembly.rules(config)))
         self.zone = Zone(assembly.authority(config))
         self.version = __version__
         pairs = sockets.pairs[: assembly.worker_count(config)]
-        self.pool = WorkerPool(pairs, assembly.settings(config, verbosity), self.zone)
+        settings = assembly.settings(config, verbosity, hold=former is not None)
+        self.pool = WorkerPool(pairs, settings, self.zone)
+        last_serial = former.zone.serial if former is not None else 0
         self.publisher = Publisher(
             self.model, self.zone, self.pool.publish, clock=time.monotonic, epoch=time.time, last_serial=last_serial
         )
@@ -61,8 +65,18 @@ class Generation:
             spawn(self._watch_interfaces(), name="watch interfaces"),
         ]
 
-    async def serving(self) -> None:
-        """Wait until the first state is taken and every worker answers from it."""
+    async def serving(self) -> bool:
+        """Wait until the first state is taken and every worker answers from it; False if it never will."""
+        failed = spawn(self.failed.wait(), name="wait for failure")
+        loaded = spawn(self._loaded(), name="wait for load")
+        try:
+            await asyncio.wait([failed, loaded], return_when=asyncio.FIRST_COMPLETED)
+            return not self.failed.is_set()
+        finally:
+            failed.cancel()
+            loaded.cancel()
+
+    async def _loaded(self) -> None:
         await self.publisher.loaded.wait()
         await self.pool.serving()
 
@@ -76,6 +90,14 @@ class Generation:
     # --- what happens in the background --------------------------------------------------------
 
     async def _follow(self) -> None:
+        try:
+            await self._follow_source()
+        except Exception:
+            # A mistake in this program. What is being served is the best there is; control starts over.
+            log.exception("following the cluster ended by an internal error: please report it")
+            self.failed.set()
+
+    async def _follow_source(self) -> None:
         async for observation in self.source.observations():
             first = not self.publisher.loaded.is_set()
             if first:
@@ -167,6 +189,7 @@ class Control:
         self._verbosity = verbosity
         self._ending = asyncio.Event()
         self._reload: asyncio.Task[None] | None = None
+        self._starting_over: asyncio.Task[None] | None = None
         self._front: Front | None = None
         self._generation: Generation | None = None
 
@@ -181,8 +204,9 @@ class Control:
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
             self._front = await self._open_front(config)
-            self._generation = Generation(config, self._front.sockets, self._verbosity, 0)
+            self._generation = Generation(config, self._front.sockets, self._verbosity)
             self._generation.start()
+            self._starting_over = spawn(self._start_over(), name="start over")
             log.info("serving %s.: %r, %r", config.domain, *self._front)
             await self._ending.wait()
             log.info("ending")
@@ -209,18 +233,31 @@ class Control:
         except (ConfigError, BindError) as error:
             log.error("the new configuration is not taken, the old one stays:\n%s", error)  # noqa: TRY400
             return
-        new = Generation(config, front.sockets, self._verbosity, old.zone.serial)
+        new = Generation(config, front.sockets, self._verbosity, old)
         new.start()
+        serves = False
         try:
-            await new.serving()
-        except asyncio.CancelledError:
-            await new.stop()
-            await self._close_front(front, keep=old_front, workers=len(old.pool.slots))
-            raise
+            serves = await new.serving()
+        finally:
+            if not serves:
+                await new.stop()
+                await self._close_front(front, keep=old_front, workers=len(old.pool.slots))
+        if not serves:
+            return
         self._generation, self._front = new, front
         await old.stop()
         await self._close_front(old_front, keep=front, workers=len(new.pool.slots))
         log.info("the new configuration is in force: %r", new)
+
+    async def _start_over(self) -> None:
+        """Make a new generation whenever following the cluster ended by a mistake; the old one serves on."""
+        while self._generation is not None:
+            await self._generation.failed.wait()
+            await asyncio.sleep(START_OVER_SECONDS)
+            if self._generation.failed.is_set():
+                self._on_hangup()
+                assert self._reload is not None
+                await asyncio.wait([self._reload])
 
     # --- sockets and HTTP ----------------------------------------------------------------------
 
@@ -266,6 +303,8 @@ class Control:
         return self._generation
 
     async def _stop(self) -> None:
+        if self._starting_over is not None:
+            self._starting_over.cancel()
         if self._reload is not None and not self._reload.done():
             self._reload.cancel()
             await asyncio.wait([self._reload])

@@ -152,7 +152,9 @@ class Slot:
 
     async def _feed(self, writer: asyncio.StreamWriter) -> None:
         try:
-            writer.write(encode(self._settings))
+            # Nothing is lost while a new worker loads what others had already: queries wait in the socket.
+            hold = self._settings.hold or bool(self._zone.serial)
+            writer.write(encode(msgspec.structs.replace(self._settings, hold=hold)))
             while True:
                 if self._stale:
                     await self._send_snapshot(writer)

@@ -45,6 +45,7 @@ class Worker:
 
     def __init__(self, settings: Settings, tell: "Feed") -> None:
         self._tell = tell
+        self._hold = settings.hold
         self._options = AnswerOptions(settings.recursion, settings.truncate_bit)
         self._random = Random()  # noqa: S311 - it spreads load; nothing secret hangs on it
         self._zone = Zone(settings.authority)
@@ -64,7 +65,11 @@ class Worker:
         return f"Worker({self._zone!r}, {self._responder!r})"
 
     async def start(self) -> None:
-        """Listen: until the zone is there, its names get SERVFAIL."""
+        """Listen: until the zone is there, its names get SERVFAIL, or nothing at all if that is `hold`'s wish."""
+        if not self._hold:
+            await self._listen()
+
+    async def _listen(self) -> None:
         for listener in self._listeners:
             await listener.start()
 
@@ -111,6 +116,9 @@ class Worker:
         self._responder.use(Answerer(self._zone, self._options, self._random))
         gc.freeze()
         gc.enable()
+        if self._hold:
+            self._hold = False
+            spawn(self._listen(), name="start listening")
         self._tell.send(Serving(serial))
 
     def counters(self) -> dict[str, int]:

@@ -31,6 +31,7 @@ FRAMES = [
         timeout=5.0,
         listeners=[Listener(3, udp=True), Listener(4, udp=False)],
         verbosity=1,
+        hold=False,
     ),
     Begin(),
     Load([(b"\1a\5mesos\0", [(1, (b"\1\2\3\4", b"\1\2\3\5")), (33, (b"",))])]),

@@ -29,7 +29,8 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     """All that a worker needs to know. Names in wire form; times in seconds.
 
     `upstreams` maps zones (wire form, lower case; the root for everything else) to the addresses
-    (host, port) to ask, in order.
+    (host, port) to ask, in order. With `hold` the worker answers nothing before it has the zone: others
+    answer from the same sockets, or will not miss an answer that comes a moment later.
     """
 
     authority: Authority
@@ -39,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     timeout: float
     listeners: list[Listener]
     verbosity: int
+    hold: bool
 
 
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
