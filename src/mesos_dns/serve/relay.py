@@ -6,6 +6,7 @@ from typing import Final
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query
 from mesos_dns.dns.rdata import OPT
+from mesos_dns.limits import MAX_LABEL
 
 _HEADER: Final = struct.Struct("!HHHHHH")
 _FIXED: Final = struct.Struct("!HHIH")
@@ -81,12 +82,7 @@ def _walk(reply: bytes, at: int, counts: list[int]) -> tuple[list[int], int]:
     starts = [at]
     try:
         for _ in range(sum(counts)):
-            while length := reply[at]:
-                at += 2 if length >= 0xC0 else length + 1
-                if length >= 0xC0:
-                    break
-            else:
-                at += 1
+            at = _owner_end(reply, at)
             rrtype, _, ttl, length = _FIXED.unpack_from(reply, at)
             at += 10 + length
             if at > len(reply):
@@ -97,6 +93,18 @@ def _walk(reply: bytes, at: int, counts: list[int]) -> tuple[list[int], int]:
     except (IndexError, struct.error) as error:
         raise BadReplyError("it ends in the middle of a record") from error
     return starts, 0
+
+
+def _owner_end(reply: bytes, at: int) -> int:
+    while length := reply[at]:
+        if length >= 0xC0:
+            if (length & 0x3F) << 8 | reply[at + 1] >= at:
+                raise BadReplyError("a name in it points forward")
+            return at + 2
+        if length > MAX_LABEL:
+            raise BadReplyError("a label in it is longer than labels can be")
+        at += length + 1
+    return at + 1
 
 
 def _without_opt(counts: list[int], records: int) -> list[int]:
