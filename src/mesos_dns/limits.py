@@ -15,6 +15,8 @@ MAX_PORTS_PER_TASK: Final = 256
 MAX_ADDRESSES: Final = 64
 #: Frameworks whose endings of owner names are remembered; beyond, all are forgotten at once.
 MAX_SUFFIXES: Final = 10_000
+#: Services whose owner names are remembered while states are taken; beyond, all are forgotten at once.
+MAX_REMEMBERED_SERVICES: Final = 10_000
 #: Protocols of one framework's discovery ports that are remembered; usual are two.
 MAX_PROTOCOLS: Final = 100
 #: Different record sets remembered for sharing between names; beyond, sharing starts anew.

@@ -15,7 +15,7 @@ JSON: Final = "application/json"
 
 
 def headers(content_type: str) -> dict[str, str]:
-    """Give the header fields of every reply: the software's name, without version or library."""
+    """Give the header fields of a reply: the software's name without version, the library not at all."""
     return {"Content-Type": content_type, "Server": "Mesos-DNS"}
 
 

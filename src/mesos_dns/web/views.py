@@ -167,12 +167,13 @@ def axfr(zone: Zone, *, refresh_seconds: int, mname: str, rname: str, domain: st
     }
     members = [f"{quote(key)}: {render(value)}" for key, value in head.items()]
     yield "{" + line(1) + ("," + line(1)).join([*members, '"Records": {'])
-    runs: dict[int, list[list[bytes]]] = {rrtype: [] for _, rrtype in _SECTIONS}
-    owners = list(zone)
+    # Tuples: the garbage collector stops looking at them, while it walks lists of a million names again and again.
+    runs: dict[int, list[tuple[bytes, ...]]] = {rrtype: [] for _, rrtype in _SECTIONS}
+    owners = tuple(zone)
     for start in range(0, len(owners), NAMES_PER_PIECE):
         some = sorted(owners[start : start + NAMES_PER_PIECE], key=names.to_text)
         for rrtype, sorted_runs in runs.items():
-            sorted_runs.append([owner for owner in some if zone.rdatas(owner, rrtype)])
+            sorted_runs.append(tuple([owner for owner in some if zone.rdatas(owner, rrtype)]))
         yield ""
     opening = ""
     for key, rrtype in _SECTIONS:
@@ -182,8 +183,8 @@ def axfr(zone: Zone, *, refresh_seconds: int, mname: str, rname: str, domain: st
     yield line(1) + "}" + line(0) + "}"
 
 
-def _section(zone: Zone, rrtype: int, runs: list[list[bytes]]) -> Pieces:
-    """List the records of one type; `runs` are lists of owners, each sorted by its text."""
+def _section(zone: Zone, rrtype: int, runs: list[tuple[bytes, ...]]) -> Pieces:
+    """List the records of one type; `runs` are owners, each sorted by its text."""
     opening = "{"
     # Only the head of each run is ever spelt out: texts of all names would take more than the zone.
     for name, owner in heapq.merge(*(((names.to_text(owner), owner) for owner in run) for run in runs)):
