@@ -12,13 +12,23 @@ from typing import NamedTuple
 
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A, Record
-from mesos_dns.limits import MAX_ADDRESSES, MAX_LABEL, MAX_NAME, MAX_PORTS_PER_TASK, MAX_PROTOCOLS, MAX_SUFFIXES
+from mesos_dns.limits import (
+    MAX_ADDRESSES,
+    MAX_LABEL,
+    MAX_NAME,
+    MAX_PORTS_PER_TASK,
+    MAX_PROTOCOLS,
+    MAX_REMEMBERED_SERVICES,
+    MAX_SUFFIXES,
+)
 from mesos_dns.mesos.state import DiscoveryPort, Endpoint, Task
 from mesos_dns.names import labels as lb
 
 #: Packed addresses of one host, A and AAAA mixed.
 Addresses = tuple[bytes, ...]
 
+
+Owners = tuple[bytes, ...]
 
 #: A port without a protocol of its own is offered over both.
 BOTH = (b"_tcp", b"_udp")
@@ -51,6 +61,7 @@ class _Suffixes(NamedTuple):
     `services` has, for each protocol, (`_PROTO.fw.D`, `_PROTO.fw.slave.D`, `fw._PROTO.D`).
     """
 
+    framework: bytes
     domain: _Suffix
     slave: _Suffix
     services: dict[bytes, tuple[_Suffix, _Suffix, _Suffix]]
@@ -71,6 +82,7 @@ class Naming:
         self.skipped: Counter[str] = Counter()
         self._slave_domain = b"\5slave" + rules.domain
         self._suffixes: dict[bytes, _Suffixes] = {}
+        self._remembered: dict[tuple[object, ...], tuple[Owners, Owners]] = {}
         self._apex = _Suffix((), rules.domain, rules.domain)
 
     def __repr__(self) -> str:
@@ -163,39 +175,16 @@ class Naming:
         self._addresses(out, (self._owner(name, suffixes.domain), canon_owner), addresses)
         self._addresses(out, (self._owner(name, suffixes.slave), canon_slave), agent)
         if task.ports:
-            service = b"_" + name
-            both = [self._services(suffixes, protocol) for protocol in BOTH]
-            owners = [self._owner(service, slave) for _, slave, _ in both]
-            if not task.discovery_name:
-                owners += [self._owner(service, domain) for domain, _, _ in both]
-                owners += [self._owner(name, alias) for _, _, alias in both]
+            owners = self._owners_of_ports(suffixes, name, discovery=bool(task.discovery_name))
             for port in self._resource_ports(task.ports):
                 self._service(out, owners, canon_slave, port)
         if task.discovery_name:
             for discovery_port in task.discovery_ports[:MAX_PORTS_PER_TASK]:
-                self._discovery_port(out, discovery_port, name, suffixes, (canon_owner, canon_slave))
+                owners, slave_owners = self._owners_of_discovery_port(suffixes, name, discovery_port)
+                self._service(out, owners, canon_owner, discovery_port.number)
+                self._service(out, slave_owners, canon_slave, discovery_port.number)
             if len(task.discovery_ports) > MAX_PORTS_PER_TASK:
                 self.skipped["too many ports"] += 1
-
-    def _discovery_port(
-        self,
-        out: list[Record],
-        port: DiscoveryPort,
-        name: bytes,
-        suffixes: _Suffixes,
-        targets: tuple[bytes | None, bytes | None],
-    ) -> None:
-        """The services of one discovery port, of which `targets` are the canonical name and its `.slave` twin."""
-        label = self.rules.label(port.protocol)
-        port_name = self.rules.label(port.name)
-        services = [self._services(suffixes, protocol) for protocol in ((b"_" + label,) if label else BOTH)]
-        for place, target in enumerate(targets):
-            owners = [self._owner(b"_" + name, service[place]) for service in services]
-            if port_name:
-                owners += [self._owner(b"_%b._%b" % (port_name, name), service[place]) for service in services]
-            if place == 0:
-                owners += [self._owner(name, alias) for _, _, alias in services]
-            self._service(out, owners, target, port.number)
 
     def _choose_addresses(self, task: Task, agent: Addresses) -> Addresses:
         """All addresses of the first of `IPSources` that has any."""
@@ -223,16 +212,57 @@ class Naming:
         if suffixes is None:
             if len(self._suffixes) >= MAX_SUFFIXES:
                 self._suffixes.clear()
-            suffixes = _Suffixes(_suffix(framework, self.rules.domain), _suffix(framework, self._slave_domain), {})
+            suffixes = _Suffixes(
+                framework, _suffix(framework, self.rules.domain), _suffix(framework, self._slave_domain), {}
+            )
             self._suffixes[framework] = suffixes
         return suffixes
+
+    def _owners_of_ports(self, suffixes: _Suffixes, name: bytes, *, discovery: bool) -> Owners:
+        """The services of a resource port. With a discovery name only those below `.slave` exist."""
+        remembered = self._remembered.get((suffixes.framework, name, discovery))
+        if remembered is not None:
+            return remembered[0]
+        service = b"_" + name
+        both = [self._services(suffixes, protocol) for protocol in BOTH]
+        owners = [self._owner(service, slave) for _, slave, _ in both]
+        if not discovery:
+            owners += [self._owner(service, domain) for domain, _, _ in both]
+            owners += [self._owner(name, alias) for _, _, alias in both]
+        return self._remember((suffixes.framework, name, discovery), (_possible(owners), ()))[0]
+
+    def _owners_of_discovery_port(self, suffixes: _Suffixes, name: bytes, port: DiscoveryPort) -> tuple[Owners, Owners]:
+        """The services of a discovery port: those of the canonical name, and those of its `.slave` twin."""
+        key = suffixes.framework, name, port.protocol, port.name
+        remembered = self._remembered.get(key)
+        if remembered is not None:
+            return remembered
+        protocol = self.rules.label(port.protocol)
+        port_name = self.rules.label(port.name)
+        services = [self._services(suffixes, protocol) for protocol in ((b"_" + protocol,) if protocol else BOTH)]
+        both = []
+        for place in (0, 1):
+            owners = [self._owner(b"_" + name, service[place]) for service in services]
+            if port_name:
+                owners += [self._owner(b"_%b._%b" % (port_name, name), service[place]) for service in services]
+            if place == 0:
+                owners += [self._owner(name, alias) for _, _, alias in services]
+            both.append(_possible(owners))
+        return self._remember(key, (both[0], both[1]))
+
+    def _remember(self, key: tuple[object, ...], owners: tuple[Owners, Owners]) -> tuple[Owners, Owners]:
+        """Keep the owners of a service: the instances of an application share them, and mostly come together."""
+        if len(self._remembered) >= MAX_REMEMBERED_SERVICES:
+            self._remembered.clear()
+        self._remembered[key] = owners
+        return owners
 
     def _services(self, suffixes: _Suffixes, protocol: bytes) -> tuple[_Suffix, _Suffix, _Suffix]:
         services = suffixes.services.get(protocol)
         if services is None:
             if len(suffixes.services) >= MAX_PROTOCOLS:
                 suffixes.services.clear()
-            framework = b".".join(suffixes.domain.labels)
+            framework = suffixes.framework
             services = suffixes.services[protocol] = (
                 _suffix(b"%b.%b" % (protocol, framework), self.rules.domain),
                 _suffix(b"%b.%b" % (protocol, framework), self._slave_domain),
@@ -268,6 +298,10 @@ class Naming:
             return
         rdata = rd.srv(self.rules.srv_weight, port, target)
         out += [(owner, SRV, rdata) for owner in owners if owner is not None]
+
+
+def _possible(owners: list[bytes | None]) -> Owners:
+    return tuple(owner for owner in owners if owner is not None)
 
 
 def _suffix(text: bytes, base: bytes) -> _Suffix:
