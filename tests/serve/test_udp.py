@@ -1,0 +1,221 @@
+"""A UDP listener in an event loop, asked over real sockets; batched and one by one alike."""
+
+import asyncio
+import socket
+import struct
+
+import dns.flags
+import dns.rcode
+import pytest
+from tests.serve.asking import ask, make_responder, make_zone, read, texts
+
+from mesos_dns.dns import message as msg
+from mesos_dns.limits import MAX_BATCHES_PER_WAKE
+from mesos_dns.serve import mmsg
+from mesos_dns.serve.udp import UdpListener
+
+ZONE = make_zone()
+NAME = "chronos.marathon.mesos."
+V4, V6 = socket.AF_INET, socket.AF_INET6
+
+WAYS = [
+    pytest.param("batched", marks=pytest.mark.skipif(not mmsg.available(), reason="needs recvmmsg of Linux")),
+    "plain",
+]
+
+
+class Client:
+    """A client's socket; waits for replies, but not for ever."""
+
+    def __init__(self, family, address, port):
+        self.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.server = (address, port)
+
+    def send(self, octets):
+        self.socket.sendto(octets, self.server)
+
+    async def receive(self):
+        """The next datagram and where it came from."""
+        async with asyncio.timeout(5):
+            return await asyncio.get_running_loop().sock_recvfrom(self.socket, 65535)
+
+    async def ask(self, octets):
+        """The reply, which must come from the address that was asked."""
+        self.send(octets)
+        reply, source = await self.receive()
+        assert source[:2] == self.server
+        return reply
+
+    def assert_silence(self):
+        """Nothing has come; to be called when the server has certainly dealt with everything."""
+        with pytest.raises(BlockingIOError):
+            self.socket.recv(100)
+
+
+class Server:
+    """A listener, what it forwards, and its clients."""
+
+    def __init__(self, way, family=V4, address="127.0.0.1"):
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.socket.bind((address, 0))
+        self.family, self.address = family, address
+        self.responder = make_responder(ZONE)
+        self.forwarded = []
+        self.listener = UdpListener(self.socket, self.responder, lambda *forward: self.forwarded.append(forward))
+        if way == "plain":
+            self.listener._read = self.listener._read_plain
+        self._clients = []
+
+    def client(self, address=None):
+        client = Client(self.family, address or self.address, self.socket.getsockname()[1])
+        self._clients.append(client)
+        return client
+
+    async def __aenter__(self):
+        await self.listener.start()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.listener.stop()
+        self.close()
+
+    def close(self):
+        for sock in (self.socket, *(client.socket for client in self._clients)):
+            sock.close()
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    return request.param
+
+
+@pytest.mark.parametrize(("family", "address"), [(V4, "127.0.0.1"), (V6, "::1")])
+async def test_a_question_is_answered(way, family, address):
+    async with Server(way, family, address) as server:
+        client = server.client()
+        for octets in (ask(NAME), ask(NAME.upper()), ask(NAME), ask(NAME, payload=1232), ask(NAME, payload=512)):
+            reply = read(await client.ask(octets))
+            assert [text.split()[-1] for text in texts(reply.answer)] == ["1.2.3.11"]
+            assert octets[12:].startswith(reply.question[0].name.to_wire())
+
+
+@pytest.mark.parametrize("asked", ["127.0.0.1", "127.0.0.2", "127.9.8.7"])
+async def test_the_answer_comes_from_the_address_that_was_asked(way, asked):
+    async with Server(way, V4, "0.0.0.0") as server:
+        client = server.client(asked)
+        for _ in range(2):
+            await client.ask(ask(NAME))
+
+
+async def test_the_answer_comes_from_the_address_that_was_asked_with_ipv6(way):
+    async with Server(way, V6, "::") as server:
+        await server.client("::1").ask(ask(NAME))
+
+
+async def test_what_deserves_silence_gets_it(way):
+    async with Server(way) as server:
+        client = server.client()
+        for octets in (b"", b"x", ask(NAME)[:11], ask(NAME, flags=dns.flags.QR), bytes(mmsg.SLOT + 1)):
+            client.send(octets)
+        # Datagrams are dealt with in their order: when this one is answered, the others are done with.
+        await client.ask(ask(NAME))
+        client.assert_silence()
+        assert server.responder.counters["ignored"] == 5
+
+
+async def test_damaged_datagrams_get_an_error_and_spoil_no_other(way):
+    async with Server(way) as server:
+        client = server.client()
+        good, bad = ask(NAME), ask(NAME)[:-1]
+        for octets in (good, bad, good, bytes(12), good):
+            client.send(octets)
+        replies = [(await client.receive())[0] for _ in range(5)]
+        assert [reply[3] & 15 for reply in replies] == [0, msg.FORMERR, 0, msg.FORMERR, 0]
+
+
+async def test_a_burst_of_several_batches_is_answered_whole(way):
+    async with Server(way) as server:
+        client = server.client()
+        names = ["chronos.marathon.mesos.", "nope.mesos.", "LIQUOR.marathon.mesos.", "mesos."]
+        for n in range(300):
+            client.send(ask(names[n % 4], identifier=n))
+        replies = [read((await client.receive())[0]) for _ in range(300)]
+        assert sorted(reply.id for reply in replies) == list(range(300))
+        assert {reply.question[0].name.to_text() for reply in replies} == set(names)
+        assert all(reply.rcode() == (dns.rcode.NXDOMAIN if reply.id % 4 == 1 else 0) for reply in replies)
+
+
+async def test_others_get_their_turn_during_a_flood(way):
+    server = Server(way)
+    client = server.client()
+    most = MAX_BATCHES_PER_WAKE * mmsg.BATCH
+    for _ in range(most + 20):
+        client.send(ask(NAME))
+    server.listener._read()
+    assert len(list(_waiting(client))) == most
+    server.close()
+
+
+def _waiting(client):
+    while True:
+        try:
+            yield client.socket.recv(1000)
+        except BlockingIOError:
+            return
+
+
+async def test_stopping_answers_what_has_arrived_and_nothing_later(way):
+    server = Server(way)
+    await server.listener.start()
+    client = server.client()
+    for n in range(100):
+        client.send(ask(NAME, identifier=n))
+    await server.listener.stop()
+    assert len({reply[:2] for reply in _waiting(client)}) == 100
+    client.send(ask(NAME))
+    await asyncio.sleep(0)
+    client.assert_silence()
+    server.close()
+
+
+# --- other names -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "asked"),
+    [(V4, "127.0.0.1", None), (V4, "0.0.0.0", "127.0.0.3"), (V6, "::1", None), (V6, "::", "::1")],
+)
+async def test_a_forwarded_answer_goes_to_the_one_who_asked_from_the_address_that_was_asked(
+    way, family, address, asked
+):
+    async with Server(way, family, address) as server:
+        one, other = server.client(asked), server.client(asked)
+        one.send(ask("example.org.", identifier=1))
+        other.send(ask("example.org.", identifier=2, payload=900))
+        # The slots of the batch are used again in between.
+        await one.ask(ask(NAME))
+        await other.ask(ask(NAME))
+        assert [limit for _, limit, _ in server.forwarded] == [512, 900]
+        for forward, _, send in reversed(server.forwarded):
+            send(b"reply to %d" % struct.unpack_from("!H", forward.query.octets))
+        assert (await one.receive())[0] == b"reply to 1"
+        reply, source = await other.receive()
+        assert (reply, source[:2]) == (b"reply to 2", other.server)
+
+
+async def test_an_answer_that_cannot_be_sent_is_counted(way):
+    async with Server(way) as server:
+        client = server.client()
+        client.send(ask("example.org."))
+        await client.ask(ask(NAME))
+        ((_, _, send),) = server.forwarded
+        send(bytes(70_000))
+        assert server.responder.counters["udp_send_failed"] == 1
+
+
+def test_repr(way):
+    server = Server(way)
+    assert repr(server.listener) == f"UdpListener({server.socket.getsockname()!r})"
+    server.close()
