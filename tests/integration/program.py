@@ -4,6 +4,7 @@ import http.client
 import importlib.util
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -31,12 +32,16 @@ def need(binary: str) -> str:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and TCP just now."""
-    for _ in range(50):
+    """A port of 127.0.0.1 that is free for UDP and TCP just now.
+
+    Below the ports that the kernel gives to clients (32768 and up): a client that connects to such a port
+    before anybody listens there may get it as its own and talk to itself.
+    """
+    for _ in range(200):
+        port = random.randrange(15000, 32000)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind(("127.0.0.1", 0))
-            port: int = udp.getsockname()[1]
             try:
+                udp.bind(("127.0.0.1", port))
                 tcp.bind(("127.0.0.1", port))
             except OSError:
                 continue
@@ -148,8 +153,8 @@ class Program:
             connection.request("GET", path)
             response = connection.getresponse()
             return response.status, response.read().decode()
-        except OSError as error:
-            return 0, str(error)
+        except (OSError, http.client.HTTPException) as error:
+            return 0, f"{type(error).__name__}: {error}"
         finally:
             connection.close()
 
