@@ -1,0 +1,316 @@
+"""The documentation says what the program does: its tables are computed, its commands parsed, its messages compared."""
+
+import ast
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mesos_dns import cli, limits, records
+from mesos_dns.assembly import rules
+from mesos_dns.config import KEYS, load
+from mesos_dns.dns import name as names
+from mesos_dns.dns import rdata as rd
+from mesos_dns.mesos.state import Task
+from mesos_dns.names import labels as lb
+from mesos_dns.names.records import Naming
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+SOURCE = ROOT / "src" / "mesos_dns"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+EXAMPLE = {"MESOS_DNS_MASTERS": "10.0.0.11:5050,10.0.0.12:5050", "MESOS_DNS_LISTENER": "10.0.0.4"}
+
+Row = list[str]
+
+
+def page_id(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def tables(page: Path) -> Iterator[tuple[Row, list[Row]]]:
+    """Head and rows of each table. Cells in their markdown form; `\\|` is a bar inside a cell."""
+    block: list[Row] = []
+    for line in [*page.read_text().splitlines(), ""]:
+        if line.startswith("|"):
+            block.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+        elif block:
+            yield block[0], block[2:]
+            block = []
+
+
+def table(page: Path, *head: str) -> list[Row]:
+    """The rows of all tables whose first columns are called so."""
+    found = [rows for first, rows in tables(page) if tuple(first[: len(head)]) == head]
+    assert found, f"{page.name} has no table {head}"
+    return [row for rows in found for row in rows]
+
+
+def code(cell: str) -> str:
+    """What stands between backticks; a cell that says `none` is the empty text."""
+    if cell == "none":
+        return ""
+    match = re.fullmatch(r"`([^`]*)`", cell)
+    assert match, f"expected `code`, found {cell!r}"
+    return match[1]
+
+
+def fenced(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+# --- names.md ----------------------------------------------------------------------------------
+
+NAMES = DOCS / "names.md"
+
+
+def test_the_names_of_the_example_are_those_of_the_program() -> None:
+    config = load(None, EXAMPLE).config
+    zone = records.zone_of(config, str(DOCS / "examples" / "state.json"), resolve=False)
+    told = [(code(name), rrtype, code(data)) for name, rrtype, data, *_ in table(NAMES, "Name", "Type", "Data")]
+    given = {(names.to_text(o), rd.TYPE_TEXT[t], rd.to_text(t, d)) for o, t, d in zone.records()}
+    assert set(told) == given
+    assert len(told) == len(set(told)), "a record stands twice"
+
+
+def test_labels() -> None:
+    for text, label, old in table(NAMES, "Text", "Label", "With `EnforceRFC952`"):
+        given = lb.rfc1123(code(text)).decode(), lb.rfc952(code(text)).decode()
+        assert (code(label), code(old)) == given, text
+
+
+def test_framework_names() -> None:
+    for text, label, old in table(NAMES, "Framework", "Labels", "With `EnforceRFC952`"):
+        given = tuple(lb.domain_fragment(code(text), rule).decode() for rule in (lb.rfc1123, lb.rfc952))
+        assert (code(label), code(old)) == given, text
+
+
+def test_long_labels() -> None:
+    for label, short in table(NAMES, "Label", "Becomes"):
+        assert lb.owner([code(label).encode()], b"\5mesos\0") == names.from_text(f"{code(short)}.mesos")
+
+
+def test_discovery_names() -> None:
+    naming = Naming(rules(load(None, EXAMPLE).config))
+    agent = (rd.pack_address("10.0.1.1"),)
+    for discovery_name, told in table(NAMES, "Discovery name", "Names"):
+        task = Task(id="a.1", name="a", framework_id="f", agent_id="x-S0", discovery_name=code(discovery_name))
+        given = [names.to_text(o) for o, _, _ in naming.task(task, b"marathon", agent) if b"\5slave" not in o]
+        assert sorted(re.findall("`(.*?)`", told)) == sorted(given), discovery_name
+
+
+def test_the_bounds_that_names_md_tells() -> None:
+    text = NAMES.read_text()
+    assert f"beyond the {limits.MAX_PORTS_PER_TASK}th of a task" in text
+    assert f"addresses beyond the {limits.MAX_ADDRESSES}th" in text
+
+
+# --- operations.md -----------------------------------------------------------------------------
+
+OPERATIONS = DOCS / "operations.md"
+LOGGING = {"info", "warning", "error", "log"}
+
+
+def sources() -> list[Path]:
+    return [path for path in sorted(SOURCE.rglob("*.py")) if "demo" not in path.parts]
+
+
+def log_calls() -> Iterator[tuple[str, str, list[str]]]:
+    """Place, method and texts of each call that logs: `log.warning("...")`, `self._warn.warning("key", "...")`."""
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            called = ast.unparse(node.func.value)
+            if node.func.attr in LOGGING and re.search(r"(^|[._])(log|logger|warn|warnings|problems)\b|_log$", called):
+                texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+                yield f"{path.name}:{node.lineno}", node.func.attr, texts
+
+
+def template(message: str) -> str:
+    """A message with what varies as `…`, on one line."""
+    return " ".join(re.sub(r"%(\.\d+)?[a-z]", "…", message.replace("\n", " ")).split())
+
+
+def test_every_log_message_is_explained() -> None:
+    told = {code(row[0]) for row in table(OPERATIONS, "Message", "Level")}
+    given = {}
+    for place, _, texts in log_calls():
+        # A rate-limited call has a key in front, which is one word.
+        messages = [text for text in texts if " " in text] or texts[-1:]
+        if not messages and place.startswith("logs.py"):
+            continue  # the wrapper itself
+        assert len(messages) == 1, f"{place}: which of {texts} is the message?"
+        given[template(messages[0])] = place
+    assert {text: place for text, place in given.items() if text not in told} == {}, "docs/operations.md lacks them"
+    assert told <= given.keys(), "docs/operations.md explains what nobody logs"
+
+
+def test_what_masters_are_said_to_have_done_is_said_somewhere() -> None:
+    source = "".join(path.read_text() for path in sources())
+    for cell, *_ in table(OPERATIONS, "Text", "What to do"):
+        for text in re.findall("`([^`]+)`", cell):
+            for part in text.split("…"):
+                assert part.strip(", ") in source, text
+
+
+def test_every_reason_to_leave_something_out_is_explained() -> None:
+    told = {code(row[0]) for row in table(OPERATIONS, "Reason", "What was found")}
+    given = set()
+    for path in sources():
+        text = path.read_text()
+        given |= set(re.findall(r'skipped\["([^"]+)"\]', text))
+        given |= set(re.findall(r'"((?:task|framework|agent|address|ports): [a-zA-Z ]+)"', text))
+    assert told == given
+
+
+def test_the_bounds_that_operations_md_tells() -> None:
+    text = OPERATIONS.read_text()
+    for told, value in {
+        "the old names stay for {} s": 600,
+        "killed after {} s": limits.STOP_SECONDS,
+        "at most {} s for upstreams": limits.DRAIN_SECONDS,
+        "at most {} s apart": limits.MAX_RETRY_SECONDS,
+        "{} questions to upstreams": limits.MAX_FORWARDS,
+    }.items():
+        assert told.format(f"{value:g}") in text
+
+
+def test_exit_codes() -> None:
+    told = {int(code(row[0])) for row in table(OPERATIONS, "Exit code", "Meaning")}
+    assert told == {0, 1, 2, cli.BAD_CONFIG}
+
+
+# --- all pages ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{page.name}: {target}"
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, target
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """Arguments of each `mesos-dns` in fenced `sh` blocks, up to a pipe or a redirection."""
+    for block in fenced(page, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            for at, word in enumerate(words):
+                if word.rpartition("/")[2] == "mesos-dns" and (
+                    at == 0 or words[at - 1] in {"sudo", "|", "&&"} or "=" in words[at - 1]
+                ):
+                    rest = words[at + 1 :]
+                    end = next((n for n, text in enumerate(rest) if text in {"|", ">", "<", "&&", ";", "&"}), len(rest))
+                    yield rest[:end]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_have_the_flags_that_the_program_takes(page: Path) -> None:
+    for arguments in commands(page):
+        known = bool(arguments) and arguments[0] in {"run", "check", "records", "version"}
+        cli._parser(subcommands=known).parse_args(arguments)
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        for block in fenced(page, "sh"):
+            assert set(re.findall(r"^make ([a-z]+)", block, re.MULTILINE)) <= targets, page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_keys_in_backticks_are_keys(page: Path) -> None:
+    """`SOAMname` written as `SoaMname` helps nobody who searches for it."""
+    known = {key.name.lower(): key.name for key in KEYS}
+    shown_on_purpose = {"refreshSeconds"}
+    for word in re.findall(r"`([A-Za-z]+)`", page.read_text()):
+        spelled = known.get(word.lower())
+        assert spelled in {None, word} or word.islower() or word in shown_on_purpose, f"{word}, elsewhere {spelled}"
+
+
+@pytest.mark.parametrize("block", [b for page in PAGES for b in fenced(page, "json")])
+def test_json_is_json(block: str) -> None:
+    json.loads(block)
+
+
+# --- files for operators -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["packaging/config.json", "docs/examples/config.json"])
+def test_example_configurations_are_accepted_without_a_warning(path: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mesos_dns", "check", "--config", str(ROOT / path)],
+        env={"PYTHONPATH": str(SOURCE.parent), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [f"{ROOT / path}: no problems"]
+
+
+UNIT = ROOT / "packaging" / "mesos-dns.service"
+
+
+def setting(name: str) -> list[str]:
+    return re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
+
+
+def test_the_unit_leaves_room_for_what_the_program_allows_itself() -> None:
+    assert int(setting("LimitNOFILE")[0]) > limits.MAX_TCP_CONNECTIONS + limits.MAX_FORWARDS + 100
+    assert int(setting("TimeoutStopSec")[0]) > limits.STOP_SECONDS + limits.HTTP_STOP_SECONDS
+    assert str(cli.BAD_CONFIG) in setting("RestartPreventExitStatus")[0].split()
+
+
+@pytest.mark.parametrize("line", [*setting("ExecStart"), *setting("ExecReload")])
+def test_the_unit_calls_what_exists(line: str) -> None:
+    program, *arguments = shlex.split(line)
+    if program.endswith("mesos-dns"):
+        cli._parser(subcommands=arguments[0] == "check").parse_args(arguments)
+    else:
+        assert line == "/bin/kill -HUP $MAINPID"
+
+
+def checker(binary: str) -> str:
+    found = shutil.which(binary) or shutil.which(binary, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if found is None:
+        pytest.skip(f"{binary} is not installed")
+    return found
+
+
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    verify = checker("systemd-analyze")
+    here = tmp_path / UNIT.name
+    # The program is not installed where the unit expects it.
+    here.write_text(UNIT.read_text().replace("/opt/mesos-dns/bin/mesos-dns", "/bin/true"))
+    done = subprocess.run([verify, "verify", str(here)], capture_output=True, text=True, timeout=60, check=False)
+    assert [line for line in done.stderr.splitlines() if UNIT.name in line] == []
+
+
+@pytest.mark.parametrize(
+    ("language", "binary", "name"),
+    [("unbound", "unbound-checkconf", "unbound.conf"), ("named", "named-checkconf", "named.conf")],
+)
+def test_resolvers_understand_their_configuration(language: str, binary: str, name: str, tmp_path: Path) -> None:
+    blocks = fenced(DOCS / "install.md", language)
+    assert blocks
+    check = checker(binary)
+    for block in blocks:
+        path = tmp_path / name
+        path.write_text(block)
+        done = subprocess.run([check, str(path)], capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
