@@ -15,6 +15,7 @@ from mesos_dns.limits import (
     MAX_TCP_CONNECTIONS,
     MAX_TCP_PENDING,
     MAX_TCP_PER_CLIENT,
+    OCTETS_PER_TURN,
     QUERIES_PER_TURN,
     TCP_IDLE_SECONDS,
 )
@@ -80,8 +81,8 @@ class _Connection(asyncio.Protocol):
         self._admitted = False
         self._buffer = bytearray()
         self._pending = 0
-        self._blocked = False  # The client does not read, or too much is pending: we do not read either.
-        self._turn_scheduled = False
+        self._unread = False  # The client does not read its replies.
+        self._turning = False  # A turn is running or scheduled.
         self._finishing = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -106,7 +107,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        if not self._turn_scheduled and not self._blocked:
+        if not self._turning and not self._blocked:
             self._turn()
 
     def eof_received(self) -> bool:
@@ -115,10 +116,11 @@ class _Connection(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        self._blocked = True
+        self._unread = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self._unread = False
         self._unblock()
 
     # --- answering -----------------------------------------------------------------------------
@@ -128,14 +130,20 @@ class _Connection(asyncio.Protocol):
         self._finishing = True
         self._close_if_done()
 
+    @property
+    def _blocked(self) -> bool:
+        """Whether no more is read and answered for now."""
+        return self._unread or self._pending >= MAX_TCP_PENDING
+
     def _turn(self) -> None:
         """Answer some of the complete queries in the buffer, with one write; the rest in the next turn."""
-        self._turn_scheduled = False
+        self._turning = True
         out = []
         at = 0
         buffer = self._buffer
         answered = 0
-        while answered < QUERIES_PER_TURN and not self._blocked and len(buffer) - at >= 2:
+        room = OCTETS_PER_TURN
+        while answered < QUERIES_PER_TURN and room > 0 and not self._blocked and len(buffer) - at >= 2:
             end = at + 2 + (buffer[at] << 8 | buffer[at + 1])
             if len(buffer) < end:
                 break
@@ -144,6 +152,7 @@ class _Connection(asyncio.Protocol):
             answered += 1
             if isinstance(reply, bytes):
                 out.append(_LENGTH.pack(len(reply)) + reply)
+                room -= len(reply)
             elif reply is not None:
                 self._forward(reply)
         if at:
@@ -152,45 +161,44 @@ class _Connection(asyncio.Protocol):
         if out and not self._transport.is_closing():
             self._transport.write(b"".join(out))
         self._responder.sweep()
-        if answered == QUERIES_PER_TURN and not self._blocked:
-            self._turn_scheduled = True
+        self._turning = (answered == QUERIES_PER_TURN or room <= 0) and not self._blocked
+        if self._turning:
             # Reading stops meanwhile, or a fast sender could fill the memory.
             self._transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._next_turn)
         self._close_if_done()
 
     def _next_turn(self) -> None:
-        self._turn_scheduled = False
+        self._turning = False
         if not self._transport.is_closing() and not self._blocked:
             self._transport.resume_reading()
             self._turn()
 
     def _forward(self, forward: Forward) -> None:
         self._pending += 1
-        if self._pending >= MAX_TCP_PENDING:
-            self._blocked = True
+        if self._blocked:
             self._transport.pause_reading()
         self._listener.forward(forward, msg.TCP_SIZE, self._forwarded)
 
     def _forwarded(self, reply: bytes) -> None:
+        was_blocked = self._blocked
         self._pending -= 1
         if not self._transport.is_closing():
             self._transport.write(_LENGTH.pack(len(reply)) + reply)
             self._restart_timer()
-        if self._blocked and self._pending < MAX_TCP_PENDING:
+        if was_blocked:
             self._unblock()
         self._close_if_done()
 
     def _unblock(self) -> None:
-        self._blocked = False
-        if not self._transport.is_closing():
+        if not self._blocked and not self._transport.is_closing():
             self._transport.resume_reading()
-            if not self._turn_scheduled:
-                self._turn_scheduled = True
+            if not self._turning:
+                self._turning = True
                 asyncio.get_running_loop().call_soon(self._next_turn)
 
     def _close_if_done(self) -> None:
-        if self._finishing and not self._pending and not self._turn_scheduled and not self._blocked:
+        if self._finishing and not self._pending and not self._turning and not self._blocked:
             self._transport.close()
 
     # --- time ----------------------------------------------------------------------------------
