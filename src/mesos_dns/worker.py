@@ -87,7 +87,7 @@ class Worker:
         """Apply one frame from control. Short, since packets wait meanwhile."""
         match frame:
             case Edits(serial, edits):
-                zone = self._loading or self._zone
+                zone = self._zone if self._loading is None else self._loading
                 zone.apply(Change(serial or zone.serial, tuple(edits)))
                 if serial and self._loading is not None:
                     self._loaded(serial)
