@@ -3,7 +3,8 @@
 With as many cores as workers, the load generator takes its time from the same cores, so answers per
 second say nothing. What is compared is the processor time that workers need: a worker whose core is
 its own answers one query in that time. The busiest of two workers decides, since the kernel
-spreads clients over sockets by hash, not by load.
+spreads clients over sockets by hash, not by load. The load generator may use the same cores in
+both cases, so that it disturbs one worker as much as two.
 """
 
 import os
@@ -57,11 +58,10 @@ def compare(bed: Bed, usable: list[int]) -> None:
         two = start_mesos_dns(bed, cluster.state, stack, workers=2)
         for place, pid in enumerate(two.workers()):
             processes.pin([pid], {usable[place % 2]})
+        asking = dnsperf.Asking(asked, bed.settings.seconds, set(usable[2:] or usable), clients=_CLIENTS)
         for _ in range(bed.settings.runs):
-            single.append(run(one, dnsperf.Asking(asked, bed.settings.seconds, set(usable[1:]), clients=_CLIENTS)))
-            double.append(
-                run(two, dnsperf.Asking(asked, bed.settings.seconds, set(usable[2:] or usable), clients=_CLIENTS))
-            )
+            single.append(run(one, asking))
+            double.append(run(two, asking))
     for column, shares in (("1 worker", single), ("2 workers", double)):
         bed.add("cores", "processor time of workers for an answer, µs", column, *(each.cost_us for each in shares))
         bed.add(
