@@ -1,7 +1,6 @@
 """The documentation says what the program does: its tables are computed, its commands parsed, its messages compared."""
 
 import ast
-import json
 import re
 import shlex
 import shutil
@@ -239,11 +238,6 @@ def test_keys_in_backticks_are_keys(page: Path) -> None:
     for word in re.findall(r"`([A-Za-z]+)`", page.read_text()):
         spelled = known.get(word.lower())
         assert spelled in {None, word} or word.islower() or word in shown_on_purpose, f"{word}, elsewhere {spelled}"
-
-
-@pytest.mark.parametrize("block", [b for page in PAGES for b in fenced(page, "json")])
-def test_json_is_json(block: str) -> None:
-    json.loads(block)
 
 
 # --- files for operators -----------------------------------------------------------------------
