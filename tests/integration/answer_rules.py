@@ -30,7 +30,7 @@ Rule = Callable[[Asked, Expected], list[Expected]]
 def class_not_internet(asked: Asked, e: Expected) -> list[Expected]:
     if asked.rrclass in (1, 255):
         return [e]
-    question = f"{asked.name} {wire.CLASSES[asked.rrclass]} {asked.rrtype}"
+    question = f"{asked.name} {wire.class_text(asked.rrclass)} {asked.rrtype}"
     return [Expected("REFUSED", asked.header(), question, limit=asked.limit)]
 
 

@@ -196,7 +196,9 @@ def go_reply(asked: Asked) -> Expected:
     """What Go would say if it had our records: the start for names whose records differ on purpose."""
     view, found = asked.view, asked.view.of(asked.key, asked.rrtype, asked.name)
     flags = asked.header("AA", *(["RA"] if view.config["RecurseOn"] else []))
-    base = Expected("NOERROR", flags, f"{asked.name} {wire.CLASSES[asked.rrclass]} {asked.rrtype}", limit=asked.limit)
+    base = Expected(
+        "NOERROR", flags, f"{asked.name} {wire.class_text(asked.rrclass)} {asked.rrtype}", limit=asked.limit
+    )
     soa = view.soa._replace(owner=asked.name)
     ns = RR(asked.name, view.ttl, "IN", "NS", view.config["SOAMname"])
     if found:

@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -122,8 +123,10 @@ def _addresses(status: Any, source: str, *, prefixes: bool) -> list[str]:
     if source == "netinfo":
         texts = []
         for info in naming.members(naming.member(status, "container_status"), "network_infos"):
-            many = [naming.member(one, "ip_address") for one in naming.members(info, "ip_addresses")]
-            texts += many or [naming.member(info, "ip_address")]
+            if naming.member(info, "ip_addresses"):
+                texts += [naming.member(one, "ip_address") for one in naming.members(info, "ip_addresses")]
+            else:
+                texts.append(naming.member(info, "ip_address"))
     else:
         key = {"docker": "Docker", "mesos": "MesosContainerizer"}[source] + ".NetworkSettings.IPAddress"
         labels = naming.members(status, "labels")
@@ -176,10 +179,15 @@ def _replace(zone: Zone, cluster: Cluster, name: str, canon: str, part: str, fou
                 zone.pop((owner + tail, rrtype), None)
 
 
+def _newest(statuses: Iterable[Any]) -> Any:
+    """The first one with the largest timestamp above -1, as Go chooses; None if there is none."""
+    counting = [(naming.member(one, "timestamp") or 0, -n, one) for n, one in enumerate(statuses)]
+    return max((one for one in counting if one[0] > -1), key=lambda one: one[:2], default=(0, 0, None))[2]
+
+
 def network_prefixes(zone: Zone, cluster: Cluster) -> Zone:
     def chosen(statuses: list[Any]) -> Any:
-        running = [one for one in statuses if naming.member(one, "state") == "TASK_RUNNING"]
-        newest = max(running, key=lambda one: naming.member(one, "timestamp") or 0, default=None)
+        newest = _newest(one for one in statuses if naming.member(one, "state") == "TASK_RUNNING")
         if newest and _addresses(newest, "netinfo", prefixes=True) != _addresses(newest, "netinfo", prefixes=False):
             return newest
         return None
@@ -191,9 +199,7 @@ def newest_status(zone: Zone, cluster: Cluster) -> Zone:
     def chosen(statuses: list[Any]) -> Any:
         if any(naming.member(one, "state") == "TASK_RUNNING" for one in statuses):
             return None
-        sources = [source for source in cluster.rec.effective["IPSources"] if source != "host"]
-        telling = [one for one in statuses if any(_addresses(one, source, prefixes=True) for source in sources)]
-        return max(telling, key=lambda one: naming.member(one, "timestamp") or 0, default=None)
+        return _newest(one for one in statuses if _addresses(one, "netinfo", prefixes=True))
 
     return _with_addresses_of(zone, cluster, chosen)
 

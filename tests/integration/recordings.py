@@ -115,7 +115,8 @@ class Recording:
     @cached_property
     def extra_addresses(self) -> list[str]:
         """Addresses that the machine had: they stand at this server's own name if it listens everywhere."""
-        found = [self.leader[0]]
+        listeners = [self.effective["Listener"], self.effective["HTTPListener"]]
+        found = [self.leader[0], *(text for text in listeners if text not in ("0.0.0.0", "::"))]
         if self.effective["Listener"] == "0.0.0.0":
             own = str(self.effective["SOAMname"])
             found += [*self.records["As"].get(own, []), *self.records["AAAAs"].get(own, [])]

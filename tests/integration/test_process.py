@@ -180,3 +180,15 @@ def test_packets_that_are_not_dns_change_nothing(program: Program) -> None:
     assert client.ask_tcp(program.dns, wire.query(1, *QUESTION))["rcode"] == "NOERROR"
     assert program.workers() == workers
     assert "Traceback" not in program.log()
+
+
+def test_secrets_are_not_shown(master: Master, tmp_path: Path) -> None:
+    credentials = {"principal": "dns", "secret": "very-secret-indeed"}
+    with Program(
+        tmp_path, masters=[master.endpoint], mesosCredentials=credentials, mesosAuthentication="basic"
+    ) as program:
+        program.wait_ready()
+        shown = json.loads(program.get("/v1/config")[1])["MesosCredentials"]
+        assert shown["Principal"] == "dns"
+        assert set(shown["Secret"]) == {"*"}
+        assert "very-secret-indeed" not in program.log()

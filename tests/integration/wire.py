@@ -36,7 +36,11 @@ FLAGS = (
     (0x0010, "CD"),
 )
 
-RecordText = str
+
+def class_text(number: int) -> str:
+    return CLASSES.get(number) or f"CLASS{number}"
+
+
 Reply = dict[str, Any]
 
 
@@ -146,7 +150,7 @@ def _parse(octets: bytes) -> Reply:
     for _ in range(questions):
         name, at = read_name(octets, at)
         rrtype, qclass = struct.unpack_from(">2H", octets, at)
-        asked.append(f"{name} {CLASSES.get(qclass) or f'CLASS{qclass}'} {type_text(rrtype)}")
+        asked.append(f"{name} {class_text(qclass)} {type_text(rrtype)}")
         at += 4
     sections: list[list[str]] = [[], [], []]
     opt: list[dict[str, int]] = []
@@ -162,7 +166,7 @@ def _parse(octets: bytes) -> Reply:
                 flags |= (ttl >> 24) << 16
             else:
                 section.append(
-                    f"{name} {ttl} {CLASSES.get(rrclass, rrclass)} {type_text(rrtype)} {_rdata_text(octets, at, length, rrtype)}"
+                    f"{name} {ttl} {class_text(rrclass)} {type_text(rrtype)} {_rdata_text(octets, at, length, rrtype)}"
                 )
             at += length
     if at != len(octets):
