@@ -134,7 +134,8 @@ async def _exchange_udp(server: Upstream, sent: bytes, question_length: int, *, 
 
     def on_readable() -> None:
         try:
-            while True:
+            # Not until nothing is left: a flood of forged replies would never let go of the loop.
+            for _ in range(16):
                 reply = sock.recv(msg.TCP_SIZE)
                 if relay.answers(reply, sent, question_length) and not answered.done():
                     answered.set_result(reply)
