@@ -1,0 +1,381 @@
+"""Names that are not ours, asked of fake upstreams on loopback: honest, slow, confused and hostile ones."""
+
+import asyncio
+import socket
+import struct
+import time
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+import pytest
+from tests.serve.asking import ask, make_answerer, make_zone, parse, read, texts
+
+from mesos_dns.concurrency import spawn
+from mesos_dns.dns import message as msg
+from mesos_dns.dns import name as names
+from mesos_dns.serve import forward as forwarding
+from mesos_dns.serve.answer import Forward
+from mesos_dns.serve.forward import Forwarder
+
+ROOT = names.ROOT
+NAME = "www.example.test."
+REFUSE = make_answerer(make_zone("")).refusal
+
+
+def say(octets, *addresses, flags=dns.flags.RA, rcode=0, identifier=None, name=None):
+    """An honest answer to a query, or one with something wrong."""
+    query = dns.message.from_wire(octets)
+    reply = dns.message.make_response(query)
+    if identifier is not None:
+        reply.id = identifier
+    if name is not None:
+        reply.question[0].name = dns.name.from_text(name)
+    reply.flags |= flags
+    reply.set_rcode(rcode)
+    if addresses:
+        reply.answer.append(dns.rrset.from_text(query.question[0].name, 300, "IN", "A", *addresses))
+    return reply.to_wire()
+
+
+class Upstream(asyncio.DatagramProtocol):
+    """A server on loopback. `udp` and `tcp` make replies (octets, or several, or None) of a query's octets."""
+
+    def __init__(self, udp, tcp=None, address="127.0.0.1"):
+        self._udp, self._tcp, self._host = udp, tcp, address
+        #: Every query over UDP, with the port that it came from; and those over TCP.
+        self.asked = []
+        self.asked_tcp = []
+        self._news = asyncio.Event()
+
+    async def __aenter__(self):
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
+        self.address = self._transport.get_extra_info("sockname")[:2]
+        self._server = None
+        if self._tcp is not None:
+            self._server = await asyncio.start_server(self._serve, *self.address)
+        return self
+
+    async def __aexit__(self, *_):
+        self._transport.close()
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    def datagram_received(self, data, addr):
+        self.asked.append((data, addr[1]))
+        self._news.set()
+        replies = self._udp(data)
+        for reply in [replies] if isinstance(replies, bytes) else replies or ():
+            self._transport.sendto(reply, addr)
+
+    async def until_asked(self, count):
+        async with asyncio.timeout(5):
+            while len(self.asked) < count:
+                self._news.clear()
+                await self._news.wait()
+
+    async def _serve(self, reader, writer):
+        (length,) = struct.unpack("!H", await reader.readexactly(2))
+        query = await reader.readexactly(length)
+        self.asked_tcp.append(query)
+        reply = self._tcp(query)
+        if reply is not None:
+            writer.write(struct.pack("!H", len(reply)) + reply)
+        writer.close()
+
+
+def silent(_octets):
+    return None
+
+
+def honest(octets):
+    return say(octets, "192.0.2.1")
+
+
+def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None):
+    table = zones if zones is not None else {ROOT: [upstream.address for upstream in upstreams]}
+    return Forwarder(table, timeout, truncate_bit=truncate_bit, refuse=REFUSE)
+
+
+async def submit(forwarder, octets, limit=None):
+    """What the client gets; `send` must be called once."""
+    query = parse(octets)
+    answered = asyncio.get_running_loop().create_future()
+    forwarder.submit(Forward(query), limit or msg.udp_limit(query.edns), answered.set_result)
+    async with asyncio.timeout(10):
+        reply = await answered
+        await forwarder.drained()
+    return reply
+
+
+async def unused_address():
+    """An address of loopback where nobody listens."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()
+
+
+# --- honest upstreams --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_the_answer_of_an_upstream(address):
+    async with Upstream(honest, address=address) as upstream:
+        forwarder = make_forwarder(upstream)
+        reply = read(await submit(forwarder, ask("wWw.Example.test.")))
+        assert (reply.id, reply.rcode()) == (0xBEEF, 0)
+        assert texts(reply.answer) == ["wWw.Example.test. 300 IN A 192.0.2.1"]
+        assert forwarder.counters["forwarded"] == 1
+        assert repr(forwarder) == "Forwarder(zones=1, pending=0)"
+
+
+async def test_each_question_has_a_fresh_id_and_a_fresh_port():
+    async with Upstream(honest) as upstream:
+        forwarder = make_forwarder(upstream)
+        await asyncio.gather(*(submit(forwarder, ask(NAME)) for _ in range(200)))
+        identifiers = {data[:2] for data, _ in upstream.asked}
+        ports = {port for _, port in upstream.asked}
+        # By chance a few may be equal.
+        assert len(identifiers) > 190
+        assert len(ports) > 150
+
+
+@pytest.mark.parametrize("rcode", [1, 2, 3, 4, 5])
+async def test_any_rcode_is_an_answer_and_ends_the_search(rcode):
+    async with Upstream(lambda octets: say(octets, rcode=rcode)) as first, Upstream(honest) as second:
+        assert read(await submit(make_forwarder(first, second), ask(NAME))).rcode() == rcode
+        assert second.asked == []
+
+
+async def test_options_of_the_client_stay_here():
+    async with Upstream(honest) as upstream:
+        octets = ask(NAME, payload=4096, ednsflags=0x8000, options=[(dns.edns.GenericOption(10, b"12345678"))])
+        reply = read(await submit(make_forwarder(upstream), octets))
+        assert (reply.edns, reply.ednsflags) == (0, 0x8000)
+        sent = dns.message.from_wire(upstream.asked[0][0])
+        assert (sent.payload, sent.ednsflags, sent.options) == (1232, 0x8000, ())
+
+
+# --- truncated answers -------------------------------------------------------------------------
+
+MANY = [f"192.0.2.{n}" for n in range(1, 101)]
+
+
+def truncated(octets):
+    return say(octets, flags=dns.flags.TC)
+
+
+async def test_a_truncated_answer_is_asked_for_again_over_tcp():
+    async with Upstream(truncated, lambda octets: say(octets, *MANY)) as upstream:
+        forwarder = make_forwarder(upstream)
+        reply = read(await submit(forwarder, ask(NAME), limit=65535))
+        assert not reply.flags & dns.flags.TC
+        assert len(texts(reply.answer)) == 100
+        # Too much for a datagram: this client has to ask over TCP itself.
+        assert read(await submit(forwarder, ask(NAME))).flags & dns.flags.TC
+        assert len(upstream.asked) == len(upstream.asked_tcp) == 2
+
+
+async def test_a_short_answer_over_tcp_fits_the_clients_datagram():
+    async with Upstream(truncated, honest) as upstream:
+        assert len(texts(read(await submit(make_forwarder(upstream), ask(NAME))).answer)) == 1
+
+
+async def test_without_tcp_the_truncated_answer_is_passed_on():
+    async with Upstream(truncated) as upstream:
+        reply = read(await submit(make_forwarder(upstream), ask(NAME)))
+        assert reply.flags & dns.flags.TC
+        assert reply.answer == []
+
+
+@pytest.mark.parametrize("tcp", [silent, lambda octets: say(octets, name="another.test.")], ids=["closes", "confused"])
+async def test_tcp_that_fails_leaves_the_client_with_an_answer(tcp):
+    async with Upstream(truncated, tcp) as upstream:
+        reply = read(await submit(make_forwarder(upstream), ask(NAME)))
+        assert reply.flags & dns.flags.TC or reply.rcode() == dns.rcode.SERVFAIL
+
+
+async def test_tcp_that_hangs_costs_one_time_out():
+    async def hang(_reader, writer):
+        await done.wait()
+        writer.close()
+
+    done = asyncio.Event()
+    async with Upstream(truncated) as upstream:
+        server = await asyncio.start_server(hang, *upstream.address)
+        async with server:
+            reply = read(await submit(make_forwarder(upstream, timeout=0.1), ask(NAME)))
+            done.set()
+        assert reply.flags & dns.flags.TC
+
+
+# --- upstreams that fail -----------------------------------------------------------------------
+
+
+async def test_if_the_first_is_silent_the_second_is_asked():
+    async with Upstream(silent) as first, Upstream(honest) as second:
+        forwarder = make_forwarder(first, second, timeout=0.05)
+        assert texts(read(await submit(forwarder, ask(NAME))).answer)
+        assert (len(first.asked), len(second.asked)) == (1, 1)
+        assert first.asked[0][0][:2] != second.asked[0][0][:2] or first.asked[0][1] != second.asked[0][1]
+
+
+async def test_if_nobody_listens_at_the_first_the_second_is_asked_at_once():
+    async with Upstream(honest) as second:
+        forwarder = make_forwarder(zones={ROOT: [await unused_address(), second.address]}, timeout=60)
+        assert texts(read(await submit(forwarder, ask(NAME))).answer)
+
+
+async def test_if_none_answers_the_client_hears_of_it():
+    async with Upstream(silent) as upstream:
+        forwarder = make_forwarder(zones={ROOT: [upstream.address, await unused_address()]}, timeout=0.05)
+        reply = read(await submit(forwarder, ask(NAME, payload=1232)))
+        assert reply.rcode() == dns.rcode.SERVFAIL
+        assert not reply.flags & (dns.flags.AA | dns.flags.RA)
+        assert [int(option.code) for option in reply.options] == [22]
+        assert forwarder.counters["forward_failed"] == 1
+
+
+async def test_an_upstream_that_refuses_our_edns_is_passed_over():
+    async with Upstream(lambda octets: say(octets, rcode=16)) as first, Upstream(honest) as second:
+        assert texts(read(await submit(make_forwarder(first, second), ask(NAME, payload=1232))).answer)
+
+
+# --- upstreams that are confused or hostile ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(lambda octets: say(octets, "6.6.6.6", identifier=octets[0] << 8 | octets[1] ^ 1), id="ID"),
+        pytest.param(lambda octets: say(octets, "6.6.6.6", name="www.example.tesu."), id="name"),
+        pytest.param(lambda octets: octets, id="echo"),
+        pytest.param(lambda _: b"", id="nothing"),
+        pytest.param(lambda octets: octets[:12], id="header"),
+        pytest.param(lambda _: bytes(range(256)) * 4, id="noise"),
+    ],
+)
+async def test_what_does_not_answer_the_question_is_ignored_and_the_answer_awaited(wrong):
+    async with Upstream(lambda octets: [wrong(octets), wrong(octets), honest(octets)]) as upstream:
+        assert texts(read(await submit(make_forwarder(upstream), ask(NAME))).answer) == [f"{NAME} 300 IN A 192.0.2.1"]
+
+
+async def test_an_answer_from_another_port_is_never_seen():
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+
+        def forge(octets):
+            # Right in every respect but where it comes from.
+            other.sendto(say(octets, "6.6.6.6"), ("127.0.0.1", upstream.asked[-1][1]))
+            loop.call_later(
+                0.02, lambda: upstream._transport.sendto(honest(octets), ("127.0.0.1", upstream.asked[-1][1]))
+            )
+
+        async with Upstream(forge) as upstream:
+            reply = read(await submit(make_forwarder(upstream), ask(NAME)))
+            assert texts(reply.answer) == [f"{NAME} 300 IN A 192.0.2.1"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda reply: reply[:-1], id="cut"),
+        pytest.param(lambda reply: reply[:6] + b"\xff\xff" + reply[8:], id="counts"),
+        pytest.param(lambda reply: reply[:-16] + b"\xff\xff" + reply[-14:], id="pointer"),
+    ],
+)
+async def test_a_damaged_answer_is_no_answer(damage):
+    async with Upstream(lambda octets: damage(honest(octets))) as bad, Upstream(honest) as good:
+        assert texts(read(await submit(make_forwarder(bad, good), ask(NAME))).answer)
+        assert read(await submit(make_forwarder(bad), ask(NAME))).rcode() == dns.rcode.SERVFAIL
+
+
+# --- whom to ask -------------------------------------------------------------------------------
+
+
+def test_the_closest_zone_decides():
+    zones = {
+        ROOT: [("192.0.2.1", 53)],
+        names.from_text("test"): [("192.0.2.2", 53)],
+        names.from_text("example.test"): [("192.0.2.3", 53)],
+        names.from_text("empty"): [],
+    }
+    forwarder = make_forwarder(zones=zones)
+    for name, expected in {
+        "www.example.test": "192.0.2.3",
+        "example.test": "192.0.2.3",
+        "xexample.test": "192.0.2.2",
+        "test": "192.0.2.2",
+        "example.org": "192.0.2.1",
+        ".": "192.0.2.1",
+    }.items():
+        assert [host for host, _ in forwarder.servers_for(names.from_text(name))] == [expected]
+    assert list(forwarder.servers_for(names.from_text("a.empty"))) == []
+
+
+@pytest.mark.parametrize("zones", [{}, {ROOT: []}, {names.from_text("other"): [("192.0.2.1", 53)]}])
+async def test_without_an_upstream_the_question_is_refused(zones):
+    forwarder = make_forwarder(zones=zones)
+    reply = read(await submit(forwarder, ask(NAME, payload=1232)))
+    assert reply.rcode() == dns.rcode.REFUSED
+    assert [int(option.code) for option in reply.options] == [18]
+    assert forwarder.counters["forward_refused"] == 1
+
+
+# --- bounds ------------------------------------------------------------------------------------
+
+
+async def test_too_many_at_once_are_shed_and_the_others_answered(monkeypatch):
+    monkeypatch.setattr(forwarding, "MAX_FORWARDS", 3)
+    async with Upstream(silent) as upstream:
+        forwarder = make_forwarder(upstream)
+        replies = []
+        for n in range(5):
+            forwarder.submit(Forward(parse(ask(NAME, identifier=n))), 512, replies.append)
+        assert [read(reply).rcode() for reply in replies] == [dns.rcode.SERVFAIL] * 2
+        assert (forwarder.counters["forward_shed"], repr(forwarder)) == (2, "Forwarder(zones=1, pending=3)")
+        await upstream.until_asked(3)
+        for octets, port in upstream.asked:
+            upstream._transport.sendto(honest(octets), ("127.0.0.1", port))
+        async with asyncio.timeout(5):
+            await forwarder.drained()
+        assert sorted(read(reply).id for reply in replies) == [0, 1, 2, 3, 4]
+
+
+async def test_a_flood_of_wrong_answers_stops_nobody_else():
+    """Whoever guesses at our port keeps the worker busy only as long as the question is open."""
+    loop = asyncio.get_running_loop()
+    flooding = True
+
+    def flood(octets):
+        port = upstream.asked[-1][1]
+        wrong = say(octets, "6.6.6.6", identifier=octets[0] << 8 | octets[1] ^ 1)
+
+        def more():
+            for _ in range(50):
+                upstream._transport.sendto(wrong, ("127.0.0.1", port))
+            if flooding:
+                loop.call_soon(more)
+
+        more()
+
+    async with Upstream(flood) as upstream:
+        started = time.monotonic()
+        reply = read(await submit(make_forwarder(upstream, timeout=0.2), ask(NAME)))
+        flooding = False
+        assert reply.rcode() == dns.rcode.SERVFAIL
+        assert time.monotonic() - started < 2
+
+
+async def test_cancelled_questions_leave_nothing_behind():
+    async with Upstream(silent) as upstream:
+        exchange = forwarding._exchange_udp(upstream.address, ask(NAME), len(ask(NAME)) - 12, within=60)
+        task = spawn(exchange, name="to be cancelled")
+        await upstream.until_asked(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
