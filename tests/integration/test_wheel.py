@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +10,7 @@ import venv
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import pytest
 from tests.integration import client
@@ -21,7 +21,8 @@ ROOT = Path(__file__).parent.parent.parent
 STATE = ROOT / "docs" / "examples" / "state.json"
 
 
-def output(command: Sequence[str | Path], **options: object) -> str:
+def output(command: Sequence[str | Path], cwd: Path | None = None) -> str:
+    """What a command printed; it must end with 0. It sees no PYTHONPATH."""
     done = subprocess.run(
         list(map(str, command)),
         capture_output=True,
@@ -34,10 +35,10 @@ def output(command: Sequence[str | Path], **options: object) -> str:
             "PIP_NO_INPUT": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         },
-        **options,  # type: ignore[call-overload]  # subprocess.run's overloads cannot follow a mapping
+        cwd=cwd,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return str(done.stdout)
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -99,23 +100,30 @@ def test_records_of_a_saved_state(installed: Path, tmp_path: Path) -> None:
     assert ("search.marathon.mesos.", "10.32.0.5") in found
 
 
-def test_it_serves(installed: Path, master: Master, tmp_path: Path) -> None:
-    """Workers, too, are started from the environment."""
-    with Program(tmp_path, masters=[master.endpoint]) as checkout:
-        config = checkout.config_file.read_text()
-        checkout.end()
-        log = tmp_path / "installed.log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [installed / "mesos-dns", f"-config={checkout.config_file}", "-v=1"],
+class InstalledProgram(Program):
+    """`mesos-dns` of an environment, which knows nothing of the checkout."""
+
+    def __init__(self, binary: Path, folder: Path, master: Master) -> None:
+        super().__init__(folder, masters=[master.endpoint])
+        self._binary = binary
+
+    def __enter__(self) -> Self:
+        self.write_config(self.config)
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [self._binary, f"-config={self.config_file}", "-v=1"],
                 env={"PATH": os.environ["PATH"]},
-                stdout=out,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        checkout.process = process  # The context manager watches and ends it.
-        checkout.log_file = log
-        assert config == checkout.config_file.read_text()
-        checkout.wait_ready()
-        assert client.ask(checkout.dns, "web.marathon.mesos.", "A")["rcode"] == "NOERROR"
-        assert checkout.end(signal.SIGTERM) == 0
-        assert "Traceback" not in log.read_text()
+        return self
+
+
+def test_it_serves(installed: Path, master: Master, tmp_path: Path) -> None:
+    """Workers, too, are started from the environment."""
+    with InstalledProgram(installed / "mesos-dns", tmp_path, master) as program:
+        program.wait_ready()
+        assert client.ask(program.dns, "web.marathon.mesos.", "A")["rcode"] == "NOERROR"
+        assert program.end() == 0
+    assert "Traceback" not in program.log()
