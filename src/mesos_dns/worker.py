@@ -176,6 +176,11 @@ class Feed(asyncio.Protocol):
             log.error("worker ends, control will start another: %s", error)  # noqa: TRY400 - the peer's mistake
             self._ended.set()
             return
+        except Exception:
+            # A worker that takes no more frames would answer with what it has for ever.
+            log.exception("worker ends, control will start another")
+            self._ended.set()
+            return
         asyncio.get_running_loop().call_soon(self._take_next)
 
     def _take(self, frame: Frame) -> None:
