@@ -1,0 +1,220 @@
+"""Who may import what: the one-way flow of the program, held by its import statements.
+
+    mesos/ (edge) → names/ (pure) → serve/ (edge) → clients, and web/ beside it.
+
+What breaks a rule for a good reason stands in a table with that reason; what is no longer needed there
+fails, too.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mesos_dns
+
+ROOT = Path(mesos_dns.__file__).parent
+
+
+def module_of(path):
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in SOURCES.items()}
+
+
+def absolute(module, node):
+    """The module that `from … import` names, with leading dots resolved."""
+    if not node.level:
+        return node.module or ""
+    package = module if SOURCES[module].name == "__init__.py" else module.rpartition(".")[0]
+    parts = package.split(".")
+    above = parts[: len(parts) - node.level + 1]
+    return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def imports_of(module):
+    """Every module that `module` imports, anywhere in it; for `from a import b` also a.b if that is a module."""
+    found = set()
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = absolute(module, node)
+            members = {f"{origin}.{alias.name}" for alias in node.names}
+            submodules = members & SOURCES.keys()
+            found |= submodules
+            # `from package import module` does not use the package itself.
+            if len(submodules) < len(members):
+                found.add(origin)
+    return found
+
+
+IMPORTS = {module: imports_of(module) for module in SOURCES}
+
+
+def within(module, *packages):
+    return any(module == package or module.startswith(package + ".") for package in packages)
+
+
+def ours(*names):
+    return tuple(f"mesos_dns.{name}" for name in names)
+
+
+#: The command line, and what it puts together. Nothing below may import these.
+TOP = ours("cli", "__main__", "control", "worker", "supervisor", "publisher", "records", "assembly", "sockets")
+#: Constants, logging and the one way to start a task: everybody's.
+COMMON = ours("limits", "logs", "concurrency")
+
+PURE_STATE = ours("mesos.state")
+#: Typed decoding: octets in, values out.
+PURE_MESOS = ours(
+    *("mesos.state", "mesos.wire", "mesos.decode", "mesos.document", "mesos.tolerant", "mesos.grammar"),
+    *("mesos.errors", "mesos.options", "mesos.leader", "mesos.source"),
+)
+PURE_SERVE = ours("serve.answer", "serve.memo", "serve.responder", "serve.relay")
+PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.state")
+
+#: Of our own modules, all that a part may import, beside itself and `limits`.
+MAY_IMPORT = {
+    "mesos_dns.limits": (),
+    "mesos_dns.concurrency": (),
+    "mesos_dns.logs": (),
+    "mesos_dns.dns": (),
+    "mesos_dns.mesos": COMMON,
+    "mesos_dns.names": ours("dns") + PURE_STATE,
+    "mesos_dns.serve.memo": (),
+    "mesos_dns.serve.answer": ours("dns", "names.zone"),
+    "mesos_dns.serve.relay": ours("dns"),
+    "mesos_dns.serve.responder": (*ours("dns"), *PURE_SERVE),
+    "mesos_dns.serve": COMMON + ours("dns"),
+    "mesos_dns.web": COMMON + ours("dns", "names.model", "names.zone"),
+    "mesos_dns.config": (),
+    "mesos_dns.demo": (),
+}
+
+#: What touches the outside world, or is a matter of the moment.
+IMPURE = {"asyncio", "socket", "time", "logging", "aiohttp", "kazoo", "ssl", "subprocess", "threading", "os", "select"}
+
+
+def part_of(module):
+    """The most special entry of MAY_IMPORT that `module` belongs to."""
+    return max((part for part in MAY_IMPORT if within(module, part)), key=len, default=None)
+
+
+def forbidden(module):
+    """What `module` imports of ours although its part may not."""
+    part = part_of(module)
+    if part is None:
+        return []
+    allowed = (part, "mesos_dns.limits", *MAY_IMPORT[part])
+    found = (imported for imported in IMPORTS[module] if within(imported, "mesos_dns"))
+    # The package itself holds nothing but the version.
+    return [imported for imported in found if imported != "mesos_dns" and not within(imported, *allowed)]
+
+
+# --- the rules ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_a_module_imports_only_what_its_part_may(module):
+    assert forbidden(module) == []
+
+
+@pytest.mark.parametrize(
+    "module",
+    [module for module in SOURCES if within(module, *ours("dns", "names"), *PURE_MESOS, *PURE_SERVE, *PURE_WEB)],
+)
+def test_pure_modules_touch_nothing_outside(module):
+    assert {imported for imported in IMPORTS[module] if imported.partition(".")[0] in IMPURE} == set()
+
+
+@pytest.mark.parametrize("module", [module for module in SOURCES if not within(module, *TOP)])
+def test_only_the_top_wires_parts_together(module):
+    assert [imported for imported in IMPORTS[module] if within(imported, *TOP)] == []
+
+
+def demo_itself(module):
+    return within(module, "mesos_dns.demo")
+
+
+@pytest.mark.parametrize("module", [module for module in SOURCES if not demo_itself(module)])
+def test_nothing_depends_on_the_simulated_cluster(module):
+    assert [imported for imported in IMPORTS[module] if demo_itself(imported)] == []
+
+
+@pytest.mark.parametrize("module", [module for module in SOURCES if demo_itself(module)])
+def test_the_simulated_cluster_is_an_independent_witness(module):
+    found = [imported for imported in IMPORTS[module] if within(imported, "mesos_dns") and not demo_itself(imported)]
+    assert found == []
+
+
+def test_a_worker_knows_nothing_of_masters_and_the_web():
+    assert [m for m in IMPORTS["mesos_dns.worker"] if within(m, *ours("mesos", "web", "config", "control"))] == []
+
+
+def test_control_answers_no_dns():
+    assert [m for m in IMPORTS["mesos_dns.control"] if within(m, *ours("serve", "worker"))] == []
+
+
+def test_every_module_belongs_to_a_part_or_to_the_top():
+    stray = [m for m in SOURCES if part_of(m) is None and not within(m, *TOP) and m != "mesos_dns"]
+    assert stray == []
+
+
+# --- tasks -------------------------------------------------------------------------------------
+
+#: (module, function called): why it does not go through `concurrency.spawn`.
+TASKS = {
+    ("mesos_dns.concurrency", "create_task"): "the one place",
+    ("mesos_dns.demo.runner", "create_task"): "a task group of the demo, which imports nothing of ours",
+    ("mesos_dns.records", "ensure_future"): "awaits one item of a source with a time limit, and cancels it itself",
+}
+
+
+def task_starters(module):
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+            if name in ("create_task", "ensure_future"):
+                yield module, name
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_tasks_start_in_one_place(module):
+    assert [found for found in task_starters(module) if found not in TASKS] == []
+
+
+# --- the tables themselves ---------------------------------------------------------------------
+
+
+def test_every_exception_is_still_needed():
+    started = {found for module in SOURCES for found in task_starters(module)}
+    assert TASKS.keys() == started
+
+
+@pytest.mark.parametrize("module", [*TOP, *COMMON, *PURE_MESOS, *PURE_SERVE, *PURE_WEB, *MAY_IMPORT])
+def test_every_module_that_a_rule_names_exists(module):
+    assert module in SOURCES
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "found"),
+    [
+        (
+            "mesos_dns.names.zone",
+            "from mesos_dns.dns import name, rdata",
+            {"mesos_dns.dns.name", "mesos_dns.dns.rdata"},
+        ),
+        ("mesos_dns.names.zone", "from ..serve import udp", {"mesos_dns.serve.udp"}),
+        ("mesos_dns.names", "from .zone import Zone", {"mesos_dns.names.zone"}),
+        ("mesos_dns.names.zone", "import asyncio.events", {"asyncio.events"}),
+        ("mesos_dns.names.zone", "def f():\n    import time", {"time"}),
+        ("mesos_dns.names.zone", "from mesos_dns.limits import MAX_NAME", {"mesos_dns.limits"}),
+    ],
+)
+def test_imports_are_found_whatever_their_form(monkeypatch, module, statement, found):
+    monkeypatch.setitem(TREES, module, ast.parse(statement))
+    assert imports_of(module) == found
