@@ -165,6 +165,10 @@ class Generation:
         reasons += [f"worker {slot.number} has no zone yet (pid {slot.pid})" for slot in self.pool.behind()]
         return not reasons, reasons
 
+    def notes(self) -> list[str]:
+        """How old the state of the cluster is, and what fails at present."""
+        return self.source.status.notes(time.monotonic())
+
     def is_shared(self, record: Record) -> bool:
         """Whether more than one entity contributes `record`."""
         return self.publisher.is_shared(record)

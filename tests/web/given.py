@@ -30,6 +30,7 @@ class Cluster:
     rname: str = "root.ns1.mesos."
     domain: str = "mesos"
     reasons: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
     config: Mapping[str, Any] = field(default_factory=lambda: {"RefreshSeconds": 60, "Masters": None})
     reads: int = 0
 
@@ -38,6 +39,9 @@ class Cluster:
 
     def ready(self) -> tuple[bool, list[str]]:
         return not self.reasons, self.reasons
+
+    def notes(self) -> list[str]:
+        return self.said
 
     def config_json(self) -> Mapping[str, Any]:
         self.reads += 1

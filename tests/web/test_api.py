@@ -174,6 +174,18 @@ async def test_probes_of_a_server_that_is_not_ready(get, cluster):
     assert (await get("/healthz")).short == (200, TEXT, "ok")
 
 
+async def test_readiness_tells_how_old_the_state_is_and_stays_when_polls_fail(get, cluster):
+    cluster.said = ["state of the cluster: 7 min old, from 10.0.0.11:5050", "the last 4 polls failed: no master"]
+    assert (await get("/readyz")).short == (
+        200,
+        TEXT,
+        "ok\nstate of the cluster: 7 min old, from 10.0.0.11:5050\nthe last 4 polls failed: no master",
+    )
+    assert (await get("/healthz")).short == (200, TEXT, "ok")
+    cluster.reasons = ["worker 1 has no zone yet"]
+    assert (await get("/readyz")).short == (503, TEXT, "worker 1 has no zone yet")
+
+
 async def test_probes_know_no_other_methods(get):
     assert (await get("/readyz", "POST", Content_Length="0")).short == NOT_ALLOWED
 

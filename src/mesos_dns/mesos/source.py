@@ -25,6 +25,25 @@ class SourceStatus(msgspec.Struct, frozen=True):
     last_duration: float | None = None
     octets: int = 0
 
+    def notes(self, now: float) -> list[str]:
+        """Lines for people: how old the last good state is at `now` (of the monotonic clock), and what fails at present."""
+        lines = []
+        if self.last_success is not None:
+            lines.append(f"state of the cluster: {_duration(now - self.last_success)} old, from {self.leader}")
+        if self.consecutive_failures:
+            count = self.consecutive_failures
+            polls = "the last poll" if count == 1 else f"the last {count} polls"
+            lines.append(f"{polls} failed: {' '.join(self.last_error.split())}")
+        return lines
+
+
+def _duration(seconds: float) -> str:
+    """In the largest unit of which there are two, so that nobody divides in his head."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(seconds, 0.0):.0f} s"
+
 
 class Source(Protocol):
     """Yields what happens in the cluster, for ever. A failure yields nothing: what was yielded before stays true."""

@@ -120,4 +120,6 @@ def _probe(request: web.BaseRequest, found: Match, state: State) -> web.Response
     if found.endpoint is Endpoint.HEALTH:
         return text(200, "ok")
     ready, reasons = state.ready()
-    return text(200, "ok") if ready else text(503, "\n".join(reasons) or "not ready")
+    if not ready:
+        return text(503, "\n".join(reasons) or "not ready")
+    return text(200, "\n".join(["ok", *state.notes()]))

@@ -53,5 +53,8 @@ class State(Protocol):
     def ready(self) -> tuple[bool, Sequence[str]]:
         """Whether all workers serve the loaded zone; if not, one line for each reason."""
 
+    def notes(self) -> Sequence[str]:
+        """Lines about how fresh the records are, and what hinders newer ones."""
+
     def is_shared(self, record: Record) -> bool:
         """Whether more than one entity contributes `record`; True is always right, and costs memory."""

@@ -1,0 +1,46 @@
+import pytest
+
+from mesos_dns.mesos.source import SourceStatus
+from mesos_dns.mesos.state import Endpoint
+
+A = Endpoint("10.0.0.11", 5050)
+
+
+def test_before_the_first_poll_there_is_nothing_to_say():
+    assert SourceStatus().notes(100.0) == []
+
+
+def test_all_is_well():
+    status = SourceStatus(leader=A, last_success=100.0, last_error="long over")
+    assert status.notes(103.2) == ["state of the cluster: 3 s old, from 10.0.0.11:5050"]
+
+
+def test_masters_gone_since_then():
+    status = SourceStatus(leader=A, last_success=100.0, consecutive_failures=4, last_error="no\nconnection")
+    assert status.notes(800.0) == [
+        "state of the cluster: 11 min old, from 10.0.0.11:5050",
+        "the last 4 polls failed: no connection",
+    ]
+
+
+def test_masters_that_never_answered():
+    status = SourceStatus(consecutive_failures=1, last_error="no connection")
+    assert status.notes(1.0) == ["the last poll failed: no connection"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-0.1, "0 s"),
+        (0.4, "0 s"),
+        (119.4, "119 s"),
+        (120, "2 min"),
+        (7199, "119 min"),
+        (7200, "2 h"),
+        (172_799, "47 h"),
+        (172_800, "2 days"),
+    ],
+)
+def test_ages(seconds, text):
+    status = SourceStatus(leader=A, last_success=1000.0)
+    assert status.notes(1000.0 + seconds) == [f"state of the cluster: {text} old, from 10.0.0.11:5050"]
