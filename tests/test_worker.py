@@ -142,7 +142,7 @@ async def test_counters(worker):
 
 
 async def test_repr(worker):
-    memo = "Memo(small=0, large=0, missing=0)"
+    memo = "Memo(found=0, missing=0)"
     assert repr(worker) == f"Worker(Zone('mesos.', serial=0, names=0), Responder(udp={memo}, tcp={memo}))"
 
 

@@ -53,11 +53,11 @@ MAX_SHARED_VALUES: Final = 500_000
 # --- answering ---------------------------------------------------------------------------------
 
 #: Orders of one answer that are remembered: enough to spread load, few enough to stay small.
-MAX_ROTATIONS: Final = 8
+MAX_ROTATIONS: Final = 4
 #: Remembered replies that have an answer: the names that clients really ask. About 350 octets each.
 MEMO_FOUND: Final = 100_000
-#: Remembered replies of more than 256 octets (all rotations together), up to 10 kB each.
-MEMO_LARGE: Final = 5_000
+#: Octets of all remembered replies of one memo that found something, and of those that did not.
+MEMO_OCTETS: Final = 32 * 1024 * 1024
 #: Remembered NXDOMAIN and NODATA replies: enough for search lists, useless to a flood of random names.
 MEMO_NOT_FOUND: Final = 20_000
 #: Batches of 64 datagrams that one UDP socket may have answered before TCP, forwarding and zone

@@ -10,7 +10,6 @@ import logging
 import signal
 import socket
 import sys
-from collections import Counter
 from random import Random
 
 from mesos_dns import logs
@@ -123,8 +122,7 @@ class Worker:
 
     def counters(self) -> dict[str, int]:
         """Counts since the start."""
-        counts = Counter(self._responder.counters)
-        counts["plain_hits"] = self._responder.plain_hits
+        counts = self._responder.counts()
         counts.update(self._forwarder.counters)
         return dict(counts)
 

@@ -442,8 +442,10 @@ def test_rotations_differ_in_the_order_of_the_answer_only(answerer):
     octets = ask("_liquor._tcp.marathon.mesos.", "SRV")
     query = parse(octets)
     rendering = answerer.compose(query, 512, tcp=False)
-    assert len(rendering.tails) == 4
-    replies = [read(octets[:2] + rendering.head + octets[12:] + tail) for tail in rendering.tails]
+    tails = [rendering.tail, *rendering.others]
+    assert len(tails) == 4
+    assert rendering.size == sum(map(len, tails))
+    replies = [read(octets[:2] + rendering.head + octets[12:] + tail) for tail in tails]
     assert len({tuple(texts(reply.answer)) for reply in replies}) == 4
     assert len({tuple(sorted(texts(reply.answer))) for reply in replies}) == 1
     assert len({tuple(texts(reply.additional)) for reply in replies}) == 1

@@ -3,7 +3,7 @@
 import pytest
 from tests.serve.asking import ask, option
 
-from mesos_dns.serve.memo import LARGE, Memo, edns_key
+from mesos_dns.serve.memo import Memo, edns_key
 
 NAME = "Chronos.marathon.mesos."
 
@@ -11,7 +11,7 @@ NAME = "Chronos.marathon.mesos."
 def key_and_size(**edns):
     found = edns_key(ask(NAME, **edns))
     assert found is not None
-    return found
+    return found.key, found.size
 
 
 # --- keys --------------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ def test_what_the_reply_depends_on_makes_another_key():
 def test_no_datagram_is_the_key_of_a_query_with_edns():
     """Or a datagram that promises an OPT record and has none would get the answer of one that has it."""
     octets = ask(NAME, payload=1232)
-    key, _ = edns_key(octets)
+    key = edns_key(octets).key
     plain = octets[2:-11].lower()
     assert key != plain
     assert edns_key(ask(NAME, payload=1232, ednsflags=0x8000))[0] != plain + b"\x80"
@@ -81,42 +81,84 @@ def test_what_is_no_plain_query_with_edns_has_no_key(octets):
 HEAD = bytes(10)
 
 
+def remember(memo, key, *tails, found=True):
+    first, *others = tails
+    memo.remember(key, HEAD, first, iter(others) if others else None, sum(map(len, tails)), found=found)
+
+
 def test_a_reply_with_one_order_is_kept_as_it_is():
     memo = Memo()
-    memo.remember(b"k", HEAD, [b"tail"], found=True)
-    assert memo.entries[b"k"] == (HEAD, b"tail")
-    assert repr(memo) == "Memo(small=1, large=0, missing=0)"
+    remember(memo, b"k", b"tail")
+    assert memo.entries[b"k"] == (HEAD, b"tail", 0)
+    assert repr(memo) == "Memo(found=1, missing=0)"
 
 
-def test_several_orders_take_turns():
+def test_several_orders_take_turns_after_the_first_one_that_was_given_already():
     memo = Memo()
-    memo.remember(b"k", HEAD, [b"ab", b"ba"], found=True)
-    _, tail = memo.entries[b"k"]
-    assert [tail() for _ in range(5)] == [b"ab", b"ba", b"ab", b"ba", b"ab"]
+    remember(memo, b"k", b"abc", b"bca", b"cab")
+    _, tail, _ = memo.entries[b"k"]
+    assert [tail() for _ in range(7)] == [b"bca", b"cab", b"abc", b"bca", b"cab", b"abc", b"bca"]
+
+
+def test_an_order_is_made_when_it_is_asked_for_and_only_once():
+    made = []
+
+    def others():
+        for tail in (b"ba", b"x"):
+            made.append(tail)
+            yield tail
+
+    memo = Memo()
+    memo.remember(b"k", HEAD, b"ab", others(), 6, found=True)
+    _, tail, _ = memo.entries[b"k"]
+    assert made == []
+    assert [tail() for _ in range(6)] == [b"ba", b"x", b"ab", b"ba", b"x", b"ab"]
+    assert made == [b"ba", b"x"]
 
 
 def test_what_is_remembered_is_not_replaced():
     memo = Memo()
-    memo.remember(b"k", HEAD, [b"first"], found=True)
-    memo.remember(b"k", HEAD, [b"second"], found=True)
-    assert memo.entries[b"k"] == (HEAD, b"first")
-    assert repr(memo) == "Memo(small=1, large=0, missing=0)"
+    remember(memo, b"k", b"first")
+    remember(memo, b"k", b"second")
+    assert memo.entries[b"k"] == (HEAD, b"first", 0)
+    assert repr(memo) == "Memo(found=1, missing=0)"
 
 
 def test_each_kind_has_its_bound_and_drops_its_own_oldest():
-    memo = Memo(small=3, large=2, missing=1)
+    memo = Memo(found=3, missing=1)
     for n in range(5):
-        memo.remember(b"small%d" % n, HEAD, [b"tail"], found=True)
-        memo.remember(b"large%d" % n, HEAD, [bytes(LARGE), b"x"], found=True)
-        memo.remember(b"missing%d" % n, HEAD, [b"tail"], found=False)
-    assert set(memo.entries) == {b"small2", b"small3", b"small4", b"large3", b"large4", b"missing4"}
+        remember(memo, b"found%d" % n, b"tail")
+        remember(memo, b"missing%d" % n, b"tail", found=False)
+    assert set(memo.entries) == {b"found2", b"found3", b"found4", b"missing4"}
+
+
+def test_octets_are_bounded_as_well():
+    memo = Memo(octets=1000)
+    for n in range(5):
+        remember(memo, b"%d" % n, bytes(200), bytes(199))
+    assert set(memo.entries) == {b"3", b"4"}
+    remember(memo, b"giant", bytes(1001))
+    assert memo.entries == {}
+    remember(memo, b"next", b"tail")
+    assert set(memo.entries) == {b"next"}
+
+
+def test_another_key_for_the_same_entry_counts_like_one_more():
+    memo = Memo(found=2)
+    remember(memo, b"a", b"tail")
+    memo.alias(b"A", memo.entries[b"a"])
+    assert memo.entries[b"A"] == (HEAD, b"tail", 11)
+    memo.alias(b"A", (HEAD, b"other", 0))
+    assert memo.entries[b"A"] == (HEAD, b"tail", 11)
+    remember(memo, b"b", b"tail")
+    assert set(memo.entries) == {b"A", b"b"}
 
 
 def test_a_flood_of_unknown_names_costs_known_names_nothing():
-    memo = Memo(small=3, missing=10)
-    memo.remember(b"known", HEAD, [b"tail"], found=True)
+    memo = Memo(found=3, missing=10)
+    remember(memo, b"known", b"tail")
     for n in range(1000):
-        memo.remember(b"%d" % n, HEAD, [b"tail"], found=False)
+        remember(memo, b"%d" % n, b"tail", found=False)
     assert b"known" in memo.entries
     assert len(memo.entries) == 11
 
@@ -124,23 +166,23 @@ def test_a_flood_of_unknown_names_costs_known_names_nothing():
 def test_what_is_forgotten_is_gone_at_once_and_freed_bit_by_bit():
     memo = Memo()
     for n in range(1000):
-        memo.remember(b"%d" % n, HEAD, [b"tail"], found=True)
+        remember(memo, b"%d" % n, b"tail")
     memo.forget()
     assert memo.entries == {}
-    assert repr(memo) == "Memo(small=0, large=0, missing=0)"
+    assert repr(memo) == "Memo(found=0, missing=0)"
     memo.sweep(600)
     assert sum(map(len, memo._garbage)) == 400
-    memo.remember(b"new", HEAD, [b"tail"], found=True)
+    remember(memo, b"new", b"tail")
     memo.forget()
     memo.sweep(10_000)
     assert memo._garbage == []
 
 
 def test_a_forgotten_bound_counts_anew():
-    memo = Memo(small=2)
+    memo = Memo(found=2)
     for n in range(5):
-        memo.remember(b"%d" % n, HEAD, [b"tail"], found=True)
+        remember(memo, b"%d" % n, b"tail")
         memo.forget()
-    memo.remember(b"a", HEAD, [b"tail"], found=True)
-    memo.remember(b"b", HEAD, [b"tail"], found=True)
+    remember(memo, b"a", b"tail")
+    remember(memo, b"b", b"tail")
     assert len(memo.entries) == 2

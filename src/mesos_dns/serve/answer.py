@@ -1,12 +1,12 @@
 """From a query and the zone to a reply. Pure: octets in, octets out; randomness comes in.
 
 `Answerer.compose` gives a *rendering*: header and tail of the reply without the query's ID and
-question, so that it can be remembered and given to every client that asks the same. The tail comes
-in several rotations of the answer, for load balancing.
+question, so that it can be remembered and given to every client that asks the same. Its tail comes
+in several rotations of the answer, for load balancing; all but the first are made when asked for.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from random import Random
 from typing import Final, NamedTuple
 
@@ -15,12 +15,18 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns.message import Edns, Query
 from mesos_dns.dns.rdata import AAAA, ANY, AXFR, CLASS_ANY, CLASS_IN, IXFR, NS, SOA, SRV, A
 from mesos_dns.limits import MAX_ROTATIONS
-from mesos_dns.names.zone import Node, Rdatas, Zone
+from mesos_dns.names.zone import Node, Zone
 
 _RR: Final = struct.Struct("!HHIH")
 _HEAD: Final = struct.Struct("!HHHHH")
 #: Octets of an A record behind a compressed owner; no record of the zone is smaller.
 _SMALLEST_RECORD: Final = 16
+#: A compression pointer has 14 bits.
+_POINTER_REACH: Final = 0x4000
+#: How far into a record with a compressed owner the name begins that it points to.
+_TARGET_OFFSETS: Final = {SRV: 18, NS: 12}
+#: A name whose addresses help, and those records without their owner.
+Additional = tuple[bytes, list[bytes]]
 #: A pointer to the question's name, which every message has at offset 12.
 _QNAME: Final = b"\xc0\x0c"
 
@@ -35,13 +41,15 @@ class AnswerOptions(NamedTuple):
 class Rendering(NamedTuple):
     """A reply without ID and question: the header's octets 2 to 12, and the octets behind the question.
 
-    Each of `tails` is complete; they differ in the order of the answer. `found` is false for
-    NXDOMAIN and NODATA.
+    `others` gives further tails with the answer in other orders, if there are any; `size` is the
+    number of octets of all tails together. `found` is false for NXDOMAIN and NODATA.
     """
 
     head: bytes
-    tails: Sequence[bytes]
+    tail: bytes
     found: bool
+    others: Iterator[bytes] | None = None
+    size: int = 0
 
 
 class Forward(NamedTuple):
@@ -62,6 +70,9 @@ class Answerer:
         self._apex = authority.apex
         self._ttl = authority.ttl
         self._negative_ttl = min(authority.ttl, authority.minimum)
+        self._soa_serial = 0
+        self._soa_records: dict[int, bytes] = {}
+        self._soa_fronts = [_soa_front(name, self._apex) for name in (authority.mname, authority.rname)]
         self._prefixes = {
             rrtype: _QNAME + _RR.pack(rrtype, CLASS_IN, authority.ttl, length)
             for rrtype, length in ((A, 4), (AAAA, 16))
@@ -76,7 +87,7 @@ class Answerer:
         if isinstance(rendering, Forward):
             return rendering
         octets = query.octets
-        return octets[:2] + rendering.head + octets[12 : query.question_end] + rendering.tails[0]
+        return octets[:2] + rendering.head + octets[12 : query.question_end] + rendering.tail
 
     def compose(self, query: Query, limit: int, *, tcp: bool, rotations: int = MAX_ROTATIONS) -> Rendering | Forward:
         """The rendering of the reply to `query`."""
@@ -98,7 +109,7 @@ class Answerer:
     def refusal(self, query: Query, rcode: int, ede: int | None = None) -> bytes:
         """A whole reply that says `rcode` and echoes the question."""
         rendering = self._error(query, rcode, ede)
-        return query.octets[:2] + rendering.head + query.octets[12 : query.question_end] + rendering.tails[0]
+        return query.octets[:2] + rendering.head + query.octets[12 : query.question_end] + rendering.tail
 
     # --- the zone's answer ---------------------------------------------------------------------
 
@@ -141,34 +152,29 @@ class Answerer:
                 return self._truncated(query, opt)
             records = self._fitting(records, room)
             # What was cut leaves no room for addresses, and those of others would only mislead.
-            targets: list[bytes] = []
-        else:
-            targets = self._targets(sets)
-        tails = []
-        additional = 0
-        for ordered in self._rotate(records, rotations):
-            tail = b"".join(ordered)
-            if targets:
-                extra, additional = self._additional(ordered, targets, query.question_end, room - len(tail))
-                tail += extra
-            tails.append(tail + opt)
-        return Rendering(self._header(query, msg.NOERROR, len(records), 0, additional), tails, True)
+            sets = ()
+        end = query.question_end + sum(map(len, records))
+        additional = self._additional(self._targets(sets), end, limit - len(opt))
+        orders = self._orders(records, rotations)
+        tails = (_tail(order, additional, query.question_end) + opt for order in orders)
+        first = next(tails)
+        count = sum(len(bodies) for _, bodies in additional)
+        head = self._header(query, msg.NOERROR, len(records), 0, count)
+        others = tails if len(orders) > 1 else None
+        return Rendering(head, first, True, others, len(orders) * len(first))
 
     def _negative(self, query: Query, rcode: int, limit: int) -> Rendering:
-        # The question's name ends in the apex: that is where SOA's owner points.
-        apex = struct.pack("!H", 0xC000 | query.question_end - 4 - len(self._apex))
-        soa = self.zone.soa()
-        record = apex + _RR.pack(SOA, CLASS_IN, self._negative_ttl, len(soa)) + soa
+        record = self._soa_record(query.question_end - 4 - len(self._apex))
         opt = _opt(query.edns)
         if query.question_end + len(record) + len(opt) > limit:  # Only a very long SOAMname can do that.
             return self._truncated(query, opt, rcode)
-        return Rendering(self._header(query, rcode, 0, 1, 0), (record + opt,), False)
+        return Rendering(self._header(query, rcode, 0, 1, 0), record + opt, False)
 
     def _truncated(self, query: Query, opt: bytes, rcode: int = msg.NOERROR) -> Rendering:
         head = self._header(query, rcode, 0, 0, 0)
         if self._options.truncate_bit:
             head = bytes((head[0] | msg.TC >> 8,)) + head[1:]
-        return Rendering(head, (opt,), rcode == msg.NOERROR)
+        return Rendering(head, opt, rcode == msg.NOERROR)
 
     def _error(self, query: Query, rcode: int, ede: int | None = None) -> Rendering:
         """An answer without authority: neither AA nor RA."""
@@ -177,7 +183,7 @@ class Answerer:
             options = msg.extended_error(ede) if ede is not None else b""
             tail = msg.opt(rcode, do=query.edns.do, options=options)
         flags = msg.QR | query.flags & msg.COPIED | rcode & 15
-        return Rendering(_HEAD.pack(flags, 1, 0, 0, 1 if tail else 0), (tail,), False)
+        return Rendering(_HEAD.pack(flags, 1, 0, 0, 1 if tail else 0), tail, False)
 
     def _header(self, query: Query, rcode: int, answers: int, authorities: int, additionals: int) -> bytes:
         flags = self._flags | query.flags & msg.COPIED | rcode
@@ -194,14 +200,32 @@ class Answerer:
     def _rr(self, owner: bytes, rrtype: int, rdata: bytes) -> bytes:
         return owner + _RR.pack(rrtype, CLASS_IN, self._ttl, len(rdata)) + rdata
 
-    def _rotate(self, records: list[bytes], rotations: int) -> Iterable[list[bytes]]:
+    def _soa_record(self, apex: int) -> bytes:
+        """The SOA record of a negative answer; `apex` is where in the message its owner stands.
+
+        The question's name ends in the apex, so that all names of the record can point there.
+        Remembered as long as the serial is the same: each unknown name needs it.
+        """
+        if self._soa_serial != self.zone.serial:
+            self._soa_serial = self.zone.serial
+            self._soa_records.clear()
+        record = self._soa_records.get(apex)
+        if record is None:
+            pointer = struct.pack("!H", 0xC000 | apex)
+            soa = b"".join(front + pointer if below else front for front, below in self._soa_fronts)
+            soa += self.zone.soa()[-20:]
+            record = pointer + _RR.pack(SOA, CLASS_IN, self._negative_ttl, len(soa)) + soa
+            self._soa_records[apex] = record
+        return record
+
+    def _orders(self, records: list[bytes], rotations: int) -> list[list[bytes]]:
         """`records` in up to `rotations` orders, the beginnings spread evenly from a random one on."""
         count = len(records)
         if count <= 1:
-            return (records,)
+            return [records]
         first = int(self._random.random() * count)
-        # Pointers reach 16 kB; beyond, the sections would differ in more than their order.
-        times = min(rotations, count) if sum(map(len, records)) < 0x3000 else 1
+        # Beyond 16 kB no pointer reaches, and such giants are not worth more than one order.
+        times = min(rotations, count) if sum(map(len, records)) < _POINTER_REACH // 2 else 1
         starts = [(first + count * n // times) % count for n in range(times)]
         return [records[start:] + records[:start] for start in starts]
 
@@ -233,28 +257,24 @@ class Answerer:
                 targets.update((rdata.lower(), None) for rdata in rdatas)
         return list(targets)
 
-    def _additional(self, answer: list[bytes], targets: list[bytes], at: int, room: int) -> tuple[bytes, int]:
-        """Whole address sets of `targets` as far as they fit into `room`, and how many records that is.
+    def _additional(self, targets: list[bytes], end: int, limit: int) -> list[Additional]:
+        """Whole address sets of `targets` as far as they fit behind an answer that ends at `end`.
 
         A set that does not fit is left out without TC: it was not required (RFC 2181 section 9).
         """
-        offsets = _target_offsets(answer, at)
-        out: list[bytes] = []
-        count = 0
+        out: list[Additional] = []
         for target in targets:
-            offset = offsets.get(target, 0x4000)
-            owner = struct.pack("!H", 0xC000 | offset) if offset < 0x4000 else target
+            owner = 2 if end < _POINTER_REACH else len(target)
+            bodies: list[bytes] = []
             for rrtype in (A, AAAA):
-                records = [self._rr(owner, rrtype, rdata) for rdata in self._addresses(target, rrtype)]
-                size = sum(map(len, records))
-                if size <= room:
-                    room -= size
-                    count += len(records)
-                    out += records
-        return b"".join(out), count
-
-    def _addresses(self, target: bytes, rrtype: int) -> Rdatas:
-        return self.zone.rdatas(target, rrtype)
+                found = [self._rr(b"", rrtype, rdata) for rdata in self.zone.rdatas(target, rrtype)]
+                size = sum(map(len, found)) + owner * len(found)
+                if end + size <= limit:
+                    end += size
+                    bodies += found
+            if bodies:
+                out.append((target, bodies))
+        return out
 
 
 def _least_size(sets: Node) -> int:
@@ -266,16 +286,32 @@ def _opt(edns: Edns | None) -> bytes:
     return b"" if edns is None else msg.opt(do=edns.do)
 
 
-def _target_offsets(answer: list[bytes], at: int) -> dict[bytes, int]:
-    """Where in the message each SRV or NS target of `answer` stands, the answer beginning at `at`."""
+def _tail(answer: list[bytes], additional: list[Additional], at: int) -> bytes:
+    """The sections behind a question that ends at `at`. Owners of `additional` point into `answer`."""
+    tail = b"".join(answer)
+    if not additional:
+        return tail
     offsets: dict[bytes, int] = {}
     for record in answer:
         # Owner pointer, then type, class, TTL and length: 12 octets before the rdata.
-        skip = {SRV: 18, NS: 12}.get(record[2] << 8 | record[3])
+        skip = _TARGET_OFFSETS.get(record[2] << 8 | record[3])
         if skip is not None:
             offsets.setdefault(record[skip:].lower(), at + skip)
         at += len(record)
-    return offsets
+    parts = [tail]
+    for target, bodies in additional:
+        offset = offsets.get(target, _POINTER_REACH)
+        # As soon as one pointer would not reach, none is used: the room was reckoned that way.
+        owner = struct.pack("!H", 0xC000 | offset) if at < _POINTER_REACH else target
+        parts += [owner + body for body in bodies]
+    return b"".join(parts)
+
+
+def _soa_front(name: bytes, apex: bytes) -> tuple[bytes, bool]:
+    """`name` without the apex at its end, and whether it had it there."""
+    if names.is_below_or_at(name.lower(), apex):
+        return name[: -len(apex)], True
+    return name, False
 
 
 def clean_wildcards(name: bytes) -> bytes:

@@ -7,53 +7,99 @@ copies are part of it. Folding the case also folds flag and type octets: types 6
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from itertools import cycle
+from collections.abc import Callable, Iterator
+from itertools import chain, cycle
+from typing import NamedTuple
 
-from mesos_dns.limits import MEMO_FOUND, MEMO_LARGE, MEMO_NOT_FOUND
+from mesos_dns.limits import MEMO_FOUND, MEMO_NOT_FOUND, MEMO_OCTETS
 
-#: Header octets 2 to 12, and the tail, or a function that gives one tail after the other.
-Entry = tuple[bytes, bytes | Callable[[], bytes]]
+#: Header octets 2 to 12; the tail, or a function that gives one tail after the other; and how many
+#: octets of a query with this key stand behind its question (its OPT record), if the key is all of it.
+Entry = tuple[bytes, bytes | Callable[[], bytes], int]
+
+#: Octets of an OPT record without options.
+PLAIN_OPT = 11
+
+#: UDP sizes that clients really advertise. Only for these is a query with an OPT record remembered
+#: as it stands: others cost a little more, and cannot fill the memory with variants of one question.
+COMMON_SIZES = frozenset({1232, 1280, 1400, 1410, 1432, 1440, 1452, 1472, 1500, 2048, 4096, 8192, 65494, 65535})
 
 
-#: Tails that take more octets than this together are kept in smaller numbers.
-LARGE = 256
+class _Queue:
+    """Keys of one kind of entry in the order of their arrival, with the octets that each weighs."""
+
+    def __init__(self, most: int, most_octets: int) -> None:
+        self._keys: deque[bytes] = deque()
+        self._weights: deque[int] = deque()
+        self._most = most
+        self._room = most_octets
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def push(self, key: bytes, weight: int) -> list[bytes]:
+        """Take a key; the keys that have to go for it."""
+        self._keys.append(key)
+        self._weights.append(weight)
+        self._room -= weight
+        gone = []
+        while len(self._keys) > self._most or self._room < 0:
+            gone.append(self._keys.popleft())
+            self._room += self._weights.popleft()
+        return gone
 
 
 class Memo:
     """A bounded map of key → entry: first in, first out.
 
-    Three queues bound it: small answers, large answers, and names or types that do not exist. A
-    flood of unknown names therefore only ever evicts other unknown names.
+    Replies that found something and those that did not are bounded separately, in number and in
+    octets. A flood of unknown names therefore only ever evicts other unknown names.
     """
 
-    def __init__(self, small: int = MEMO_FOUND, large: int = MEMO_LARGE, missing: int = MEMO_NOT_FOUND) -> None:
+    def __init__(self, found: int = MEMO_FOUND, missing: int = MEMO_NOT_FOUND, octets: int = MEMO_OCTETS) -> None:
         #: Read by the answering loops directly: a call per packet would cost more than the look-up.
         self.entries: dict[bytes, Entry] = {}
-        self._bounds = {"small": small, "large": large, "missing": missing}
-        self._keys: dict[str, deque[bytes]] = {kind: deque() for kind in self._bounds}
+        self._bounds = found, missing, octets
+        self._begin()
         self._garbage: list[dict[bytes, Entry]] = []
 
-    def __repr__(self) -> str:
-        return f"Memo({', '.join(f'{kind}={len(keys)}' for kind, keys in self._keys.items())})"
+    def _begin(self) -> None:
+        found, missing, octets = self._bounds
+        self._found = _Queue(found, octets)
+        self._missing = _Queue(missing, octets)
 
-    def remember(self, key: bytes, head: bytes, tails: Sequence[bytes], *, found: bool) -> None:
-        """Keep a rendering under `key`; the oldest of its kind goes when there is no room."""
-        if key in self.entries:
-            return
-        kind = "missing" if not found else "small" if sum(map(len, tails)) <= LARGE else "large"
-        keys = self._keys[kind]
-        if len(keys) >= self._bounds[kind]:
-            del self.entries[keys.popleft()]
-        keys.append(key)
-        self.entries[key] = head, tails[0] if len(tails) == 1 else cycle(tails).__next__
+    def __repr__(self) -> str:
+        return f"Memo(found={len(self._found)}, missing={len(self._missing)})"
+
+    def remember(
+        self, key: bytes, head: bytes, tail: bytes, others: Iterator[bytes] | None, size: int, *, found: bool
+    ) -> None:
+        """Keep a rendering under `key`; the oldest of its kind go when there is no room.
+
+        Give `tail` to the one who asked first; those who ask later get `others` in turn.
+        """
+        if key not in self.entries:
+            entry = head, tail if others is None else _in_turn(tail, others), 0
+            self._keep(key, entry, max(size, len(tail)), found=found)
+
+    def alias(self, key: bytes, entry: Entry) -> None:
+        """Keep `entry` also under the lower-case octets, less the ID, of a query with an OPT record without options."""
+        if key not in self.entries:
+            head, tail, _ = entry
+            self._keep(key, (head, tail, PLAIN_OPT), 0, found=True)
+
+    def _keep(self, key: bytes, entry: Entry, size: int, *, found: bool) -> None:
+        queue = self._found if found else self._missing
+        self.entries[key] = entry
+        for gone in queue.push(key, size + len(key)):
+            del self.entries[gone]
 
     def forget(self) -> None:
         """Drop everything, since the zone changed. Freed bit by bit in `sweep`, not all at once."""
         if self.entries:
             self._garbage.append(self.entries)
             self.entries = {}
-            self._keys = {kind: deque() for kind in self._bounds}
+            self._begin()
 
     def sweep(self, most: int = 500) -> None:
         """Free up to `most` dropped entries: more than one batch of packets can add."""
@@ -66,8 +112,30 @@ class Memo:
                 self._garbage.pop()
 
 
-def edns_key(octets: bytes) -> tuple[bytes, int] | None:
-    """The key of a query with one well-formed OPT record at its end, and the client's UDP size.
+def _in_turn(first: bytes, others: Iterator[bytes]) -> Callable[[], bytes]:
+    """A function that gives `others`, then `first` and them again and again; each is made only once."""
+    made = [first]
+
+    def later() -> Iterator[bytes]:
+        for tail in others:
+            made.append(tail)
+            yield tail
+
+    # `cycle` reads the list when its turn comes: by then all are in it.
+    return chain(later(), cycle(made)).__next__
+
+
+class EdnsKey(NamedTuple):
+    """The key of a query with EDNS, where its question ends, its UDP size, and whether it has options."""
+
+    key: bytes
+    question_end: int
+    size: int
+    has_options: bool
+
+
+def edns_key(octets: bytes) -> EdnsKey | None:
+    """The key of a query with one well-formed OPT record at its end.
 
     None if it is anything else: then `dns.message.parse` has to look at it.
     """
@@ -76,14 +144,16 @@ def edns_key(octets: bytes) -> tuple[bytes, int] | None:
     end = octets.find(0, 12) + 5
     length = len(octets)
     at = end + 11
-    if at > length or end < 17 or octets[end : end + 3] != b"\0\0\x29" or octets[end + 6] or octets[end + 5]:
+    # Root owner, type 41; then, behind the size, extended RCODE 0 and version 0.
+    if at > length or end < 17 or octets[end : end + 3] != b"\0\0\x29" or octets[end + 5 : end + 7] != b"\0\0":
         return None
     if at + (octets[end + 9] << 8 | octets[end + 10]) != length:
         return None
+    has_options = at < length
     while at < length:
         at += 4 + (octets[at + 2] << 8 | octets[at + 3]) if at + 4 <= length else length
     if at != length:
         return None
     # The capital sets it apart from all keys of plain queries, which are datagrams in lower case.
     key = octets[2:end].lower() + (b"D" if octets[end + 7] & 0x80 else b"E")
-    return key, octets[end + 3] << 8 | octets[end + 4]
+    return EdnsKey(key, end, octets[end + 3] << 8 | octets[end + 4], has_options)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query, Rejected
+from mesos_dns.limits import MAX_ROTATIONS, MEMO_FOUND, MEMO_NOT_FOUND, MEMO_OCTETS
 from mesos_dns.serve.answer import Answerer, Forward, Rendering
-from mesos_dns.serve.memo import Entry, Memo, edns_key
+from mesos_dns.serve.memo import COMMON_SIZES, Entry, Memo, edns_key
 
 #: Takes the query, the largest reply in octets, and a function that sends the reply, now or later.
 ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], None]
@@ -18,16 +19,19 @@ ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], None]
 class Responder:
     """Replies of one worker, from memory or fresh.
 
-    `plain_hits` and `counters` count replies; the listeners add what they answered themselves.
+    The listeners add to `plain_hits` what they answer with `recall` themselves.
     """
 
     def __init__(self, answerer: Answerer) -> None:
         self.counters: Counter[str] = Counter()
         self.plain_hits = 0
+        self.edns_hits = 0
+        self.tcp_hits = 0
+        self.misses = 0
         self._answerer = answerer
         self._udp = Memo()
         # Over TCP the same question may have a larger answer.
-        self._tcp = Memo()
+        self._tcp = Memo(MEMO_FOUND // 4, MEMO_NOT_FOUND // 4, MEMO_OCTETS // 4)
 
     def __repr__(self) -> str:
         return f"Responder(udp={self._udp!r}, tcp={self._tcp!r})"
@@ -51,6 +55,12 @@ class Responder:
         self._udp.sweep()
         self._tcp.sweep()
 
+    def counts(self) -> Counter[str]:
+        """All counts since the start."""
+        counts = Counter(self.counters)
+        counts.update(plain_hits=self.plain_hits, edns_hits=self.edns_hits, tcp_hits=self.tcp_hits, misses=self.misses)
+        return counts
+
     def count(self, what: str, times: int = 1) -> None:
         """Add to a counter."""
         self.counters[what] += times
@@ -58,36 +68,43 @@ class Responder:
     def respond_udp(self, octets: bytes) -> bytes | Forward | None:
         """The reply to a datagram, None for silence, or that the name is not ours."""
         found = edns_key(octets)
-        if found is not None:
-            key, size = found
-            entry = self._udp.entries.get(key)
-            if entry is not None:
-                reply = _assemble(octets, octets.find(0, 12) + 5, entry)
-                if len(reply) <= msg.PLAIN_UDP_SIZE or len(reply) <= size:
-                    self.counters["edns_hits"] += 1
-                    return reply
-        else:
-            key, size = octets[2:].lower(), msg.PLAIN_UDP_SIZE
+        if found is None:
+            query = self._parse(octets)
+            if not isinstance(query, Query):
+                return query
+            memo = self._udp if query.edns is None and _is_common(query) else None
+            return self._fresh(query, msg.udp_limit(query.edns), memo, octets[2:].lower(), tcp=False)
+        key, end, size, has_options = found
+        entry = self._udp.entries.get(key)
+        if entry is not None:
+            head, tail, _ = entry
+            reply = octets[:2] + head + octets[12:end] + (tail if isinstance(tail, bytes) else tail())
+            # What is remembered is made for our own UDP size; a client that takes less is rare.
+            if size >= msg.UDP_SIZE or len(reply) <= max(size, msg.PLAIN_UDP_SIZE):
+                self.edns_hits += 1
+                if not has_options and size in COMMON_SIZES:
+                    # The next such query is found by its octets alone, like one without EDNS.
+                    self._udp.alias(octets[2:].lower(), entry)
+                return reply
         query = self._parse(octets)
         if not isinstance(query, Query):
             return query
-        limit = msg.udp_limit(query.edns)
-        # What is remembered for EDNS is made for our own size; smaller clients are rare.
-        rememberable = _is_common(query, edns=found is not None) and (found is None or size >= msg.UDP_SIZE)
-        return self._fresh(query, limit, self._udp if rememberable else None, key, tcp=False)
+        memo = self._udp if size >= msg.UDP_SIZE and _is_common(query) else None
+        return self._fresh(query, msg.udp_limit(query.edns), memo, key, tcp=False)
 
     def respond_tcp(self, octets: bytes) -> bytes | Forward | None:
         """The reply to a message over TCP, without its length octets."""
         found = edns_key(octets)
-        key = found[0] if found is not None else octets[2:].lower()
+        key, end = found[:2] if found is not None else (octets[2:].lower(), len(octets))
         entry = self._tcp.entries.get(key)
         if entry is not None:
-            self.counters["tcp_hits"] += 1
-            return _assemble(octets, octets.find(0, 12) + 5, entry)
+            self.tcp_hits += 1
+            head, tail, _ = entry
+            return octets[:2] + head + octets[12:end] + (tail if isinstance(tail, bytes) else tail())
         query = self._parse(octets)
         if not isinstance(query, Query):
             return query
-        rememberable = _is_common(query, edns=found is not None)
+        rememberable = (query.edns is None) == (found is None) and _is_common(query)
         return self._fresh(query, msg.TCP_SIZE, self._tcp if rememberable else None, key, tcp=True)
 
     def _parse(self, octets: bytes) -> Query | bytes | None:
@@ -103,19 +120,14 @@ class Responder:
         rendering = self._answerer.compose(query, limit, tcp=tcp)
         if isinstance(rendering, Forward):
             return rendering
-        self.counters["misses"] += 1
+        self.misses += 1
         if memo is not None and _is_worth_keeping(rendering):
-            memo.remember(key, rendering.head, rendering.tails, found=rendering.found)
+            memo.remember(key, rendering.head, rendering.tail, rendering.others, rendering.size, found=rendering.found)
         octets = query.octets
-        return octets[:2] + rendering.head + octets[12 : query.question_end] + rendering.tails[0]
+        return octets[:2] + rendering.head + octets[12 : query.question_end] + rendering.tail
 
 
-def _assemble(octets: bytes, question_end: int, entry: Entry) -> bytes:
-    head, tail = entry
-    return octets[:2] + head + octets[12:question_end] + (tail if isinstance(tail, bytes) else tail())
-
-
-def _is_common(query: Query, *, edns: bool) -> bool:
+def _is_common(query: Query) -> bool:
     """Whether the query has the shape that replies from memory take for granted.
 
     That is a name without zero octets in its labels, and behind the question nothing but at most the
@@ -123,10 +135,10 @@ def _is_common(query: Query, *, edns: bool) -> bool:
     """
     if query.octets.find(0, 12) + 5 != query.question_end:
         return False
-    return query.edns is not None if edns else len(query.octets) == query.question_end
+    return query.edns is not None or len(query.octets) == query.question_end
 
 
 def _is_worth_keeping(rendering: Rendering) -> bool:
     """Small answers, and only those of the zone: an error may pass, and a giant fills the memory."""
     authoritative = rendering.head[0] & msg.AA >> 8
-    return bool(authoritative) and sum(map(len, rendering.tails)) <= 8 * msg.UDP_SIZE
+    return bool(authoritative) and rendering.size <= MAX_ROTATIONS * msg.UDP_SIZE

@@ -88,14 +88,14 @@ class UdpListener:
                 misses += 1
                 sizes.append(self._answer_slowly(len(sizes), at, length))
             else:
-                head, tail = entry
+                head, tail, rest = entry
                 if tail.__class__ is not bytes:
                     tail = tail()  # type: ignore[operator]  # a function, as the line above says
                 data[at + 2 : at + 12] = head
-                end = at + length
-                length += len(tail)  # noqa: PLW2901 - one name less to load
-                data[end : at + length] = tail
-                sizes.append(length)
+                end = length - rest
+                size = end + len(tail)
+                data[at + end : at + size] = tail
+                sizes.append(size)
             at += mmsg.SLOT
         self._responder.plain_hits += len(lengths) - misses
         failed = batch.send(self._fd, sizes)
