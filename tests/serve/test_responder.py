@@ -13,6 +13,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.names.zone import Change, Zone
 from mesos_dns.serve import mmsg
 from mesos_dns.serve.answer import Forward
+from mesos_dns.serve.memo import Memo
 from mesos_dns.serve.udp import UdpListener
 
 ZONE = make_zone()
@@ -282,3 +283,18 @@ def test_any_octets(udp_socket, octets):
 def test_repr():
     empty = "Memo(found=0, missing=0)"
     assert repr(make_responder(ZONE)) == f"Responder(udp={empty}, tcp={empty})"
+
+
+def test_a_flood_of_unknown_names_asked_twice_does_not_push_out_known_ones(udp_socket):
+    responder = make_responder(ZONE)
+    responder._udp = Memo(found=3, missing=10)
+    hot = Hot(responder, udp_socket)
+    for _ in range(2):
+        hot.ask(ask(NAME, payload=1232))
+    for n in range(40):
+        for _ in range(2):
+            assert read(hot.ask(ask(f"nope-{n // 2}.mesos.", payload=1232))).rcode() == msg.NXDOMAIN
+    misses = responder.misses
+    hot.ask(ask(NAME, payload=1232))
+    assert responder.misses == misses
+    assert repr(responder._udp) == "Memo(found=2, missing=10)"

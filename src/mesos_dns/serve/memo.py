@@ -86,7 +86,8 @@ class Memo:
         """Keep `entry` also under the lower-case octets, less the ID, of a query with an OPT record without options."""
         if key not in self.entries:
             head, tail, _ = entry
-            self._keep(key, (head, tail, PLAIN_OPT), 0, found=True)
+            # Only NXDOMAIN and NODATA have a record, the SOA, in AUTHORITY.
+            self._keep(key, (head, tail, PLAIN_OPT), 0, found=head[6:8] == b"\0\0")
 
     def _keep(self, key: bytes, entry: Entry, size: int, *, found: bool) -> None:
         queue = self._found if found else self._missing
