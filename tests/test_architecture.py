@@ -170,7 +170,6 @@ def test_every_module_belongs_to_a_part_or_to_the_top():
 TASKS = {
     ("mesos_dns.concurrency", "create_task"): "the one place",
     ("mesos_dns.demo.runner", "create_task"): "a task group of the demo, which imports nothing of ours",
-    ("mesos_dns.records", "ensure_future"): "awaits one item of a source with a time limit, and cancels it itself",
 }
 
 
