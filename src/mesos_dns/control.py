@@ -42,6 +42,7 @@ class Generation:
         self.model = Model(Naming(assembly.rules(config)))
         self.zone = Zone(assembly.authority(config))
         self.version = __version__
+        self._former = former
         pairs = sockets.pairs[: assembly.worker_count(config)]
         settings = assembly.settings(config, verbosity, hold=former is not None)
         self.pool = WorkerPool(pairs, settings, self.zone)
@@ -98,6 +99,9 @@ class Generation:
             self.failed.set()
 
     async def _follow_source(self) -> None:
+        former, self._former = self._former, None
+        if former is not None and former.config.masters == self.config.masters:
+            await self.publisher.inherit(former.publisher)
         async for observation in self.source.observations():
             first = not self.publisher.loaded.is_set()
             if first:
@@ -110,7 +114,6 @@ class Generation:
                 # What was made lives long and has no cycles: the collector need not walk it ever again.
                 gc.freeze()
                 gc.enable()
-                log.info("first state taken: %r", self.publisher)
 
     def _hosts_found(self, found: Any) -> None:
         spawn(self.publisher.hosts_found(found), name="take host addresses")
@@ -184,6 +187,11 @@ class Front(NamedTuple):
     sockets: Sockets
     web: HttpServer | None
 
+    def __str__(self) -> str:
+        address = self.web.address if self.web is not None else None
+        http = f"{address[0]} port {address[1]}" if address is not None else "off"
+        return f"DNS {self.sockets}, HTTP {http}"
+
 
 class Control:
     """The program: one generation at a time, its front, signals."""
@@ -211,7 +219,7 @@ class Control:
             self._generation = Generation(config, self._front.sockets, self._verbosity)
             self._generation.start()
             self._starting_over = spawn(self._start_over(), name="start over")
-            log.info("serving %s.: %r, %r", config.domain, *self._front)
+            log.info("serving %s.: %s", config.domain, self._front)
             await self._ending.wait()
             log.info("ending")
         finally:
@@ -232,11 +240,15 @@ class Control:
         if old is None or old_front is None:
             return
         try:
-            config = self._load().config
+            loaded = self._load()
+            config = loaded.config
             front = await self._open_front(config)
         except (ConfigError, BindError) as error:
             log.error("the new configuration is not taken, the old one stays:\n%s", error)  # noqa: TRY400
             return
+        for warning in loaded.warnings:
+            log.warning("configuration: %s", warning)
+        log.info("the new configuration waits for a state of its masters; the old one serves meanwhile")
         new = Generation(config, front.sockets, self._verbosity, old)
         new.start()
         serves = False
@@ -251,7 +263,7 @@ class Control:
         self._generation, self._front = new, front
         await old.stop()
         await self._close_front(old_front, keep=front, workers=len(new.pool.slots))
-        log.info("the new configuration is in force: %r", new)
+        log.info("the new configuration is in force; serving %s.: %s", config.domain, front)
 
     async def _start_over(self) -> None:
         """Make a new generation whenever following the cluster ended by a mistake; the old one serves on."""

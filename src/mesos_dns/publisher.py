@@ -63,6 +63,18 @@ class Publisher:
         """Whether more than one entity contributes `record`."""
         return self._ledger.is_shared(record)
 
+    async def inherit(self, former: "Publisher") -> None:
+        """Begin with what `former` knows of the same cluster, instead of with nothing.
+
+        What it kept through a master failover is kept on (names.failover). Nothing is served of it
+        before the first observation.
+        """
+        async with self._one_at_a_time:
+            self._reconciler.inherit(former._reconciler)
+            self.model.know_hosts_of(former.model)
+            masters = [self.model.set_masters(former.model.masters, former.model.leader)]
+            await self._apply(_chain(masters, self.model.apply(former.model.everything())))
+
     async def observe(self, observation: Observation) -> None:
         """Take what a source has observed."""
         async with self._one_at_a_time:

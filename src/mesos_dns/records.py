@@ -4,11 +4,12 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from mesos_dns import assembly
+from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
@@ -16,7 +17,7 @@ from mesos_dns.mesos.decode import Decoder
 from mesos_dns.mesos.document import StateError
 from mesos_dns.mesos.hosts import look_up
 from mesos_dns.mesos.polling import PollingSource
-from mesos_dns.mesos.state import Snapshot
+from mesos_dns.mesos.state import Observation, Snapshot
 from mesos_dns.names.model import Model
 from mesos_dns.names.records import Naming
 from mesos_dns.names.zone import Zone
@@ -58,7 +59,7 @@ def _saved(config: Config, path: str) -> Snapshot:
 async def _live(config: Config) -> Snapshot:
     source = PollingSource(assembly.source_options(config))
     observations = source.observations()
-    pending = asyncio.ensure_future(anext(observations))
+    pending = spawn(_first(observations), name="first observation")
     try:
         while True:
             done, _ = await asyncio.wait([pending], timeout=0.05)
@@ -70,6 +71,10 @@ async def _live(config: Config) -> Snapshot:
                 raise NoStateError(source.status.last_error)
     finally:
         pending.cancel()
+
+
+async def _first(observations: AsyncIterator[Observation]) -> Observation:
+    return await anext(observations)
 
 
 # --- text ----------------------------------------------------------------------------------------

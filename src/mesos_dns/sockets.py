@@ -46,6 +46,9 @@ class Sockets:
     def __repr__(self) -> str:
         return f"Sockets({self._host!r}, port={self.port}, pairs={len(self.pairs)})"
 
+    def __str__(self) -> str:
+        return f"{self._host} port {self.port} ({len(self.pairs)} workers)" if self.pairs else "off"
+
     def serves(self, host: str, port: int) -> bool:
         """Whether these sockets are bound to what is asked."""
         return (self._host, self._asked_port) == (host, port)

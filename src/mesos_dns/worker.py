@@ -7,6 +7,7 @@ when the feed ends, and on SIGTERM after it has answered what had already arrive
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -14,7 +15,7 @@ from random import Random
 
 from mesos_dns import logs
 from mesos_dns.concurrency import spawn
-from mesos_dns.limits import COUNTERS_SECONDS, DRAIN_SECONDS
+from mesos_dns.limits import COUNTERS_SECONDS, DRAIN_SECONDS, OPEN_FILES
 from mesos_dns.names.feed import (
     Begin,
     Counters,
@@ -209,14 +210,26 @@ async def serve(fd: int) -> None:
         except TimeoutError:
             if feed.worker is not None:
                 feed.send(Counters(feed.worker.counters()))
+    # Whoever ends control and workers together sends SIGTERM, and control then sends it again.
+    loop.remove_signal_handler(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if feed.worker is not None:
         await feed.worker.drain()
         feed.send(Counters(feed.worker.counters()))
 
 
+def _allow_many_files() -> None:
+    """Raise the limit of open files: connections and upstream sockets may need more than the usual 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def main() -> None:
     """Entry point of the worker process."""
     logs.configure(0)
+    _allow_many_files()
     asyncio.run(serve(int(sys.argv[1])))
 
 

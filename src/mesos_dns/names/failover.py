@@ -35,6 +35,15 @@ class Reconciler:
             f"awaited frameworks={len(self.awaited_frameworks)})"
         )
 
+    def inherit(self, former: "Reconciler") -> None:
+        """Go on where `former` is, whose model this one's model has taken over."""
+        self._master = former._master
+        self._deadline = former._deadline
+        self.awaited_agents = set(former.awaited_agents)
+        self.awaited_frameworks = set(former.awaited_frameworks)
+        self._expected = set(former._expected)
+        self._names_recovered = former._names_recovered
+
     def delta(self, snapshot: Snapshot, now: float) -> Delta:
         """What to apply to the model; `now` in seconds of any steady clock."""
         self._note_master(snapshot, now)

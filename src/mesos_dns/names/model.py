@@ -63,6 +63,10 @@ class Model:
         """What a task contributes at present; nothing while its agent or framework is unknown."""
         return self._records_of(self.tasks.get(key), self._agent_addresses, self._fragments)
 
+    def everything(self) -> Delta:
+        """All agents, frameworks and tasks, as a delta to an empty model."""
+        return Delta(agents=dict(self.agents), frameworks=dict(self.frameworks), tasks=dict(self.tasks))
+
     # --- writing -------------------------------------------------------------------------------
 
     def apply(self, delta: Delta) -> Iterator[Contributions]:
@@ -117,6 +121,10 @@ class Model:
                 frameworks={fw.id: fw for fw in self.frameworks.values() if fw.host in changed},
             )
         )
+
+    def know_hosts_of(self, other: "Model") -> None:
+        """Take over the addresses of host names from a model whose entities are about to be taken over."""
+        self._hosts.update(other._hosts)
 
     def forget_hosts(self, wanted: set[str]) -> None:
         """Drop the addresses of host names that nobody refers to any more."""
