@@ -1,16 +1,14 @@
 """Asks one master for its state over HTTP or HTTPS. Edge: aiohttp.
 
 Never follows redirects: HTTP libraries drop credentials on the way to another host, and the target is a host name that
-only this program might be able to resolve. What aiohttp raises is translated here and nowhere else.
+only this program might be able to resolve.
 """
 
 import asyncio
 import base64
-import contextlib
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,8 +17,6 @@ import aiohttp
 from mesos_dns import limits
 from mesos_dns.mesos.errors import (
     BodyError,
-    DisconnectedError,
-    LoginError,
     MasterTimeoutError,
     NoLeaderError,
     RedirectError,
@@ -31,6 +27,7 @@ from mesos_dns.mesos.errors import (
 from mesos_dns.mesos.iam import IamLogin
 from mesos_dns.mesos.options import ClientOptions
 from mesos_dns.mesos.state import Endpoint
+from mesos_dns.mesos.translation import translated, translated_login
 
 #: Mesos 0.25 and later; the other name is all that earlier masters know, and is gone since 1.8.
 _PATHS: Final = ("/master/state", "/master/state.json")
@@ -125,7 +122,7 @@ class MasterClient:
             **await self._authorization(endpoint),
         }
         async with (
-            _translated(endpoint, self._broken_hint),
+            translated(endpoint, tls=self._tls is not None),
             self._opened().get(
                 f"{self._scheme}://{endpoint}{path}",
                 headers=headers,
@@ -140,7 +137,7 @@ class MasterClient:
 
     async def _authorization(self, endpoint: Endpoint) -> dict[str, str]:
         if self._login is not None:
-            async with _translated_login(endpoint, self._login):
+            async with translated_login(endpoint, self._login.url):
                 return {"Authorization": f"token={await self._login.token(self._opened(), self._login_tls)}"}
         principal, secret = self._options.principal, self._options.secret
         if not principal and not secret:
@@ -174,10 +171,6 @@ class MasterClient:
             return UnauthorizedError(endpoint, realm, f"status {status}, realm {realm!r}: {self._credentials_hint()}")
         hint = "this is no Mesos master, or it is just starting" if status == 404 else text
         return StatusError(endpoint, status, f"status {status} for {path}, expected 200: {hint}")
-
-    @property
-    def _broken_hint(self) -> str:
-        return "does it speak TLS at all?" if self._tls else "if it speaks TLS only, set MesosHTTPSOn"
 
     def _credentials_hint(self) -> str:
         if self._login is not None:
@@ -231,40 +224,3 @@ def _parse_location(location: str) -> Endpoint | None:
         return Endpoint(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
     except ValueError:
         return None
-
-
-@contextlib.asynccontextmanager
-async def _translated(endpoint: Endpoint, hint: str) -> AsyncIterator[None]:
-    try:
-        yield
-    except aiohttp.SocketTimeoutError as error:
-        raise MasterTimeoutError(
-            endpoint, f"connected, but nothing came for {limits.MASTER_STALL_SECONDS:g} s: it hangs or is overloaded"
-        ) from error
-    except aiohttp.ServerTimeoutError as error:
-        raise MasterTimeoutError(
-            endpoint,
-            f"no connection within {limits.MASTER_CONNECT_SECONDS:g} s: host down, or packets dropped on the way",
-        ) from error
-    except aiohttp.ClientConnectorCertificateError as error:
-        raise UnreachableError(
-            endpoint, f"its certificate is not accepted ({error.certificate_error}); check CACertFile and its addresses"
-        ) from error
-    except aiohttp.ClientSSLError as error:
-        raise UnreachableError(endpoint, f"TLS failed ({error}); check MesosHTTPSOn and the certificates") from error
-    except aiohttp.ClientConnectorError as error:
-        raise UnreachableError(endpoint, f"no connection: {error.os_error}") from error
-    except aiohttp.ClientPayloadError as error:
-        raise DisconnectedError(endpoint, f"the answer broke off or is damaged: {error}") from error
-    except aiohttp.ClientResponseError as error:
-        raise DisconnectedError(endpoint, f"what came is no HTTP answer: {error.message}") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise DisconnectedError(endpoint, f"the connection broke before the answer: {error!r}; {hint}") from error
-
-
-@contextlib.asynccontextmanager
-async def _translated_login(endpoint: Endpoint, login: IamLogin) -> AsyncIterator[None]:
-    try:
-        yield
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise LoginError(endpoint, f"not asked, because the login at {login.url} failed: {error}") from error
