@@ -86,7 +86,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         tasks=tuple(int(number) for number in tasks.split(",")),
         large=tuple(int(number) for number in large.split(",")),
         runs=options.runs or (1 if quick else 3),
-        seconds=options.seconds or (1.0 if quick else 5.0),
+        seconds=options.seconds or (0.8 if quick else 5.0),
         quick=quick,
         only=frozenset(options.only),
         zone=options.zone.resolve() if options.zone else None,

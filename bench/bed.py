@@ -120,6 +120,7 @@ class Bed:
         self.add(table, "p99", column, *(each.p99 for each in tails))
         self.add(table, "p99.9", column, *(each.p999 for each in tails))
         self.add(table, "slowest", column, *(each.worst for each in tails))
+        self.add(table, "noise", column, *(each.noise for each in tails))
         self.add(table, "lost of a million", column, *(1e6 * each.lost / (each.answered + each.lost) for each in tails))
 
 

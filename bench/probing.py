@@ -38,7 +38,7 @@ class Probing:
         if self.process.returncode != 0:
             raise UnavailableError(f"the prober ended with {self.process.returncode}")
         found: dict[str, Any] = json.loads(output)
-        self.result = Tail(**{name: found[name] for name in Tail.__slots__})
+        self.result = Tail(**{name: found[name] for name in Tail.__slots__} | {"noise": found["lag"]["p999"]})
         return found
 
 
@@ -55,7 +55,7 @@ def probing(port: int, asked: Path, seconds: float, cores: set[int]) -> Iterator
             process.send_signal(signal.SIGTERM)
         details = found.finish()
         say(
-            f"probed: {found.result}, slowest at {details['slow'][:3]}, prober late by {details['worst_lag_ms']:.1f} ms"
+            f"probed: {found.result}, slowest at {details['slow'][:3]}, prober late by at most {details['lag']['worst']:.1f} ms"
         )
     finally:
         if process.poll() is None:
@@ -115,6 +115,7 @@ def _add(bed: Bed, table: str, title: str, tails: list[Tail]) -> None:
     bed.add(table, title, "p99.9", *(each.p999 for each in tails))
     bed.add(table, title, "slowest", *(each.worst for each in tails))
     bed.add(table, title, "lost", *(each.lost for each in tails))
+    bed.add(table, title, "noise", *(each.noise for each in tails))
 
 
 def _started(bed: Bed, stack: ExitStack, master: int, refresh: int) -> Server:

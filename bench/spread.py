@@ -44,6 +44,8 @@ class Tail:
     p99: float
     p999: float
     worst: float
+    #: What the machine alone does to a process that only waits for its time: its delay, p99.9.
+    noise: float = 0.0
 
 
 def tail(delays_ms: Sequence[float], lost: int) -> Tail:
