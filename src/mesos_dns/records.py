@@ -4,20 +4,20 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from mesos_dns import assembly
-from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
+from mesos_dns.mesos import errors
 from mesos_dns.mesos.decode import Decoder
 from mesos_dns.mesos.document import StateError
 from mesos_dns.mesos.hosts import look_up
 from mesos_dns.mesos.polling import PollingSource
-from mesos_dns.mesos.state import Observation, Snapshot
+from mesos_dns.mesos.state import Snapshot
 from mesos_dns.names.model import Model
 from mesos_dns.names.records import Naming
 from mesos_dns.names.zone import Zone
@@ -57,24 +57,10 @@ def _saved(config: Config, path: str) -> Snapshot:
 
 
 async def _live(config: Config) -> Snapshot:
-    source = PollingSource(assembly.source_options(config))
-    observations = source.observations()
-    pending = spawn(_first(observations), name="first observation")
     try:
-        while True:
-            done, _ = await asyncio.wait([pending], timeout=0.05)
-            if done:
-                observation = pending.result()
-                assert isinstance(observation, Snapshot)  # Every source begins with one.
-                return observation
-            if source.status.failures:
-                raise NoStateError(source.status.last_error)
-    finally:
-        pending.cancel()
-
-
-async def _first(observations: AsyncIterator[Observation]) -> Observation:
-    return await anext(observations)
+        return await PollingSource(assembly.source_options(config)).once()
+    except errors.NoStateError as error:
+        raise NoStateError(f"no state of the cluster. {error}") from error
 
 
 # --- text ----------------------------------------------------------------------------------------

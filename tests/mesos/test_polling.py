@@ -9,7 +9,7 @@ from aiohttp import web
 
 from mesos_dns import limits
 from mesos_dns.mesos.client import Answer
-from mesos_dns.mesos.errors import RedirectError, UnreachableError
+from mesos_dns.mesos.errors import NoStateError, RedirectError, UnreachableError
 from mesos_dns.mesos.options import ClientOptions, SourceOptions
 from mesos_dns.mesos.polling import PollingSource, backoff
 from mesos_dns.mesos.source import SourceStatus
@@ -206,6 +206,34 @@ async def test_decoding_happens_beside_the_event_loop(monkeypatch):
         await anext(observations)
     assert threads != []
     assert threading.main_thread() not in threads
+
+
+async def test_failures_before_the_first_state_and_after_it_read_differently(caplog):
+    gone = UnreachableError(A, "no connection: refused")
+    async with polling({A: [gone, state(A), gone, state(A)]}, A) as (_, _, observations):
+        await anext(observations)
+        await anext(observations)
+    before, after = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
+    assert before.startswith("no state of the cluster could be read yet; next try in 0.0 s. master 127.0.0.1:5050: ")
+    assert after.startswith("no state of the cluster, the records stay as they are; next try in 0.0 s. master")
+
+
+async def test_reading_once(caplog):
+    client = ScriptedClient(script={A: [RedirectError(A, B, "does not lead")], B: [state(B, B, "t", ["bad"])]})
+    snapshot = await PollingSource(SourceOptions((A,), 60), client=client).once()
+    assert (snapshot.leader, list(snapshot.tasks)) == (B, [("F", "t", 0)])
+    assert client.asked == [A, B]
+    assert client.closed
+    assert "left out 1 parts of the state" in caplog.text
+
+
+async def test_reading_once_in_vain_is_silent(caplog):
+    client = ScriptedClient(script={})
+    with pytest.raises(NoStateError, match=r"master 127.0.0.1:5050: no connection: refused; master 127.0.0.2:5050"):
+        await PollingSource(SourceOptions((A, B), 60), client=client).once()
+    assert client.asked == [A, B]
+    assert client.closed
+    assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
 
 
 async def test_no_masters(caplog):

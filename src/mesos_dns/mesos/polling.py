@@ -106,6 +106,15 @@ class PollingSource:
         finally:
             await self._client.close()
 
+    async def once(self) -> Snapshot:
+        """Read one state and close the connections. Raises NoStateError, without logging it, if no master gives one."""
+        try:
+            snapshot = await self._poll(Decoder())
+        finally:
+            await self._client.close()
+        self._report_oddities(snapshot, None)
+        return snapshot
+
     async def _wait(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
@@ -168,9 +177,15 @@ class PollingSource:
         )
         pause = backoff(failures, self._options.refresh_seconds, self._chance())
         kinds = ",".join(type(one).__name__ for one in error.errors)
-        self._failures_log.warning(
-            kinds, "no state of the cluster, the records stay as they are; next try in %.1f s. %s", pause, error
-        )
+        if before.last_success is None:
+            # Whether names are served is not known here: after a reload, those of the former configuration are.
+            self._failures_log.warning(
+                f"first: {kinds}", "no state of the cluster could be read yet; next try in %.1f s. %s", pause, error
+            )
+        else:
+            self._failures_log.warning(
+                kinds, "no state of the cluster, the records stay as they are; next try in %.1f s. %s", pause, error
+            )
         return pause
 
     def _report_oddities(self, snapshot: Snapshot, previous: Snapshot | None) -> None:
