@@ -31,9 +31,29 @@ async def test_listening_addresses(cluster, listener, clients):
 async def test_an_address_that_is_taken_is_an_error_for_people(cluster):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {port}: Address already in use") as caught:
+        with pytest.raises(OSError, match="HttpPort") as caught:
             await HttpServer(lambda: cluster).start("127.0.0.1", port)
-    assert caught.value.errno == errno.EADDRINUSE
+    assert str(caught.value) == (
+        f"TCP 127.0.0.1 port {port}: Address already in use; another program has it (`ss -lntp` shows which): "
+        "stop that one, or set another HttpPort or HTTPListener"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EACCES, "Permission denied; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE"),
+        (errno.EADDRNOTAVAIL, "Cannot assign requested address; HTTPListener must be an address of this machine"),
+        (errno.ENOBUFS, "No buffer space available; check HTTPListener and HttpPort"),
+    ],
+)
+async def test_what_to_do_about_an_address_that_cannot_be_had(cluster, monkeypatch, number, advice):
+    def refuse(*_args, **_more):
+        raise OSError(number, "a text that may say more than once what happened")
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+    with pytest.raises(OSError, match=f"^TCP 127.0.0.1 port 80: {advice}"):
+        await HttpServer(lambda: cluster).start("127.0.0.1", 80)
 
 
 async def test_stopping_twice_or_before_starting_is_harmless(cluster):

@@ -1,6 +1,7 @@
 """The HTTP listener: bounded connections in front of the API. Edge."""
 
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -45,7 +46,7 @@ class HttpServer:
     async def start(self, host: str, port: int) -> None:
         """Bind to `host` (an address; `::` takes IPv4, too) and `port` (0: any free one), and serve.
 
-        Raises OSError, with a text for people, if the address cannot be bound.
+        Raises OSError if the address cannot be bound: its text says which one, why, and what to do.
         """
         listening = _bind(host, port)
         self._web = web.Server(
@@ -165,7 +166,17 @@ def _bind(host: str, port: int) -> socket.socket:
         )
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(
-            error.errno,
-            f"the HTTP API cannot listen on {host} port {port}: {reason}; see HTTPListener and HttpPort",
-        ) from error
+        # A single argument: then the text is all that str() gives, without the number.
+        raise OSError(f"TCP {host} port {port}: {reason}; {_advice(error)}") from error
+
+
+def _advice(error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "another program has it (`ss -lntp` shows which): stop that one, or set another HttpPort or HTTPListener"
+        case errno.EACCES | errno.EPERM:
+            return "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE; set another HttpPort"
+        case errno.EADDRNOTAVAIL:
+            return "HTTPListener must be an address of this machine, 0.0.0.0 or ::"
+        case _:
+            return "check HTTPListener and HttpPort"
