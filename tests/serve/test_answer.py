@@ -442,8 +442,9 @@ def test_rotations_differ_in_the_order_of_the_answer_only(answerer):
     octets = ask("_liquor._tcp.marathon.mesos.", "SRV")
     query = parse(octets)
     rendering = answerer.compose(query, 512, tcp=False)
-    tails = [rendering.tail, *rendering.others]
+    tails = list(rendering.others)
     assert len(tails) == 4
+    assert rendering.tail in tails
     assert rendering.size == sum(map(len, tails))
     replies = [read(octets[:2] + rendering.head + octets[12:] + tail) for tail in tails]
     assert len({tuple(texts(reply.answer)) for reply in replies}) == 4

@@ -82,8 +82,7 @@ HEAD = bytes(10)
 
 
 def remember(memo, key, *tails, found=True):
-    first, *others = tails
-    memo.remember(key, HEAD, first, iter(others) if others else None, sum(map(len, tails)), found=found)
+    memo.remember(key, HEAD, tails[0], iter(tails) if len(tails) > 1 else None, sum(map(len, tails)), found=found)
 
 
 def test_a_reply_with_one_order_is_kept_as_it_is():
@@ -93,11 +92,11 @@ def test_a_reply_with_one_order_is_kept_as_it_is():
     assert repr(memo) == "Memo(found=1, missing=0)"
 
 
-def test_several_orders_take_turns_after_the_first_one_that_was_given_already():
+def test_several_orders_take_turns():
     memo = Memo()
     remember(memo, b"k", b"abc", b"bca", b"cab")
     _, tail, _ = memo.entries[b"k"]
-    assert [tail() for _ in range(7)] == [b"bca", b"cab", b"abc", b"bca", b"cab", b"abc", b"bca"]
+    assert [tail() for _ in range(7)] == [b"abc", b"bca", b"cab", b"abc", b"bca", b"cab", b"abc"]
 
 
 def test_an_order_is_made_when_it_is_asked_for_and_only_once():
@@ -112,7 +111,7 @@ def test_an_order_is_made_when_it_is_asked_for_and_only_once():
     memo.remember(b"k", HEAD, b"ab", others(), 6, found=True)
     _, tail, _ = memo.entries[b"k"]
     assert made == []
-    assert [tail() for _ in range(6)] == [b"ba", b"x", b"ab", b"ba", b"x", b"ab"]
+    assert [tail() for _ in range(5)] == [b"ba", b"x", b"ba", b"x", b"ba"]
     assert made == [b"ba", b"x"]
 
 

@@ -21,6 +21,8 @@ _RR: Final = struct.Struct("!HHIH")
 _HEAD: Final = struct.Struct("!HHHHH")
 #: Octets of an A record behind a compressed owner; no record of the zone is smaller.
 _SMALLEST_RECORD: Final = 16
+#: A size that no memo takes.
+NOT_TO_BE_KEPT: Final = 1 << 30
 #: A compression pointer has 14 bits.
 _POINTER_REACH: Final = 0x4000
 #: How far into a record with a compressed owner the name begins that it points to.
@@ -150,18 +152,35 @@ class Answerer:
         if sum(map(len, records)) > room:
             if truncate:
                 return self._truncated(query, opt)
-            records = self._fitting(records, room)
             # What was cut leaves no room for addresses, and those of others would only mislead.
-            sets = ()
-        end = query.question_end + sum(map(len, records))
-        additional = self._additional(self._targets(sets), end, limit - len(opt))
-        orders = self._orders(records, rotations)
-        tails = (_tail(order, additional, query.question_end) + opt for order in orders)
-        first = next(tails)
+            return self._cut(query, self._fitting(records, room), opt)
+        additional = self._additional(sets, query.question_end + sum(map(len, records)), limit - len(opt))
+        times = _times(records, rotations)
+        start = int(self._random.random() * len(records))
+        tail = _tail(records, start, additional, query.question_end) + opt
         count = sum(len(bodies) for _, bodies in additional)
         head = self._header(query, msg.NOERROR, len(records), 0, count)
-        others = tails if len(orders) > 1 else None
-        return Rendering(head, first, True, others, len(orders) * len(first))
+        others = self._others(query, sets, limit, times) if times > 1 else None
+        return Rendering(head, tail, True, others, times * len(tail))
+
+    def _others(self, query: Query, sets: Node, limit: int, times: int) -> Iterator[bytes]:
+        """`times` tails, the beginnings of their answers spread evenly.
+
+        All of it is made when the first is wanted, and nothing before: most names are asked once.
+        Till then this holds on to the query and to record sets that the zone has anyway.
+        """
+        opt = _opt(query.edns)
+        records = self._records(sets)
+        additional = self._additional(sets, query.question_end + sum(map(len, records)), limit - len(opt))
+        first = int(self._random.random() * len(records))
+        for n in range(times):
+            start = (first + len(records) * n // times) % len(records)
+            yield _tail(records, start, additional, query.question_end) + opt
+
+    def _cut(self, query: Query, records: list[bytes], opt: bytes) -> Rendering:
+        """Some of the answer, without saying so (`SetTruncateBit` off); never remembered, to be another part each time."""
+        head = self._header(query, msg.NOERROR, len(records), 0, 0)
+        return Rendering(head, b"".join(records) + opt, True, None, NOT_TO_BE_KEPT)
 
     def _negative(self, query: Query, rcode: int, limit: int) -> Rendering:
         record = self._soa_record(query.question_end - 4 - len(self._apex))
@@ -218,17 +237,6 @@ class Answerer:
             self._soa_records[apex] = record
         return record
 
-    def _orders(self, records: list[bytes], rotations: int) -> list[list[bytes]]:
-        """`records` in up to `rotations` orders, the beginnings spread evenly from a random one on."""
-        count = len(records)
-        if count <= 1:
-            return [records]
-        first = int(self._random.random() * count)
-        # Beyond 16 kB no pointer reaches, and such giants are not worth more than one order.
-        times = min(rotations, count) if sum(map(len, records)) < _POINTER_REACH // 2 else 1
-        starts = [(first + count * n // times) % count for n in range(times)]
-        return [records[start:] + records[:start] for start in starts]
-
     def _sample(self, sets: Node, room: int) -> Node:
         """At random as much of `sets` as might fit."""
         most = room // _SMALLEST_RECORD
@@ -247,21 +255,18 @@ class Answerer:
             chosen.append(record)
         return chosen
 
-    def _targets(self, sets: Node) -> list[bytes]:
-        """Names whose addresses belong into ADDITIONAL (RFC 2782, RFC 1035 section 3.3.11)."""
+    def _additional(self, sets: Node, end: int, limit: int) -> list[Additional]:
+        """Whole address sets of the targets in `sets`, as far as they fit behind an answer that ends at `end`.
+
+        Addresses of SRV and NS targets belong there (RFC 2782, RFC 1035 section 3.3.11). A set that does
+        not fit is left out without TC: it was not required (RFC 2181 section 9).
+        """
         targets: dict[bytes, None] = {}
         for rrtype, rdatas in sets:
             if rrtype == SRV:
                 targets.update((rdata[6:], None) for rdata in rdatas)
             elif rrtype == NS:
                 targets.update((rdata.lower(), None) for rdata in rdatas)
-        return list(targets)
-
-    def _additional(self, targets: list[bytes], end: int, limit: int) -> list[Additional]:
-        """Whole address sets of `targets` as far as they fit behind an answer that ends at `end`.
-
-        A set that does not fit is left out without TC: it was not required (RFC 2181 section 9).
-        """
         out: list[Additional] = []
         for target in targets:
             owner = 2 if end < _POINTER_REACH else len(target)
@@ -286,8 +291,18 @@ def _opt(edns: Edns | None) -> bytes:
     return b"" if edns is None else msg.opt(do=edns.do)
 
 
-def _tail(answer: list[bytes], additional: list[Additional], at: int) -> bytes:
-    """The sections behind a question that ends at `at`. Owners of `additional` point into `answer`."""
+def _times(records: list[bytes], rotations: int) -> int:
+    """How many orders of `records` are worth while."""
+    # Beyond 16 kB no pointer reaches, and such giants are not worth more than one order.
+    return min(rotations, len(records)) if sum(map(len, records)) < _POINTER_REACH // 2 else 1
+
+
+def _tail(records: list[bytes], start: int, additional: list[Additional], at: int) -> bytes:
+    """The sections behind a question that ends at `at`: `records` from the one at `start` on, then `additional`.
+
+    Owners of `additional` point into the answer.
+    """
+    answer = records[start:] + records[:start] if start else records
     tail = b"".join(answer)
     if not additional:
         return tail

@@ -76,10 +76,10 @@ class Memo:
     ) -> None:
         """Keep a rendering under `key`; the oldest of its kind go when there is no room.
 
-        Give `tail` to the one who asked first; those who ask later get `others` in turn.
+        `tail` is for the one who asked first; those who ask later get `others` in turn, if there are any.
         """
         if key not in self.entries:
-            entry = head, tail if others is None else _in_turn(tail, others), 0
+            entry = head, tail if others is None else _in_turn(others), 0
             self._keep(key, entry, max(size, len(tail)), found=found)
 
     def alias(self, key: bytes, entry: Entry) -> None:
@@ -113,17 +113,17 @@ class Memo:
                 self._garbage.pop()
 
 
-def _in_turn(first: bytes, others: Iterator[bytes]) -> Callable[[], bytes]:
-    """A function that gives `others`, then `first` and them again and again; each is made only once."""
-    made = [first]
+def _in_turn(tails: Iterator[bytes]) -> Callable[[], bytes]:
+    """A function that gives one of `tails` after the other, again and again; each is made only once."""
+    made: list[bytes] = []
 
-    def later() -> Iterator[bytes]:
-        for tail in others:
+    def first_round() -> Iterator[bytes]:
+        for tail in tails:
             made.append(tail)
             yield tail
 
     # `cycle` reads the list when its turn comes: by then all are in it.
-    return chain(later(), cycle(made)).__next__
+    return chain(first_round(), cycle(made)).__next__
 
 
 class EdnsKey(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query, Rejected
-from mesos_dns.limits import MAX_ROTATIONS, MEMO_FOUND, MEMO_NOT_FOUND, MEMO_OCTETS
+from mesos_dns.limits import MAX_ROTATIONS, MEMO_OCTETS
 from mesos_dns.serve.answer import Answerer, Forward, Rendering
 from mesos_dns.serve.memo import COMMON_SIZES, Entry, Memo, edns_key
 
@@ -31,7 +31,7 @@ class Responder:
         self._answerer = answerer
         self._udp = Memo()
         # Over TCP the same question may have a larger answer.
-        self._tcp = Memo(MEMO_FOUND // 4, MEMO_NOT_FOUND // 4, MEMO_OCTETS // 4)
+        self._tcp = Memo(octets=MEMO_OCTETS // 2)
 
     def __repr__(self) -> str:
         return f"Responder(udp={self._udp!r}, tcp={self._tcp!r})"
