@@ -20,7 +20,9 @@ MAX_REMEMBERED_SERVICES: Final = 10_000
 #: Protocols of one framework's discovery ports that are remembered; usual are two.
 MAX_PROTOCOLS: Final = 100
 #: Different record sets remembered for sharing between names; beyond, sharing starts anew.
-MAX_SHARED_NODES: Final = 100_000
+MAX_SHARED_NODES: Final = 20_000
+#: Dictionaries that hold a zone's names: each of 600,000 names / 61 is copied in 0.3 ms when it grows.
+ZONE_PARTS: Final = 61
 
 # --- configuration -----------------------------------------------------------------------------
 

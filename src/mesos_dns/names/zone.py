@@ -5,12 +5,13 @@ One class serves both kinds of process: control owns the authoritative zone, eac
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import Record
-from mesos_dns.limits import MAX_SHARED_NODES
+from mesos_dns.limits import MAX_SHARED_NODES, ZONE_PARTS
 
 #: Rdata of one type at one owner, no repetitions.
 Rdatas = tuple[bytes, ...]
@@ -55,6 +56,34 @@ class Authority(NamedTuple):
         return rd.soa(self.mname, self.rname, serial, self.refresh, self.retry, self.expire, self.minimum)
 
 
+class _Nodes:
+    """Owner → node, in several dictionaries.
+
+    A dictionary that grows is copied in one go: 23 ms at 350,000 names, in which no packet is answered.
+    """
+
+    def __init__(self) -> None:
+        self._parts: tuple[dict[bytes, Node], ...] = tuple({} for _ in range(ZONE_PARTS))
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return chain.from_iterable(self._parts)
+
+    def __contains__(self, owner: bytes) -> bool:
+        return owner in self._parts[hash(owner) % ZONE_PARTS]
+
+    def get(self, owner: bytes) -> Node | None:
+        return self._parts[hash(owner) % ZONE_PARTS].get(owner)
+
+    def set(self, owner: bytes, node: Node) -> None:
+        self._parts[hash(owner) % ZONE_PARTS][owner] = node
+
+    def remove(self, owner: bytes) -> None:
+        del self._parts[hash(owner) % ZONE_PARTS][owner]
+
+
 class Zone:
     """All record sets of one zone. `serial` is 0 until something is loaded.
 
@@ -65,7 +94,7 @@ class Zone:
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
         self.serial = 0
-        self._nodes: dict[bytes, Node] = {}
+        self._nodes = _Nodes()
         #: For each name: how many names exist directly below it. Makes empty non-terminals known.
         self._children: dict[bytes, int] = {}
         self._shared: dict[Node, Node] = {}
@@ -76,6 +105,10 @@ class Zone:
     def __len__(self) -> int:
         """How many names have records, the apex with its SOA and NS not counted."""
         return len(self._nodes)
+
+    def __bool__(self) -> bool:
+        """A zone without names is a zone, too."""
+        return True
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._nodes)
@@ -88,7 +121,7 @@ class Zone:
 
     def rdatas(self, owner: bytes, rrtype: int) -> Rdatas:
         """The record set of `rrtype` at `owner`, possibly empty."""
-        for found, rdatas in self._nodes.get(owner, ()):
+        for found, rdatas in self._nodes.get(owner) or ():
             if found == rrtype:
                 return rdatas
         return ()
@@ -103,8 +136,8 @@ class Zone:
 
     def records(self) -> Iterator[Record]:
         """All records but SOA and NS, in no particular order."""
-        for owner, node in self._nodes.items():
-            for rrtype, rdatas in node:
+        for owner in self._nodes:
+            for rrtype, rdatas in self._nodes.get(owner) or ():
                 for rdata in rdatas:
                     yield owner, rrtype, rdata
 
@@ -119,7 +152,7 @@ class Zone:
             if node is not None:
                 self._edit(edit, node)
             elif added:
-                nodes[owner] = share(((rrtype, added),))
+                nodes.set(owner, share(((rrtype, added),)))
                 self._appear(owner)
         self.serial = change.serial
 
@@ -141,9 +174,9 @@ class Zone:
             others.append((rrtype, rdatas))
             others.sort()
         if others:
-            self._nodes[owner] = self._share(tuple(others))
+            self._nodes.set(owner, self._share(tuple(others)))
         else:
-            del self._nodes[owner]
+            self._nodes.remove(owner)
             self._vanish(owner)
 
     def _share(self, node: Node) -> Node:
