@@ -21,16 +21,33 @@ _DEFAULT_CONFIG: Final = "config.json"
 #: Flags of the Go program's logging library. They never did anything for Mesos-DNS' own messages.
 _GLOG_SWITCHES: Final = ("logtostderr", "alsologtostderr")
 _GLOG_VALUES: Final = ("stderrthreshold", "vmodule", "log_backtrace_at", "log_dir")
+#: The commands in the order of the help, and what each does.
+_ABOUT: Final = {
+    "run": "serve; the same without a command, as the Go program",
+    "check": "print every problem of a configuration, and touch nothing",
+    "records": "print the names of a cluster, of its masters or of a saved state",
+    "version": "print the version",
+}
+_EXAMPLES: Final = """
+examples:
+  mesos-dns -config=/etc/mesos-dns/config.json -v=1
+  mesos-dns check --config /etc/mesos-dns/config.json
+  mesos-dns records --master 10.0.0.11:5050
+
+`mesos-dns COMMAND -h` lists the flags of a command."""
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command and end the process with its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
-    options = _parser(subcommands=bool(args) and args[0] in _COMMANDS).parse_args(args)
+    options = _parse(args)
     if getattr(options, "version", False):
         options.command = "version"
     try:
-        sys.exit(_COMMANDS[options.command](options))
+        code = _COMMANDS[options.command](options)
+        # Here and not at the very end, where nobody can catch what it raises.
+        print(end="", flush=True)  # noqa: T201 - does nothing without a standard output, too
+        sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
@@ -39,16 +56,48 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(0)
 
 
+def _parse(args: list[str]) -> argparse.Namespace:
+    if args and args[0] in _COMMANDS:
+        return _parser(subcommands=True).parse_args(args)
+    parser = _parser(subcommands=False)
+    options, unknown = parser.parse_known_args(args)
+    if unknown:
+        parser.error(_about(unknown[0]))
+    return options
+
+
+def _about(word: str) -> str:
+    if word.startswith("-"):
+        return f"unknown flag {word}; mesos-dns -h lists the flags, mesos-dns COMMAND -h those of a command"
+    if word in _COMMANDS:
+        return f"the command comes before all flags: mesos-dns {word} ..."
+    return f"unknown command {word!r}; the commands are {', '.join(_COMMANDS)} (mesos-dns -h tells more)"
+
+
 def _parser(*, subcommands: bool) -> argparse.ArgumentParser:
     if not subcommands:
         parser = argparse.ArgumentParser(
             prog="mesos-dns",
-            description="DNS for Apache Mesos. Commands: run (the default), check, records, version; "
-            "`mesos-dns COMMAND --help` tells more.",
+            usage="mesos-dns [-config FILE] [-v N] [-version]\n       mesos-dns COMMAND [...]",
+            description="DNS for Apache Mesos.",
+            epilog="\n".join(["commands:", *(f"  {name:<20}  {about}" for name, about in _ABOUT.items()), _EXAMPLES]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=False,
             allow_abbrev=False,
         )
+        parser.add_argument("-h", "-help", "--help", action="help", help="print this")
         _add_config(parser)
-        parser.add_argument("-version", "--version", action="store_true", help="print the version")
+        # As in Go, a switch may have a value.
+        parser.add_argument(
+            "-version",
+            "--version",
+            nargs="?",
+            type=_switch,
+            metavar="true",
+            const=True,
+            default=False,
+            help="print the version",
+        )
         for name in _GLOG_SWITCHES:
             parser.add_argument(f"-{name}", f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
         for name in _GLOG_VALUES:
@@ -57,17 +106,27 @@ def _parser(*, subcommands: bool) -> argparse.ArgumentParser:
         return parser
     parser = argparse.ArgumentParser(prog="mesos-dns", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_config(commands.add_parser("run", help="serve", allow_abbrev=False))
-    _add_config(commands.add_parser("check", help="print every problem of a configuration", allow_abbrev=False))
-    records = commands.add_parser("records", help="print the zone of a cluster", allow_abbrev=False)
-    _add_config(records)
+    made = {name: commands.add_parser(name, description=about, allow_abbrev=False) for name, about in _ABOUT.items()}
+    for name in ("run", "check", "records"):
+        _add_config(made[name])
+    _add_records_flags(made["records"])
+    return parser
+
+
+def _add_records_flags(records: argparse.ArgumentParser) -> None:
     where = records.add_mutually_exclusive_group()
     where.add_argument("--state", metavar="FILE", help="a saved /master/state; - for standard input")
     where.add_argument("--master", metavar="HOST:PORT", help="a master to ask instead of the configured ones")
     records.add_argument("--format", choices=("table", "zone", "json"), default="table", help="default: table")
     records.add_argument("--no-resolve", action="store_true", help="do not look up host names in the state")
-    commands.add_parser("version", help="print the version", allow_abbrev=False)
-    return parser
+
+
+def _switch(text: str) -> bool:
+    if text.lower() in {"1", "t", "true"}:
+        return True
+    if text.lower() in {"0", "f", "false"}:
+        return False
+    raise argparse.ArgumentTypeError(f"expected true or false, found {text!r}")
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
