@@ -113,9 +113,13 @@ class Publisher:
             await asyncio.sleep(0)
         # Before the first state there is nothing to serve, only parts of it.
         if self._observed and (pending or not self.zone.serial):
-            self._last_serial = max(self._last_serial + 1, int(self._epoch())) & 0xFFFFFFFF
+            # 0 would mean that nothing is loaded.
+            self._last_serial = max(self._last_serial + 1, int(self._epoch())) & 0xFFFFFFFF or 1
             self.zone.apply(Change(self._last_serial, ()))
             self._publish(pending, self._last_serial)
+        elif pending:
+            # A worker that had its snapshot before needs these parts, too.
+            self._publish(pending, 0)
 
     def _report(self, delta: Delta) -> None:
         log.log(
