@@ -55,11 +55,16 @@ class Sockets:
 
     def provide(self, count: int) -> list[Pair]:
         """Bind until there are `count` pairs; all or none. Raises BindError."""
-        if count and not self.pairs:
-            self.pairs.append(self._first())
-            self.port = self.pairs[0].udp.getsockname()[1]
-        while len(self.pairs) < count:
-            self.pairs.append(self._pair(self.port))
+        before = len(self.pairs)
+        try:
+            if count and not self.pairs:
+                self.pairs.append(self._first())
+                self.port = self.pairs[0].udp.getsockname()[1]
+            while len(self.pairs) < count:
+                self.pairs.append(self._pair(self.port))
+        except BindError:
+            self.keep(before)
+            raise
         return self.pairs[:count]
 
     def keep(self, count: int) -> None:
