@@ -28,6 +28,7 @@ def run(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "mesos_dns", *args],
         env={"PYTHONPATH": str(ROOT / "src"), "PATH": os.defpath, **environ},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=30,
@@ -115,6 +116,12 @@ def test_records_of_what_is_no_state(path: str) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert path in done.stderr
+
+
+def test_records_of_an_empty_standard_input() -> None:
+    done = run("records", "--state", "-")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("mesos-dns: standard input is no state of a Mesos master: expected the JSON object")
 
 
 def test_whoever_stops_reading_is_not_told_anything() -> None:

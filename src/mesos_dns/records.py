@@ -47,13 +47,14 @@ async def _zone_of(config: Config, state: str | None, *, resolve: bool) -> Zone:
 
 
 def _saved(config: Config, path: str) -> Snapshot:
+    name = "standard input" if path == "-" else path
     try:
         body = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
         return Decoder().decode(body, masters=assembly.masters(config))
     except OSError as error:
-        raise NoStateError(f"cannot read {path}: {error.strerror}") from error
+        raise NoStateError(f"cannot read {name}: {error.strerror}") from error
     except StateError as error:
-        raise NoStateError(f"{path} is no state of a Mesos master: {error}") from error
+        raise NoStateError(f"{name} is no state of a Mesos master: {error}") from error
 
 
 async def _live(config: Config) -> Snapshot:
