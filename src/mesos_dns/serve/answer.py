@@ -75,9 +75,11 @@ class Answerer:
         self._soa_serial = 0
         self._soa_records: dict[int, bytes] = {}
         self._soa_fronts = [_soa_front(name, self._apex) for name in (authority.mname, authority.rname)]
-        self._prefixes = {
-            rrtype: _QNAME + _RR.pack(rrtype, CLASS_IN, authority.ttl, length)
-            for rrtype, length in ((A, 4), (AAAA, 16))
+        #: By type and rdata length: at most 255 for SRV, one each for the others.
+        self._heads: dict[int, bytes] = {}
+        #: Type to length of the address records of other names, whose owner is yet to come.
+        self._address_heads = {
+            rrtype: _RR.pack(rrtype, CLASS_IN, authority.ttl, length) for rrtype, length in ((A, 4), (AAAA, 16))
         }
 
     def __repr__(self) -> str:
@@ -211,13 +213,19 @@ class Answerer:
     # --- records -------------------------------------------------------------------------------
 
     def _records(self, sets: Node) -> list[bytes]:
-        rrtype, rdatas = sets[0]
-        if len(sets) == 1 and (prefix := self._prefixes.get(rrtype)):
-            return [prefix + rdata for rdata in rdatas]
-        return [self._rr(_QNAME, rrtype, rdata) for rrtype, rdatas in sets for rdata in rdatas]
+        """Complete records whose owner is the question's name."""
+        heads = self._heads
+        return [
+            (heads.get(rrtype << 16 | len(rdata)) or self._head(rrtype, len(rdata))) + rdata
+            for rrtype, rdatas in sets
+            for rdata in rdatas
+        ]
 
-    def _rr(self, owner: bytes, rrtype: int, rdata: bytes) -> bytes:
-        return owner + _RR.pack(rrtype, CLASS_IN, self._ttl, len(rdata)) + rdata
+    def _head(self, rrtype: int, length: int) -> bytes:
+        """What stands before rdata of so many octets; made once for each type and length."""
+        head = _QNAME + _RR.pack(rrtype, CLASS_IN, self._ttl, length)
+        self._heads[rrtype << 16 | length] = head
+        return head
 
     def _soa_record(self, apex: int) -> bytes:
         """The SOA record of a negative answer; `apex` is where in the message its owner stands.
@@ -271,12 +279,14 @@ class Answerer:
         for target in targets:
             owner = 2 if end < _POINTER_REACH else len(target)
             bodies: list[bytes] = []
-            for rrtype in (A, AAAA):
-                found = [self._rr(b"", rrtype, rdata) for rdata in self.zone.rdatas(target, rrtype)]
-                size = sum(map(len, found)) + owner * len(found)
+            for rrtype, rdatas in self.zone.node(target) or ():
+                head = self._address_heads.get(rrtype)
+                if head is None:
+                    continue
+                size = len(rdatas) * (owner + len(head) + len(rdatas[0]))
                 if end + size <= limit:
                     end += size
-                    bodies += found
+                    bodies += [head + rdata for rdata in rdatas]
             if bodies:
                 out.append((target, bodies))
         return out
