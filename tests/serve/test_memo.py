@@ -3,7 +3,7 @@
 import pytest
 from tests.serve.asking import ask, option
 
-from mesos_dns.serve.memo import Memo, edns_key
+from mesos_dns.serve.memo import Memo, cookie_key, edns_key
 
 NAME = "Chronos.marathon.mesos."
 
@@ -144,13 +144,33 @@ def test_octets_are_bounded_as_well():
 
 def test_another_key_for_the_same_entry_counts_like_one_more():
     memo = Memo(found=2)
+    octets = ask("A.mesos.", payload=1232)
     remember(memo, b"a", b"tail")
-    memo.alias(b"A", memo.entries[b"a"])
-    assert memo.entries[b"A"] == (HEAD, b"tail", 11)
-    memo.alias(b"A", (HEAD, b"other", 0))
-    assert memo.entries[b"A"] == (HEAD, b"tail", 11)
+    memo.alias(octets, 11, memo.entries[b"a"])
+    assert memo.entries[octets[2:].lower()] == (HEAD, b"tail", 11)
+    memo.alias(octets, 11, (HEAD, b"other", 0))
+    assert memo.entries[octets[2:].lower()] == (HEAD, b"tail", 11)
     remember(memo, b"b", b"tail")
-    assert set(memo.entries) == {b"A", b"b"}
+    assert set(memo.entries) == {octets[2:].lower(), b"b"}
+
+
+def test_all_cookies_have_one_key():
+    memo = Memo()
+    remember(memo, b"a", b"tail")
+    for n in range(3):
+        octets = ask("A.mesos.", payload=1232, options=[option(10, bytes([n]) * 8)])
+        memo.alias(octets, 23, memo.entries[b"a"])
+        assert memo.entries[cookie_key(octets)] == (HEAD, b"tail", 23)
+    assert repr(memo) == "Memo(found=2, missing=0)"
+
+
+@pytest.mark.parametrize("options", [[option(10, bytes(7))], [option(10, bytes(24))], [option(3, bytes(8))]])
+def test_other_options_have_no_key_of_their_own(options):
+    memo = Memo()
+    remember(memo, b"a", b"tail")
+    octets = ask("A.mesos.", payload=1232, options=options)
+    memo.alias(octets, len(octets) - len(ask("A.mesos.")), memo.entries[b"a"])
+    assert set(memo.entries) == {b"a"}
 
 
 def test_a_flood_of_unknown_names_costs_known_names_nothing():

@@ -17,8 +17,13 @@ from mesos_dns.limits import MEMO_FOUND, MEMO_NOT_FOUND, MEMO_OCTETS
 #: octets of a query with this key stand behind its question (its OPT record), if the key is all of it.
 Entry = tuple[bytes, bytes | Callable[[], bytes], int]
 
-#: Octets of an OPT record without options.
+#: Octets of an OPT record without options, and of one with just a client cookie (RFC 7873).
 PLAIN_OPT = 11
+COOKIE_OPT = 23
+#: Octets of that cookie, the last of the datagram, which differ from client to client.
+COOKIE = 8
+#: What stands before it: its option's code and length.
+_COOKIE_HEAD = b"\0\x0a\0\x08"
 
 #: UDP sizes that clients really advertise. Only for these is a query with an OPT record remembered
 #: as it stands: others cost a little more, and cannot fill the memory with variants of one question.
@@ -82,12 +87,22 @@ class Memo:
             entry = head, tail if others is None else _in_turn(others), 0
             self._keep(key, entry, max(size, len(tail)), found=found)
 
-    def alias(self, key: bytes, entry: Entry) -> None:
-        """Keep `entry` also under the lower-case octets, less the ID, of a query with an OPT record without options."""
+    def alias(self, octets: bytes, rest: int, entry: Entry) -> None:
+        """Keep `entry` also under the octets of the whole query, so that the answering loops find it at once.
+
+        `rest` is how much of the query stands behind its question: PLAIN_OPT, or COOKIE_OPT, whose cookie
+        is left out of the key. Other queries have no such key.
+        """
+        if rest == PLAIN_OPT:
+            key = octets[2:].lower()
+        elif rest == COOKIE_OPT and octets[-COOKIE - 4 : -COOKIE] == _COOKIE_HEAD:
+            key = cookie_key(octets)
+        else:
+            return
         if key not in self.entries:
             head, tail, _ = entry
             # Only NXDOMAIN and NODATA have a record, the SOA, in AUTHORITY.
-            self._keep(key, (head, tail, PLAIN_OPT), 0, found=head[6:8] == b"\0\0")
+            self._keep(key, (head, tail, rest), 0, found=head[6:8] == b"\0\0")
 
     def _keep(self, key: bytes, entry: Entry, size: int, *, found: bool) -> None:
         queue = self._found if found else self._missing
@@ -126,13 +141,17 @@ def _in_turn(tails: Iterator[bytes]) -> Callable[[], bytes]:
     return chain(first_round(), cycle(made)).__next__
 
 
+def cookie_key(octets: bytes) -> bytes:
+    """The key of a query that ends in a client cookie. The capital sets it apart from all others."""
+    return octets[2:-COOKIE].lower() + b"C"
+
+
 class EdnsKey(NamedTuple):
-    """The key of a query with EDNS, where its question ends, its UDP size, and whether it has options."""
+    """The key of a query with EDNS, where its question ends, and its UDP size."""
 
     key: bytes
     question_end: int
     size: int
-    has_options: bool
 
 
 def edns_key(octets: bytes) -> EdnsKey | None:
@@ -150,11 +169,10 @@ def edns_key(octets: bytes) -> EdnsKey | None:
         return None
     if at + (octets[end + 9] << 8 | octets[end + 10]) != length:
         return None
-    has_options = at < length
     while at < length:
         at += 4 + (octets[at + 2] << 8 | octets[at + 3]) if at + 4 <= length else length
     if at != length:
         return None
     # The capital sets it apart from all keys of plain queries, which are datagrams in lower case.
     key = octets[2:end].lower() + (b"D" if octets[end + 7] & 0x80 else b"E")
-    return EdnsKey(key, end, octets[end + 3] << 8 | octets[end + 4], has_options)
+    return EdnsKey(key, end, octets[end + 3] << 8 | octets[end + 4])

@@ -74,7 +74,7 @@ class Responder:
                 return query
             memo = self._udp if query.edns is None and _is_common(query) else None
             return self._fresh(query, msg.udp_limit(query.edns), memo, octets[2:].lower(), tcp=False)
-        key, end, size, has_options = found
+        key, end, size = found
         entry = self._udp.entries.get(key)
         if entry is not None:
             head, tail, _ = entry
@@ -82,9 +82,9 @@ class Responder:
             # What is remembered is made for our own UDP size; a client that takes less is rare.
             if size >= msg.UDP_SIZE or len(reply) <= max(size, msg.PLAIN_UDP_SIZE):
                 self.edns_hits += 1
-                if not has_options and size in COMMON_SIZES:
+                if size in COMMON_SIZES:
                     # The next such query is found by its octets alone, like one without EDNS.
-                    self._udp.alias(octets[2:].lower(), entry)
+                    self._udp.alias(octets, len(octets) - end, entry)
                 return reply
         query = self._parse(octets)
         if not isinstance(query, Query):

@@ -15,6 +15,7 @@ from mesos_dns.limits import MAX_BATCHES_PER_WAKE
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import mmsg
 from mesos_dns.serve.answer import Forward
+from mesos_dns.serve.memo import COOKIE
 from mesos_dns.serve.responder import ForwardTo, Responder
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,9 @@ class UdpListener:
         for length in lengths:
             # The whole datagram but its ID, in lower case, is the key of a query without EDNS.
             entry = recall(view[at + 2 : at + length].tobytes().lower())
+            if entry is None:
+                # A client cookie, different for each client, is left out: see memo.cookie_key.
+                entry = recall(view[at + 2 : at + length - COOKIE].tobytes().lower() + b"C")
             if entry is None:
                 misses += 1
                 sizes.append(self._answer_slowly(len(sizes), at, length))
