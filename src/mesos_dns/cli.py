@@ -11,6 +11,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, NoReturn
 
 from mesos_dns import __version__, logs
@@ -136,8 +137,16 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _path(options: argparse.Namespace) -> str | None:
+    """The configuration file; None if no file is named or here, and the environment has to do."""
+    if options.config:
+        return str(options.config)
+    only_environment = any(name.startswith("MESOS_DNS_") for name in os.environ)
+    return None if only_environment and not Path(_DEFAULT_CONFIG).exists() else _DEFAULT_CONFIG
+
+
 def _read_config(options: argparse.Namespace) -> Loaded:
-    return load(options.config or _DEFAULT_CONFIG, os.environ)
+    return load(_path(options), os.environ)
 
 
 def _complain(error: ConfigError) -> int:
@@ -172,7 +181,7 @@ def _check(options: argparse.Namespace) -> int:
         return _complain(error)
     for warning in loaded.warnings:
         print(f"warning: {warning}")  # noqa: T201 - the command's output
-    print(f"{options.config or _DEFAULT_CONFIG}: no problems")  # noqa: T201
+    print(f"{_path(options) or 'the environment'}: no problems")  # noqa: T201
     return 0
 
 
@@ -181,9 +190,13 @@ def _records(options: argparse.Namespace) -> int:
 
     logs.configure(options.v)
     environ = dict(os.environ)
-    if options.master or options.state:
-        environ["MESOS_DNS_MASTERS"] = options.master or environ.get("MESOS_DNS_MASTERS", "127.0.0.1:5050")
-    path = options.config or (_DEFAULT_CONFIG if os.path.exists(_DEFAULT_CONFIG) else None)  # noqa: PTH110 - one call
+    path = _path(options)
+    if path == _DEFAULT_CONFIG and not Path(path).exists() and (options.master or options.state):
+        path = None  # The defaults will do.
+    if options.master:
+        environ["MESOS_DNS_MASTERS"] = options.master
+    elif options.state and path is None:
+        environ.setdefault("MESOS_DNS_MASTERS", "127.0.0.1:5050")
     try:
         loaded = load(path, environ)
     except ConfigError as error:
