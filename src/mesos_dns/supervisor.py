@@ -62,7 +62,8 @@ class Slot:
         self._backlog: deque[bytes] = deque()
         self._backlog_size = 0
         self._process: asyncio.subprocess.Process | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
+        self._life: asyncio.Task[None] | None = None
         self._finished_counters: Counter[str] = Counter()
 
     def __repr__(self) -> str:
@@ -84,39 +85,45 @@ class Slot:
                 self._stale = True
         self._news.set()
 
-    async def run(self) -> None:
-        """Keep a worker running until `stop`."""
+    def start(self) -> None:
+        """Keep a worker running in the background until `stop`."""
+        self._life = spawn(self._run(), name=f"worker {self.number}")
+
+    async def stop(self) -> None:
+        """Drain the worker, kill it if it does not end in time, and tidy up after it."""
+        self._stopping.set()
+        if self._life is None:
+            return
+        self._end_process(signal.SIGTERM)
+        _, late = await asyncio.wait([self._life], timeout=STOP_SECONDS)
+        if late:
+            log.warning("worker %d does not end on SIGTERM; it is killed", self.number)
+            self._end_process(signal.SIGKILL)
+            await asyncio.wait(late)
+
+    def _end_process(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         failures = 0
-        while not self._stopping:
+        while not self._stopping.is_set():
             started = loop.time()
             try:
                 await self._run_once()
             except OSError as error:
                 log.error("worker %d cannot be started: %s", self.number, error)  # noqa: TRY400 - says it all
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             failures = 0 if loop.time() - started >= HEALTHY_SECONDS else failures + 1
             delay = RESTART_SECONDS[min(failures, len(RESTART_SECONDS)) - 1] if failures else 0.0
             self.restarts += 1
             log.warning("worker %d ended unasked; another starts in %.1f s", self.number, delay)
-            await asyncio.sleep(delay)
-
-    async def stop(self) -> None:
-        """Drain the worker; kill it if it does not end in time."""
-        self._stopping = True
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(STOP_SECONDS):
-                    await process.wait()
-            except TimeoutError:
-                log.warning("worker %d does not end on SIGTERM; it is killed", self.number)
-                process.kill()
-                await process.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._stopping.wait()
 
     # --- one process ---------------------------------------------------------------------------
 
@@ -137,8 +144,8 @@ class Slot:
         self._stale = True
         feeding = spawn(self._feed(writer), name=f"feed worker {self.number}")
         listening = spawn(self._listen(reader), name=f"listen to worker {self.number}")
-        if self._stopping:
-            self._process.terminate()
+        if self._stopping.is_set():
+            self._end_process(signal.SIGTERM)
         await self._process.wait()
         feeding.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -202,7 +209,9 @@ class Slot:
                         self._on_news()
                     elif isinstance(frame, Counters):
                         self.counters = Counter(frame.counts)
-        except (OSError, FeedError) as error:
+        except OSError:
+            pass  # It died before it had read everything.
+        except FeedError as error:
             log.warning("worker %d cannot be understood: %s", self.number, error)
 
     def _drop_backlog(self) -> None:
@@ -242,7 +251,7 @@ class WorkerPool:
     def start(self) -> None:
         """Start all workers."""
         for slot in self.slots:
-            spawn(slot.run(), name=f"worker {slot.number}")
+            slot.start()
 
     async def stop(self) -> None:
         """Drain all workers."""
