@@ -6,11 +6,14 @@ records follow when the answer comes. A failed look-up keeps the addresses known
 """
 
 import asyncio
+import contextlib
+import heapq
 import ipaddress
 import logging
+import math
 import socket
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from mesos_dns.concurrency import spawn
 from mesos_dns.limits import HOST_LOOKUP_THREADS, HOST_REFRESH_SECONDS, MAX_ADDRESSES, MAX_HOSTS
@@ -28,13 +31,14 @@ class HostLookup:
     def __init__(self, on_found: OnFound, *, refresh: float = HOST_REFRESH_SECONDS) -> None:
         self._on_found = on_found
         self._refresh = refresh
-        self._threads = ThreadPoolExecutor(HOST_LOOKUP_THREADS, thread_name_prefix="host-lookup")
         self._wanted: frozenset[str] = frozenset()
-        #: When each wanted host is due, in the loop's time.
+        #: When each wanted host is due, in the loop's time; infinity while it is being looked up.
         self._due: dict[str, float] = {}
+        #: The same in order of time. What `_due` does not say (any more) is void.
+        self._queue: list[tuple[float, str]] = []
         self._news = asyncio.Event()
         self._warn = RateLimited(log, interval=300)
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def __repr__(self) -> str:
         return f"HostLookup(wanted={len(self._wanted)})"
@@ -46,61 +50,90 @@ class HostLookup:
         if len(hosts) > MAX_HOSTS:
             self._warn.warning("many", "%d host names in the state, only %d are looked up", len(hosts), MAX_HOSTS)
             hosts = set(sorted(hosts)[:MAX_HOSTS])
+        for host in hosts - self._wanted:
+            heapq.heappush(self._queue, (0.0, host))
         self._wanted = frozenset(hosts)
         self._due = {host: self._due.get(host, 0.0) for host in hosts}
         self._news.set()
 
     def start(self) -> None:
         """Work in the background of the running loop."""
-        self._task = spawn(self._run(), name="host look-up")
+        self._tasks = [spawn(self._run(), name=f"host look-up {n}") for n in range(HOST_LOOKUP_THREADS)]
 
     def stop(self) -> None:
         """Stop; look-ups under way are abandoned."""
-        if self._task is not None:
-            self._task.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for task in self._tasks:
+            task.cancel()
 
     async def _run(self) -> None:
+        # Several of these share the queue: a host whose look-up hangs keeps only one of them from the others.
         loop = asyncio.get_running_loop()
         while True:
-            self._news.clear()
-            now = loop.time()
-            due = [host for host, when in self._due.items() if when <= now]
-            if due:
-                await self._look_up(due)
-                continue
+            host = await self._next()
             try:
-                async with asyncio.timeout_at(min(self._due.values(), default=now + self._refresh)):
-                    await self._news.wait()
-            except TimeoutError:
-                pass
+                found = await _in_thread(host)
+            except (OSError, RuntimeError, ValueError) as error:
+                # By kind and not by host: when the system's resolver is gone, thousands fail alike.
+                self._warn.warning(
+                    f"{type(error).__name__} {getattr(error, 'errno', None)}",
+                    "cannot resolve host %r of the state: %s; its records keep the last known addresses",
+                    host,
+                    error,
+                )
+            else:
+                self._on_found({host: found})
+            if self._due.get(host) == math.inf:
+                self._due[host] = loop.time() + self._refresh
+                heapq.heappush(self._queue, (self._due[host], host))
 
-    async def _look_up(self, hosts: list[str]) -> None:
+    async def _next(self) -> str:
+        """The next host that is due, as soon as one is."""
         loop = asyncio.get_running_loop()
-        # One after the other per thread: each is reported as soon as it is there.
-        pending = {loop.run_in_executor(self._threads, _addresses, host): host for host in hosts}
-        for host in hosts:
-            self._due[host] = loop.time() + self._refresh
-        while pending:
-            done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            found = {}
-            for future in done:
-                host = pending.pop(future)
-                try:
-                    found[host] = future.result()
-                except OSError as error:
-                    self._warn.warning(
-                        host,
-                        "cannot resolve host %r of the state: %s; its records keep the last known addresses",
-                        host,
-                        error,
-                    )
-            if found:
-                self._on_found(found)
+        while True:
+            while self._queue and self._queue[0][0] <= loop.time():
+                when, host = heapq.heappop(self._queue)
+                if self._due.get(host) == when:
+                    self._due[host] = math.inf
+                    return host
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._queue[0][0] if self._queue else None):
+                    await self._news.wait()
+
+
+async def _in_thread(host: str) -> tuple[bytes, ...]:
+    """Packed addresses of `host`, looked up in a thread that nothing has to wait for, not even the end of the program.
+
+    Raises OSError if it cannot be resolved, RuntimeError if there can be no more threads.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[tuple[bytes, ...]] = loop.create_future()
+
+    def settle(outcome: tuple[bytes, ...] | Exception) -> None:
+        if answer.done():
+            return
+        if isinstance(outcome, Exception):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
+
+    def work() -> None:
+        outcome: tuple[bytes, ...] | Exception
+        try:
+            outcome = _addresses(host)
+        except (OSError, ValueError) as error:
+            outcome = error
+        with contextlib.suppress(RuntimeError):  # The loop is closed: nobody asks any more.
+            loop.call_soon_threadsafe(settle, outcome)
+
+    threading.Thread(target=work, name="host look-up", daemon=True).start()
+    return await answer
 
 
 def _addresses(host: str) -> tuple[bytes, ...]:
     """Packed addresses of `host`; raises OSError. Runs in a thread."""
+    if "\0" in host:
+        raise OSError("it is no host name (the system would see its first part only)")
     try:
         answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except UnicodeError as error:
@@ -112,10 +145,13 @@ def _addresses(host: str) -> tuple[bytes, ...]:
 
 async def look_up(hosts: set[str]) -> dict[str, tuple[bytes, ...]]:
     """Look up `hosts` once; those that cannot be resolved are missing from the answer."""
-    loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(HOST_LOOKUP_THREADS) as threads:
-        wanted = sorted(hosts)
-        answers = await asyncio.gather(
-            *(loop.run_in_executor(threads, _addresses, host) for host in wanted), return_exceptions=True
-        )
-    return {host: answer for host, answer in zip(wanted, answers, strict=True) if isinstance(answer, tuple)}
+    found: dict[str, tuple[bytes, ...]] = {}
+    waiting = iter(sorted(hosts))
+
+    async def work() -> None:
+        for host in waiting:
+            with contextlib.suppress(OSError, RuntimeError, ValueError):
+                found[host] = await _in_thread(host)
+
+    await asyncio.gather(*(work() for _ in range(HOST_LOOKUP_THREADS)))
+    return found
