@@ -99,7 +99,7 @@ TCP_IDLE_SECONDS: Final = 10.0
 
 #: Seconds between two reports of a worker's counters.
 COUNTERS_SECONDS: Final = 1.0
-#: New objects in a worker after which the garbage collector looks at the youngest: some 10 MB.
+#: New objects in a process after which the garbage collector looks at the youngest: some 10 MB.
 GC_OBJECTS: Final = 100_000
 #: Open files of a worker: its connections and upstream sockets at their bounds, and some to spare.
 OPEN_FILES: Final = 4096

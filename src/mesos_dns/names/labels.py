@@ -16,6 +16,7 @@ _TO_LABEL: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ._", b"abcdefghij
 _DROPPED: Final = bytes(octet for octet in range(256) if bytes((octet,)).translate(_TO_LABEL) not in _KEPT)
 
 _Z_BASE_32: Final = b"ybndrfg8ejkmcpqxot1uwisza345h769"
+_PAIRS: Final = tuple(bytes((first, second)) for first in _Z_BASE_32 for second in _Z_BASE_32)
 #: Octets of the hash that a shortened label ends in: 40 bits, so that 10,000 long names that share
 #: their beginning collide with a probability of 0.005 %.
 _SHORT_HASH: Final = 8
@@ -51,7 +52,7 @@ def domain_fragment(text: str, rule: LabelRule) -> bytes:
     return b".".join(filter(None, map(rule, text.split("."))))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16384)
 def agent_tail(agent_id: str) -> bytes:
     """What follows the last dash of an agent's id, in lower case: `S12` of `4242-S12` is `s12`."""
     return agent_id.rpartition("-")[2].lower().encode("utf-8", "replace")
@@ -98,5 +99,7 @@ def owner(labels: Iterable[bytes], suffix: bytes) -> bytes | None:
 
 def _hash(octets: bytes, characters: int) -> bytes:
     # Not a matter of security: the hash tells instances apart, and Mesos-DNS has always used SHA-1.
-    bits = int.from_bytes(hashlib.sha1(octets, usedforsecurity=False).digest()[:8], "big")
-    return bytes(_Z_BASE_32[(bits >> shift) & 31] for shift in range(59, 59 - 5 * characters, -5))
+    bits = int.from_bytes(hashlib.sha1(octets, usedforsecurity=False).digest()[:5], "big")
+    # Two characters at a time: a hash for each of 100,000 tasks adds up.
+    text = _PAIRS[bits >> 30] + _PAIRS[bits >> 20 & 1023] + _PAIRS[bits >> 10 & 1023] + _PAIRS[bits & 1023]
+    return text[:characters]
