@@ -63,25 +63,22 @@ class _Nodes:
     """
 
     def __init__(self) -> None:
-        self._parts: tuple[dict[bytes, Node], ...] = tuple({} for _ in range(ZONE_PARTS))
+        self.parts: tuple[dict[bytes, Node], ...] = tuple({} for _ in range(ZONE_PARTS))
 
     def __len__(self) -> int:
-        return sum(map(len, self._parts))
+        return sum(map(len, self.parts))
 
     def __iter__(self) -> Iterator[bytes]:
-        return chain.from_iterable(self._parts)
+        return chain.from_iterable(self.parts)
 
     def __contains__(self, owner: bytes) -> bool:
-        return owner in self._parts[hash(owner) % ZONE_PARTS]
+        return owner in self.parts[hash(owner) % ZONE_PARTS]
 
     def get(self, owner: bytes) -> Node | None:
-        return self._parts[hash(owner) % ZONE_PARTS].get(owner)
-
-    def set(self, owner: bytes, node: Node) -> None:
-        self._parts[hash(owner) % ZONE_PARTS][owner] = node
+        return self.parts[hash(owner) % ZONE_PARTS].get(owner)
 
     def remove(self, owner: bytes) -> None:
-        del self._parts[hash(owner) % ZONE_PARTS][owner]
+        del self.parts[hash(owner) % ZONE_PARTS][owner]
 
 
 class Zone:
@@ -145,15 +142,21 @@ class Zone:
 
     def apply(self, change: Change) -> None:
         """Make the edits and take the serial; applying a change twice is harmless."""
-        nodes, share = self._nodes, self._share
+        # A new owner, by far the most frequent case of a first load, is dealt with right here: calls
+        # would double its cost.
+        parts, shared = self._nodes.parts, self._shared
         for edit in change.edits:
             owner, rrtype, _, added = edit
-            node = nodes.get(owner)
+            part = parts[hash(owner) % ZONE_PARTS]
+            node = part.get(owner)
             if node is not None:
                 self._edit(edit, node)
             elif added:
-                nodes.set(owner, share(((rrtype, added),)))
+                new: Node = ((rrtype, added),)
+                part[owner] = shared.setdefault(new, new)
                 self._appear(owner)
+        if len(shared) > MAX_SHARED_NODES:
+            shared.clear()
         self.serial = change.serial
 
     def _edit(self, edit: Edit, node: Node) -> None:
@@ -174,23 +177,18 @@ class Zone:
             others.append((rrtype, rdatas))
             others.sort()
         if others:
-            self._nodes.set(owner, self._share(tuple(others)))
+            new = tuple(others)
+            self._nodes.parts[hash(owner) % ZONE_PARTS][owner] = self._shared.setdefault(new, new)
         else:
             self._nodes.remove(owner)
             self._vanish(owner)
-
-    def _share(self, node: Node) -> Node:
-        shared = self._shared.setdefault(node, node)
-        if len(self._shared) > MAX_SHARED_NODES:
-            self._shared.clear()
-        return shared
 
     def _appear(self, owner: bytes) -> None:
         """Count `owner` at its parent, and the parent at its own if it did not exist before."""
         if owner in self._children:
             return  # It was an empty non-terminal, which its parent counts already.
         apex = self.authority.apex
-        above = names.parent(owner)
+        above = owner[owner[0] + 1 :]
         siblings = self._children.get(above)
         if siblings is not None:
             self._children[above] = siblings + 1
