@@ -11,8 +11,8 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from mesos_dns import __version__, assembly
 from mesos_dns.concurrency import spawn
@@ -21,6 +21,7 @@ from mesos_dns.dns.rdata import Record
 from mesos_dns.limits import GC_OBJECTS, INTERFACE_SECONDS, START_OVER_SECONDS
 from mesos_dns.mesos.hosts import HostLookup
 from mesos_dns.mesos.polling import PollingSource
+from mesos_dns.mesos.state import Observation
 from mesos_dns.names.model import Model
 from mesos_dns.names.records import Naming
 from mesos_dns.names.zone import Zone
@@ -51,7 +52,9 @@ class Generation:
             self.model, self.zone, self.pool.publish, clock=time.monotonic, epoch=time.time, last_serial=last_serial
         )
         self.source = PollingSource(assembly.source_options(config))
-        self._hosts = HostLookup(self._hosts_found)
+        publisher = self.publisher
+        # No method of this object: after `gc.freeze` nobody finds cycles, and it must vanish when it is replaced.
+        self._hosts = HostLookup(lambda found: _publish_hosts(publisher, found))
         self._tasks: list[asyncio.Task[None]] = []
 
     def __repr__(self) -> str:
@@ -83,10 +86,14 @@ class Generation:
 
     async def stop(self) -> None:
         """End everything of this generation; its sockets stay."""
-        for task in self._tasks:
+        # A cancelled task holds the frames that it was in, and those hold this object: forget them.
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
         self._hosts.stop()
         await self.pool.stop()
+        if tasks:
+            await asyncio.wait(tasks)
 
     # --- what happens in the background --------------------------------------------------------
 
@@ -99,24 +106,30 @@ class Generation:
             self.failed.set()
 
     async def _follow_source(self) -> None:
+        await self._inherit()
+        async for observation in self.source.observations():
+            if self.publisher.loaded.is_set():
+                await self.publisher.observe(observation)
+            else:
+                await self._observe_first(observation)
+            self._hosts.want(self.model.host_names())
+
+    async def _inherit(self) -> None:
+        # A step of its own: no variable of what runs for ever may keep the former generation in memory.
         former, self._former = self._former, None
         if former is not None and former.config.masters == self.config.masters:
             await self.publisher.inherit(former.publisher)
-        async for observation in self.source.observations():
-            first = not self.publisher.loaded.is_set()
-            if first:
-                # Taking the first state makes millions of objects, which the collector would walk
-                # again and again: half as long again for 100,000 tasks.
-                gc.disable()
-            await self.publisher.observe(observation)
-            self._hosts.want(self.model.host_names())
-            if first:
-                # What was made lives long and has no cycles: the collector need not walk it ever again.
-                gc.freeze()
-                gc.enable()
 
-    def _hosts_found(self, found: Any) -> None:
-        spawn(self.publisher.hosts_found(found), name="take host addresses")
+    async def _observe_first(self, observation: Observation) -> None:
+        # Taking the first state makes millions of objects, which the collector would walk
+        # again and again: half as long again for 100,000 tasks.
+        gc.disable()
+        try:
+            await self.publisher.observe(observation)
+            # What was made lives long and has no cycles: the collector need not walk it ever again.
+            gc.freeze()
+        finally:
+            gc.enable()
 
     async def _watch_interfaces(self) -> None:
         known: list[bytes] | None = None
@@ -181,6 +194,10 @@ class Generation:
         return sum((slot.total_counters() for slot in self.pool.slots), Counter())
 
 
+def _publish_hosts(publisher: Publisher, found: Mapping[str, tuple[bytes, ...]]) -> None:
+    spawn(publisher.hosts_found(found), name="take host addresses")
+
+
 class Front(NamedTuple):
     """What clients connect to; outlives a generation if the next one wants the same."""
 
@@ -201,6 +218,9 @@ class Control:
         self._verbosity = verbosity
         self._ending = asyncio.Event()
         self._reload: asyncio.Task[None] | None = None
+        self._one_reload = asyncio.Lock()
+        #: The part of a reload that can be given up.
+        self._waiting: asyncio.Task[bool] | None = None
         self._starting_over: asyncio.Task[None] | None = None
         self._front: Front | None = None
         self._generation: Generation | None = None
@@ -221,7 +241,7 @@ class Control:
             self._front = await self._open_front(config)
             self._generation = Generation(config, self._front.sockets, self._verbosity)
             self._generation.start()
-            self._starting_over = spawn(self._start_over(), name="start over")
+            self._starting_over = spawn(self._start_over(self._generation), name="start over")
             log.info("serving %s.: %s", config.domain, self._front)
             await self._ending.wait()
             log.info("ending")
@@ -231,52 +251,61 @@ class Control:
     # --- reload --------------------------------------------------------------------------------
 
     def _on_hangup(self) -> None:
-        if self._reload is not None and not self._reload.done():
-            # The newest configuration counts; the one that was about to be taken is given up.
-            self._reload.cancel()
-        self._reload = spawn(self._replace_generation(self._reload), name="reload")
+        # The newest configuration counts; one that still waits for its state is given up.
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._reload = spawn(self._replace_generation(), name="reload")
 
-    async def _replace_generation(self, former: asyncio.Task[None] | None) -> None:
-        if former is not None:
-            await asyncio.wait([former])
-        old, old_front = self._generation, self._front
-        if old is None or old_front is None:
-            return
-        try:
-            loaded = self._load()
-            config = loaded.config
-            front = await self._open_front(config)
-        except (ConfigError, BindError) as error:
-            log.error("the new configuration is not taken, the old one stays:\n%s", error)  # noqa: TRY400
-            return
-        for warning in loaded.warnings:
-            log.warning("configuration: %s", warning)
-        log.info("the new configuration waits for a state of its masters; the old one serves meanwhile")
-        new = Generation(config, front.sockets, self._verbosity, old)
-        new.start()
-        serves = False
-        try:
-            serves = await new.serving()
-        finally:
-            if not serves:
+    async def _replace_generation(self) -> None:
+        async with self._one_reload:
+            old, old_front = self._generation, self._front
+            if self._outdated() or old is None or old_front is None:
+                return
+            try:
+                loaded = self._load()
+                config = loaded.config
+                front = await self._open_front(config)
+            except (ConfigError, BindError) as error:
+                log.error("the new configuration is not taken, the old one stays:\n%s", error)  # noqa: TRY400
+                return
+            for warning in loaded.warnings:
+                log.warning("configuration: %s", warning)
+            log.info("the new configuration waits for a state of its masters; the old one serves meanwhile")
+            new = Generation(config, front.sockets, self._verbosity, old)
+            new.start()
+            if not await self._comes_to_serve(new):
                 await new.stop()
                 await self._close_front(front, keep=old_front, workers=len(old.pool.slots))
-        if not serves:
-            return
-        self._generation, self._front = new, front
-        await old.stop()
-        await self._close_front(old_front, keep=front, workers=len(new.pool.slots))
-        log.info("the new configuration is in force; serving %s.: %s", config.domain, front)
+                return
+            self._generation, self._front = new, front
+            if self._starting_over is not None:
+                self._starting_over.cancel()
+            self._starting_over = spawn(self._start_over(new), name="start over")
+            await old.stop()
+            await self._close_front(old_front, keep=front, workers=len(new.pool.slots))
+            log.info("the new configuration is in force; serving %s.: %s", config.domain, front)
 
-    async def _start_over(self) -> None:
-        """Make a new generation whenever following the cluster ended by a mistake; the old one serves on."""
-        while self._generation is not None:
-            await self._generation.failed.wait()
+    async def _comes_to_serve(self, new: Generation) -> bool:
+        """Wait until `new` serves; False if it fails, or is given up for a newer one or the end."""
+        if self._outdated():
+            return False
+        self._waiting = spawn(new.serving(), name="wait for the new configuration")
+        await asyncio.wait([self._waiting])
+        waiting, self._waiting = self._waiting, None
+        return not waiting.cancelled() and waiting.exception() is None and waiting.result()
+
+    def _outdated(self) -> bool:
+        """Whether the present task is no reload any more that anybody wants."""
+        return self._ending.is_set() or self._reload is not asyncio.current_task()
+
+    async def _start_over(self, generation: Generation) -> None:
+        """Make a new generation if following the cluster ended by a mistake; the old one serves on."""
+        await generation.failed.wait()
+        while self._generation is generation:
             await asyncio.sleep(START_OVER_SECONDS)
-            if self._generation.failed.is_set():
-                self._on_hangup()
-                assert self._reload is not None
-                await asyncio.wait([self._reload])
+            self._on_hangup()
+            assert self._reload is not None
+            await asyncio.wait([self._reload])
 
     # --- sockets and HTTP ----------------------------------------------------------------------
 
@@ -322,11 +351,13 @@ class Control:
         return self._generation
 
     async def _stop(self) -> None:
+        self._ending.set()
         if self._starting_over is not None:
             self._starting_over.cancel()
-        if self._reload is not None and not self._reload.done():
-            self._reload.cancel()
-            await asyncio.wait([self._reload])
+        if self._waiting is not None:
+            self._waiting.cancel()
+        async with self._one_reload:
+            pass  # Whichever was under way has tidied up.
         if self._front is not None and self._front.web is not None:
             await self._front.web.stop()
         if self._generation is not None:
