@@ -62,8 +62,9 @@ class HostLookup:
 
     def stop(self) -> None:
         """Stop; look-ups under way are abandoned."""
-        for task in self._tasks:
-            task.cancel()
+        # Forgotten as well: a cancelled task holds the frames that it was in, and those this object.
+        while self._tasks:
+            self._tasks.pop().cancel()
 
     async def _run(self) -> None:
         # Several of these share the queue: a host whose look-up hangs keeps only one of them from the others.
