@@ -1,0 +1,638 @@
+"""Control under reloads, failures and signals. Sockets, workers and HTTP are real, sources are scripted."""
+
+import asyncio
+import contextlib
+import dataclasses
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import weakref
+from pathlib import Path
+
+import pytest
+from tests.names.test_failover import state
+
+from mesos_dns import control as module
+from mesos_dns.config import Config, ConfigError, Loaded, Problem
+from mesos_dns.control import Control
+from mesos_dns.dns import name as names
+from mesos_dns.dns import rdata as rd
+from mesos_dns.mesos.source import SourceStatus
+from mesos_dns.mesos.state import Endpoint
+from mesos_dns.sockets import BindError, Sockets
+
+PATIENCE = 20.0
+#: No workers, no HTTP port that anybody knows: for what needs neither.
+CONFIG = Config(
+    masters=("127.0.0.1:5050",),
+    domain="mesos",
+    listener="127.0.0.1",
+    port=0,
+    http_listener="127.0.0.1",
+    http_port=0,
+    external_on=False,
+    dns_on=False,
+    soa_mname="ns1.mesos.",
+    soa_rname="root.ns1.mesos.",
+)
+WITH_WORKER = dataclasses.replace(CONFIG, dns_on=True, workers=1)
+
+
+class Source:
+    """What the test lets a generation see: observations, or an exception to end with."""
+
+    def __init__(self, options):
+        self.options = options
+        self.status = SourceStatus()
+        self.closed = asyncio.Event()
+        self._script = asyncio.Queue()
+
+    def shows(self, *script):
+        for each in script:
+            self._script.put_nowait(each)
+
+    async def observations(self):
+        try:
+            while True:
+                observation = await self._script.get()
+                if isinstance(observation, Exception):
+                    raise observation
+                yield observation
+        finally:
+            self.closed.set()
+
+
+class Running:
+    """A control in this process. `configs` are what each reload finds: a configuration, or what is raised."""
+
+    def __init__(self, sources, lines):
+        self.sources = sources
+        self._lines = lines
+        self.control = Control(self._load, 0)
+        self.configs = []
+        self.warnings = ()
+        self.task = None
+
+    def _load(self):
+        found = self.configs.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return Loaded(found, self.warnings)
+
+    async def said(self, text):
+        """The next log line with this text."""
+        async with asyncio.timeout(PATIENCE):
+            while text not in (line := await self._lines.get()):
+                pass
+        return line
+
+    async def start(self, config=CONFIG):
+        self.task = asyncio.ensure_future(self.control.run(config))
+        await self.said("serving mesos.")
+        await asyncio.sleep(0)  # its tasks begin
+
+    def reload(self, config):
+        self.configs.append(config)
+        signal.raise_signal(signal.SIGHUP)
+
+    async def in_force(self):
+        await self.said("the new configuration is in force")
+
+    async def pending(self):
+        await self.said("the new configuration waits for a state")
+
+    async def serving(self):
+        await asyncio.wait_for(self.generation.serving(), PATIENCE)
+
+    async def end(self, number=signal.SIGTERM):
+        if self.task is not None and not self.task.done():
+            signal.raise_signal(number)
+            await asyncio.wait_for(self.task, PATIENCE)
+
+    @property
+    def generation(self):
+        return self.control._generation
+
+    @property
+    def front(self):
+        return self.control._front
+
+    @property
+    def http_port(self):
+        return self.front.web.address[1]
+
+    def addresses(self, owner):
+        return sorted(map(rd.address_text, self.generation.zone.rdatas(names.from_text(owner), rd.A)))
+
+
+@pytest.fixture
+async def running(monkeypatch):
+    """A control that is ended, and gone without a trace, at the end."""
+    sources, lines = [], asyncio.Queue()
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.put_nowait(record.getMessage())
+    root = logging.getLogger("mesos_dns")
+    root.addHandler(handler)
+    level = root.level
+    root.setLevel(logging.INFO)
+
+    def source(options):
+        sources.append(Source(options))
+        return sources[-1]
+
+    monkeypatch.setattr(module, "PollingSource", source)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    thresholds = gc.get_threshold()
+    it = Running(sources, lines)
+    try:
+        yield it
+        await it.end()
+        assert [task for task in asyncio.all_tasks() - {asyncio.current_task()} if not task.done()] == []
+        assert gc.isenabled()
+    finally:
+        if it.task is not None and not it.task.done():
+            it.task.cancel()
+            await asyncio.wait([it.task])
+        root.setLevel(level)
+        root.removeHandler(handler)
+        gc.enable()
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+
+
+def listens(port):
+    """Whether somebody accepts connections on this port of loopback."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def taken_port():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock.getsockname()[1]
+
+
+def children():
+    """Process ids of this process's children."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split())
+
+
+# --- start and end -----------------------------------------------------------------------------
+
+
+async def test_it_is_ready_when_the_first_state_is_served_by_all_workers(running):
+    await running.start(dataclasses.replace(WITH_WORKER, workers=2))
+    assert running.generation.ready()[0] is False
+    assert running.generation.ready()[1][0] == "no state of the cluster yet"
+    assert [reason[:25] for reason in running.generation.ready()[1][1:]] == [
+        "worker 0 has no zone yet ",
+        "worker 1 has no zone yet ",
+    ]
+    running.sources[0].shows(state())
+    await running.serving()
+    assert running.generation.ready() == (True, [])
+    assert running.addresses("marathon.mesos") == ["10.2.0.1"]
+    assert running.addresses("ns1.mesos") == ["127.0.0.1"]
+    assert [slot.serving for slot in running.generation.pool.slots] == [running.generation.zone.serial] * 2
+
+
+async def test_why_there_is_no_state_yet_is_said(running):
+    await running.start()
+    running.sources[0].status = SourceStatus(last_error="master 10.0.0.1:5050: connection refused")
+    assert running.generation.ready()[1] == ["no state of the cluster yet: master 10.0.0.1:5050: connection refused"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_ends_and_leaves_nothing(running, number):
+    await running.start(WITH_WORKER)
+    running.sources[0].shows(state())
+    await running.serving()
+    dns, http = running.front.sockets.port, running.http_port
+    assert listens(dns)
+    assert listens(http)
+    await running.end(number)
+    assert not listens(dns)
+    assert not listens(http)
+    assert children() == set()
+    assert running.sources[0].closed.is_set()
+
+
+async def test_it_can_be_ended_before_the_first_state(running):
+    await running.start(WITH_WORKER)
+    await running.end()
+    assert children() == set()
+
+
+async def test_without_dns_there_are_no_sockets_and_without_http_no_server(running):
+    await running.start(CONFIG)
+    assert running.front.sockets.pairs == []
+    assert str(running.front).startswith("DNS off, HTTP 127.0.0.1 port ")
+    running.reload(dataclasses.replace(WITH_WORKER, http_on=False))
+    await running.pending()
+    port = running.http_port
+    running.sources[1].shows(state())
+    await running.in_force()
+    assert running.front.web is None
+    assert not listens(port)
+    assert str(running.front) == f"DNS 127.0.0.1 port {running.front.sockets.port} (1 workers), HTTP off"
+    running.reload(CONFIG)
+    await running.pending()
+    port = running.front.sockets.port
+    running.sources[2].shows(state())
+    await running.in_force()
+    assert running.front.sockets.pairs == []
+    assert not listens(port)
+    assert listens(running.http_port)
+
+
+async def test_a_start_without_its_port_fails_and_leaves_nothing(running):
+    with taken_port() as port:
+        with pytest.raises(BindError, match=f"cannot listen on TCP 127.0.0.1 port {port}"):
+            await running.control.run(dataclasses.replace(WITH_WORKER, port=port))
+        with pytest.raises(BindError, match=f"cannot serve HTTP: .*{port}"):
+            await running.control.run(dataclasses.replace(WITH_WORKER, http_port=port))
+    assert running.sources == []
+    assert children() == set()
+
+
+# --- what HTTP reads ---------------------------------------------------------------------------
+
+
+async def test_what_the_http_api_reads(running):
+    await running.start()
+    running.sources[0].shows(state())
+    await running.serving()
+    it = running.generation
+    assert (it.domain, it.mname, it.rname) == ("mesos", "ns1.mesos.", "root.ns1.mesos.")
+    assert (it.refresh_seconds, it.enumeration_on) == (CONFIG.refresh_seconds, True)
+    assert it.config_json()["SOASerial"] == it.zone.serial
+    assert it.config_json()["Masters"] == ["127.0.0.1:5050"]
+    assert it.notes() == []
+    assert it.counters() == {}
+    agents = names.from_text("slave.mesos"), rd.A
+    assert not it.is_shared((*agents, bytes((10, 1, 0, 0))))
+    assert repr(running.control) == f"Control(Generation({it.publisher!r}, WorkerPool([])))"
+
+
+# --- reload ------------------------------------------------------------------------------------
+
+
+async def test_a_reload_replaces_the_generation_when_the_new_one_serves(running):
+    await running.start(WITH_WORKER)
+    running.sources[0].shows(state())
+    await running.serving()
+    old, port, http = running.generation, running.front.sockets.port, running.http_port
+    old_workers = children()
+    serial = old.zone.serial
+    running.warnings = ("TTL (file x): is small",)
+    running.reload(dataclasses.replace(WITH_WORKER, ttl=7, domain="cluster", workers=2))
+    assert await running.said("configuration:") == "configuration: TTL (file x): is small"
+    await running.pending()
+    assert running.generation is old
+    assert running.sources[1].options.masters == (Endpoint("127.0.0.1", 5050),)
+    running.sources[1].shows(state())
+    await running.in_force()
+    assert running.generation is not old
+    assert running.generation.ready() == (True, [])
+    assert running.generation.zone.authority.ttl == 7
+    assert running.addresses("marathon.cluster") == ["10.2.0.1"]
+    assert running.generation.zone.serial > serial
+    assert (running.front.sockets.port, running.http_port) == (port, http)
+    assert len(running.front.sockets.pairs) == 2
+    assert not old_workers & children()
+    assert running.sources[0].closed.is_set()
+
+
+async def test_fewer_workers_leave_no_socket_behind(running):
+    await running.start(dataclasses.replace(WITH_WORKER, workers=2))
+    running.sources[0].shows(state())
+    await running.serving()
+    running.reload(WITH_WORKER)
+    await running.pending()
+    running.sources[1].shows(state())
+    await running.in_force()
+    assert len(running.front.sockets.pairs) == 1
+    assert len(children()) == 1
+
+
+async def test_a_reload_to_other_ports_closes_the_old_ones(running):
+    await running.start(WITH_WORKER)
+    running.sources[0].shows(state())
+    await running.serving()
+    dns, http = running.front.sockets.port, running.http_port
+    running.reload(dataclasses.replace(WITH_WORKER, listener="127.0.0.2", http_listener="127.0.0.2"))
+    await running.pending()
+    assert listens(dns)
+    assert listens(http)
+    running.sources[1].shows(state())
+    await running.in_force()
+    assert not listens(dns)
+    assert not listens(http)
+    assert running.front.web.address[0] == "127.0.0.2"
+
+
+async def test_a_bad_configuration_keeps_the_generation(running):
+    await running.start()
+    running.sources[0].shows(state())
+    await running.serving()
+    before = running.generation, running.front
+    problem = Problem("TTL", "file x", "is -1, must be 0 to 2147483647")
+    running.reload(ConfigError((problem,)))
+    line = await running.said("the new configuration is not taken, the old one stays")
+    assert str(problem) in line
+    assert (running.generation, running.front) == before
+    running.sources[0].shows(state(agents=["A-0"]))
+    await running.said("state taken")
+    assert running.addresses("slave.mesos") == ["10.1.0.0"]
+
+
+async def test_a_reload_that_cannot_bind_dns_keeps_the_generation(running):
+    await running.start(WITH_WORKER)
+    before = running.generation, running.front
+    with taken_port() as port:
+        running.reload(dataclasses.replace(WITH_WORKER, port=port, workers=2))
+        line = await running.said("the new configuration is not taken, the old one stays")
+    assert f"cannot listen on TCP 127.0.0.1 port {port}" in line
+    assert (running.generation, running.front) == before
+    assert len(running.sources) == 1
+
+
+async def test_a_reload_that_cannot_bind_http_lets_go_of_its_dns_sockets(running):
+    await running.start(WITH_WORKER)
+    before = running.generation, running.front
+    opened = []
+    with taken_port() as port, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Sockets", lambda *args: opened.append(Sockets(*args)) or opened[-1])
+        running.reload(dataclasses.replace(WITH_WORKER, http_port=port, workers=3))
+        assert "cannot serve HTTP" in await running.said("the old one stays")
+        assert len(running.front.sockets.pairs) == 1
+        running.reload(dataclasses.replace(WITH_WORKER, http_port=port, listener="127.0.0.2"))
+        assert "cannot serve HTTP" in await running.said("the old one stays")
+    assert (running.generation, running.front) == before
+    assert [sockets.pairs for sockets in opened] == [[]]
+
+
+async def test_a_newer_reload_replaces_one_that_waits(running):
+    await running.start(WITH_WORKER)
+    running.sources[0].shows(state())
+    await running.serving()
+    running.reload(dataclasses.replace(WITH_WORKER, ttl=1, workers=2, http_listener="127.0.0.2"))
+    await running.pending()
+    running.reload(dataclasses.replace(WITH_WORKER, ttl=2))
+    await running.pending()
+    assert running.sources[1].closed.is_set()
+    running.sources[2].shows(state())
+    await running.in_force()
+    assert running.generation.config.ttl == 2
+    assert len(running.front.sockets.pairs) == 1
+    assert running.front.web.address[0] == "127.0.0.1"
+    assert len(children()) == 1
+
+
+async def test_of_many_reloads_at_once_the_last_counts(running):
+    """The first is still being taken down while the third is asked for: they must not meet at the sockets."""
+    await running.start(WITH_WORKER)
+    running.sources[0].shows(state())
+    await running.serving()
+    running.reload(dataclasses.replace(WITH_WORKER, workers=2, ttl=1))
+    await running.pending()
+    running.configs = [dataclasses.replace(WITH_WORKER, workers=2, ttl=2)]
+    for _ in range(3):
+        signal.raise_signal(signal.SIGHUP)
+        await asyncio.sleep(0.001)  # signals of one kind that come at once are one signal
+    await running.pending()
+    running.sources[-1].shows(state())
+    await running.in_force()
+    assert running.generation.config.ttl == 2
+    assert running.configs == []
+    assert len(running.front.sockets.pairs) == 2
+    assert [slot.serving > 0 for slot in running.generation.pool.slots] == [True, True]
+    assert len(children()) == 2
+
+
+async def test_a_reload_that_is_asked_for_while_another_binds_its_sockets(running, monkeypatch):
+    await running.start()
+    running.sources[0].shows(state())
+    await running.serving()
+    start = module.HttpServer.start
+
+    async def slowly(self, *address):
+        if address[0] == "127.0.0.2":
+            running.reload(dataclasses.replace(CONFIG, ttl=2))
+            for _ in range(5):
+                await asyncio.sleep(0)
+        await start(self, *address)
+
+    monkeypatch.setattr(module.HttpServer, "start", slowly)
+    running.reload(dataclasses.replace(CONFIG, ttl=1, http_listener="127.0.0.2"))
+    for _ in range(2):
+        await running.pending()
+    running.sources[-1].shows(state())
+    await running.in_force()
+    assert running.generation.config.ttl == 2
+
+
+async def test_a_reload_while_the_old_generation_drains_leaves_nothing_of_it(running):
+    await running.start(WITH_WORKER)
+    running.sources[0].shows(state())
+    await running.serving()
+    old, dns, http = running.generation, running.front.sockets.port, running.http_port
+    os.kill(old.pool.slots[0].pid, signal.SIGSTOP)  # its worker takes its time
+    running.reload(dataclasses.replace(WITH_WORKER, listener="127.0.0.2", http_listener="127.0.0.2"))
+    await running.pending()
+    running.sources[1].shows(state())
+    async with asyncio.timeout(PATIENCE):
+        while running.generation is old:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
+    running.reload(dataclasses.replace(WITH_WORKER, listener="127.0.0.2", http_listener="127.0.0.2", ttl=3))
+    await asyncio.sleep(0.01)
+    os.kill(old.pool.slots[0].pid, signal.SIGCONT)
+    await running.pending()
+    running.sources[2].shows(state())
+    await running.in_force()
+    assert running.generation.config.ttl == 3
+    assert not listens(dns)
+    assert not listens(http)
+    assert len(children()) == 1
+
+
+async def test_it_can_be_ended_while_a_reload_waits(running):
+    await running.start(WITH_WORKER)
+    running.sources[0].shows(state())
+    await running.serving()
+    running.reload(dataclasses.replace(WITH_WORKER, listener="127.0.0.2", http_listener="127.0.0.2"))
+    await running.pending()
+    await running.end()
+    assert children() == set()
+    assert all(source.closed.is_set() for source in running.sources)
+
+
+async def test_a_replaced_generation_leaves_the_memory(running):
+    await running.start(WITH_WORKER)
+    running.sources[0].shows(state())
+    await running.serving()
+    old = weakref.ref(running.generation), weakref.ref(running.generation.zone), weakref.ref(running.generation.model)
+    running.reload(WITH_WORKER)
+    await running.pending()
+    running.sources[1].shows(state())
+    await running.in_force()
+    running.sources.clear()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert [each() for each in old] == [None, None, None]
+
+
+# --- what a generation takes over --------------------------------------------------------------
+
+
+async def test_a_failover_goes_on_over_a_reload(running):
+    await running.start()
+    running.sources[0].shows(state())
+    await running.serving()
+    everything = set(running.generation.zone)
+    running.sources[0].shows(state("m2", [], []))
+    await running.said("state taken")
+    running.reload(dataclasses.replace(CONFIG, ttl=7))
+    await running.pending()
+    running.sources[1].shows(state("m2", [], []))
+    await running.in_force()
+    assert set(running.generation.zone) == everything
+
+
+async def test_other_masters_are_another_cluster(running):
+    await running.start()
+    running.sources[0].shows(state())
+    await running.serving()
+    running.reload(dataclasses.replace(CONFIG, masters=("127.0.0.9:5050",)))
+    await running.pending()
+    running.sources[1].shows(state("m2", ["A-0"], []))
+    await running.in_force()
+    assert running.addresses("slave.mesos") == ["10.1.0.0"]
+    assert running.addresses("marathon.mesos") == []
+
+
+async def test_hosts_are_looked_up_in_the_background(running, monkeypatch):
+    wanted = asyncio.Queue()
+
+    class Lookup(module.HostLookup):
+        def want(self, hosts):
+            wanted.put_nowait(hosts)
+            if hosts:
+                self._on_found(dict.fromkeys(hosts, (b"\x0a\0\0\7",)))
+
+    monkeypatch.setattr(module, "HostLookup", Lookup)
+    await running.start()
+    named = state()
+    agent = dataclass_of(named.agents["A-0"], host="agent.example")
+    running.sources[0].shows(dataclass_of(named, agents={"A-0": agent}))
+    await running.serving()
+    assert await wanted.get() == {"agent.example"}
+    async with asyncio.timeout(PATIENCE):
+        while running.addresses("slave.mesos") != ["10.0.0.7"]:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
+
+
+def dataclass_of(struct, **changes):
+    """`struct` with some fields replaced."""
+    return type(struct)(**{name: getattr(struct, name) for name in struct.__struct_fields__} | changes)
+
+
+# --- mistakes of ours ----------------------------------------------------------------------------
+
+
+async def test_after_an_internal_error_it_starts_over_and_the_old_names_are_served_meanwhile(running, monkeypatch):
+    monkeypatch.setattr(module, "START_OVER_SECONDS", 0.01)
+    await running.start(WITH_WORKER)
+    running.sources[0].shows(state())
+    await running.serving()
+    old = running.generation
+    running.configs.append(WITH_WORKER)
+    running.sources[0].shows(RuntimeError("a mistake"))
+    await running.said("following the cluster ended by an internal error: please report it")
+    await running.pending()
+    assert running.generation is old
+    assert running.addresses("marathon.mesos") == ["10.2.0.1"]
+    assert old.ready() == (True, [])
+    running.sources[1].shows(state())
+    await running.in_force()
+    assert running.generation is not old
+
+
+async def test_it_starts_over_again_and_again_if_it_must(running, monkeypatch):
+    monkeypatch.setattr(module, "START_OVER_SECONDS", 0.01)
+    await running.start()
+    running.configs = [CONFIG, ConfigError((Problem("", "file x", "is gone"),)), CONFIG]
+    running.sources[0].shows(RuntimeError("the first mistake"))
+    await running.pending()
+    running.sources[1].shows(RuntimeError("the second mistake"))
+    await running.said("the old one stays")
+    await running.pending()
+    running.sources[2].shows(state())
+    await running.in_force()
+    assert running.generation.ready() == (True, [])
+
+
+async def test_it_starts_over_after_a_reload_as_well(running, monkeypatch):
+    monkeypatch.setattr(module, "START_OVER_SECONDS", 0.01)
+    await running.start()
+    running.sources[0].shows(state())
+    await running.serving()
+    for n in (1, 3):
+        running.reload(CONFIG)
+        await running.pending()
+        running.sources[n].shows(state())
+        await running.in_force()
+        running.configs.append(CONFIG)
+        running.sources[n].shows(RuntimeError("a mistake"))
+        await running.said("internal error")
+        await running.pending()
+        running.sources[n + 1].shows(state())
+        await running.in_force()
+
+
+async def test_a_reload_that_fails_inside_keeps_the_generation(running):
+    await running.start()
+    running.sources[0].shows(state())
+    await running.serving()
+    before = running.generation, running.front
+    running.reload(dataclasses.replace(CONFIG, http_listener="127.0.0.2"))
+    await running.pending()
+    reload = running.control._reload
+    running.sources[1].shows(RuntimeError("a mistake"))
+    await asyncio.wait_for(asyncio.wait([reload]), PATIENCE)
+    assert (running.generation, running.front) == before
+
+
+async def test_the_collector_is_on_again_when_the_first_state_is_given_up_half_way(running, monkeypatch):
+    await running.start()
+    entered = asyncio.Event()
+
+    async def observe(_self, _observation):
+        assert not gc.isenabled()
+        entered.set()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(module.Publisher, "observe", observe)
+    running.sources[0].shows(state())
+    await asyncio.wait_for(entered.wait(), PATIENCE)
+    await running.end()
+    await asyncio.sleep(0)
+    assert gc.isenabled()
+
+
+async def test_new_addresses_of_this_machine_are_noticed(running, monkeypatch):
+    seen = [[b"\x0a\0\0\1"], [b"\x0a\0\0\2"]]
+    monkeypatch.setattr(module, "INTERFACE_SECONDS", 0.001)
+    monkeypatch.setattr(module, "own_addresses", lambda _: seen[0] if len(seen) == 1 else seen.pop(0))
+    await running.start()
+    running.sources[0].shows(state())
+    await running.serving()
+    async with asyncio.timeout(PATIENCE):
+        while running.addresses("ns1.mesos") != ["10.0.0.2"]:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
