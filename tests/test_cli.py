@@ -1,151 +1,296 @@
-"""What the command line says and how it ends, without a server."""
+"""The command line as people and unit files write it: flags in, exit code and text out."""
 
-import contextlib
 import json
+import logging
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from mesos_dns import __version__, cli
+import mesos_dns
+from mesos_dns import control
+from mesos_dns.cli import main
+from mesos_dns.sockets import BindError
 
-ROOT = Path(__file__).parent.parent
-STATE = str(ROOT / "docs" / "examples" / "state.json")
-MASTERS = {"MESOS_DNS_MASTERS": "127.0.0.1:1", "MESOS_DNS_LISTENER": "127.0.0.1"}
-
-
-def ended(*args: str) -> object:
-    """The exit code of a command in this process."""
-    with pytest.raises(SystemExit) as caught:
-        cli.main(args)
-    return caught.value.code
+CONFIG = {"masters": ["127.0.0.1:5050"], "listener": "127.0.0.1", "externalOn": False, "ttl": 77}
 
 
-def run(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mesos_dns", *args],
-        env={"PYTHONPATH": str(ROOT / "src"), "PATH": os.defpath, **environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
+class FakeControl:
+    """Takes what the program would run with, instead of running."""
+
+    started: list["FakeControl"] = []  # noqa: RUF012 - emptied for each test
+    ends_with: BaseException | None = None
+
+    def __init__(self, load, verbosity):
+        self.load = load
+        self.verbosity = verbosity
+
+    async def run(self, config):
+        self.config = config
+        self.started.append(self)
+        if self.ends_with is not None:
+            raise self.ends_with
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    """No variable of the environment reaches the configuration, and logging is put back."""
+    for name in list(os.environ):
+        if name.startswith("MESOS_DNS_"):
+            monkeypatch.delenv(name)
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    monkeypatch.setattr(control, "Control", FakeControl)
+    monkeypatch.setattr(FakeControl, "started", [])
+    monkeypatch.setattr(FakeControl, "ends_with", None)
+    return FakeControl
+
+
+@pytest.fixture
+def run(capsys):
+    """`run(*args)`: exit code, standard output, standard error."""
+
+    def command(*args):
+        with pytest.raises(SystemExit) as end:
+            main(args)
+        return end.value.code, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def config(here):
+    """A good configuration, not in the default place."""
+    path = str(here / "x.json")
+    write(path, CONFIG)
+    return path
+
+
+def write(path, keys):
+    Path(path).write_text(json.dumps(keys), encoding="utf-8")
+
+
+# --- run ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "verbosity"),
+    [
+        (["-config={}"], 0),
+        (["--config={}"], 0),
+        (["-config", "{}"], 0),
+        (["--config", "{}"], 0),
+        (["-config={}", "-v=1"], 1),
+        (["-v", "1", "-config", "{}"], 1),
+        (["--v=2", "--config={}"], 2),
+        (["--v", "3", "--config={}"], 3),
+        (["-config=/nowhere", "-config={}"], 0),
+        (["-logtostderr", "-config={}", "-v=1"], 1),
+        (["-logtostderr=true", "-alsologtostderr=false", "-config={}"], 0),
+        (["-stderrthreshold=INFO", "-vmodule=a=1,b=2", "-log_dir", "/var/log", "-config={}"], 0),
+        (["--log_backtrace_at=x.go:1", "-config={}"], 0),
+        (["-version=false", "-config={}"], 0),
+        (["run", "--config", "{}"], 0),
+        (["run", "-config={}", "-v=1"], 1),
+    ],
+)
+def test_spellings(fake, run, config, args, verbosity):
+    assert run(*(arg.format(config) for arg in args))[:2] == (0, "")
+    (started,) = fake.started
+    assert (started.config.file, started.config.ttl, started.verbosity) == (config, 77, verbosity)
+
+
+@pytest.mark.parametrize(("verbosity", "level"), [("0", logging.WARNING), ("1", logging.INFO), ("2", logging.DEBUG)])
+def test_verbosity(fake, run, config, verbosity, level):
+    run("-config", config, "-v", verbosity)
+    assert fake.started
+    assert logging.getLogger().level == level
+
+
+def test_the_default_is_config_json_here(fake, run, here):
+    write(here / "config.json", CONFIG)
+    assert run()[0] == 0
+    assert fake.started[0].config.ttl == 77
+
+
+def test_without_a_file_the_environment_will_do(fake, run, here, monkeypatch):  # noqa: ARG001 - is empty
+    monkeypatch.setenv("MESOS_DNS_MASTERS", "10.0.0.1:5050")
+    monkeypatch.setenv("MESOS_DNS_EXTERNAL_ON", "false")
+    assert run()[0] == 0
+    assert fake.started[0].config.masters == ("10.0.0.1:5050",)
+
+
+def test_the_environment_stands_above_the_file(fake, run, config, monkeypatch):
+    monkeypatch.setenv("MESOS_DNS_TTL", "5")
+    run("-config", config)
+    assert fake.started[0].config.ttl == 5
+
+
+def test_a_reload_reads_the_same_file_again(fake, run, config):
+    run("-config", config)
+    (started,) = fake.started
+    write(config, CONFIG | {"ttl": 78})
+    assert started.load().config.ttl == 78
+
+
+def test_warnings_of_the_configuration_are_logged(fake, run, config):
+    write(config, CONFIG | {"tll": 5})
+    code, out, err = run("-config", config)
+    assert (code, out) == (0, "")
+    assert f"WARNING mesos_dns: configuration: file {config}: unknown key 'tll'" in err
+    assert fake.started
+
+
+@pytest.mark.parametrize("args", [["-config=/nowhere/x.json"], ["run", "--config", "/nowhere/x.json"], []])
+def test_without_a_configuration_it_does_not_start(fake, run, here, args):  # noqa: ARG001 - is empty
+    code, out, err = run(*args)
+    assert (code, out) == (78, "")
+    assert "mesos-dns: the configuration cannot be used:" in err
+    assert "give the path of the configuration file with -config=PATH" in err
+    assert not fake.started
+
+
+def test_a_socket_that_cannot_be_had_ends_with_1(fake, run, config, monkeypatch):
+    monkeypatch.setattr(fake, "ends_with", BindError("cannot listen on UDP 127.0.0.1 port 53: why; what to do"))
+    assert run("-config", config) == (
+        1,
+        "",
+        "mesos-dns: cannot listen on UDP 127.0.0.1 port 53: why; what to do\n",
     )
 
 
-@pytest.mark.parametrize(
-    ("args", "text"),
-    [
-        (["bogus"], "unknown command 'bogus'; the commands are run, check, records, version"),
-        (["-config=x.json", "bogus"], "unknown command 'bogus'"),
-        (["Run"], "unknown command 'Run'"),
-        (["-v=1", "records", "--state", "x"], "the command comes before all flags: mesos-dns records ..."),
-        (["-nonsense"], "unknown flag -nonsense; mesos-dns -h lists the flags"),
-        (["--state", "x"], "unknown flag --state"),
-        (["-v=much"], "argument -v/--v: invalid int value: 'much'"),
-        (["-version=perhaps"], "expected true or false, found 'perhaps'"),
-        (["check", "bogus"], "unrecognized arguments: bogus"),
-        (["records", "--format", "yaml"], "invalid choice: 'yaml'"),
-    ],
-    ids=" ".join,
-)
-def test_bad_command_lines_end_with_2_and_a_hint(
-    args: list[str], text: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert ended(*args) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert text in said.err
+def test_an_interrupt_ends_with_130(fake, run, config, monkeypatch):
+    monkeypatch.setattr(fake, "ends_with", KeyboardInterrupt())
+    assert run("-config", config)[0] == 130
 
 
-@pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
-def test_the_help_names_every_command(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended(flag) == 0
-    text = capsys.readouterr().out
-    for name in cli._COMMANDS:
-        assert f"\n  {name} " in text
-    assert "-config FILE" in text
-
-
-@pytest.mark.parametrize("command", cli._COMMANDS)
-def test_each_command_has_a_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended(command, "-h") == 0
-    assert cli._ABOUT[command] in " ".join(capsys.readouterr().out.split())
-
-
-@pytest.mark.parametrize(
-    "args", [["version"], ["-version"], ["--version"], ["-version=true"], ["-logtostderr=true", "-v=2", "-version"]]
-)
-def test_the_version(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended(*args) == 0
-    assert capsys.readouterr().out == f"{__version__}\n"
+# --- bad flags ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "args",
     [
-        ["-config=c.json", "-v=1"],
-        ["--config", "c.json", "-v", "1"],
-        ["-config", "c.json", "-logtostderr", "-stderrthreshold=INFO", "-v=1", "-version=false"],
+        ["-nonsense"],
+        ["--conf=x"],  # no abbreviations: Go has none
+        ["-vers"],
+        ["-v"],
+        ["-v=much"],
+        ["-v", "1.5"],
+        ["-config"],
+        ["-version=perhaps"],
+        ["bogus"],
+        ["-v=1", "check"],
+        ["run", "extra"],
+        ["run", "-nonsense"],
+        ["check", "--state", "x"],
+        ["version", "-v=1"],
+        ["records", "--format", "xml"],
+        ["records", "--state", "x", "--master", "127.0.0.1:5050"],
     ],
-    ids=" ".join,
 )
-def test_flags_of_the_go_program_mean_run(args: list[str]) -> None:
-    options = cli._parse(args)
-    assert (options.command, options.config, options.v, options.version) == ("run", "c.json", 1, False)
+def test_bad_flags_end_with_2_and_tell(fake, run, here, args):  # noqa: ARG001 - is empty
+    code, out, err = run(*args)
+    assert (code, out) == (2, "")
+    assert err.startswith("usage: mesos-dns")
+    assert "mesos-dns" in err.splitlines()[-1]
+    assert "error: " in err.splitlines()[-1]
+    assert not fake.started
 
 
-def test_records_of_a_saved_state_come_without_any_other_word() -> None:
-    done = run("records", "--state", STATE, "--no-resolve")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "web.marathon.slave.mesos." in done.stdout
+def test_who_mistypes_a_command_learns_their_names(run):
+    _, _, err = run("chekc")
+    assert "'chekc'" in err
+    assert all(name in err for name in ("run", "check", "records", "version"))
+    assert "check" in run("-v=1", "check")[2].splitlines()[-1]
 
 
-def test_records_of_masters_that_are_gone_say_so_once() -> None:
-    done = run("records", **MASTERS)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "mesos-dns: no state of the cluster. master 127.0.0.1:1: no connection: connection refused\n"
+@pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
+def test_help(run, flag):
+    code, out, err = run(flag)
+    assert (code, err) == (0, "")
+    assert all(word in out for word in ("-config", "-v", "-version", "check", "records"))
+    assert "logtostderr" not in out
+    assert run("records", "-h")[0] == 0
 
 
-@pytest.mark.parametrize("path", ["/no/such/file", STATE.replace("state.json", "config.json")])
-def test_records_of_what_is_no_state(path: str) -> None:
-    done = run("records", "--state", path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert path in done.stderr
+# --- version -----------------------------------------------------------------------------------
 
 
-def test_records_of_an_empty_standard_input() -> None:
-    done = run("records", "--state", "-")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("mesos-dns: standard input is no state of a Mesos master: expected the JSON object")
+@pytest.mark.parametrize("args", [["version"], ["-version"], ["--version"], ["-version=true"], ["-v=1", "-version"]])
+def test_version(fake, run, here, args):  # noqa: ARG001 - no configuration is needed
+    assert run(*args) == (0, f"{mesos_dns.__version__}\n", "")
+    assert not fake.started
 
 
-def test_whoever_stops_reading_is_not_told_anything() -> None:
-    command = [sys.executable, "-m", "mesos_dns", "records", "--state", STATE, "--no-resolve"]
+# --- check -------------------------------------------------------------------------------------
+
+
+def test_check_says_that_there_is_nothing_to_say(run, config):
+    assert run("check", "--config", config) == (0, f"{config}: no problems\n", "")
+
+
+def test_check_shows_warnings(run, config):
+    write(config, CONFIG | {"tll": 5})
+    code, out, err = run("check", "-config", config)
+    assert (code, err) == (0, "")
+    warning, last = out.splitlines()
+    assert warning.startswith(f"warning: file {config}: unknown key 'tll'")
+    assert last == f"{config}: no problems"
+
+
+def test_check_prints_every_problem(run, config, monkeypatch):
+    bad = {"masters": ["nonsense"], "port": "fifty-three", "domain": ".x", "httpPort": 70000, "externalOn": False}
+    write(config, bad)
+    monkeypatch.setenv("MESOS_DNS_TTL", "-1")
+    code, out, err = run("check", "--config", config)
+    assert (code, out) == (78, "")
+    first, *problems = err.splitlines()
+    assert first == "mesos-dns: the configuration cannot be used:"
+    assert sorted(problem.split(" ")[0] for problem in problems) == ["Domain", "HttpPort", "Masters", "Port", "TTL"]
+    assert sum(f"(file {config})" in problem for problem in problems) == 4
+    assert sum("(environment MESOS_DNS_TTL)" in problem for problem in problems) == 1
+
+
+def test_check_of_the_environment_alone(run, here, monkeypatch):  # noqa: ARG001 - is empty
+    monkeypatch.setenv("MESOS_DNS_MASTERS", "10.0.0.1:5050")
+    monkeypatch.setenv("MESOS_DNS_EXTERNAL_ON", "false")
+    assert run("check") == (0, "the environment: no problems\n", "")
+
+
+# --- as a process ------------------------------------------------------------------------------
+
+
+def program(*args, **more):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen([sys.executable, "-m", "mesos_dns", *args], env=environment, **more)
+
+
+def test_the_module_is_the_program():
+    with program("version", stdout=subprocess.PIPE) as process:
+        assert process.communicate(timeout=20)[0].decode() == f"{mesos_dns.__version__}\n"
+    assert process.returncode == 0
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(config):
     reading, writing = os.pipe()
     os.close(reading)
-    with contextlib.closing(os.fdopen(writing, "wb")) as closed_pipe:
-        done = subprocess.run(
-            command,
-            env={"PYTHONPATH": str(ROOT / "src"), "PATH": os.defpath},
-            stdout=closed_pipe,
-            stderr=subprocess.PIPE,
-            timeout=30,
-            check=False,
-        )
-    assert (done.returncode, done.stderr) == (0, b"")
-
-
-def test_a_busy_http_port(tmp_path: Path) -> None:
-    config = tmp_path / "config.json"
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        config.write_text(json.dumps({"DnsOn": False, "HTTPListener": "127.0.0.1", "HttpPort": port}))
-        done = run(f"-config={config}", **MASTERS)
-    assert done.returncode == 1
-    assert f"mesos-dns: cannot serve HTTP: TCP 127.0.0.1 port {port}: Address already in use; another" in done.stderr
-    assert "`ss -lntp` shows which" in done.stderr
+    with program("check", "--config", config, stdout=writing, stderr=subprocess.PIPE) as process:
+        os.close(writing)
+        _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, b"")
