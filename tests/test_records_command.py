@@ -1,0 +1,390 @@
+"""`mesos-dns records`: what it prints is the zone, in three forms, and where it cannot, it says why."""
+
+import gzip
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import dns.rdatatype
+import dns.zone
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.integration.masters import Master
+from tests.names.cluster import packed
+
+from mesos_dns import records
+from mesos_dns.cli import main
+from mesos_dns.config import Config
+from mesos_dns.dns import name as names
+from mesos_dns.dns import rdata as rd
+from mesos_dns.mesos import hosts
+from mesos_dns.names.zone import Authority, Change, Edit, Zone
+from mesos_dns.records import FORMATS, NoStateError, zone_of
+
+FIXTURES = Path(__file__).parent / "fixtures" / "mesos"
+STATES = [*sorted(FIXTURES.glob("crafted-*.json.gz")), FIXTURES / "captured-tasks.json.gz"]
+CONFIG = Config(
+    masters=("127.0.0.1:5050",),
+    listener="127.0.0.1",
+    external_on=False,
+    soa_mname="ns1.mesos.",
+    soa_rname="root.ns1.mesos.",
+)
+CLUSTER = {
+    "id": "M1",
+    "pid": "master@10.0.0.1:5050",
+    "leader": "master@10.0.0.1:5050",
+    "flags": {},
+    "slaves": [{"id": "S0", "pid": "slave(1)@agent.example:5051"}],
+    "frameworks": [
+        {
+            "id": "F",
+            "name": "fw",
+            "pid": "scheduler@10.0.0.9:99",
+            "tasks": [
+                {
+                    "id": "t",
+                    "name": "web",
+                    "slave_id": "S0",
+                    "state": "TASK_RUNNING",
+                    "resources": {"ports": "[31000-31000]"},
+                }
+            ],
+        }
+    ],
+}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """`saved(state)`: the path of a file with that."""
+
+    def save(state):
+        path = tmp_path / "state.json"
+        path.write_bytes(state if isinstance(state, bytes) else json.dumps(state).encode())
+        return str(path)
+
+    return save
+
+
+@pytest.fixture
+def resolver(monkeypatch):
+    """Knows one host, and keeps what it was asked."""
+    asked = []
+
+    def getaddrinfo(host, *_, **__):
+        asked.append(host)
+        if host != "agent.example":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(None, None, 0, "", ("10.0.0.5", 0))]
+
+    monkeypatch.setattr(hosts.socket, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """`run(*args)` of `mesos-dns records`: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith("MESOS_DNS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr("mesos_dns.logs.configure", lambda _: None)
+
+    def command(*args):
+        with pytest.raises(SystemExit) as end:
+            main(["records", *args])
+        return end.value.code, *capsys.readouterr()
+
+    return command
+
+
+def lines(zone, form):
+    return list(FORMATS[form](zone))
+
+
+def zone_at(path):
+    return zone_of(CONFIG, path, resolve=False)
+
+
+def everything(zone):
+    return set(zone.records())
+
+
+# --- the zone file -------------------------------------------------------------------------------
+
+
+def parsed(text):
+    """What a program that reads zone files makes of it: (owner, type, rdata), all in wire form."""
+    found = dns.zone.from_text(text, relativize=False)
+    return {
+        (owner.canonicalize().to_wire(), int(rdata.rdtype), rdata.to_wire())
+        for owner, _, rdata in found.iterate_rdatas()
+    }
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda path: path.stem)
+def test_a_zone_file_is_the_zone(saved, state):
+    zone = zone_at(saved(gzip.decompress(state.read_bytes())))
+    assert len(zone) > 10
+    start = {(zone.authority.apex, rd.SOA, zone.soa()), (zone.authority.apex, rd.NS, zone.authority.mname)}
+    assert parsed("\n".join(lines(zone, "zone"))) == everything(zone) | start
+
+
+LABELS = st.binary(min_size=1, max_size=63).map(bytes.lower)
+RDATAS = st.one_of(
+    st.tuples(st.just(rd.A), st.binary(min_size=4, max_size=4)),
+    st.tuples(st.just(rd.AAAA), st.binary(min_size=16, max_size=16)),
+    st.tuples(
+        st.just(rd.SRV),
+        st.builds(
+            lambda weight, port, label: rd.srv(weight, port, names.from_labels([label, b"mesos"])),
+            st.integers(0, 0xFFFF),
+            st.integers(0, 0xFFFF),
+            LABELS,
+        ),
+    ),
+)
+AUTHORITY = Authority(
+    names.from_text("mesos"), names.from_text("ns1.mesos"), names.from_text("a\\b.mesos"), 1, 2, 3, 4, 60
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.lists(LABELS, max_size=3), RDATAS), max_size=10))
+def test_whatever_octets_names_have(contents):
+    zone = Zone(AUTHORITY)
+    for labels, (rrtype, rdata) in contents:
+        owner = names.from_labels([*labels, b"mesos"])
+        zone.apply(Change(1, (Edit(owner, rrtype, (), (rdata,)),)))
+    start = {(AUTHORITY.apex, rd.SOA, zone.soa()), (AUTHORITY.apex, rd.NS, AUTHORITY.mname)}
+    assert parsed("\n".join(lines(zone, "zone"))) == everything(zone) | start
+
+
+def test_a_name_of_this_server_in_another_zone_is_left_out():
+    zone = Zone(AUTHORITY)
+    zone.apply(Change(7, (Edit(names.from_text("ns.example"), rd.A, (), packed("192.0.2.1")),)))
+    assert lines(zone, "zone") == [
+        "$ORIGIN mesos.",
+        "$TTL 60",
+        r"@ IN SOA ns1.mesos. a\\b.mesos. 7 1 2 3 4",
+        "@ IN NS ns1.mesos.",
+    ]
+    assert lines(zone, "table") == ["ns.example.  A     192.0.2.1"]
+
+
+# --- table and JSON ------------------------------------------------------------------------------
+
+
+def small_zone():
+    zone = Zone(AUTHORITY)
+    edits = (
+        Edit(names.from_text("b.mesos"), rd.A, (), packed("10.0.0.2", "10.0.0.1")),
+        Edit(names.from_text("a.b.mesos"), rd.AAAA, (), packed("2001:db8::1")),
+        Edit(names.from_text("_a._tcp.mesos"), rd.SRV, (), (rd.srv(1, 80, names.from_text("b.mesos")),)),
+    )
+    zone.apply(Change(7, edits))
+    return zone
+
+
+def test_a_table_has_aligned_columns_and_an_order_that_does_not_change():
+    assert lines(small_zone(), "table") == [
+        "_a._tcp.mesos.  SRV   0 1 80 b.mesos.",
+        "b.mesos.        A     10.0.0.1",
+        "b.mesos.        A     10.0.0.2",
+        "a.b.mesos.      AAAA  2001:db8::1",
+    ]
+
+
+def test_one_long_name_does_not_push_the_columns_apart():
+    zone = small_zone()
+    long = names.from_labels([b"x" * 63, b"x" * 63, b"mesos"])
+    zone.apply(Change(8, (Edit(long, rd.A, (), packed("10.0.0.3")),)))
+    assert max(line.index(" ") for line in lines(zone, "table")) > 100
+    assert "b.mesos." + 52 * " " + "  A     10.0.0.1" in lines(zone, "table")
+
+
+def test_json():
+    (text,) = lines(small_zone(), "json")
+    assert json.loads(text) == {
+        "zone": "mesos.",
+        "soa": r"ns1.mesos. a\\b.mesos. 7 1 2 3 4",
+        "records": [
+            {"name": "_a._tcp.mesos.", "type": "SRV", "ttl": 60, "data": "0 1 80 b.mesos."},
+            {"name": "b.mesos.", "type": "A", "ttl": 60, "data": "10.0.0.1"},
+            {"name": "b.mesos.", "type": "A", "ttl": 60, "data": "10.0.0.2"},
+            {"name": "a.b.mesos.", "type": "AAAA", "ttl": 60, "data": "2001:db8::1"},
+        ],
+    }
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda path: path.stem)
+def test_table_and_json_have_all_records(saved, state):
+    zone = zone_at(saved(gzip.decompress(state.read_bytes())))
+    wanted = {
+        (names.to_text(owner), dns.rdatatype.to_text(rrtype), rd.to_text(rrtype, rdata))
+        for owner, rrtype, rdata in zone.records()
+    }
+    (text,) = lines(zone, "json")
+    assert {(each["name"], each["type"], each["data"]) for each in json.loads(text)["records"]} == wanted
+    assert len(lines(zone, "table")) == len(list(zone.records()))
+
+
+def test_an_empty_zone():
+    zone = Zone(AUTHORITY)
+    assert lines(zone, "table") == []
+    assert json.loads(lines(zone, "json")[0])["records"] == []
+    assert len(parsed("\n".join(lines(zone, "zone")))) == 2
+
+
+# --- where the state comes from ------------------------------------------------------------------
+
+
+def table(output):
+    """Owners and rdata of a table."""
+    return {(line.split()[0], line.split()[-1]) for line in output.splitlines()}
+
+
+def test_a_saved_state_without_any_configuration(run, saved, resolver):
+    code, out, err = run("--state", saved(CLUSTER))
+    assert (code, err) == (0, "")
+    assert resolver == ["agent.example"]
+    assert {("web.fw.mesos.", "10.0.0.5"), ("slave.mesos.", "10.0.0.5"), ("leader.mesos.", "10.0.0.1")} <= table(out)
+    assert ("_web._tcp.fw.mesos.", "SRV") in {tuple(line.split()[:2]) for line in out.splitlines()}
+
+
+def test_host_names_need_not_be_looked_up(run, saved, resolver):
+    code, out, _ = run("--state", saved(CLUSTER), "--no-resolve")
+    assert (code, resolver) == (0, [])
+    assert "web.fw.mesos." not in {owner for owner, _ in table(out)}
+    assert ("leader.mesos.", "10.0.0.1") in table(out)
+
+
+def test_hosts_that_cannot_be_resolved_are_left_out(run, saved, resolver):
+    state = json.loads(json.dumps(CLUSTER).replace("agent.example", "gone.example"))
+    code, out, _ = run("--state", saved(state))
+    assert (code, resolver) == (0, ["gone.example"])
+    assert ("leader.mesos.", "10.0.0.1") in table(out)
+
+
+@pytest.mark.parametrize("form", ["table", "zone", "json"])
+def test_standard_input(run, monkeypatch, resolver, form):  # noqa: ARG001 - nothing leaves this machine
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(CLUSTER).encode())))
+    code, out, err = run("--state", "-", "--format", form)
+    assert (code, err) == (0, "")
+    assert "leader.mesos." in out
+    if form == "zone":
+        assert (names.from_text("leader.mesos"), rd.A, b"\x0a\0\0\1") in parsed(out)
+    if form == "json":
+        assert json.loads(out)["zone"] == "mesos."
+
+
+def test_a_configuration_names_the_zone_and_the_masters(run, saved, tmp_path):
+    config = tmp_path / "c.json"
+    config.write_text(
+        json.dumps({"masters": ["10.0.0.2:5050", "10.0.0.1:5050"], "domain": "cluster", "externalOn": False})
+    )
+    code, out, _ = run("--config", str(config), "--state", saved(CLUSTER), "--no-resolve")
+    assert code == 0
+    assert {("master0.cluster.", "10.0.0.2"), ("master1.cluster.", "10.0.0.1")} <= table(out)
+    assert not any("127.0.0.1" in value for owner, value in table(out) if owner.startswith("master"))
+
+
+def test_a_live_master(run, resolver):
+    master = Master(("127.0.0.1", 0), b"")
+    host, port = master.endpoint
+    state = json.dumps(CLUSTER).replace("10.0.0.1:5050", f"{host}:{port}")
+    master.body = state.encode()
+    try:
+        code, out, err = run("--master", f"{host}:{port}")
+    finally:
+        master.close()
+    assert (code, err, resolver) == (0, "", ["agent.example"])
+    assert {("leader.mesos.", "127.0.0.1"), ("web.fw.mesos.", "10.0.0.5")} <= table(out)
+    assert master.asked == 1
+
+
+# --- where it cannot come from -------------------------------------------------------------------
+
+
+def test_a_master_that_is_not_there(run):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        code, out, err = run("--master", f"127.0.0.1:{port}")
+    assert (code, out) == (1, "")
+    assert err.startswith("mesos-dns: ")
+    assert f"127.0.0.1:{port}" in err
+    assert "Traceback" not in err
+
+
+def test_a_file_that_cannot_be_read(run, tmp_path):
+    path = tmp_path / "nowhere.json"
+    assert run("--state", str(path)) == (1, "", f"mesos-dns: cannot read {path}: No such file or directory\n")
+    code, _, err = run("--state", str(tmp_path))
+    assert (code, err) == (1, f"mesos-dns: cannot read {tmp_path}: Is a directory\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"<html><body>Please log in</body></html>", "<html><body>Please log in"),
+        (b"", "nothing"),
+        (b'{"frameworks": [', "'frameworks'"),
+        (b"{}", "no /master/state document"),
+        (b"\xff\xfe", "found"),
+    ],
+)
+def test_a_file_that_is_no_state(run, saved, content, found):
+    path = saved(content)
+    code, out, err = run("--state", path)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"mesos-dns: {path} is no state of a Mesos master: ")
+    assert found.strip("'") in err
+    assert len(err.splitlines()) == 1
+
+
+def test_standard_input_that_is_no_state(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    code, _, err = run("--state", "-")
+    assert code == 1
+    assert "standard input is no state of a Mesos master" in err
+
+
+def test_the_error_is_one_that_callers_can_tell():
+    with pytest.raises(NoStateError, match="cannot read /nowhere: No such file"):
+        zone_of(CONFIG, "/nowhere", resolve=True)
+    assert records.NoStateError is NoStateError
+
+
+@pytest.mark.parametrize("args", [(), ("--master", "nonsense"), ("--config", "/nowhere/c.json", "--state", "x")])
+def test_a_configuration_that_cannot_be_used_ends_with_78(run, args):
+    code, out, err = run(*args)
+    assert (code, out) == (78, "")
+    assert "the configuration cannot be used" in err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(saved, tmp_path):
+    """As in `mesos-dns records ... | head -1`, with more output than a pipe holds."""
+    tasks = [{"id": f"t{n}", "name": f"task-{n}", "slave_id": "S0", "state": "TASK_RUNNING"} for n in range(2000)]
+    state = CLUSTER | {
+        "slaves": [{"id": "S0", "pid": "slave(1)@10.0.0.5:5051"}],
+        "frameworks": [CLUSTER["frameworks"][0] | {"tasks": tasks}],
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mesos_dns", "records", "--state", saved(state)],
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": ""},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 0
