@@ -15,7 +15,8 @@ from mesos_dns.names.zone import Authority
 
 def absolute(name: str) -> bytes:
     """Wire form of a configured name, spelled as given."""
-    return names.from_labels(name.rstrip(".").encode().split(b"."))
+    text = name.rstrip(".")
+    return names.from_labels(text.encode().split(b".")) if text else names.ROOT
 
 
 def authority(config: Config) -> Authority:
