@@ -1,0 +1,190 @@
+"""From the configuration to plain values: nothing gets lost, swapped or doubled on the way."""
+
+import json
+import os
+
+import pytest
+from tests.config.given import FakeHost
+
+from mesos_dns import assembly
+from mesos_dns.config import Config, ConfigError, IamAccount, interpret
+from mesos_dns.dns import name as names
+from mesos_dns.mesos import options
+from mesos_dns.mesos.state import Endpoint
+from mesos_dns.names import labels
+from mesos_dns.names.feed import Settings
+from mesos_dns.names.records import Rules
+from mesos_dns.names.zone import Authority
+
+
+def given(**keys):
+    """The configuration of a file with these keys."""
+    data = json.dumps({"Masters": ["10.0.0.1:5050"], "Resolvers": ["192.0.2.53"]} | keys).encode()
+    return interpret(data, "/x.json", {}, FakeHost()).config
+
+
+# --- the zone ------------------------------------------------------------------------------------
+
+
+def test_start_of_authority():
+    config = given(
+        Domain="Cluster.Example",
+        TTL=1,
+        SOARefresh=2,
+        SOARetry=3,
+        SOAExpire=4,
+        SOAMname="NS1.Cluster",
+        SOARname="dns@x.y",
+    )
+    assert assembly.authority(config) == Authority(
+        apex=b"\7cluster\7example\0",
+        mname=b"\3NS1\7Cluster\0",  # as it is spelled
+        rname=b"\3dns\1x\1y\0",
+        refresh=2,
+        retry=3,
+        expire=4,
+        minimum=1,
+        ttl=1,
+    )
+
+
+def test_the_minimum_is_the_ttl_whatever_soaminttl_says():
+    authority = assembly.authority(given(TTL=30, SOAMinttl=5))
+    assert (authority.minimum, authority.ttl) == (30, 30)
+
+
+@pytest.mark.parametrize("dots", ["ns1.mesos", "ns1.mesos."])
+def test_a_dot_at_the_end_makes_no_difference(dots):
+    assert assembly.absolute(dots) == b"\3ns1\5mesos\0"
+
+
+@pytest.mark.parametrize("name", [".", "mesos", "x" * 63 + ".mesos", "*", ".".join("x" * 127)])
+def test_every_name_that_the_configuration_takes_can_be_written(name):
+    config = given(SOAMname=name, SOARname=name)
+    assert assembly.authority(config).mname.endswith(b"\0")
+    assert assembly.authority(config).rname.endswith(b"\0")
+    assert assembly.rules(config).self_name.endswith(b"\0")
+
+
+@pytest.mark.parametrize("name", ["a..mesos", "n s.mesos", "ü.mesos", "x" * 64 + ".mesos", ".".join("x" * 128)])
+def test_names_that_cannot_be_written_are_refused_before(name):
+    with pytest.raises(ConfigError) as refusal:
+        given(SOAMname=name, SOARname=name)
+    assert {problem.key for problem in refusal.value.problems} == {"SOAMname", "SOARname"}
+
+
+def test_the_root_is_a_name():
+    config = given(SOAMname=".", SOARname=".")
+    assert assembly.authority(config).mname == assembly.authority(config).rname == names.ROOT
+
+
+def test_rules_of_names():
+    config = given(Domain="Cluster", SOAMname="NS1.Cluster", IPSources=["host", "docker"], SRVRecordDefaultWeight=7)
+    assert assembly.rules(config) == Rules(b"\7cluster\0", b"\3ns1\7cluster\0", labels.rfc1123, ("host", "docker"), 7)
+    assert assembly.rules(given(EnforceRFC952=True)).label is labels.rfc952
+
+
+# --- workers -------------------------------------------------------------------------------------
+
+
+def test_settings():
+    config = given(
+        Timeout=3,
+        RecurseOn=False,
+        SetTruncateBit=False,
+        Resolvers=["192.0.2.1", "[2001:db8::1]:5353"],
+        ZoneResolvers={"Example.ORG": ["192.0.2.2:54"], "a.example.com": ["192.0.2.3"]},
+    )
+    assert assembly.settings(config, 2, hold=True) == Settings(
+        authority=assembly.authority(config),
+        recursion=False,
+        truncate_bit=False,
+        upstreams={
+            names.ROOT: [("192.0.2.1", 53), ("2001:db8::1", 5353)],
+            b"\7example\3org\0": [("192.0.2.2", 54)],
+            b"\1a\7example\3com\0": [("192.0.2.3", 53)],
+        },
+        timeout=3.0,
+        listeners=[],
+        verbosity=2,
+        hold=True,
+    )
+
+
+def test_without_external_names_nobody_is_asked():
+    config = given(ExternalOn=False, ZoneResolvers={"example.org": ["192.0.2.2"]})
+    assert assembly.settings(config, 0, hold=False).upstreams == {names.ROOT: []}
+
+
+@pytest.mark.parametrize(
+    ("keys", "cores", "count"),
+    [
+        ({}, 1, 1),
+        ({}, 3, 3),
+        ({}, 64, 4),
+        ({"Workers": 7}, 2, 7),
+        ({"Workers": 1}, 64, 1),
+        ({"DnsOn": False}, 64, 0),
+        ({"DnsOn": False, "Workers": 3}, 64, 0),
+    ],
+)
+def test_how_many_workers(monkeypatch, keys, cores, count):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert assembly.worker_count(given(**keys)) == count
+
+
+# --- the source ----------------------------------------------------------------------------------
+
+
+def test_masters_keep_their_order():
+    config = given(Masters=["10.0.0.2:5050", "[2001:db8::1]:6060", "10.0.0.1:5050"])
+    assert assembly.masters(config) == (
+        Endpoint("10.0.0.2", 5050),
+        Endpoint("2001:db8::1", 6060),
+        Endpoint("10.0.0.1", 5050),
+    )
+    assert assembly.source_options(config).masters == assembly.masters(config)
+
+
+def test_plain_polling():
+    config = given(RefreshSeconds=9, StateTimeoutSeconds=8)
+    assert assembly.source_options(config) == options.SourceOptions(
+        masters=(Endpoint("10.0.0.1", 5050),),
+        refresh_seconds=9.0,
+        client=options.ClientOptions(
+            https=False, ca_file="", cert_file="", key_file="", principal="", secret="", iam=None, timeout=8.0
+        ),
+    )
+
+
+def test_tls():
+    config = given(MesosHTTPSOn=True, CACertFile="/ca.pem", CertFile="/cert.pem", KeyFile="/key.pem")
+    client = assembly.source_options(config).client
+    assert (client.https, client.ca_file, client.cert_file, client.key_file) == (
+        True,
+        "/ca.pem",
+        "/cert.pem",
+        "/key.pem",
+    )
+
+
+CREDENTIALS = {"MesosCredentials": {"Principal": "dns", "Secret": "hush"}}
+ACCOUNT = IamAccount(uid="dns", private_key="key", login_endpoint="https://iam.example/login")
+
+
+@pytest.mark.parametrize(("kind", "sent"), [("basic", ("dns", "hush")), ("", ("", ""))])
+def test_credentials_are_sent_if_that_is_asked_for_only(kind, sent):
+    client = assembly.source_options(given(MesosAuthentication=kind, **CREDENTIALS)).client
+    assert (client.principal, client.secret) == sent
+    assert client.iam is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "account"),
+    [("iam", options.IamAccount("dns", "key", "https://iam.example/login")), ("basic", None), ("", None)],
+)
+def test_a_service_account_is_used_if_that_is_asked_for_only(kind, account):
+    config = Config(masters=("10.0.0.1:5050",), mesos_authentication=kind, iam=ACCOUNT, mesos_principal="p")
+    client = assembly.source_options(config).client
+    assert client.iam == account
+    assert client.principal == ("p" if kind == "basic" else "")
