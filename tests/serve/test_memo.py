@@ -1,9 +1,11 @@
 """What is remembered, under which key, and how much of it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.serve.asking import ask, option
 
-from mesos_dns.serve.memo import Memo, cookie_key, edns_key
+from mesos_dns.serve.memo import Memo, common_edns_key, edns_key
 
 NAME = "Chronos.marathon.mesos."
 
@@ -76,6 +78,46 @@ def test_what_is_no_plain_query_with_edns_has_no_key(octets):
     assert edns_key(octets) is None
 
 
+def common(octets, before=b"", behind=b""):
+    """The key that the answering loops find, in a buffer where the datagram is not alone."""
+    return common_edns_key(memoryview(before + octets + behind), len(before), len(before) + len(octets))
+
+
+@pytest.mark.parametrize("before", [b"", b"\xff" * 2048])
+@pytest.mark.parametrize("flags", [0, 0x8000])
+@pytest.mark.parametrize(("options", "rest"), [([], 11), ([option(10, b"\0\xff\1\2AZ\3\4")], 23)])
+def test_the_loops_find_the_common_forms_under_the_same_key(before, flags, options, rest):
+    octets = ask(NAME, payload=4096, ednsflags=flags, options=options)
+    found = edns_key(octets)
+    assert common(octets, before, b"\xff" * 100) == (found.key, rest)
+    assert found.question_end == len(octets) - rest
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        ask(NAME, payload=1232, options=[option(10, bytes(24))]),
+        ask(NAME, payload=1232, options=[option(3, bytes(8))]),
+        ask(NAME, payload=1232, ednsflags=0x0001),
+        b"",
+        bytes(5),
+        bytes(11),
+    ],
+)
+def test_other_forms_have_no_key_for_the_loops_or_one_that_no_query_has(octets):
+    found = common(octets)
+    assert found is None or found[0] not in {edns_key(ask(NAME, payload=1232)).key, b""}
+
+
+@given(octets=st.binary(max_size=80))
+def test_whatever_has_the_key_of_a_query_is_that_query(octets):
+    query = ask(NAME, payload=1232)
+    for datagram in (octets, query + octets, query[: -len(octets)] if octets else query):
+        found = common(datagram)
+        if found is not None and found[0] == edns_key(query).key:
+            assert edns_key(datagram).key == found[0]
+
+
 # --- bounds ------------------------------------------------------------------------------------
 
 HEAD = bytes(10)
@@ -88,14 +130,14 @@ def remember(memo, key, *tails, found=True):
 def test_a_reply_with_one_order_is_kept_as_it_is():
     memo = Memo()
     remember(memo, b"k", b"tail")
-    assert memo.entries[b"k"] == (HEAD, b"tail", 0)
+    assert memo.entries[b"k"] == (HEAD, b"tail")
     assert repr(memo) == "Memo(found=1, missing=0)"
 
 
 def test_several_orders_take_turns():
     memo = Memo()
     remember(memo, b"k", b"abc", b"bca", b"cab")
-    _, tail, _ = memo.entries[b"k"]
+    _, tail = memo.entries[b"k"]
     assert [tail() for _ in range(7)] == [b"abc", b"bca", b"cab", b"abc", b"bca", b"cab", b"abc"]
 
 
@@ -109,7 +151,7 @@ def test_an_order_is_made_when_it_is_asked_for_and_only_once():
 
     memo = Memo()
     memo.remember(b"k", HEAD, b"ab", others(), 6, found=True)
-    _, tail, _ = memo.entries[b"k"]
+    _, tail = memo.entries[b"k"]
     assert made == []
     assert [tail() for _ in range(5)] == [b"ba", b"x", b"ba", b"x", b"ba"]
     assert made == [b"ba", b"x"]
@@ -119,7 +161,7 @@ def test_what_is_remembered_is_not_replaced():
     memo = Memo()
     remember(memo, b"k", b"first")
     remember(memo, b"k", b"second")
-    assert memo.entries[b"k"] == (HEAD, b"first", 0)
+    assert memo.entries[b"k"] == (HEAD, b"first")
     assert repr(memo) == "Memo(found=1, missing=0)"
 
 
@@ -140,37 +182,6 @@ def test_octets_are_bounded_as_well():
     assert memo.entries == {}
     remember(memo, b"next", b"tail")
     assert set(memo.entries) == {b"next"}
-
-
-def test_another_key_for_the_same_entry_counts_like_one_more():
-    memo = Memo(found=2)
-    octets = ask("A.mesos.", payload=1232)
-    remember(memo, b"a", b"tail")
-    memo.alias(octets, 11, memo.entries[b"a"])
-    assert memo.entries[octets[2:].lower()] == (HEAD, b"tail", 11)
-    memo.alias(octets, 11, (HEAD, b"other", 0))
-    assert memo.entries[octets[2:].lower()] == (HEAD, b"tail", 11)
-    remember(memo, b"b", b"tail")
-    assert set(memo.entries) == {octets[2:].lower(), b"b"}
-
-
-def test_all_cookies_have_one_key():
-    memo = Memo()
-    remember(memo, b"a", b"tail")
-    for n in range(3):
-        octets = ask("A.mesos.", payload=1232, options=[option(10, bytes([n]) * 8)])
-        memo.alias(octets, 23, memo.entries[b"a"])
-        assert memo.entries[cookie_key(octets)] == (HEAD, b"tail", 23)
-    assert repr(memo) == "Memo(found=2, missing=0)"
-
-
-@pytest.mark.parametrize("options", [[option(10, bytes(7))], [option(10, bytes(24))], [option(3, bytes(8))]])
-def test_other_options_have_no_key_of_their_own(options):
-    memo = Memo()
-    remember(memo, b"a", b"tail")
-    octets = ask("A.mesos.", payload=1232, options=options)
-    memo.alias(octets, len(octets) - len(ask("A.mesos.")), memo.entries[b"a"])
-    assert set(memo.entries) == {b"a"}
 
 
 def test_a_flood_of_unknown_names_costs_known_names_nothing():

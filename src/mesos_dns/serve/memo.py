@@ -1,6 +1,6 @@
 """Finished replies, remembered. Pure.
 
-The key is the query without its ID and without its EDNS options, in lower case. Thus neither random
+The key is the query without its ID, its EDNS size and options, in lower case. Thus neither random
 letter case (0x20) nor cookies nor differing EDNS sizes defeat it, and header flags that a reply
 copies are part of it. Folding the case also folds flag and type octets: types 65 to 90 onto 97 to
 122, of which this zone has none, so that their replies are alike (NODATA, NXDOMAIN).
@@ -13,21 +13,18 @@ from typing import NamedTuple
 
 from mesos_dns.limits import MEMO_FOUND, MEMO_NOT_FOUND, MEMO_OCTETS
 
-#: Header octets 2 to 12; the tail, or a function that gives one tail after the other; and how many
-#: octets of a query with this key stand behind its question (its OPT record), if the key is all of it.
-Entry = tuple[bytes, bytes | Callable[[], bytes], int]
+#: Header octets 2 to 12, and the tail, or a function that gives one tail after the other.
+Entry = tuple[bytes, bytes | Callable[[], bytes]]
 
-#: Octets of an OPT record without options, and of one with just a client cookie (RFC 7873).
-PLAIN_OPT = 11
-COOKIE_OPT = 23
-#: Octets of that cookie, the last of the datagram, which differ from client to client.
-COOKIE = 8
-#: What stands before it: its option's code and length.
-_COOKIE_HEAD = b"\0\x0a\0\x08"
-
-#: UDP sizes that clients really advertise. Only for these is a query with an OPT record remembered
-#: as it stands: others cost a little more, and cannot fill the memory with variants of one question.
-COMMON_SIZES = frozenset({1232, 1280, 1400, 1410, 1432, 1440, 1452, 1472, 1500, 2048, 4096, 8192, 65494, 65535})
+#: What ends the key of a query with EDNS: without and with the DO bit. Capitals set these keys apart
+#: from those of plain queries, which are datagrams in lower case.
+_PLAIN, _DO = b"E", b"D"
+#: The end of an OPT record without options, from its extended RCODE on: 6 octets.
+_NO_OPTIONS = {bytes(6): _PLAIN, b"\0\0\x80\0\0\0": _DO}
+#: The same of one with just a client cookie (RFC 7873), without the 8 octets that differ.
+_COOKIE = {bytes(5) + b"\x0c\0\x0a\0\x08": _PLAIN, b"\0\0\x80\0\0\x0c\0\x0a\0\x08": _DO}
+#: Octets of these records, and of the part of them that the key includes (owner and type).
+_NO_OPTIONS_SIZE, _COOKIE_SIZE, _KEPT = 11, 23, 3
 
 
 class _Queue:
@@ -84,25 +81,8 @@ class Memo:
         `tail` is for the one who asked first; those who ask later get `others` in turn, if there are any.
         """
         if key not in self.entries:
-            entry = head, tail if others is None else _in_turn(others), 0
+            entry = head, tail if others is None else _in_turn(others)
             self._keep(key, entry, max(size, len(tail)), found=found)
-
-    def alias(self, octets: bytes, rest: int, entry: Entry) -> None:
-        """Keep `entry` also under the octets of the whole query, so that the answering loops find it at once.
-
-        `rest` is how much of the query stands behind its question: PLAIN_OPT, or COOKIE_OPT, whose cookie
-        is left out of the key. Other queries have no such key.
-        """
-        if rest == PLAIN_OPT:
-            key = octets[2:].lower()
-        elif rest == COOKIE_OPT and octets[-COOKIE - 4 : -COOKIE] == _COOKIE_HEAD:
-            key = cookie_key(octets)
-        else:
-            return
-        if key not in self.entries:
-            head, tail, _ = entry
-            # Only NXDOMAIN and NODATA have a record, the SOA, in AUTHORITY.
-            self._keep(key, (head, tail, rest), 0, found=head[6:8] == b"\0\0")
 
     def _keep(self, key: bytes, entry: Entry, size: int, *, found: bool) -> None:
         queue = self._found if found else self._missing
@@ -141,9 +121,19 @@ def _in_turn(tails: Iterator[bytes]) -> Callable[[], bytes]:
     return chain(first_round(), cycle(made)).__next__
 
 
-def cookie_key(octets: bytes) -> bytes:
-    """The key of a query that ends in a client cookie. The capital sets it apart from all others."""
-    return octets[2:-COOKIE].lower() + b"C"
+def common_edns_key(view: memoryview, at: int, end: int) -> tuple[bytes, int] | None:
+    """The key of the datagram in view[at:end], and how many octets stand behind its question.
+
+    For the answering loops: fast, because it knows only the two OPT records that nearly all clients
+    send, and looks for them from the end. None for all others; then `edns_key` has to look.
+    """
+    mark = _NO_OPTIONS.get(view[end - 6 : end].tobytes())
+    if mark is not None:
+        return view[at + 2 : end - _NO_OPTIONS_SIZE + _KEPT].tobytes().lower() + mark, _NO_OPTIONS_SIZE
+    mark = _COOKIE.get(view[end - 18 : end - 8].tobytes())
+    if mark is not None:
+        return view[at + 2 : end - _COOKIE_SIZE + _KEPT].tobytes().lower() + mark, _COOKIE_SIZE
+    return None
 
 
 class EdnsKey(NamedTuple):
@@ -173,6 +163,5 @@ def edns_key(octets: bytes) -> EdnsKey | None:
         at += 4 + (octets[at + 2] << 8 | octets[at + 3]) if at + 4 <= length else length
     if at != length:
         return None
-    # The capital sets it apart from all keys of plain queries, which are datagrams in lower case.
-    key = octets[2:end].lower() + (b"D" if octets[end + 7] & 0x80 else b"E")
+    key = octets[2 : end + _KEPT].lower() + (_DO if octets[end + 7] & 0x80 else _PLAIN)
     return EdnsKey(key, end, octets[end + 3] << 8 | octets[end + 4])

@@ -14,7 +14,7 @@ import sys
 from array import array
 from collections.abc import Sequence
 
-#: Datagrams per system call. More gains nothing measurable (8.0 µs a query at 64, 7.9 at 128).
+#: Datagrams per system call. Under full load about 50 are there at each look.
 BATCH = 64
 #: Octets of a slot: the largest query that we take and the largest reply that we send fit.
 SLOT = 2048
@@ -134,7 +134,9 @@ class Batch:
             # The reply takes the route to the client, which need not be where the query came in.
             self._interfaces[4 : count * 16 : 16] = self._no_interfaces[:count]
         failed = 0
-        first = 0
+        first = 0 if 0 in sizes else self._send(fd, 0, count)
+        if first == count:
+            return 0
         while first < count:
             if not sizes[first]:
                 first += 1
@@ -143,13 +145,16 @@ class Batch:
             while last < count and sizes[last]:
                 last += 1
             while first < last:
-                sent = self._sendmmsg(fd, self._address + first * 64, last - first, _MSG_DONTWAIT)
+                sent = self._send(fd, first, last - first)
                 if sent <= 0:
                     # The error is that of the first datagram of the rest: skip it, try the others.
                     failed += 1
                     sent = 1
                 first += sent
         return failed
+
+    def _send(self, fd: int, first: int, count: int) -> int:
+        return max(0, int(self._sendmmsg(fd, self._address + first * 64, count, _MSG_DONTWAIT)))
 
     def address(self, i: int, family: int) -> tuple[object, ...]:
         """Where datagram i came from, in the form that Python's sockets take."""

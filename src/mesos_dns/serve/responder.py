@@ -10,7 +10,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query, Rejected
 from mesos_dns.limits import MAX_ROTATIONS, MEMO_OCTETS
 from mesos_dns.serve.answer import Answerer, Forward, Rendering
-from mesos_dns.serve.memo import COMMON_SIZES, Entry, Memo, edns_key
+from mesos_dns.serve.memo import Entry, Memo, edns_key
 
 #: Takes the query, the largest reply in octets, and a function that sends the reply, now or later.
 ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], None]
@@ -77,14 +77,11 @@ class Responder:
         key, end, size = found
         entry = self._udp.entries.get(key)
         if entry is not None:
-            head, tail, _ = entry
+            head, tail = entry
             reply = octets[:2] + head + octets[12:end] + (tail if isinstance(tail, bytes) else tail())
             # What is remembered is made for our own UDP size; a client that takes less is rare.
             if size >= msg.UDP_SIZE or len(reply) <= max(size, msg.PLAIN_UDP_SIZE):
                 self.edns_hits += 1
-                if size in COMMON_SIZES:
-                    # The next such query is found by its octets alone, like one without EDNS.
-                    self._udp.alias(octets, len(octets) - end, entry)
                 return reply
         query = self._parse(octets)
         if not isinstance(query, Query):
@@ -99,7 +96,7 @@ class Responder:
         entry = self._tcp.entries.get(key)
         if entry is not None:
             self.tcp_hits += 1
-            head, tail, _ = entry
+            head, tail = entry
             return octets[:2] + head + octets[12:end] + (tail if isinstance(tail, bytes) else tail())
         query = self._parse(octets)
         if not isinstance(query, Query):

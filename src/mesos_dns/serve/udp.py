@@ -15,7 +15,8 @@ from mesos_dns.limits import MAX_BATCHES_PER_WAKE
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import mmsg
 from mesos_dns.serve.answer import Forward
-from mesos_dns.serve.memo import COOKIE
+from mesos_dns.serve.memo import common_edns_key
+from mesos_dns.serve.mmsg import SLOT
 from mesos_dns.serve.responder import ForwardTo, Responder
 
 log = logging.getLogger(__name__)
@@ -80,27 +81,30 @@ class UdpListener:
         batch = self._batch
         data, view, recall = batch.data, batch.view, self._responder.recall()
         sizes: list[int] = []
-        at = 0
         misses = 0
-        for length in lengths:
-            # The whole datagram but its ID, in lower case, is the key of a query without EDNS.
-            entry = recall(view[at + 2 : at + length].tobytes().lower())
-            if entry is None:
-                # A client cookie, different for each client, is left out: see memo.cookie_key.
-                entry = recall(view[at + 2 : at + length - COOKIE].tobytes().lower() + b"C")
-            if entry is None:
-                misses += 1
-                sizes.append(self._answer_slowly(len(sizes), at, length))
+        for at, length in zip(range(0, len(lengths) * SLOT, SLOT), lengths, strict=True):
+            rest = 0
+            if not data[at + 11]:
+                # The whole datagram but its ID, in lower case, is the key of a query without EDNS.
+                entry = recall(view[at + 2 : at + length].tobytes().lower())
+            elif (found := common_edns_key(view, at, at + length)) is not None:
+                key, rest = found
+                entry = recall(key)
             else:
-                head, tail, rest = entry
+                entry = None
+            if entry is not None:
+                head, tail = entry
                 if tail.__class__ is not bytes:
                     tail = tail()  # type: ignore[operator]  # a function, as the line above says
-                data[at + 2 : at + 12] = head
                 end = length - rest
                 size = end + len(tail)
-                data[at + end : at + size] = tail
-                sizes.append(size)
-            at += mmsg.SLOT
+                if size <= msg.PLAIN_UDP_SIZE or size <= data[at + end + 3] << 8 | data[at + end + 4]:
+                    data[at + 2 : at + 12] = head
+                    data[at + end : at + size] = tail
+                    sizes.append(size)
+                    continue
+            misses += 1
+            sizes.append(self._answer_slowly(len(sizes), at, length))
         self._responder.plain_hits += len(lengths) - misses
         failed = batch.send(self._fd, sizes)
         if failed:
