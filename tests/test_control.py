@@ -1,131 +1,26 @@
 """Control under reloads, failures and signals. Sockets, workers and HTTP are real, sources are scripted."""
 
 import asyncio
-import contextlib
 import dataclasses
 import gc
 import logging
 import os
 import signal
-import socket
 import sys
 import weakref
-from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.names.test_failover import state
+from tests.scripted import CONFIG, PATIENCE, WITH_WORKER, Running, Source, children, listens, taken_port
 
 from mesos_dns import control as module
-from mesos_dns.config import Config, ConfigError, Loaded, Problem
-from mesos_dns.control import Control
+from mesos_dns.config import ConfigError, Problem
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.source import SourceStatus
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.sockets import BindError, Sockets
-
-PATIENCE = 20.0
-#: No workers, no HTTP port that anybody knows: for what needs neither.
-CONFIG = Config(
-    masters=("127.0.0.1:5050",),
-    domain="mesos",
-    listener="127.0.0.1",
-    port=0,
-    http_listener="127.0.0.1",
-    http_port=0,
-    external_on=False,
-    dns_on=False,
-    soa_mname="ns1.mesos.",
-    soa_rname="root.ns1.mesos.",
-)
-WITH_WORKER = dataclasses.replace(CONFIG, dns_on=True, workers=1)
-
-
-class Source:
-    """What the test lets a generation see: observations, or an exception to end with."""
-
-    def __init__(self, options):
-        self.options = options
-        self.status = SourceStatus()
-        self.closed = asyncio.Event()
-        self._script = asyncio.Queue()
-
-    def shows(self, *script):
-        for each in script:
-            self._script.put_nowait(each)
-
-    async def observations(self):
-        try:
-            while True:
-                observation = await self._script.get()
-                if isinstance(observation, Exception):
-                    raise observation
-                yield observation
-        finally:
-            self.closed.set()
-
-
-class Running:
-    """A control in this process. `configs` are what each reload finds: a configuration, or what is raised."""
-
-    def __init__(self, sources, lines):
-        self.sources = sources
-        self._lines = lines
-        self.control = Control(self._load, 0)
-        self.configs = []
-        self.warnings = ()
-        self.task = None
-
-    def _load(self):
-        found = self.configs.pop(0)
-        if isinstance(found, Exception):
-            raise found
-        return Loaded(found, self.warnings)
-
-    async def said(self, text):
-        """The next log line with this text."""
-        async with asyncio.timeout(PATIENCE):
-            while text not in (line := await self._lines.get()):
-                pass
-        return line
-
-    async def start(self, config=CONFIG):
-        self.task = asyncio.ensure_future(self.control.run(config))
-        await self.said("serving mesos.")
-        await asyncio.sleep(0)  # its tasks begin
-
-    def reload(self, config):
-        self.configs.append(config)
-        signal.raise_signal(signal.SIGHUP)
-
-    async def in_force(self):
-        await self.said("the new configuration is in force")
-
-    async def pending(self):
-        await self.said("the new configuration waits for a state")
-
-    async def serving(self):
-        await asyncio.wait_for(self.generation.serving(), PATIENCE)
-
-    async def end(self, number=signal.SIGTERM):
-        if self.task is not None and not self.task.done():
-            signal.raise_signal(number)
-            await asyncio.wait_for(self.task, PATIENCE)
-
-    @property
-    def generation(self):
-        return self.control._generation
-
-    @property
-    def front(self):
-        return self.control._front
-
-    @property
-    def http_port(self):
-        return self.front.web.address[1]
-
-    def addresses(self, owner):
-        return sorted(map(rd.address_text, self.generation.zone.rdatas(names.from_text(owner), rd.A)))
 
 
 @pytest.fixture
@@ -163,26 +58,6 @@ async def running(monkeypatch):
         gc.set_threshold(*thresholds)
 
 
-def listens(port):
-    """Whether somebody accepts connections on this port of loopback."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except ConnectionRefusedError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def taken_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        yield sock.getsockname()[1]
-
-
-def children():
-    """Process ids of this process's children."""
-    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split())
-
-
 # --- start and end -----------------------------------------------------------------------------
 
 
@@ -190,10 +65,8 @@ async def test_it_is_ready_when_the_first_state_is_served_by_all_workers(running
     await running.start(dataclasses.replace(WITH_WORKER, workers=2))
     assert running.generation.ready()[0] is False
     assert running.generation.ready()[1][0] == "no state of the cluster yet"
-    assert [reason[:25] for reason in running.generation.ready()[1][1:]] == [
-        "worker 0 has no zone yet ",
-        "worker 1 has no zone yet ",
-    ]
+    whys = running.generation.ready()[1][1:]
+    assert [why[:24] for why in whys] == ["worker 0 has no zone yet", "worker 1 has no zone yet"]
     running.sources[0].shows(state())
     await running.serving()
     assert running.generation.ready() == (True, [])
@@ -529,18 +402,13 @@ async def test_hosts_are_looked_up_in_the_background(running, monkeypatch):
     monkeypatch.setattr(module, "HostLookup", Lookup)
     await running.start()
     named = state()
-    agent = dataclass_of(named.agents["A-0"], host="agent.example")
-    running.sources[0].shows(dataclass_of(named, agents={"A-0": agent}))
+    agent = replace(named.agents["A-0"], host="agent.example")
+    running.sources[0].shows(replace(named, agents={"A-0": agent}))
     await running.serving()
     assert await wanted.get() == {"agent.example"}
     async with asyncio.timeout(PATIENCE):
         while running.addresses("slave.mesos") != ["10.0.0.7"]:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.001)
-
-
-def dataclass_of(struct, **changes):
-    """`struct` with some fields replaced."""
-    return type(struct)(**{name: getattr(struct, name) for name in struct.__struct_fields__} | changes)
 
 
 # --- mistakes of ours ----------------------------------------------------------------------------
