@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.serve.asking import ask, option
 
+from mesos_dns.limits import MEMO_NOT_FOUND
 from mesos_dns.serve.memo import Memo, common_edns_key, edns_key
 
 NAME = "Chronos.marathon.mesos."
@@ -124,6 +125,9 @@ HEAD = bytes(10)
 
 
 def remember(memo, key, *tails, found=True):
+    if not found:
+        memo.remember(key, HEAD, tails[0], None, 0, found=False)
+        assert key not in memo.entries
     memo.remember(key, HEAD, tails[0], iter(tails) if len(tails) > 1 else None, sum(map(len, tails)), found=found)
 
 
@@ -182,6 +186,21 @@ def test_octets_are_bounded_as_well():
     assert memo.entries == {}
     remember(memo, b"next", b"tail")
     assert set(memo.entries) == {b"next"}
+
+
+def test_what_was_not_found_is_kept_when_it_is_asked_for_again():
+    memo = Memo()
+    for _ in range(2):
+        memo.remember(b"k", HEAD, b"tail", None, 0, found=False)
+    assert memo.entries == {b"k": (HEAD, b"tail")}
+
+
+def test_what_was_asked_before_is_bounded():
+    memo = Memo()
+    for n in range(50_000):
+        memo.remember(b"%d" % n, HEAD, b"tail", None, 0, found=False)
+    assert len(memo._asked) <= MEMO_NOT_FOUND
+    assert memo.entries == {}
 
 
 def test_a_flood_of_unknown_names_costs_known_names_nothing():

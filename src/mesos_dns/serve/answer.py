@@ -74,7 +74,6 @@ class Answerer:
         self._negative_ttl = min(authority.ttl, authority.minimum)
         self._soa_serial = 0
         self._soa_records: dict[int, bytes] = {}
-        self._soa_fronts = [_soa_front(name, self._apex) for name in (authority.mname, authority.rname)]
         #: By type and rdata length: at most 255 for SRV, one each for the others.
         self._heads: dict[int, bytes] = {}
         #: Type to length of the address records of other names, whose owner is yet to come.
@@ -230,8 +229,9 @@ class Answerer:
     def _soa_record(self, apex: int) -> bytes:
         """The SOA record of a negative answer; `apex` is where in the message its owner stands.
 
-        The question's name ends in the apex, so that all names of the record can point there.
-        Remembered as long as the serial is the same: each unknown name needs it.
+        The question's name ends in the apex, hence the pointer. The names in the rdata are not
+        compressed: they would come back in the letter case of the question. Remembered as long as
+        the serial is the same: each unknown name needs it.
         """
         if self._soa_serial != self.zone.serial:
             self._soa_serial = self.zone.serial
@@ -239,8 +239,7 @@ class Answerer:
         record = self._soa_records.get(apex)
         if record is None:
             pointer = struct.pack("!H", 0xC000 | apex)
-            soa = b"".join(front + pointer if below else front for front, below in self._soa_fronts)
-            soa += self.zone.soa()[-20:]
+            soa = self.zone.soa()
             record = pointer + _RR.pack(SOA, CLASS_IN, self._negative_ttl, len(soa)) + soa
             self._soa_records[apex] = record
         return record
@@ -330,13 +329,6 @@ def _tail(records: list[bytes], start: int, additional: list[Additional], at: in
         owner = struct.pack("!H", 0xC000 | offset) if at < _POINTER_REACH else target
         parts += [owner + body for body in bodies]
     return b"".join(parts)
-
-
-def _soa_front(name: bytes, apex: bytes) -> tuple[bytes, bool]:
-    """`name` without the apex at its end, and whether it had it there."""
-    if names.is_below_or_at(name.lower(), apex):
-        return name[: -len(apex)], True
-    return name, False
 
 
 def clean_wildcards(name: bytes) -> bytes:

@@ -64,6 +64,8 @@ class Memo:
         self._bounds = found, missing, octets
         self._begin()
         self._garbage: list[dict[bytes, Entry]] = []
+        #: Hashes of keys that found nothing lately. It outlives changes of the zone.
+        self._asked: set[int] = set()
 
     def _begin(self) -> None:
         found, missing, octets = self._bounds
@@ -79,10 +81,22 @@ class Memo:
         """Keep a rendering under `key`; the oldest of its kind go when there is no room.
 
         `tail` is for the one who asked first; those who ask later get `others` in turn, if there are any.
+        What was not found is kept when it is asked for again: random names never are.
         """
+        if not found and not self._asked_before(key):
+            return
         if key not in self.entries:
             entry = head, tail if others is None else _in_turn(others)
             self._keep(key, entry, max(size, len(tail)), found=found)
+
+    def _asked_before(self, key: bytes) -> bool:
+        known = hash(key)
+        if known in self._asked:
+            return True
+        if len(self._asked) >= MEMO_NOT_FOUND:
+            self._asked.clear()
+        self._asked.add(known)
+        return False
 
     def _keep(self, key: bytes, entry: Entry, size: int, *, found: bool) -> None:
         queue = self._found if found else self._missing

@@ -67,7 +67,7 @@ class Responder:
 
     def respond_udp(self, octets: bytes) -> bytes | Forward | None:
         """The reply to a datagram, None for silence, or that the name is not ours."""
-        found = edns_key(octets)
+        found = edns_key(octets) if len(octets) > 11 and octets[11] else None
         if found is None:
             query = self._parse(octets)
             if not isinstance(query, Query):
