@@ -314,6 +314,9 @@ class Control:
         present = self._front
         sockets = present.sockets if present is not None else None
         if sockets is None or not sockets.serves(config.listener, config.port):
+            if sockets is not None and sockets.pairs and config.port == sockets.port:
+                # Two overlapping sets of sockets would share the queries while both are bound.
+                raise BindError(f"another Listener on the same Port ({config.port}) needs a restart")
             sockets = Sockets(config.listener, config.port)
         before = len(sockets.pairs)
         try:

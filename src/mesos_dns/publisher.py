@@ -51,6 +51,7 @@ class Publisher:
         self._epoch = epoch
         self._last_serial = last_serial
         self._observed = False
+        self._found: dict[str, tuple[bytes, ...]] = {}
         self._ledger = Ledger(zone)
         self._reconciler = Reconciler(model)
         self._one_at_a_time = asyncio.Lock()
@@ -89,10 +90,13 @@ class Publisher:
                 await self._apply(self.model.apply(observation))
 
     async def hosts_found(self, found: Mapping[str, tuple[bytes, ...]]) -> None:
-        """Take addresses of host names."""
+        """Take addresses of host names. What comes while others are being taken is taken together."""
+        self._found.update(found)
         async with self._one_at_a_time:
-            self.model.forget_hosts(self.model.host_names())
-            await self._apply(self.model.set_hosts(found))
+            together, self._found = self._found, {}
+            if together:
+                self.model.forget_hosts(self.model.host_names())
+                await self._apply(self.model.set_hosts(together))
 
     async def self_found(self, addresses: Iterable[bytes]) -> None:
         """Take the addresses of this machine."""
