@@ -72,8 +72,10 @@ MAX_BATCHES_PER_WAKE: Final = 4
 MAX_FRAME: Final = 64 * 1024 * 1024
 #: Records in one frame, roughly. A worker applies a frame between two packets: 250 take less than 1 ms.
 EDITS_PER_FRAME: Final = 250
+#: Octets on their way to a worker, in the kernel and in control each.
+FEED_BUFFER: Final = 4 * 1024 * 1024
 #: Octets waiting for a worker that does not read before it is given a new snapshot instead.
-MAX_FEED_BACKLOG: Final = 64 * 1024 * 1024
+MAX_FEED_BACKLOG: Final = 256 * 1024 * 1024
 
 # --- forwarding --------------------------------------------------------------------------------
 

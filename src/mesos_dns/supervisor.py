@@ -18,6 +18,7 @@ import msgspec
 from mesos_dns.concurrency import spawn
 from mesos_dns.limits import (
     EDITS_PER_FRAME,
+    FEED_BUFFER,
     HEALTHY_SECONDS,
     MAX_FEED_BACKLOG,
     RESTART_SECONDS,
@@ -135,7 +136,11 @@ class Slot:
                 self._process = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", "mesos_dns.worker", str(theirs.fileno()), pass_fds=fds
                 )
+            # Control is busy in turns of 20 ms while it takes a large state: what a worker can work on
+            # meanwhile must be in the socket by then.
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, FEED_BUFFER)
             reader, writer = await asyncio.open_connection(sock=ours)
+            writer.transport.set_write_buffer_limits(high=FEED_BUFFER)
         except BaseException:
             ours.close()
             raise
