@@ -18,7 +18,7 @@ from mesos_dns import __version__, assembly
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded, as_json
 from mesos_dns.dns.rdata import Record
-from mesos_dns.limits import GC_OBJECTS, INTERFACE_SECONDS, START_OVER_SECONDS
+from mesos_dns.limits import GC_OBJECTS, GC_ROUNDS, INTERFACE_SECONDS, START_OVER_SECONDS
 from mesos_dns.mesos.hosts import HostLookup
 from mesos_dns.mesos.polling import PollingSource
 from mesos_dns.mesos.state import Observation
@@ -232,7 +232,7 @@ class Control:
         """Serve until SIGTERM or SIGINT. Raises BindError if a socket cannot be had."""
         # States become objects that stay and have no cycles: at Python's own thresholds the collector
         # would walk them all again and again.
-        gc.set_threshold(GC_OBJECTS, 20, 100)
+        gc.set_threshold(GC_OBJECTS, GC_ROUNDS, GC_ROUNDS)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)

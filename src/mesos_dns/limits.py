@@ -101,8 +101,12 @@ TCP_IDLE_SECONDS: Final = 10.0
 
 #: Seconds between two reports of a worker's counters.
 COUNTERS_SECONDS: Final = 1.0
-#: New objects in a process after which the garbage collector looks at the youngest: some 10 MB.
-GC_OBJECTS: Final = 100_000
+#: New objects in a process after which the garbage collector looks at the youngest: half a millisecond.
+GC_OBJECTS: Final = 10_000
+#: How often it does that before it looks at those that survived, too: after 100 million new objects.
+GC_ROUNDS: Final = 10_000
+#: Seconds that a worker pauses at the most between two frames of its feed.
+LONGEST_PAUSE: Final = 0.005
 #: Open files of a worker: its connections and upstream sockets at their bounds, and some to spare.
 OPEN_FILES: Final = 4096
 #: Seconds that a stopping worker waits for upstreams; then it ends without their answers.

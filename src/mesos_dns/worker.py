@@ -15,7 +15,7 @@ from random import Random
 
 from mesos_dns import logs
 from mesos_dns.concurrency import spawn
-from mesos_dns.limits import COUNTERS_SECONDS, DRAIN_SECONDS, GC_OBJECTS, OPEN_FILES
+from mesos_dns.limits import COUNTERS_SECONDS, DRAIN_SECONDS, GC_OBJECTS, GC_ROUNDS, LONGEST_PAUSE, OPEN_FILES
 from mesos_dns.names.feed import (
     Begin,
     Counters,
@@ -164,6 +164,8 @@ class Feed(asyncio.Protocol):
             self._transport.write(encode(frame))
 
     def _take_next(self) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
             frame = next(self._reader, None)
             if frame is None:
@@ -180,7 +182,9 @@ class Feed(asyncio.Protocol):
             log.exception("worker ends, control will start another")
             self._ended.set()
             return
-        asyncio.get_running_loop().call_soon(self._take_next)
+        # As long a pause as the frame took: a process that is busy without end waits for its turn at the
+        # processor, and the packets with it, when a large state keeps all processors busy.
+        loop.call_later(min(loop.time() - begun, LONGEST_PAUSE), self._take_next)
 
     def _take(self, frame: Frame) -> None:
         if self.worker is not None:
@@ -229,9 +233,10 @@ def _allow_many_files() -> None:
 def main() -> None:
     """Entry point of the worker process."""
     logs.configure(0)
-    # Answers make objects that stay (the memo) and none with cycles: at Python's own thresholds the
-    # collector would take half of the time of a query that is not in the memo.
-    gc.set_threshold(GC_OBJECTS, 20, 100)
+    # Answers and zone changes make objects that stay and have no cycles. The youngest are looked at often,
+    # which costs little and finds what has cycles after all; to look at those that survived once more
+    # costs 60 ms per million, in which no packet is answered, and finds next to nothing.
+    gc.set_threshold(GC_OBJECTS, GC_ROUNDS, GC_ROUNDS)
     _allow_many_files()
     asyncio.run(serve(int(sys.argv[1])))
 
