@@ -64,6 +64,11 @@ class Worker:
     def __repr__(self) -> str:
         return f"Worker({self._zone!r}, {self._responder!r})"
 
+    @property
+    def has_zone(self) -> bool:
+        """Whether there is a zone to answer from."""
+        return bool(self._zone.serial)
+
     async def start(self) -> None:
         """Listen: until the zone is there, its names get SERVFAIL, or nothing at all if that is `hold`'s wish."""
         if not self._hold:
@@ -182,9 +187,12 @@ class Feed(asyncio.Protocol):
             log.exception("worker ends, control will start another")
             self._ended.set()
             return
-        # As long a pause as the frame took: a process that is busy without end waits for its turn at the
-        # processor, and the packets with it, when a large state keeps all processors busy.
-        loop.call_later(min(loop.time() - begun, LONGEST_PAUSE), self._take_next)
+        if self.worker is not None and self.worker.has_zone:
+            # As long a pause as the frame took: a process that is busy without end waits for its turn at
+            # the processor, and the packets with it, when a large state keeps all processors busy.
+            loop.call_later(min(loop.time() - begun, LONGEST_PAUSE), self._take_next)
+        else:
+            loop.call_soon(self._take_next)
 
     def _take(self, frame: Frame) -> None:
         if self.worker is not None:
