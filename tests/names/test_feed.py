@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mesos_dns.limits import MAX_FRAME
@@ -109,6 +109,7 @@ def test_any_octets_are_frames_or_an_error(chunks):
 
 
 @given(st.binary(max_size=40))
+@example(body=b"\xdc\x00\x01\xa1\x80")
 def test_any_body_of_a_frame(body):
     reader = FrameReader()
     reader.feed(struct.pack("!I", len(body)) + body)

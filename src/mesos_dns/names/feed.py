@@ -125,5 +125,5 @@ class FrameReader:
         del self._buffer[: 4 + length]
         try:
             return _decoder.decode(body)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise FeedError(f"a frame that is none: {error}") from error
