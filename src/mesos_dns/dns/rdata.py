@@ -31,11 +31,6 @@ _SRV_HEAD = struct.Struct("!HHH")
 _SOA_TAIL = struct.Struct("!IIIII")
 
 
-def address_type(packed: bytes) -> int:
-    """A for 4 octets, AAAA for 16."""
-    return A if len(packed) == 4 else AAAA
-
-
 def address_text(packed: bytes) -> str:
     """Canonical text of a packed address (RFC 5952 for IPv6)."""
     return str(ipaddress.ip_address(packed))

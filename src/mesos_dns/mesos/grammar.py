@@ -28,7 +28,7 @@ def parse_address(text: str) -> bytes | None:
 
 def _parse_plain_ipv6(text: str) -> bytes | None:
     """Return what is written in up to eight hexadecimal groups; None also for rarer correct forms."""
-    # By hand: a sixth of the time of ipaddress.IPv6Address (2.5 instead of 15 µs).
+    # By hand: a third of the time of ipaddress.IPv6Address (1.7 instead of 5.9 µs for fd00::c:0:1:0:6).
     front, gap, back = text.partition("::")
     groups = front.split(":") if front else []
     after = back.split(":") if back else []

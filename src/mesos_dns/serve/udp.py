@@ -74,9 +74,7 @@ class UdpListener:
     def _answer(self, lengths: list[int]) -> None:
         """Answer one batch in place. This loop is the hottest code of the program.
 
-        Each operation in it costs 30 to 100 ns. What was tried: a bytes copy of the whole batch
-        (no gain over one slice a packet), building replies apart and copying them in (0.2 µs more),
-        a method call per packet (0.15 µs more).
+        Hence no call per packet for what is in the memo, and no reply that is built and then copied in.
         """
         batch = self._batch
         data, view, recall = batch.data, batch.view, self._responder.recall()
