@@ -137,13 +137,13 @@ async def test_counters(worker):
     feed(worker, *snapshot())
     addresses(worker)
     addresses(worker)
-    assert worker.counters()["misses"] == 2 - worker.counters()["plain_hits"]
+    assert worker.counters()["misses"] == 2 - worker.counters()["hits"]
     assert worker.counters()["forwarded"] == 0
 
 
 async def test_repr(worker):
     memo = "Memo(found=0, missing=0)"
-    assert repr(worker) == f"Worker(Zone('mesos.', serial=0, names=0), Responder(udp={memo}, tcp={memo}))"
+    assert repr(worker) == f"Worker(Zone('mesos.', serial=0, names=0), Responder([{memo}, {memo}]))"
 
 
 # --- the feed ----------------------------------------------------------------------------------

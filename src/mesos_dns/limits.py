@@ -60,11 +60,12 @@ MAX_ROTATIONS: Final = 4
 MEMO_FOUND: Final = 100_000
 #: Octets of all remembered replies of one memo that found something, and of those that did not.
 MEMO_OCTETS: Final = 32 * 1024 * 1024
+MEMO_MISSING_OCTETS: Final = 4 * 1024 * 1024
 #: Remembered NXDOMAIN and NODATA replies: enough for search lists, useless to a flood of random names.
 MEMO_NOT_FOUND: Final = 20_000
-#: Batches of 64 datagrams that one UDP socket may have answered before TCP, forwarding and zone
-#: changes get their turn: 256 datagrams, about 2 ms.
-MAX_BATCHES_PER_WAKE: Final = 4
+#: Datagrams that one UDP socket may have answered before TCP, forwarding and zone changes get their
+#: turn: about 2 ms.
+MAX_DATAGRAMS_PER_WAKE: Final = 256
 
 # --- between the processes ---------------------------------------------------------------------
 

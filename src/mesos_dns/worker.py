@@ -35,7 +35,7 @@ from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward import Forwarder
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
-from mesos_dns.serve.udp import UdpListener
+from mesos_dns.serve.udp import BatchedListener, PlainListener, udp_listener
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,10 @@ class Worker:
         self._forwarder = Forwarder(
             settings.upstreams, settings.timeout, truncate_bit=settings.truncate_bit, refuse=answerer.refusal
         )
-        self._listeners: list[UdpListener | TcpListener] = []
+        self._listeners: list[BatchedListener | PlainListener | TcpListener] = []
         for listener in settings.listeners:
             sock = socket.socket(fileno=listener.fd)
-            kind = UdpListener if listener.udp else TcpListener
+            kind = udp_listener if listener.udp else TcpListener
             self._listeners.append(kind(sock, self._responder, self._forwarder.submit))
 
     def __repr__(self) -> str:

@@ -39,7 +39,7 @@ FRAMES = [
     Edits(0, [Edit(b"\1a\5mesos\0", 1, (b"\1\2\3\4",), ())]),
     Edits(1700000001, []),
     Serving(1700000001),
-    Counters({"misses": 3, "plain_hits": 2**40}),
+    Counters({"misses": 3, "hits": 2**40}),
 ]
 STREAM = b"".join(map(encode, FRAMES))
 

@@ -1,6 +1,9 @@
 """Many datagrams with one system call each way, on real sockets."""
 
+import ctypes
 import socket
+import struct
+from collections import deque
 
 import pytest
 
@@ -27,13 +30,16 @@ def pair(request):
         yield server, client
 
 
-def put(batch, i, octets):
-    batch.data[i * mmsg.SLOT : i * mmsg.SLOT + len(octets)] = octets
-    return len(octets)
+def waiting(batch, lengths):
+    """The datagrams that a batch has received."""
+    return [batch.datagram(i, length) for i, length in enumerate(lengths)]
 
 
-def slot(batch, i, length):
-    return bytes(batch.data[i * mmsg.SLOT : i * mmsg.SLOT + length])
+def fronts(batch, lengths):
+    """The same, as the loops look at them."""
+    folded = batch.folded(len(lengths))
+    starts = (i * mmsg.STRIDE + mmsg.LEAD for i in range(len(lengths)))
+    return [folded[at : at + min(length, mmsg.FRONT)] for at, length in zip(starts, lengths, strict=True)]
 
 
 def test_nothing_waits(pair):
@@ -48,25 +54,25 @@ def test_datagrams_come_in_order_and_go_back_where_they_came_from(pair, with_sou
     for n in range(3):
         client.send(b"question %d" % n)
     lengths = batch.receive(server.fileno())
-    assert [slot(batch, i, length) for i, length in enumerate(lengths)] == [b"question 0", b"question 1", b"question 2"]
+    assert waiting(batch, lengths) == [b"question 0", b"question 1", b"question 2"]
     assert batch.address(0, server.family)[:2] == client.getsockname()[:2]
-    sizes = [put(batch, i, b"answer to %d" % i) for i in range(3)]
-    assert batch.send(server.fileno(), sizes) == 0
-    assert [client.recv(100) for _ in range(3)] == [b"answer to 0", b"answer to 1", b"answer to 2"]
+    assert batch.send(server.fileno(), [batch.whole(i, b"??answer to %d" % i) for i in range(3)]) == 0
+    # A reply begins with the ID, the first two octets, of the query.
+    assert [client.recv(100) for _ in range(3)] == [b"quanswer to 0", b"quanswer to 1", b"quanswer to 2"]
 
 
 def test_more_than_one_batch_takes_several_calls(pair):
     server, client = pair
     batch = mmsg.Batch(server.family, size=16, with_source=False)
     for n in range(40):
-        client.send(b"%d" % n)
+        client.send(b"question %d" % n)
     received = []
     while lengths := batch.receive(server.fileno()):
         received.append(len(lengths))
-        sizes = [put(batch, i, slot(batch, i, length) + b"!") for i, length in enumerate(lengths)]
-        assert batch.send(server.fileno(), sizes) == 0
+        slips = [batch.whole(i, octets + b"!") for i, octets in enumerate(waiting(batch, lengths))]
+        assert batch.send(server.fileno(), slips) == 0
     assert received == [16, 16, 8]
-    assert [client.recv(100) for _ in range(40)] == [b"%d!" % n for n in range(40)]
+    assert [client.recv(100) for _ in range(40)] == [b"question %d!" % n for n in range(40)]
 
 
 def test_a_batch_is_as_good_as_new_after_large_and_small_datagrams(pair):
@@ -75,18 +81,24 @@ def test_a_batch_is_as_good_as_new_after_large_and_small_datagrams(pair):
     for size in (mmsg.SLOT, 1, mmsg.SLOT - 1, 0, 700):
         client.send(bytes(size))
         assert batch.receive(server.fileno()) == [size]
-        assert batch.send(server.fileno(), [put(batch, 0, b"x" * 100)]) == 0
-        assert client.recv(200) == b"x" * 100
+        assert batch.send(server.fileno(), [batch.whole(0, b"x" * 100)]) == 0
+        assert client.recv(200)[2:] == b"x" * 98
 
 
 def test_a_datagram_without_an_answer_is_passed_over(pair):
     server, client = pair
     batch = mmsg.Batch(server.family, with_source=False)
     for n in range(5):
-        client.send(b"%d" % n)
+        client.send(b"%d?" % n)
     assert len(batch.receive(server.fileno())) == 5
-    assert batch.send(server.fileno(), [0, put(batch, 1, b"one"), 0, 0, put(batch, 4, b"four")]) == 0
-    assert [client.recv(100), client.recv(100)] == [b"one", b"four"]
+    none = mmsg.SILENCE
+    slips = [none, batch.whole(1, b"??one"), none, none, batch.whole(4, b"??four")]
+    assert batch.send(server.fileno(), slips) == 0
+    assert [client.recv(100), client.recv(100)] == [b"1?one", b"4?four"]
+    client.setblocking(False)
+    assert batch.send(server.fileno(), [none] * 5) == 0
+    with pytest.raises(BlockingIOError):
+        client.recv(100)
 
 
 def test_a_datagram_larger_than_its_slot_has_no_length_and_spoils_no_other(pair):
@@ -95,19 +107,19 @@ def test_a_datagram_larger_than_its_slot_has_no_length_and_spoils_no_other(pair)
     for octets in (b"before", bytes(mmsg.SLOT + 1), bytes(mmsg.SLOT), b"after"):
         client.send(octets)
     assert batch.receive(server.fileno()) == [6, 0, mmsg.SLOT, 5]
-    assert slot(batch, 3, 5) == b"after"
+    assert batch.datagram(3, 5) == b"after"
 
 
 def test_a_datagram_that_cannot_be_sent_is_counted_and_the_others_go_out(pair):
     server, client = pair
     batch = mmsg.Batch(server.family, with_source=False)
     for n in range(3):
-        client.send(b"%d" % n)
+        client.send(b"%d?" % n)
     assert len(batch.receive(server.fileno())) == 3
     # Nobody can be reached at port 0.
-    batch._names[mmsg._NAME + 2 : mmsg._NAME + 4] = bytes(2)
-    assert batch.send(server.fileno(), [put(batch, i, b"%d!" % i) for i in range(3)]) == 1
-    assert [client.recv(100), client.recv(100)] == [b"0!", b"2!"]
+    batch._names.octets[mmsg._NAME + 2 : mmsg._NAME + 4] = bytes(2)
+    assert batch.send(server.fileno(), [batch.whole(i, b"??!") for i in range(3)]) == 1
+    assert [client.recv(100), client.recv(100)] == [b"0?!", b"2?!"]
 
 
 def test_a_real_failure_is_an_error():
@@ -123,11 +135,11 @@ def test_on_a_wildcard_address_the_answer_comes_from_the_address_that_was_asked(
         server.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_PKTINFO", 8), 1)
         port = server.getsockname()[1]
         for n in range(2):
-            client.sendto(b"%d" % n, (asked, port))
-        assert batch.receive(server.fileno()) == [1, 1]
+            client.sendto(b"%d?" % n, (asked, port))
+        assert batch.receive(server.fileno()) == [2, 2]
         assert socket.inet_aton(asked) in batch.control(1)
-        assert batch.send(server.fileno(), [put(batch, i, b"yes") for i in range(2)]) == 0
-        assert [client.recvfrom(10) for _ in range(2)] == [(b"yes", (asked, port))] * 2
+        assert batch.send(server.fileno(), [batch.whole(i, b"??yes") for i in range(2)]) == 0
+        assert [client.recvfrom(10) for _ in range(2)] == [(b"%d?yes" % n, (asked, port)) for n in range(2)]
 
 
 def test_control_messages_are_empty_where_nobody_asked_for_them():
@@ -138,5 +150,48 @@ def test_control_messages_are_empty_where_nobody_asked_for_them():
         assert batch.control(0) == b""
 
 
+@pytest.mark.parametrize("size", [0, 1, mmsg.FRONT - 1, mmsg.FRONT, mmsg.FRONT + 1, mmsg.SLOT])
+def test_a_datagram_is_whole_wherever_it_lies(pair, size):
+    server, client = pair
+    batch = mmsg.Batch(server.family, with_source=False)
+    octets = (bytes(range(256)) * 8)[:size]
+    client.send(b"before")
+    client.send(octets)
+    lengths = batch.receive(server.fileno())
+    assert waiting(batch, lengths) == [b"before", octets]
+    assert fronts(batch, lengths) == [b"before", octets[: mmsg.FRONT].lower()]
+
+
+def test_a_slip_sends_id_and_question_of_the_query_with_another_header_and_a_tail(pair):
+    server, client = pair
+    batch, arena = mmsg.Batch(server.family, with_source=False), mmsg.Arena(1000, 100)
+    head, other = bytes(range(10, 20)), bytes(range(20, 30))
+    kept = arena.put(head, b"tail", 20)
+    arena.put(other, b"something else", 20)
+    for n in range(3):
+        client.send(b"%d?..header..QuestIOnrest" % n)
+    batch.receive(server.fileno())
+    slips = [kept, batch.slip(1, other, b"once", 18), kept]
+    assert batch.send(server.fileno(), slips, gaps=False) == 0
+    received = [client.recv(100) for _ in range(3)]
+    assert received == [b"0?" + head + b"QuestIOntail", b"1?" + other + b"QuestIonce", b"2?" + head + b"QuestIOntail"]
+
+
+def test_an_arena_keeps_as_much_as_it_has_room_for():
+    arena = mmsg.Arena(1000, 100)
+    kept = deque()
+    room = arena.room
+    for n in range(500):
+        tail = bytes((n % 256,)) * (n * 37 % 100)
+        kept.append((arena.put(bytes(10), tail, 20), tail))
+        room -= len(tail)
+        while room < 0:
+            room += len(kept.popleft()[1])
+        for slip, expected in kept:
+            address, size = struct.unpack_from("@16xPN", slip)
+            assert ctypes.string_at(address, size) == expected
+
+
 def test_repr():
     assert repr(mmsg.Batch(V4, size=8, with_source=False)) == "Batch(size=8)"
+    assert repr(mmsg.Arena(8, 1)) == "Arena(room=8)"

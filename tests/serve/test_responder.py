@@ -1,5 +1,6 @@
 """A reply from memory is the reply that the query would have got fresh."""
 
+import ctypes
 import socket
 import struct
 
@@ -14,31 +15,31 @@ from mesos_dns.names.zone import Change, Zone
 from mesos_dns.serve import mmsg
 from mesos_dns.serve.answer import Forward
 from mesos_dns.serve.memo import Memo
-from mesos_dns.serve.udp import UdpListener
+from mesos_dns.serve.udp import BatchedListener
 
 ZONE = make_zone()
 NAME = "chronos.marathon.mesos."
 
 
-class OneDatagram:
-    """Stands in for the batch of a listener: one slot, no socket."""
-
-    size = 1
+class OneDatagram(mmsg.Batch):
+    """The batch of a listener with one datagram, and instead of sending the reply is kept."""
 
     def __init__(self):
-        self.data = bytearray(mmsg.SLOT)
-        self.view = memoryview(self.data)
+        super().__init__(socket.AF_INET, 1, with_source=False)
         self.sent = None
 
-    def send(self, _fd, sizes):
-        self.sent = bytes(self.data[: sizes[0]])
-        return 0
+    def put(self, octets):
+        front = octets[: mmsg.FRONT]
+        self._fronts.octets[mmsg.LEAD : mmsg.LEAD + len(front)] = front
+        self._slots.octets[: len(octets) - len(front)] = octets[mmsg.FRONT :]
+
+    def _send(self, _fd, _first, count):
+        start, size, tail, tail_size = struct.unpack_from("@PNPN", self._slips.octets)
+        self.sent = ctypes.string_at(start, size) + ctypes.string_at(tail, tail_size)
+        return count
 
     def address(self, _i, _family):
         return ("192.0.2.1", 5353)
-
-    def control(self, _i):
-        return b""
 
 
 class Hot:
@@ -46,17 +47,19 @@ class Hot:
 
     def __init__(self, responder, sock):
         self.forwarded = []
-        self._listener = UdpListener(sock, responder, lambda forward, _limit, _send: self.forwarded.append(forward))
-        self._listener._batch = self._batch = OneDatagram()
+        self.listener = BatchedListener(sock, responder, lambda forward, _limit, _send: self.forwarded.append(forward))
+        self.listener._batch = self._batch = OneDatagram()
+        self.memo = self.listener._memo
 
     def ask(self, octets):
         """The reply, None for silence, or a `Forward`."""
         self.forwarded.clear()
-        self._batch.data[: len(octets)] = octets
-        self._listener._answer([len(octets)])
+        self._batch.sent = None
+        self._batch.put(octets)
+        self.listener._answer([len(octets)])
         if self.forwarded:
             return self.forwarded[0]
-        return self._batch.sent or None
+        return self._batch.sent
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +87,11 @@ def same(one, other):
 def test_random_case_hits_the_same_entry(udp_socket):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)
-    for name in (NAME, NAME.upper(), "cHrOnOs.mArAtHoN.mEsOs."):
+    for name in (NAME, NAME.upper(), "cHrOnOs.mArAtHoN.mEsOs.", NAME):
         reply = read(hot.ask(ask(name)))
         assert texts(reply.answer) == [f"{name} 60 IN A 1.2.3.11"]
-    assert responder.plain_hits == 2
-    assert responder.misses == 1
+    # What is asked for the second time is remembered.
+    assert (responder.misses, responder.hits) == (2, 2)
 
 
 def test_random_case_cookies_and_sizes_hit_the_same_entry(udp_socket):
@@ -97,13 +100,13 @@ def test_random_case_cookies_and_sizes_hit_the_same_entry(udp_socket):
     for name, payload, cookie in (
         (NAME, 1232, b"12345678"),
         (NAME.upper(), 4096, b"abcdefgh"),
-        (NAME, 512, bytes(24)),
+        (NAME, 1400, bytes(24)),
+        (NAME, 1232, b"xyzXYZ00"),
     ):
         reply = read(hot.ask(ask(name, payload=payload, options=[option(10, cookie)])))
         assert texts(reply.answer) == [f"{name} 60 IN A 1.2.3.11"]
         assert (reply.edns, reply.options) == (0, ())
-    assert responder.misses == 1
-    assert responder.edns_hits + responder.plain_hits == 2
+    assert (responder.misses, responder.hits) == (2, 2)
 
 
 def test_a_large_reply_from_memory_is_not_given_to_a_small_client(udp_socket):
@@ -143,17 +146,19 @@ def test_a_change_of_the_zone_is_seen_at_once(udp_socket):
 def test_tcp_and_udp_do_not_share_replies(udp_socket):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)
-    for _ in range(2):
+    for _ in range(3):
         assert len(texts(read(responder.respond_tcp(ask("many.mesos."))).answer)) == 60
         assert read(hot.ask(ask("many.mesos."))).flags & dns.flags.TC
-    assert responder.tcp_hits == 1
+    assert responder.hits > 0
 
 
 def test_errors_are_not_remembered(udp_socket):
-    responder = make_responder(Zone(AUTHORITY))
+    zone = Zone(AUTHORITY)
+    responder = make_responder(zone)
     hot = Hot(responder, udp_socket)
-    assert read(hot.ask(ask(NAME))).rcode() == msg.SERVFAIL
-    responder._answerer = make_answerer(ZONE)
+    for _ in range(3):
+        assert read(hot.ask(ask(NAME))).rcode() == msg.SERVFAIL
+    zone.apply(Change(1, tuple(edits(f"{NAME} A 1.2.3.12"))))
     assert read(hot.ask(ask(NAME))).rcode() == msg.NOERROR
 
 
@@ -179,9 +184,10 @@ def test_records_behind_the_question_are_no_way_to_fill_the_memory(udp_socket):
     hot = Hot(responder, udp_socket)
     for n in range(10):
         record = struct.pack("!HHHIH", 0xC00C, 65280, 1, n, 1000) + bytes(1000)
-        hot.ask(with_record(record))
-        responder.respond_tcp(with_record(record))
-    assert sum(map(len, responder._udp.entries)) == sum(map(len, responder._tcp.entries)) == 0
+        for _ in range(3):
+            hot.ask(with_record(record))
+            responder.respond_tcp(with_record(record))
+    assert hot.memo.entries == responder._tcp_memo.entries == {}
 
 
 def test_a_query_that_promises_an_opt_record_and_has_none_is_malformed_also_from_memory(udp_socket):
@@ -189,9 +195,10 @@ def test_a_query_that_promises_an_opt_record_and_has_none_is_malformed_also_from
     hot = Hot(responder, udp_socket)
     for do in (0, 0x8000):
         octets = ask(NAME, payload=1232, ednsflags=do)
-        hot.ask(octets)
-        responder.respond_tcp(octets)
-        for rest in (b"", b"\x80"):
+        for _ in range(3):
+            hot.ask(octets)
+            responder.respond_tcp(octets)
+        for rest in (b"", b"\x80", b"\0\0\x29E", b"\0\0\x29D"):
             assert hot.ask(octets[:-11] + rest)[3] & 15 == msg.FORMERR
             assert responder.respond_tcp(octets[:-11] + rest)[3] & 15 == msg.FORMERR
 
@@ -263,38 +270,54 @@ def datagrams(draw):
 def test_replies_from_memory_are_fresh_replies(udp_socket, asked, random):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)
-    asked = [*asked, *asked]
+    # Twice to be asked, once to be remembered.
+    asked = [*asked, *asked, *asked]
     random.shuffle(asked)
+    fresh = make_responder(ZONE)
     for octets in asked:
-        fresh = make_responder(ZONE)
-        assert same(hot.ask(octets), fresh.respond_udp(octets)), octets
-        assert same(responder.respond_tcp(octets), fresh.respond_tcp(octets)), octets
+        udp, tcp = (fresh.respond_fresh(octets, tcp=tcp) for tcp in (False, True))
+        assert same(hot.ask(octets), udp), octets
+        assert same(responder.respond_udp(octets), udp), octets
+        assert same(responder.respond_tcp(octets), tcp), octets
 
 
 @given(st.binary(max_size=300))
 def test_any_octets(udp_socket, octets):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)
-    for _ in range(2):
-        for reply in (hot.ask(octets), responder.respond_tcp(octets)):
+    for _ in range(3):
+        for reply in (hot.ask(octets), responder.respond_tcp(octets), responder.respond_udp(octets)):
             assert reply is None or isinstance(reply, Forward) or reply[:2] == octets[:2]
 
 
 def test_repr():
     empty = "Memo(found=0, missing=0)"
-    assert repr(make_responder(ZONE)) == f"Responder(udp={empty}, tcp={empty})"
+    assert repr(make_responder(ZONE)) == f"Responder([{empty}, {empty}])"
 
 
 def test_a_flood_of_unknown_names_asked_twice_does_not_push_out_known_ones(udp_socket):
     responder = make_responder(ZONE)
-    responder._udp = Memo(found=3, missing=10)
     hot = Hot(responder, udp_socket)
+    hot.listener._memo = memo = Memo(mmsg.Arena(10_000, 1000), mmsg.Arena(10_000, 1000), 3, 10)
     for _ in range(2):
         hot.ask(ask(NAME, payload=1232))
     for n in range(40):
-        for _ in range(2):
-            assert read(hot.ask(ask(f"nope-{n // 2}.mesos.", payload=1232))).rcode() == msg.NXDOMAIN
+        for _ in range(3):
+            assert read(hot.ask(ask(f"nope-{n}.mesos.", payload=1232))).rcode() == msg.NXDOMAIN
     misses = responder.misses
     hot.ask(ask(NAME, payload=1232))
     assert responder.misses == misses
-    assert repr(responder._udp) == "Memo(found=1, missing=10)"
+    assert repr(memo) == "Memo(found=1, missing=10)"
+
+
+def test_a_listeners_memo_is_emptied_with_the_others(udp_socket):
+    responder = make_responder(ZONE)
+    hot = Hot(responder, udp_socket)
+    for _ in range(2):
+        hot.ask(ask(NAME))
+        responder.respond_tcp(ask(NAME))
+        responder.respond_udp(ask(NAME))
+    assert repr(responder) == f"Responder({['Memo(found=1, missing=0)'] * 3})".replace("'", "")
+    responder.forget()
+    responder.sweep()
+    assert repr(responder) == f"Responder({['Memo(found=0, missing=0)'] * 3})".replace("'", "")

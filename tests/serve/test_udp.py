@@ -7,12 +7,12 @@ import struct
 import dns.flags
 import dns.rcode
 import pytest
-from tests.serve.asking import ask, make_responder, make_zone, read, texts
+from tests.serve.asking import ask, make_answerer, make_responder, make_zone, option, read, texts
 
 from mesos_dns.dns import message as msg
-from mesos_dns.limits import MAX_BATCHES_PER_WAKE
+from mesos_dns.limits import MAX_DATAGRAMS_PER_WAKE
 from mesos_dns.serve import mmsg
-from mesos_dns.serve.udp import UdpListener
+from mesos_dns.serve.udp import BatchedListener, PlainListener, udp_listener
 
 ZONE = make_zone()
 NAME = "chronos.marathon.mesos."
@@ -63,9 +63,8 @@ class Server:
         self.family, self.address = family, address
         self.responder = make_responder(ZONE)
         self.forwarded = []
-        self.listener = UdpListener(self.socket, self.responder, lambda *forward: self.forwarded.append(forward))
-        if way == "plain":
-            self.listener._read = self.listener._read_plain
+        kind = {"batched": BatchedListener, "plain": PlainListener}[way]
+        self.listener = kind(self.socket, self.responder, lambda *forward: self.forwarded.append(forward))
         self._clients = []
 
     def client(self, address=None):
@@ -150,10 +149,10 @@ async def test_a_burst_of_several_batches_is_answered_whole(way):
 async def test_others_get_their_turn_during_a_flood(way):
     server = Server(way)
     client = server.client()
-    most = MAX_BATCHES_PER_WAKE * mmsg.BATCH
+    most = MAX_DATAGRAMS_PER_WAKE
     for _ in range(most + 20):
         client.send(ask(NAME))
-    server.listener._read()
+    server.listener.read()
     assert len(list(_waiting(client))) == most
     server.close()
 
@@ -217,5 +216,70 @@ async def test_an_answer_that_cannot_be_sent_is_counted(way):
 
 def test_repr(way):
     server = Server(way)
-    assert repr(server.listener) == f"UdpListener({server.socket.getsockname()!r})"
+    name = {"batched": "BatchedListener", "plain": "PlainListener"}[way]
+    assert repr(server.listener) == f"{name}({server.socket.getsockname()!r})"
+    server.close()
+
+
+def test_systems_with_both_calls_use_them(monkeypatch):
+    with socket.socket(V4, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        kinds = {}
+        for there in (True, False):
+            monkeypatch.setattr(mmsg, "available", lambda there=there: there)
+            kinds[there] = type(udp_listener(sock, make_responder(ZONE), lambda *_: None))
+    assert kinds == {True: BatchedListener, False: PlainListener}
+
+
+async def test_long_names_are_answered_whole_and_spoil_no_other(way):
+    label = "x" * 60
+    name = f"{label}.{label.upper()}.{label}.marathon.mesos."
+    server = Server(way)
+    server.responder.use(make_answerer(make_zone(f"{name.lower()} A 10.1.2.3\n{NAME} A 1.2.3.11")))
+    async with server:
+        client = server.client()
+        for _ in range(3):
+            for asked in (NAME, name, f"{label}.{name}"[61:], f"no.{name}"):
+                client.send(ask(asked))
+                client.send(ask(asked, payload=1232))
+        replies = [(await client.receive())[0] for _ in range(24)]
+    given = [[text.split()[-1] for text in texts(read(reply).answer)] for reply in replies]
+    assert given == ([["1.2.3.11"]] * 2 + [["10.1.2.3"]] * 4 + [[]] * 2) * 3
+    assert all(read(reply).question[0].name.to_text() in {NAME, name, f"no.{name}"} for reply in replies)
+
+
+async def test_what_is_asked_again_and_again_is_answered_from_memory(way):
+    async with Server(way) as server:
+        client = server.client()
+        for octets in (ask(NAME), ask("nope.mesos."), ask(NAME, payload=1232, options=[option(65001, b"xyz")])):
+            replies = [await client.ask(octets) for _ in range(6)]
+            assert len(set(replies)) == 1
+        # The first two of each: what is asked for once is not remembered.
+        assert server.responder.misses == 6
+        assert server.responder.hits == 12
+
+
+async def test_queries_of_all_kinds_in_one_batch(way):
+    server = Server(way)
+    client = server.client()
+    kinds = [
+        *(ask(NAME), ask(NAME.upper(), payload=1232), ask(NAME, payload=600, options=[option(10, b"12345678")])),
+        *(ask("nope.mesos."), ask("many.mesos.", payload=4096), ask("_liquor._tcp.marathon.mesos.", "SRV")),
+        *(ask(NAME)[:-1], b"", ask(NAME, flags=dns.flags.QR), ask("example.org.")),
+    ]
+    for n in range(100):
+        kind = kinds[n % 10]
+        client.send(struct.pack("!H", n) + kind[2:] if len(kind) > 12 else kind)
+    server.listener.read()
+    replies = {int.from_bytes(reply[:2]): reply for reply in _waiting(client)}
+    assert sorted(replies) == [n for n in range(100) if n % 10 < 7]
+    assert len(server.forwarded) == 10
+    for n, reply in replies.items():
+        if n % 10 < 6:
+            expected = read(make_responder(ZONE).respond_udp(kinds[n % 10]))
+            found = read(reply)
+            assert sorted(texts(found.answer)) == sorted(texts(expected.answer))
+            assert (found.rcode(), found.edns, found.question) == (expected.rcode(), expected.edns, expected.question)
+        else:
+            assert reply[3] & 15 == msg.FORMERR
     server.close()

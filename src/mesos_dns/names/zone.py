@@ -94,6 +94,10 @@ class Zone:
         self._nodes = _Nodes()
         #: For each name: how many names exist directly below it. Makes empty non-terminals known.
         self._children: dict[bytes, int] = {}
+        #: Both to be read only, by the answering path, which cannot afford a call for each look: the node of
+        #: an owner is in parts[hash(owner) % ZONE_PARTS], and children has every name that others lie below.
+        self.parts = self._nodes.parts
+        self.children = self._children
         self._shared: dict[Node, Node] = {}
 
     def __repr__(self) -> str:

@@ -1,27 +1,48 @@
 """`recvmmsg` and `sendmmsg` through ctypes: many datagrams with one system call each way (Linux).
 
-A `Batch` owns everything the two calls need, laid out once. A received datagram is answered in
-place: its slot already holds the ID and the question that the reply begins with, its `msghdr` the
-address to send to, and its control buffer the address that was asked (IP_PKTINFO), which `sendmmsg`
-takes as the source address.
+A `Batch` owns everything the two calls need, laid out once. A reply is not put together in one place: the
+kernel gathers it from its front, which lies where the query was received, and its tail, which lies in an
+`Arena`. What is to be sent says a *slip*, 48 octets with the reply's two iovecs and its header, made when the
+reply is remembered. So what a known question costs in Python is a key and a look-up, and the rest is
+done for the whole batch: joining the slips, filling in where each query is, and its new header.
+
+Tried, and slower for each reply: writing header and tail into the slot of the query, a handful of slices for
+each datagram, by 0.9 µs of processor time; four iovecs, so that no header has to be copied, by 0.2 µs.
 """
 
 import ctypes
 import errno
 import os
 import socket
+import struct
 import sys
 from array import array
 from collections.abc import Sequence
+from typing import Final
 
-#: Datagrams per system call. Under full load about 50 are there at each look.
-BATCH = 64
+#: Datagrams per system call. Under full load nearly so many are there at each look, and 64 cost 4 % more.
+BATCH: Final = 128
+#: Octets from the front of one datagram to that of the next. The fronts of a batch lie in one row, so that all can
+#: be looked at together.
+STRIDE: Final = 128
+#: Where in its part of the row a datagram begins: then octets 2 to 10 of its header are an aligned word.
+LEAD: Final = 6
+#: Octets of a datagram that its front has room for. Nearly all queries fit: a name of 70 octets and a cookie.
+FRONT: Final = STRIDE - LEAD
 #: Octets of a slot: the largest query that we take and the largest reply that we send fit.
-SLOT = 2048
+SLOT: Final = 2048
 _CONTROL = 64
 _NAME = 32
+_MMSGHDR = 64
 _MSG_DONTWAIT = 0x40
 _MSG_TRUNC = 0x20
+
+#: Address and length of front and tail, and header octets 2 to 12. The address of the front is filled in by `send`.
+_SLIP: Final = struct.Struct("@PNPN10s6x")
+#: The slip of a datagram that gets no reply.
+SILENCE: Final = bytes(_SLIP.size)
+#: Octets of the ID.
+_ID: Final = 2
 
 
 class _Iovec(ctypes.Structure):
@@ -46,55 +67,108 @@ class _Mmsghdr(ctypes.Structure):
 
 def available() -> bool:
     """Whether this system has both calls and the memory layout that this module relies on."""
-    return sys.platform == "linux" and ctypes.sizeof(_Mmsghdr) == 64 and hasattr(_libc(), "sendmmsg")
+    fits = ctypes.sizeof(_Mmsghdr) == _MMSGHDR and _SLIP.size == 48
+    return sys.platform == "linux" and fits and hasattr(_libc(), "sendmmsg")
 
 
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
+class _Memory:
+    """Octets that stay where they are, and their address."""
+
+    def __init__(self, size: int) -> None:
+        self.octets = bytearray(size)
+        # As long as this is there, the bytearray cannot be resized, and so not moved.
+        self._pin = (ctypes.c_char * size).from_buffer(self.octets)
+        self.address = ctypes.addressof(self._pin)
+
+
+class Arena:
+    """A ring of memory for the tails of finished replies. A `Store` of the memo, whose replies are slips.
+
+    Replies are dropped in the order in which they came; the ring is larger than `room` by as much as makes
+    sure that a new tail never lies over one that is still within it.
+    """
+
+    def __init__(self, room: int, largest: int) -> None:
+        """`largest` is the number of octets of the largest tail that will be put."""
+        self.room = room
+        self._memory = _Memory(room + 2 * largest)
+        self._at = 0
+
+    def __repr__(self) -> str:
+        return f"Arena(room={self.room})"
+
+    def put(self, head: bytes, tail: bytes, question_end: int) -> bytes:
+        """Part of `Store`: the slip of a reply to a question that ends at that octet of the message."""
+        octets = self._memory.octets
+        at = self._at if self._at + len(tail) <= len(octets) else 0
+        self._at = end = at + len(tail)
+        octets[at:end] = tail
+        return _SLIP.pack(0, question_end, self._memory.address + at, len(tail), head)
+
+    def clear(self) -> None:
+        """Part of `Store`."""
+        self._at = 0
+
+
 class Batch:
     """Buffers for up to `size` datagrams of one socket.
 
-    `data` holds them, datagram i from octet i * SLOT on. `with_source` reserves room for control
-    messages: needed on wildcard addresses only.
+    `with_source` reserves room for control messages: needed on wildcard addresses only.
     """
 
     def __init__(self, family: int, size: int = BATCH, *, with_source: bool) -> None:
         libc = _libc()
         self.size = size
-        self.data = bytearray(size * SLOT)
-        self.view = memoryview(self.data)
-        self._names = bytearray(size * _NAME)
-        self._controls = bytearray(size * _CONTROL)
-        self._headers = bytearray(size * ctypes.sizeof(_Mmsghdr))
-        self._iovecs = bytearray(size * ctypes.sizeof(_Iovec))
-        self._keep = [
-            (ctypes.c_char * len(buffer)).from_buffer(buffer)
-            for buffer in (self.data, self._names, self._controls, self._headers, self._iovecs)
-        ]
-        data, names, controls, headers, iovecs = map(ctypes.addressof, self._keep)
-        self._address = headers
+        self._fronts = _Memory(size * STRIDE)
+        self._front_view = memoryview(self._fronts.octets)
+        #: The rest of a long datagram; then a reply that is not in an arena.
+        self._slots = _Memory(size * SLOT)
+        self._names = _Memory(size * _NAME)
+        self._controls = _Memory(size * _CONTROL)
+        self._received = _Memory(size * _MMSGHDR)
+        self._to_send = _Memory(size * _MMSGHDR)
+        self._parts = _Memory(size * 2 * ctypes.sizeof(_Iovec))
+        self._slips = _Memory(size * _SLIP.size)
         for i in range(size):
-            iovec = _Iovec.from_buffer(self._iovecs, i * ctypes.sizeof(_Iovec))
-            iovec.base, iovec.len = data + i * SLOT, SLOT
-            header = _Mmsghdr.from_buffer(self._headers, i * ctypes.sizeof(_Mmsghdr)).hdr
-            header.name, header.namelen = names + i * _NAME, _NAME
-            header.iov, header.iovlen = iovecs + i * ctypes.sizeof(_Iovec), 1
-            if with_source:
-                header.control, header.controllen = controls + i * _CONTROL, _CONTROL
-        # What the calls alter is put back from these, a memcpy instead of a loop.
-        self._fresh_headers = bytes(self._headers)
-        self._fresh_iovecs = bytes(self._iovecs)
-        self._words = memoryview(self._headers).cast("I")
-        self._iovec_words = memoryview(self._iovecs).cast("L")
+            self._lay_out(i, family, with_source=with_source)
+        starts = range(self._fronts.address + LEAD, self._fronts.address + LEAD + size * STRIDE, STRIDE)
+        self._starts = memoryview(array("L", starts))
+        slips, fronts = memoryview(self._slips.octets), memoryview(self._fronts.octets)
+        self._slip_starts = slips.cast("L")[0::6]
+        # Header octets 2 to 10 and 10 to 12, in the slip and in the datagram.
+        self._words_given, self._words = slips.cast("L")[4::6], fronts.cast("L")[1 :: STRIDE // 8]
+        self._shorts_given, self._shorts = slips.cast("H")[20::24], fronts.cast("H")[8 :: STRIDE // 2]
+        self._received_words = memoryview(self._received.octets).cast("I")
         self._recvmmsg = libc.recvmmsg
         self._sendmmsg = libc.sendmmsg
         self._recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
         self._sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
-        self._interfaces = memoryview(self._controls).cast("I") if with_source and family == socket.AF_INET else None
+        self._with_source = with_source
+        self._control_room = memoryview(array("L", (_CONTROL,) * size))
+        self._control_sizes_in = memoryview(self._received.octets).cast("L")[5::8]
+        self._control_sizes_out = memoryview(self._to_send.octets).cast("L")[5::8]
+        self._interfaces = memoryview(self._controls.octets).cast("I") if family == socket.AF_INET else None
         self._no_interfaces = memoryview(array("I", bytes(4 * size)))
-        self._used = 0
+
+    def _lay_out(self, i: int, family: int, *, with_source: bool) -> None:
+        iovec = ctypes.sizeof(_Iovec)
+        front = _Iovec.from_buffer(self._parts.octets, 2 * i * iovec)
+        front.base, front.len = self._fronts.address + i * STRIDE + LEAD, FRONT
+        rest = _Iovec.from_buffer(self._parts.octets, (2 * i + 1) * iovec)
+        rest.base, rest.len = self._slots.address + i * SLOT, SLOT - FRONT
+        received = _Mmsghdr.from_buffer(self._received.octets, i * _MMSGHDR).hdr
+        received.iov, received.iovlen = self._parts.address + 2 * i * iovec, 2
+        to_send = _Mmsghdr.from_buffer(self._to_send.octets, i * _MMSGHDR).hdr
+        to_send.iov, to_send.iovlen = self._slips.address + i * _SLIP.size, 2
+        for header in (received, to_send):
+            # All addresses of a family have one length, so nothing has to be put back between two calls.
+            header.name, header.namelen = self._names.address + i * _NAME, 28 if family == socket.AF_INET6 else 16
+            if with_source:
+                header.control, header.controllen = self._controls.address + i * _CONTROL, _CONTROL
 
     def __repr__(self) -> str:
         return f"Batch(size={self.size})"
@@ -102,47 +176,74 @@ class Batch:
     def receive(self, fd: int) -> list[int]:
         """Take what waits at the socket: the lengths of the datagrams, none if nothing waits.
 
-        A datagram that is larger than its slot has length 0. Raises OSError on any real failure.
+        A datagram that is larger than a slot has length 0. Raises OSError on any real failure.
         """
-        if self._used:
-            end = self._used * 64
-            self._headers[:end] = self._fresh_headers[:end]
-            self._iovecs[: self._used * 16] = self._fresh_iovecs[: self._used * 16]
-        count = self._recvmmsg(fd, self._address, self.size, _MSG_DONTWAIT, None)
+        if self._with_source:
+            self._control_sizes_in[:] = self._control_room
+        count = self._recvmmsg(fd, self._received.address, self.size, _MSG_DONTWAIT, None)
         if count <= 0:
-            self._used = 0
             code = ctypes.get_errno()
             if count == 0 or code in (errno.EAGAIN, errno.EINTR):
                 return []
             raise OSError(code, os.strerror(code))
-        self._used = count
-        lengths = self._words[14 : count * 16 : 16].tolist()
+        lengths = self._received_words[14 : count * 16 : 16].tolist()
         if max(lengths) >= SLOT:
-            flags = self._words[12 : count * 16 : 16].tolist()
+            flags = self._received_words[12 : count * 16 : 16].tolist()
             lengths = [0 if flag & _MSG_TRUNC else length for length, flag in zip(lengths, flags, strict=True)]
         return lengths
 
-    def send(self, fd: int, sizes: Sequence[int]) -> int:
-        """Send datagram i with the first sizes[i] octets of its slot, none where that is 0.
+    def folded(self, count: int) -> bytes:
+        """The fronts of the first `count` datagrams in lower case, datagram i from octet i * STRIDE + LEAD on.
+
+        Behind the end of a datagram stands anything.
+        """
+        return self._front_view[: count * STRIDE].tobytes().lower()
+
+    def datagram(self, i: int, length: int) -> bytes:
+        """Datagram i of that length, whole."""
+        at = i * STRIDE + LEAD
+        front = self._front_view[at : at + min(length, FRONT)].tobytes()
+        return front + self._slots.octets[i * SLOT : i * SLOT + length - FRONT] if length > FRONT else front
+
+    def slip(self, i: int, head: bytes, tail: bytes, question_end: int) -> bytes:
+        """The slip of a reply to datagram i that is sent once. The question must lie within the front."""
+        at = i * SLOT
+        self._slots.octets[at : at + len(tail)] = tail
+        return _SLIP.pack(0, question_end, self._slots.address + at, len(tail), head)
+
+    def whole(self, i: int, reply: bytes) -> bytes:
+        """The slip of a whole reply to datagram i, which begins with its ID."""
+        at = i * SLOT
+        self._slots.octets[at : at + len(reply)] = reply
+        return _SLIP.pack(0, _ID, self._slots.address + at + _ID, len(reply) - _ID, b"")
+
+    def send(self, fd: int, slips: Sequence[bytes], *, gaps: bool = True) -> int:
+        """Answer datagram i with slips[i], or not at all if that is `SILENCE`; without `gaps` none is.
 
         Returns how many could not be sent: the kernel's buffer is full, or an address is bad. As
         with any lost datagram, the client asks again.
         """
-        count = len(sizes)
-        self._iovec_words[1 : 2 * count : 2] = memoryview(array("L", sizes))
-        if self._interfaces is not None:
-            # The reply takes the route to the client, which need not be where the query came in.
-            self._interfaces[4 : count * 16 : 16] = self._no_interfaces[:count]
-        failed = 0
-        first = 0 if 0 in sizes else self._send(fd, 0, count)
-        if first == count:
-            return 0
+        count = len(slips)
+        self._slips.octets[: count * _SLIP.size] = b"".join(slips)
+        self._slip_starts[:count] = self._starts[:count]
+        self._words[:count] = self._words_given[:count]
+        self._shorts[:count] = self._shorts_given[:count]
+        if self._with_source:
+            self._control_sizes_out[:count] = self._control_sizes_in[:count]
+            if self._interfaces is not None:
+                # The reply takes the route to the client, which need not be where the query came in.
+                self._interfaces[4 : count * 16 : 16] = self._no_interfaces[:count]
+        first = 0 if gaps and SILENCE in slips else self._send(fd, 0, count)
+        return 0 if first == count else self._send_rest(fd, slips, first)
+
+    def _send_rest(self, fd: int, slips: Sequence[bytes], first: int) -> int:
+        count, failed = len(slips), 0
         while first < count:
-            if not sizes[first]:
+            if slips[first] == SILENCE:
                 first += 1
                 continue
             last = first + 1
-            while last < count and sizes[last]:
+            while last < count and slips[last] != SILENCE:
                 last += 1
             while first < last:
                 sent = self._send(fd, first, last - first)
@@ -154,11 +255,11 @@ class Batch:
         return failed
 
     def _send(self, fd: int, first: int, count: int) -> int:
-        return max(0, int(self._sendmmsg(fd, self._address + first * 64, count, _MSG_DONTWAIT)))
+        return max(0, int(self._sendmmsg(fd, self._to_send.address + first * _MMSGHDR, count, _MSG_DONTWAIT)))
 
     def address(self, i: int, family: int) -> tuple[object, ...]:
         """Where datagram i came from, in the form that Python's sockets take."""
-        name = bytes(self._names[i * _NAME : (i + 1) * _NAME])
+        name = bytes(self._names.octets[i * _NAME : (i + 1) * _NAME])
         port = int.from_bytes(name[2:4], "big")
         if family == socket.AF_INET6:
             flow, scope = int.from_bytes(name[4:8], "big"), int.from_bytes(name[24:28], sys.byteorder)
@@ -167,5 +268,5 @@ class Batch:
 
     def control(self, i: int) -> bytes:
         """The control message of datagram i, in the kernel's layout; empty without `with_source`."""
-        length = int(self._headers[i * 64 + 40]) | int(self._headers[i * 64 + 41]) << 8
-        return bytes(self._controls[i * _CONTROL : i * _CONTROL + length])
+        length = self._control_sizes_in[i]
+        return bytes(self._controls.octets[i * _CONTROL : i * _CONTROL + length])

@@ -5,137 +5,125 @@ No I/O happens here; a listener turns octets into replies and sends them its own
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from mesos_dns.dns import message as msg
-from mesos_dns.dns.message import Query, Rejected
-from mesos_dns.limits import MAX_ROTATIONS, MEMO_OCTETS
-from mesos_dns.serve.answer import Answerer, Forward, Rendering
-from mesos_dns.serve.memo import Entry, Memo, edns_key
+from mesos_dns.dns.message import Rejected
+from mesos_dns.limits import MAX_ROTATIONS, MEMO_MISSING_OCTETS, MEMO_OCTETS
+from mesos_dns.serve.answer import Answerer, Forward
+from mesos_dns.serve.keys import any_key
+from mesos_dns.serve.memo import Memo, Parts, Pieces, Store
+from mesos_dns.serve.shortcut import Shortcut
+
+T = TypeVar("T")
 
 #: Takes the query, the largest reply in octets, and a function that sends the reply, now or later.
 ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], None]
+#: Octets of the largest reply that a memo takes: others are rare, and fill the memory.
+LARGEST_KEPT = msg.UDP_SIZE
 
 
 class Responder:
     """Replies of one worker, from memory or fresh.
 
-    The listeners add to `plain_hits` what they answer with `recall` themselves.
+    A listener adds to `hits` and `misses` what it answers from a memo of its own, or with `shortcut`.
     """
 
     def __init__(self, answerer: Answerer) -> None:
         self.counters: Counter[str] = Counter()
-        self.plain_hits = 0
-        self.edns_hits = 0
-        self.tcp_hits = 0
+        self.hits = 0
         self.misses = 0
-        self._answerer = answerer
-        self._udp = Memo()
+        self._memos: list[Memo[Any]] = []
         # Over TCP the same question may have a larger answer.
-        self._tcp = Memo(octets=MEMO_OCTETS // 2)
+        self._udp_memo = self.memo(Pieces(MEMO_OCTETS), Pieces(MEMO_MISSING_OCTETS))
+        self._tcp_memo = self.memo(Pieces(MEMO_OCTETS // 2), Pieces(MEMO_MISSING_OCTETS))
+        self._answer_from(answerer)
+
+    def _answer_from(self, answerer: Answerer) -> None:
+        self._answerer = answerer
+        #: The way to fresh replies over UDP for the listeners that have a memo of their own.
+        self.shortcut = Shortcut(answerer, tcp=False)
+        self._tcp_shortcut = Shortcut(answerer, tcp=True)
 
     def __repr__(self) -> str:
-        return f"Responder(udp={self._udp!r}, tcp={self._tcp!r})"
+        return f"Responder({self._memos!r})"
 
-    def recall(self) -> Callable[[bytes], Entry | None]:
-        """The look-up in the memo of UDP replies; valid until the next change of the zone."""
-        return self._udp.entries.get
+    def memo(self, found: Store[T], missing: Store[T]) -> Memo[T]:
+        """A memo for a listener, which is emptied whenever the zone changes."""
+        memo = Memo(found, missing)
+        self._memos.append(memo)
+        return memo
 
     def use(self, answerer: Answerer) -> None:
         """Answer from another zone, or from a changed one: what is remembered may be wrong."""
-        self._answerer = answerer
+        self._answer_from(answerer)
         self.forget()
 
     def forget(self) -> None:
-        """Drop the memos after a change of the zone."""
-        self._udp.forget()
-        self._tcp.forget()
+        """Empty the memos after a change of the zone."""
+        for memo in self._memos:
+            memo.forget()
 
     def sweep(self) -> None:
         """Free a little of what was dropped."""
-        self._udp.sweep()
-        self._tcp.sweep()
+        for memo in self._memos:
+            memo.sweep()
 
     def counts(self) -> Counter[str]:
         """All counts since the start."""
         counts = Counter(self.counters)
-        counts.update(plain_hits=self.plain_hits, edns_hits=self.edns_hits, tcp_hits=self.tcp_hits, misses=self.misses)
+        counts.update(hits=self.hits, misses=self.misses)
         return counts
 
     def count(self, what: str, times: int = 1) -> None:
         """Add to a counter."""
         self.counters[what] += times
 
+    # --- replies -------------------------------------------------------------------------------
+
     def respond_udp(self, octets: bytes) -> bytes | Forward | None:
         """The reply to a datagram, None for silence, or that the name is not ours."""
-        found = edns_key(octets) if len(octets) > 11 and octets[11] else None
-        if found is None:
-            query = self._parse(octets)
-            if not isinstance(query, Query):
-                return query
-            memo = self._udp if query.edns is None and _is_common(query) else None
-            return self._fresh(query, msg.udp_limit(query.edns), memo, octets[2:].lower(), tcp=False)
-        key, end, size = found
-        entry = self._udp.entries.get(key)
-        if entry is not None:
-            head, tail = entry
-            reply = octets[:2] + head + octets[12:end] + (tail if isinstance(tail, bytes) else tail())
-            # What is remembered is made for our own UDP size; a client that takes less is rare.
-            if size >= msg.UDP_SIZE or len(reply) <= max(size, msg.PLAIN_UDP_SIZE):
-                self.edns_hits += 1
-                return reply
-        query = self._parse(octets)
-        if not isinstance(query, Query):
-            return query
-        memo = self._udp if size >= msg.UDP_SIZE and _is_common(query) else None
-        return self._fresh(query, msg.udp_limit(query.edns), memo, key, tcp=False)
+        return self._respond(octets, self._udp_memo, self.shortcut) or self.respond_fresh(octets, tcp=False)
 
     def respond_tcp(self, octets: bytes) -> bytes | Forward | None:
-        """The reply to a message over TCP, without its length octets."""
-        found = edns_key(octets)
-        key, end = found[:2] if found is not None else (octets[2:].lower(), len(octets))
-        entry = self._tcp.entries.get(key)
-        if entry is not None:
-            self.tcp_hits += 1
-            head, tail = entry
-            return octets[:2] + head + octets[12:end] + (tail if isinstance(tail, bytes) else tail())
-        query = self._parse(octets)
-        if not isinstance(query, Query):
-            return query
-        rememberable = (query.edns is None) == (found is None) and _is_common(query)
-        return self._fresh(query, msg.TCP_SIZE, self._tcp if rememberable else None, key, tcp=True)
+        """The same for a message over TCP, without its length octets."""
+        return self._respond(octets, self._tcp_memo, self._tcp_shortcut) or self.respond_fresh(octets, tcp=True)
 
-    def _parse(self, octets: bytes) -> Query | bytes | None:
+    def _respond(self, octets: bytes, memo: Memo[Parts], shortcut: Shortcut) -> bytes | None:
+        """The reply to a usual question; None for an unusual one."""
+        key = any_key(octets)
+        entry = memo.entries.get(key)
+        if entry is not None:
+            self.hits += 1
+            head, tail, end = next(entry)
+            return octets[:2] + head + octets[12:end] + tail
+        rendering = shortcut.render(key)
+        if rendering is None:
+            return None
+        self.misses += 1
+        if memo.wants(key, found=rendering.found):
+            learn(memo, key, shortcut)
+        return octets[:2] + rendering.head + octets[12 : rendering.question_end] + rendering.tail
+
+    def respond_fresh(self, octets: bytes, *, tcp: bool) -> bytes | Forward | None:
+        """The reply to any message at all; nothing is remembered."""
         query = msg.parse(octets)
         if isinstance(query, Rejected):
             self.counters["rejected"] += 1
             return query.reply()
         if query is None:
             self.counters["ignored"] += 1
-        return query
-
-    def _fresh(self, query: Query, limit: int, memo: Memo | None, key: bytes, *, tcp: bool) -> bytes | Forward:
-        rendering = self._answerer.compose(query, limit, tcp=tcp)
-        if isinstance(rendering, Forward):
-            return rendering
-        self.misses += 1
-        if memo is not None and _is_worth_keeping(rendering):
-            memo.remember(key, rendering.head, rendering.tail, rendering.others, rendering.size, found=rendering.found)
-        octets = query.octets
-        return octets[:2] + rendering.head + octets[12 : query.question_end] + rendering.tail
+            return None
+        limit = msg.TCP_SIZE if tcp else msg.udp_limit(query.edns)
+        reply = self._answerer.reply(query, limit, tcp=tcp)
+        if isinstance(reply, bytes):
+            self.misses += 1
+        return reply
 
 
-def _is_common(query: Query) -> bool:
-    """Whether the query has the shape that replies from memory take for granted.
-
-    That is a name without zero octets in its labels, and behind the question nothing but at most the
-    OPT record that `edns_key` found. Other queries are rare, and could be made large.
-    """
-    if query.octets.find(0, 12) + 5 != query.question_end:
-        return False
-    return query.edns is not None or len(query.octets) == query.question_end
-
-
-def _is_worth_keeping(rendering: Rendering) -> bool:
-    """Small answers, and only those of the zone: an error may pass, and a giant fills the memory."""
-    authoritative = rendering.head[0] & msg.AA >> 8
-    return bool(authoritative) and rendering.size <= MAX_ROTATIONS * msg.UDP_SIZE
+def learn(memo: Memo[T], key: bytes, shortcut: Shortcut) -> None:
+    """Remember what `shortcut` renders for `key`. Not between a look-up and the sending of what was found."""
+    rendering = shortcut.render(key, MAX_ROTATIONS)
+    if rendering is not None and rendering.keep and len(rendering.tail) <= LARGEST_KEPT:
+        tails = rendering.orders or (rendering.tail,)
+        memo.remember(key, rendering.head, tails, rendering.question_end, found=rendering.found)

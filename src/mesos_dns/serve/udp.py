@@ -1,7 +1,7 @@
 """DNS over UDP: one socket, drained in batches; the plain way for systems without recvmmsg.
 
-`batched_listener` and `plain_listener` differ in system calls only. Both call the same `Responder`
-and answer at most `MAX_BATCHES_PER_WAKE` batches before other work gets its turn.
+Both ways know the same memo and the same `Responder`, and answer at most `MAX_DATAGRAMS_PER_WAKE` of them
+before other work gets its turn.
 """
 
 import asyncio
@@ -9,23 +9,35 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
+from itertools import repeat
+from typing import Final
 
 from mesos_dns.dns import message as msg
-from mesos_dns.limits import MAX_BATCHES_PER_WAKE
+from mesos_dns.limits import MAX_DATAGRAMS_PER_WAKE, MEMO_MISSING_OCTETS, MEMO_OCTETS
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import mmsg
 from mesos_dns.serve.answer import Forward
-from mesos_dns.serve.memo import common_edns_key
-from mesos_dns.serve.mmsg import SLOT
-from mesos_dns.serve.responder import ForwardTo, Responder
+from mesos_dns.serve.keys import any_key, common_key
+from mesos_dns.serve.mmsg import FRONT, LEAD, SILENCE, SLOT, STRIDE, Arena
+from mesos_dns.serve.responder import LARGEST_KEPT, ForwardTo, Responder, learn
 
 log = logging.getLogger(__name__)
 
-_IPV6_PKTINFO = getattr(socket, "IPV6_PKTINFO", 50)
-_IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
+_IPV6_PKTINFO: Final = getattr(socket, "IPV6_PKTINFO", 50)
+_IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
+#: Where each datagram of a batch begins.
+_STARTS: Final = tuple(range(LEAD, mmsg.BATCH * STRIDE, STRIDE))
+#: What the memo is asked to give for a key that it does not have: no slip, and this for all keys.
+_UNKNOWN: Final = repeat(b"")
+_ALL_UNKNOWN: Final = repeat(_UNKNOWN)
 
 
-class UdpListener:
+def udp_listener(sock: socket.socket, responder: Responder, forward: ForwardTo) -> "BatchedListener | PlainListener":
+    """The fastest listener that this system can have for a bound socket."""
+    return (BatchedListener if mmsg.available() else PlainListener)(sock, responder, forward)
+
+
+class _Listener:
     """One bound UDP socket and what answers it. `start` and `stop` say when."""
 
     def __init__(self, sock: socket.socket, responder: Responder, forward: ForwardTo) -> None:
@@ -38,125 +50,34 @@ class UdpListener:
         sock.setblocking(False)
         if self._wildcard:
             _ask_for_source(sock)
-        self._read: Callable[[], None] = self._read_plain
-        if mmsg.available():
-            self._batch = mmsg.Batch(sock.family, with_source=self._wildcard)
-            self._read = self._read_batches
 
     def __repr__(self) -> str:
-        return f"UdpListener({self._socket.getsockname()!r})"
+        return f"{type(self).__name__}({self._socket.getsockname()!r})"
 
     async def start(self) -> None:
         """Answer from now on, in the running event loop."""
-        asyncio.get_running_loop().add_reader(self._fd, self._read)
+        asyncio.get_running_loop().add_reader(self._fd, self.read)
 
     async def stop(self) -> None:
         """Answer what has already arrived, and no more."""
         asyncio.get_running_loop().remove_reader(self._fd)
-        self._read()
+        self.read()
 
-    # --- batches -------------------------------------------------------------------------------
-
-    def _read_batches(self) -> None:
-        batch = self._batch
+    def read(self) -> None:
+        """Answer what has arrived, but not more than others can wait for."""
         try:
-            for _ in range(MAX_BATCHES_PER_WAKE):
-                lengths = batch.receive(self._fd)
-                if not lengths:
-                    break
-                self._answer(lengths)
-                if len(lengths) == 1:
-                    break
+            self._drain()
         except OSError as error:
             self._warn.warning("receive", "cannot receive from %s: %s", self._socket.getsockname(), error)
         self._responder.sweep()
 
-    def _answer(self, lengths: list[int]) -> None:
-        """Answer one batch in place. This loop is the hottest code of the program.
-
-        Hence no call per packet for what is in the memo, and no reply that is built and then copied in.
-        """
-        batch = self._batch
-        data, view, recall = batch.data, batch.view, self._responder.recall()
-        sizes: list[int] = []
-        misses = 0
-        for at, length in zip(range(0, len(lengths) * SLOT, SLOT), lengths, strict=True):
-            rest = 0
-            if not data[at + 11]:
-                # The whole datagram but its ID, in lower case, is the key of a query without EDNS.
-                entry = recall(view[at + 2 : at + length].tobytes().lower())
-            elif (found := common_edns_key(view, at, at + length)) is not None:
-                key, rest = found
-                entry = recall(key)
-            else:
-                entry = None
-            if entry is not None:
-                head, tail = entry
-                if tail.__class__ is not bytes:
-                    tail = tail()  # type: ignore[operator]  # a function, as the line above says
-                end = length - rest
-                size = end + len(tail)
-                if size <= msg.PLAIN_UDP_SIZE or size <= data[at + end + 3] << 8 | data[at + end + 4]:
-                    data[at + 2 : at + 12] = head
-                    data[at + end : at + size] = tail
-                    sizes.append(size)
-                    continue
-            misses += 1
-            sizes.append(self._answer_slowly(len(sizes), at, length))
-        self._responder.plain_hits += len(lengths) - misses
-        failed = batch.send(self._fd, sizes)
-        if failed:
-            self._responder.count("udp_send_failed", failed)
-
-    def _answer_slowly(self, i: int, at: int, length: int) -> int:
-        batch = self._batch
-        octets = batch.view[at : at + length].tobytes()
-        answer = self._responder.respond_udp(octets)
-        if isinstance(answer, bytes):
-            batch.data[at : at + len(answer)] = answer
-            return len(answer)
-        if answer is not None:
-            address = batch.address(i, self._socket.family)
-            control = batch.control(i)
-            self._submit(answer, lambda reply: self._send_later(reply, address, control))
-        return 0
+    def _drain(self) -> None:
+        raise NotImplementedError
 
     def _submit(self, forward: Forward, send: Callable[[bytes], None]) -> None:
         self._forward(forward, msg.udp_limit(forward.query.edns), send)
 
-    def _send_later(self, reply: bytes, address: tuple[object, ...], control: bytes) -> None:
-        ancillary = []
-        if control:
-            _, level, kind = struct.unpack_from("@Nii", control)
-            ancillary.append((level, kind, control[16 : struct.unpack_from("@N", control)[0]]))
-        self._send_plain(reply, address, ancillary)
-
-    # --- one by one ----------------------------------------------------------------------------
-
-    def _read_plain(self) -> None:
-        for _ in range(MAX_BATCHES_PER_WAKE * mmsg.BATCH):
-            try:
-                octets, ancillary, flags, address = self._socket.recvmsg(mmsg.SLOT, 64 if self._wildcard else 0)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                self._warn.warning("receive", "cannot receive from %s: %s", self._socket.getsockname(), error)
-                break
-            if flags & socket.MSG_TRUNC:
-                octets = b""
-            self._answer_plain(octets, address, [item for item in ancillary if item[1] in (_IP_PKTINFO, _IPV6_PKTINFO)])
-        self._responder.sweep()
-
-    def _answer_plain(
-        self, octets: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]
-    ) -> None:
-        answer = self._responder.respond_udp(octets)
-        if isinstance(answer, bytes):
-            self._send_plain(answer, address, ancillary)
-        elif answer is not None:
-            self._submit(answer, lambda reply: self._send_plain(reply, address, ancillary))
-
-    def _send_plain(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
+    def _send(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
         # As in a batch: the source address is the one that was asked, the interface is free.
         ancillary = [
             (a, b, bytes(4) + c[4:] if b == _IP_PKTINFO and a == socket.IPPROTO_IP else c) for a, b, c in ancillary
@@ -165,6 +86,131 @@ class UdpListener:
             self._socket.sendmsg([reply], ancillary, 0, address)
         except OSError:
             self._responder.count("udp_send_failed")
+
+
+class BatchedListener(_Listener):
+    """Many datagrams with each system call."""
+
+    def __init__(self, sock: socket.socket, responder: Responder, forward: ForwardTo) -> None:
+        super().__init__(sock, responder, forward)
+        self._batch = mmsg.Batch(sock.family, with_source=self._wildcard)
+        self._memo = responder.memo(Arena(MEMO_OCTETS, LARGEST_KEPT), Arena(MEMO_MISSING_OCTETS, LARGEST_KEPT))
+        #: Questions whose replies are to be remembered when the present batch is sent.
+        self._asked_again: list[bytes] = []
+
+    def _drain(self) -> None:
+        room = MAX_DATAGRAMS_PER_WAKE
+        while room > 0:
+            # Under load more datagrams have come while these are answered, and to look once in vain costs
+            # a fifth of a way through the event loop.
+            lengths = self._batch.receive(self._fd)
+            if not lengths:
+                break
+            self._answer(lengths)
+            room -= len(lengths)
+
+    def _answer(self, lengths: list[int]) -> None:
+        """Answer one batch. This is the hottest code of the program.
+
+        Hence nothing but the key is made for each packet in Python's own steps: the rest is done by functions
+        of C for all packets.
+        """
+        batch = self._batch
+        folded = batch.folded(len(lengths))
+        if max(lengths) <= FRONT and not any(folded[LEAD + 11 :: STRIDE]):
+            # No EDNS in the whole batch: the key of a query is all of it but its ID.
+            keys = [folded[at + 2 : at + length] for at, length in zip(_STARTS, lengths)]  # noqa: B905 - there are more starts than needed, and strict costs
+        else:
+            keys = [
+                common_key(folded, at, length) if length <= FRONT else b""
+                for at, length in zip(_STARTS, lengths)  # noqa: B905 - as above
+            ]
+        slips = list(map(next, map(self._memo.entries.get, keys, _ALL_UNKNOWN)))
+        if all(slips):
+            self._responder.hits += len(slips)
+            failed = batch.send(self._fd, slips, gaps=False)
+        else:
+            self._answer_rest(keys, lengths, slips)
+            failed = batch.send(self._fd, slips)
+            while self._asked_again:
+                learn(self._memo, self._asked_again.pop(), self._responder.shortcut)
+        if failed:
+            self._responder.count("udp_send_failed", failed)
+
+    def _answer_rest(self, keys: list[bytes], lengths: list[int], slips: list[bytes]) -> None:
+        """Fill in the slips that are not in the memo."""
+        responder, batch = self._responder, self._batch
+        render, wants = responder.shortcut.render, self._memo.wants
+        fresh = hits = 0
+        for i, slip in enumerate(slips):
+            if slip:
+                hits += 1
+                continue
+            key = keys[i]
+            rendering = render(key)
+            if rendering is None:
+                slips[i] = self._answer_slowly(i, lengths[i])
+                continue
+            fresh += 1
+            head, tail, end, found, _, keep = rendering
+            slips[i] = batch.slip(i, head, tail, end)
+            if keep and wants(key, found=found):
+                self._asked_again.append(key)
+        responder.hits += hits
+        responder.misses += fresh
+
+    def _answer_slowly(self, i: int, length: int) -> bytes:
+        """The slip for a datagram that the loops do not know what to do with."""
+        octets = self._batch.datagram(i, length)
+        key = any_key(octets)
+        slip = next(self._memo.entries.get(key, _UNKNOWN))
+        if slip:
+            self._responder.hits += 1
+            return slip
+        rendering = self._responder.shortcut.render(key)
+        if rendering is not None and rendering.question_end <= FRONT:
+            self._responder.misses += 1
+            if self._memo.wants(key, found=rendering.found):
+                self._asked_again.append(key)
+            return self._batch.slip(i, rendering.head, rendering.tail, rendering.question_end)
+        # A long name is the reason, too: the memo's slips take the question from the front.
+        reply = self._responder.respond_fresh(octets, tcp=False)
+        if isinstance(reply, bytes):
+            return self._batch.whole(i, reply)
+        if reply is not None:
+            address = self._batch.address(i, self._socket.family)
+            ancillary = _ancillary(self._batch.control(i))
+            self._submit(reply, lambda late: self._send(late, address, ancillary))
+        return SILENCE
+
+
+class PlainListener(_Listener):
+    """One datagram after the other."""
+
+    def _drain(self) -> None:
+        for _ in range(MAX_DATAGRAMS_PER_WAKE):
+            try:
+                octets, ancillary, flags, address = self._socket.recvmsg(SLOT, 64 if self._wildcard else 0)
+            except BlockingIOError:
+                break
+            if flags & socket.MSG_TRUNC:
+                octets = b""
+            self._answer(octets, address, [item for item in ancillary if item[1] in (_IP_PKTINFO, _IPV6_PKTINFO)])
+
+    def _answer(self, octets: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
+        reply = self._responder.respond_udp(octets)
+        if isinstance(reply, bytes):
+            self._send(reply, address, ancillary)
+        elif reply is not None:
+            self._submit(reply, lambda late: self._send(late, address, ancillary))
+
+
+def _ancillary(control: bytes) -> list[tuple[int, int, bytes]]:
+    """A control message in the kernel's layout, in the form that Python's sockets take."""
+    if not control:
+        return []
+    _, level, kind = struct.unpack_from("@Nii", control)
+    return [(level, kind, control[16 : struct.unpack_from("@N", control)[0]])]
 
 
 def _is_wildcard(sock: socket.socket) -> bool:

@@ -1,0 +1,133 @@
+"""Under which key a reply is remembered: what matters to it, and nothing else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.serve.asking import ask, option
+
+from mesos_dns.serve.keys import any_key, common_key
+
+NAME = "Chronos.marathon.mesos."
+
+
+def test_letter_case_and_the_id_do_not_matter():
+    key = any_key(ask(NAME))
+    assert key == ask(NAME)[2:].lower()
+    assert any_key(ask(NAME.upper(), identifier=1)) == key
+
+
+def test_letter_case_cookies_and_sizes_do_not_matter():
+    key = any_key(ask(NAME, payload=1232))
+    assert key.endswith(b"\0\0\x29E")
+    for other in (
+        ask(NAME.upper(), payload=4096),
+        ask(NAME.lower(), payload=65535, options=[option(10, b"12345678")]),
+        ask(NAME, payload=1232, options=[option(10, bytes(24)), option(65001), option(12, bytes(100))]),
+        ask(NAME, payload=1232, ednsflags=0x7FFF, identifier=1),
+    ):
+        assert any_key(other) == key
+
+
+def test_sizes_below_ours_share_another_key():
+    key = any_key(ask(NAME, payload=512))
+    assert key.endswith(b"\0\0\x29S")
+    for size in (0, 513, 1231):
+        assert any_key(ask(NAME, payload=size)) == key
+    assert any_key(ask(NAME, payload=512, ednsflags=0x8000)) == key[:-1] + b"T"
+
+
+def test_what_the_reply_depends_on_makes_another_key():
+    keys = {
+        any_key(octets)
+        for octets in (
+            ask(NAME),
+            ask(NAME, payload=1232),
+            ask(NAME, payload=1231),
+            ask(NAME, "AAAA", payload=1232),
+            ask(NAME, "A", "ANY", payload=1232),
+            ask("x" + NAME, payload=1232),
+            ask(NAME, flags=0, payload=1232),
+            ask(NAME, flags=0x0110, payload=1232),
+            ask(NAME, payload=1232, ednsflags=0x8000),
+        )
+    }
+    assert len(keys) == 9
+
+
+def test_no_datagram_is_the_key_of_a_query_with_edns():
+    """Or a datagram that promises an OPT record and has none would get the answer of one that has it."""
+    octets = ask(NAME, payload=1232)
+    for rest in (b"", b"\0\0\x29E", b"\0\0\x29D"):
+        assert any_key(octets[:-11] + rest) == b""
+        assert common(octets[:-11] + rest) != any_key(octets)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"",
+        bytes(11),
+        ask(NAME, payload=1232)[:-1],
+        ask(NAME, payload=1232) + b"\0",
+        ask(NAME, edns=1, payload=1232),
+        ask(NAME, payload=1232)[:-1] + b"\1",
+        ask(NAME, payload=1232, options=[option(10, b"12345678")])[:-1],
+        ask(NAME, payload=1232)[:-2] + b"\0\3\0\0\0",
+        ask(NAME, payload=1232)[:-2] + b"\0\5\0\0\0\2a",
+        ask(NAME, payload=1232)[:-11] + b"\1a" + ask(NAME, payload=1232)[-11:],
+        bytes(11) + b"\1\0\0\x29",
+    ],
+)
+def test_what_is_no_plain_query_with_edns_has_no_key(octets):
+    assert any_key(octets) == b""
+
+
+def common(octets, before=b"", behind=b""):
+    """The key that the answering loops find, in a buffer where the datagram is not alone."""
+    return common_key((before + octets + behind).lower().ljust(len(before) + 12), len(before), len(octets))
+
+
+@pytest.mark.parametrize("before", [b"", b"\xff" * 2048])
+@pytest.mark.parametrize("flags", [0, 0x8000])
+@pytest.mark.parametrize("size", [0, 512, 1023, 1024, 1231, 1232, 1279, 1280, 4096, 0x4141, 0x5A5A, 65535])
+@pytest.mark.parametrize("options", [[], [option(10, b"\0\xff\1\2AZ\3\4")], [option(10, b"\1\2\3\4\5\6\0\0")]])
+def test_the_loops_find_the_common_forms_under_the_same_key(before, flags, size, options):
+    octets = ask(NAME, payload=size, ednsflags=flags, options=options)
+    assert common(octets, before, b"\xff" * 100) == any_key(octets) != b""
+
+
+def test_the_loops_find_queries_without_edns_under_the_same_key():
+    assert common(ask(NAME), b"\xff" * 50, b"\xff" * 50) == any_key(ask(NAME))
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        ask(NAME, payload=1232, options=[option(10, bytes(24))]),
+        ask(NAME, payload=1232, options=[option(3, bytes(8))]),
+        ask(NAME, payload=1232, ednsflags=0x0001),
+        b"",
+        bytes(5),
+        bytes(11),
+        bytes(11) + b"\1",
+        bytes(11) + b"\1" + bytes(15),
+    ],
+)
+@pytest.mark.parametrize("around", [b"", bytes(100), b"\1" * 100])
+def test_other_forms_have_no_key_for_the_loops_or_one_that_no_query_has(octets, around):
+    assert common(octets, around, around) not in {any_key(ask(NAME, payload=size)) for size in (512, 1232)}
+
+
+@given(octets=st.binary(max_size=80))
+def test_whatever_has_the_key_of_a_query_is_that_query(octets):
+    query = ask(NAME, payload=1232)
+    for datagram in (octets, query + octets, query[: -len(octets)] if octets else query):
+        if common(datagram) == any_key(query):
+            assert any_key(datagram) == any_key(query)
+
+
+@given(octets=st.binary(max_size=300), before=st.binary(max_size=20), behind=st.binary(max_size=20))
+def test_any_octets(octets, before, behind):
+    key = common(octets, before, behind)
+    assert len(key) <= len(octets)
+    assert any_key(octets) == b"" or len(octets) >= 17
