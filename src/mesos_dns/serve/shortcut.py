@@ -9,7 +9,7 @@ import struct
 from typing import Final
 
 from mesos_dns.dns import message as msg
-from mesos_dns.dns.rdata import AAAA, CLASS_IN, A
+from mesos_dns.dns.rdata import AAAA, CLASS_IN, SRV, A
 from mesos_dns.limits import MAX_LABEL, MAX_NAME, ZONE_PARTS
 from mesos_dns.names.zone import Rdatas
 from mesos_dns.serve import keys
@@ -29,6 +29,13 @@ _BEHIND: Final = 4
 _NO_QUERY: Final = 0xF8
 #: Addresses of a name that fit any datagram behind any name: 271 octets, and 28 for each.
 _MANY: Final = 8
+#: Services beyond that fit no datagram: 19 octets each, and a root for a target.
+_MANY_SERVICES: Final = msg.UDP_SIZE // 19
+#: The length of SRV rdata, and a pointer to an offset, ready to be concatenated.
+_LENGTHS: Final = tuple(struct.pack("!H", n) for n in range(6 + MAX_NAME + 1))
+_POINTERS: Final = tuple(struct.pack("!H", 0xC000 | n) for n in range(msg.UDP_SIZE))
+#: Octets of an SRV record of the question's name in front of the target.
+_TO_TARGET: Final = 18
 
 
 class Shortcut:
@@ -53,8 +60,9 @@ class Shortcut:
         self._random = answerer.random.random
         self._parts = zone.parts
         self._children = zone.children
-        #: What stands before the rdata of an address record of the question's name.
+        #: What stands before the rdata of a record of the question's name; for SRV without the length of the rdata.
         self._fronts = {rrtype: answerer.record_front(rrtype, length) for rrtype, length in ((A, 4), (AAAA, 16))}
+        self._service_front = answerer.record_front(SRV, 0)[:-2]
         #: Tails of negative replies by OPT record and length of the name, for the serial given.
         self._serial = 0
         self._negative_tails: dict[bytes, dict[int, bytes]] = {}
@@ -136,8 +144,10 @@ class Shortcut:
     def _positive(
         self, flags: int, rrtype: int, rdatas: Rdatas, end: int, opt: bytes, limit: int, rotations: int
     ) -> Rendering:
-        front = self._fronts.get(rrtype)
         count = len(rdatas)
+        if rrtype == SRV and count <= _MANY_SERVICES:
+            return self._services(flags, rdatas, end, opt, limit, rotations)
+        front = self._fronts.get(rrtype)
         if front is None or count > _MANY:
             return self._answerer.positive(flags, end, opt, ((rrtype, rdatas),), limit, rotations)
         head = _HEAD.pack(flags, 1, count, 0, 1 if opt else 0)
@@ -150,3 +160,45 @@ class Shortcut:
             start = (first + count * n // times) % count
             orders.append(front + front.join(rdatas[start:] + rdatas[:start]) + opt)
         return Rendering(head, orders[0], end, True, tuple(orders))
+
+    def _services(self, flags: int, rdatas: Rdatas, end: int, opt: bytes, limit: int, rotations: int) -> Rendering:
+        """SRV records, and the addresses of their targets as additional records (RFC 2782)."""
+        front = self._service_front
+        records = [front + _LENGTHS[len(rdata)] + rdata for rdata in rdatas]
+        size = end + sum(map(len, records))
+        if size + len(opt) > min(limit, len(_POINTERS)):
+            return self._answerer.positive(flags, end, opt, ((SRV, rdatas),), limit, rotations)
+        targets = [rdata[6:] for rdata in rdatas]
+        addresses = self._addresses(targets, limit - len(opt) - size)
+        count = len(records)
+        times = min(rotations, count)
+        first = int(self._random() * count) if count > 1 else 0
+        orders = []
+        for n in range(times):
+            start = (first + count * n // times) % count
+            order = records[start:] + records[:start]
+            at = end + _TO_TARGET
+            owners: dict[bytes, bytes] = {}
+            for record in order:
+                owners.setdefault(record[_TO_TARGET:], _POINTERS[at])
+                at += len(record)
+            order += [owners[target] + body for target, body in addresses]
+            orders.append(b"".join(order) + opt)
+        head = _HEAD.pack(flags, 1, count, 0, len(addresses) + 1 if opt else len(addresses))
+        return Rendering(head, orders[0], end, True, tuple(orders) if times > 1 else ())
+
+    def _addresses(self, targets: list[bytes], room: int) -> list[tuple[bytes, bytes]]:
+        """The address records of `targets`, each behind its owner: whole sets, as far as there is room."""
+        found = []
+        for target in dict.fromkeys(targets):
+            for rrtype, rdatas in self._parts[hash(target) % ZONE_PARTS].get(target) or ():
+                front = self._fronts.get(rrtype)
+                if front is None:
+                    continue
+                # The owner is a pointer here as well, of the same two octets.
+                room -= len(rdatas) * (len(front) + len(rdatas[0]))
+                if room < 0:
+                    room += len(rdatas) * (len(front) + len(rdatas[0]))
+                else:
+                    found += [(target, front[2:] + rdata) for rdata in rdatas]
+        return found
