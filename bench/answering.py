@@ -11,7 +11,7 @@ from bench.saved_state import body, state_master
 from bench.servers import Server, Start, UnavailableError
 
 #: Seconds of load before the first measured run of a workload: caches and memos are what they are in service.
-_WARM_UP: Final = 0.5
+_WARM_UP: Final = 2.0
 #: A server that answers fewer of its questions as expected is broken, not fast.
 _RIGHT: Final = 0.99
 

@@ -73,6 +73,13 @@ def _unique(zone: ZoneNames, randomness: random.Random, count: int) -> list[byte
     return [b"%b\x11q%016x%b" % (header, randomness.getrandbits(64), tail) for tail in tails]
 
 
+def _flood(zone: ZoneNames, randomness: random.Random, count: int) -> list[bytes]:
+    """Known names, and as many unknown ones of which none comes twice: an attack on the caches."""
+    questions = _typed("A")(zone, randomness, count - count // 2) + _unique(zone, randomness, count // 2)
+    randomness.shuffle(questions)
+    return questions
+
+
 def _mix(zone: ZoneNames, randomness: random.Random, count: int) -> list[bytes]:
     """Six in ten A, two SRV, one AAAA (mostly NODATA: resolver libraries ask both), one unknown."""
     tenth = count // 10
@@ -128,6 +135,7 @@ WORKLOADS: Final = (
     Workload("cookies", "A, random cookies", _cookies, unrepeated=True),
     Workload("sizes", "A, differing EDNS sizes", _sizes),
     Workload("unique", "NXDOMAIN, no name twice", _unique, unrepeated=True, codes=("NXDOMAIN",)),
+    Workload("flood", "half A, half never twice", _flood, unrepeated=True, codes=("NOERROR", "NXDOMAIN")),
     Workload("tcp", "A, TCP", _typed("A"), tcp=True),
 )
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.serve.asking import ask, option
 
-from mesos_dns.serve.keys import any_key, common_key
+from mesos_dns.serve.keys import any_key, common_key, twin
 
 NAME = "Chronos.marathon.mesos."
 
@@ -34,6 +34,14 @@ def test_sizes_below_ours_share_another_key():
     for size in (0, 513, 1231):
         assert any_key(ask(NAME, payload=size)) == key
     assert any_key(ask(NAME, payload=512, ednsflags=0x8000)) == key[:-1] + b"T"
+
+
+def test_both_keys_of_a_query_know_each_other():
+    for flags in (0, 0x8000):
+        large, small = (any_key(ask(NAME, payload=size, ednsflags=flags)) for size in (1232, 1231))
+        assert (twin(large), twin(small)) == (small, large)
+    for other in (ask(NAME), ask(NAME, 69), ask("TEST.mesos.", 68)):
+        assert twin(any_key(other)) == b""
 
 
 def test_what_the_reply_depends_on_makes_another_key():

@@ -14,7 +14,7 @@ def make_memo(found=100, missing=100, room=ROOM):
 
 
 def remember(memo, key, *tails, found=True):
-    memo.remember(key, HEAD, tails, 20 + len(key), found=found)
+    memo.remember((key,), HEAD, tails, 20 + len(key), found=found)
 
 
 def first(memo, key, count=1):
@@ -40,6 +40,16 @@ def test_what_is_remembered_is_not_replaced():
     remember(memo, b"k", b"second")
     assert first(memo, b"k") == [b"first"]
     assert repr(memo) == "Memo(found=1, missing=0)"
+
+
+def test_keys_of_one_reply_come_and_go_together():
+    memo = make_memo(found=2)
+    memo.remember((b"large", b"small"), HEAD, (b"ab", b"ba"), 20, found=True)
+    memo.remember((b"small", b"other"), HEAD, (b"x",), 20, found=True)
+    assert first(memo, b"large") + first(memo, b"small") == [b"ab", b"ba"]
+    remember(memo, b"1", b"tail")
+    remember(memo, b"2", b"tail")
+    assert set(memo.entries) == {b"1", b"2"}
 
 
 def test_each_kind_has_its_bound_and_drops_its_own_oldest():

@@ -117,6 +117,14 @@ def test_a_large_reply_from_memory_is_not_given_to_a_small_client(udp_socket):
     assert len(texts(read(hot.ask(ask("many.mesos.", payload=1232))).answer)) == 60
 
 
+def test_clients_share_a_reply_that_fits_all_of_them(udp_socket):
+    responder = make_responder(ZONE)
+    hot = Hot(responder, udp_socket)
+    for payload in (1232, 1232, 512, 4096, 900):
+        assert len(texts(read(hot.ask(ask(NAME, payload=payload))).answer)) == 1
+    assert (responder.misses, responder.hits) == (2, 3)
+
+
 def test_a_small_client_does_not_make_the_reply_of_others_small(udp_socket):
     hot = Hot(make_responder(ZONE), udp_socket)
     assert read(hot.ask(ask("many.mesos.", payload=600))).flags & dns.flags.TC

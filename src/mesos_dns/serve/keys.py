@@ -24,6 +24,7 @@ SMALL_PLAIN: Final = b"S"
 SMALL_DO: Final = b"T"
 
 _SMALL: Final = {PLAIN: SMALL_PLAIN, DO: SMALL_DO}
+_TWINS: Final = {PLAIN: SMALL_PLAIN, SMALL_PLAIN: PLAIN, DO: SMALL_DO, SMALL_DO: DO}
 #: The end of an OPT record without options, from its extended RCODE on: 6 octets.
 _NO_OPTIONS: Final = {bytes(6): PLAIN, b"\0\0\x80\0\0\0": DO}
 #: The same of one with just a client cookie (RFC 7873), without the 8 octets that differ.
@@ -61,6 +62,12 @@ def common_key(folded: bytes, at: int, length: int) -> bytes:
     if high <= _SIZE_HIGH and (high < _SIZE_HIGH or folded[end + 1] < _SIZE_LOW):
         mark = _SMALL[mark]
     return folded[at + 2 : end] + mark
+
+
+def twin(key: bytes) -> bytes:
+    """The key of the same query by clients that take less than we would send, or by the others; empty without EDNS."""
+    mark = _TWINS.get(key[-1:])
+    return key[:-1] + mark if mark else b""
 
 
 def any_key(octets: bytes) -> bytes:

@@ -61,7 +61,7 @@ class _Kind(Generic[T]):
         self._begin()
 
     def _begin(self) -> None:
-        self._keys: deque[bytes] = deque()
+        self._keys: deque[tuple[bytes, ...]] = deque()
         self._weights: deque[int] = deque()
         self._room = self.store.room
         #: Hashes of keys that were asked for once.
@@ -80,14 +80,14 @@ class _Kind(Generic[T]):
         self.asked.add(known)
         return False
 
-    def push(self, key: bytes, weight: int) -> list[bytes]:
-        """Take a key; the keys that have to go for it, before it is put into the store."""
-        self._keys.append(key)
+    def push(self, keys: tuple[bytes, ...], weight: int) -> list[bytes]:
+        """Take the keys of a reply; the keys that have to go for it, before it is put into the store."""
+        self._keys.append(keys)
         self._weights.append(weight)
         self._room -= weight
-        gone = []
+        gone: list[bytes] = []
         while len(self._keys) > self._most or self._room < 0:
-            gone.append(self._keys.popleft())
+            gone += self._keys.popleft()
             self._room += self._weights.popleft()
         return gone
 
@@ -124,20 +124,24 @@ class Memo(Generic[T]):
         """Whether the reply to `key` is worth keeping: it is when the key was asked for before."""
         return (self._found if found else self._missing).is_asked_again(key)
 
-    def remember(self, key: bytes, head: bytes, tails: Sequence[bytes], question_end: int, *, found: bool) -> None:
-        """Keep replies under `key`, one for each tail; the oldest of their kind go when there is no room.
+    def remember(
+        self, keys: tuple[bytes, ...], head: bytes, tails: Sequence[bytes], question_end: int, *, found: bool
+    ) -> None:
+        """Keep replies under each of `keys`, one reply for each tail; the oldest of their kind go when there is no room.
 
         Must not be called between a look-up and the sending of what was found: the store may put the new
         reply where an old one was.
         """
         kind = self._found if found else self._missing
         weight = len(head) * len(tails) + sum(map(len, tails))
-        if key in self.entries or weight > kind.store.room:
+        if weight > kind.store.room or any(key in self.entries for key in keys):
             return
-        for gone in kind.push(key, weight):
+        for gone in kind.push(keys, weight):
             del self.entries[gone]
         kept = [kind.store.put(head, tail, question_end) for tail in tails]
-        self.entries[key] = repeat(kept[0]) if len(kept) == 1 else cycle(kept)
+        entry = repeat(kept[0]) if len(kept) == 1 else cycle(kept)
+        for key in keys:
+            self.entries[key] = entry
 
     def forget(self) -> None:
         """Drop everything, since the zone changed. Freed bit by bit in `sweep`, not all at once."""

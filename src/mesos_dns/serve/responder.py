@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Rejected
 from mesos_dns.limits import MAX_ROTATIONS, MEMO_MISSING_OCTETS, MEMO_OCTETS
-from mesos_dns.serve.answer import Answerer, Forward
-from mesos_dns.serve.keys import any_key
+from mesos_dns.serve.answer import Answerer, Forward, Rendering
+from mesos_dns.serve.keys import any_key, twin
 from mesos_dns.serve.memo import Memo, Parts, Pieces, Store
 from mesos_dns.serve.shortcut import Shortcut
 
@@ -21,6 +21,8 @@ T = TypeVar("T")
 ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], None]
 #: Octets of the largest reply that a memo takes: others are rare, and fill the memory.
 LARGEST_KEPT = msg.UDP_SIZE
+#: ANCOUNT of an answer that has no orders.
+_ONE = b"\0\1"
 
 
 class Responder:
@@ -102,7 +104,7 @@ class Responder:
             return None
         self.misses += 1
         if memo.wants(key, found=rendering.found):
-            learn(memo, key, shortcut)
+            learn(memo, key, rendering, shortcut)
         return octets[:2] + rendering.head + octets[12 : rendering.question_end] + rendering.tail
 
     def respond_fresh(self, octets: bytes, *, tcp: bool) -> bytes | Forward | None:
@@ -121,9 +123,15 @@ class Responder:
         return reply
 
 
-def learn(memo: Memo[T], key: bytes, shortcut: Shortcut) -> None:
-    """Remember what `shortcut` renders for `key`. Not between a look-up and the sending of what was found."""
-    rendering = shortcut.render(key, MAX_ROTATIONS)
-    if rendering is not None and rendering.keep and len(rendering.tail) <= LARGEST_KEPT:
-        tails = rendering.orders or (rendering.tail,)
-        memo.remember(key, rendering.head, tails, rendering.question_end, found=rendering.found)
+def learn(memo: Memo[T], key: bytes, rendering: Rendering, shortcut: Shortcut) -> None:
+    """Remember what `shortcut` renders for `key`. Not between a look-up and the sending of what was found.
+
+    `rendering` was made for the one who asked just now.
+    """
+    several = rendering.head[4:6] > _ONE
+    whole = shortcut.render(key, MAX_ROTATIONS) if several else rendering
+    if whole is not None and whole.keep and len(whole.tail) <= LARGEST_KEPT:
+        tails = whole.orders or (whole.tail,)
+        other = twin(key) if whole.question_end + len(whole.tail) <= msg.PLAIN_UDP_SIZE else b""
+        keys = (key, other) if other else (key,)
+        memo.remember(keys, whole.head, tails, whole.question_end, found=whole.found)

@@ -16,7 +16,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.limits import MAX_DATAGRAMS_PER_WAKE, MEMO_MISSING_OCTETS, MEMO_OCTETS
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import mmsg
-from mesos_dns.serve.answer import Forward
+from mesos_dns.serve.answer import Forward, Rendering
 from mesos_dns.serve.keys import any_key, common_key
 from mesos_dns.serve.mmsg import FRONT, LEAD, SILENCE, SLOT, STRIDE, Arena
 from mesos_dns.serve.responder import LARGEST_KEPT, ForwardTo, Responder, learn
@@ -96,7 +96,7 @@ class BatchedListener(_Listener):
         self._batch = mmsg.Batch(sock.family, with_source=self._wildcard)
         self._memo = responder.memo(Arena(MEMO_OCTETS, LARGEST_KEPT), Arena(MEMO_MISSING_OCTETS, LARGEST_KEPT))
         #: Questions whose replies are to be remembered when the present batch is sent.
-        self._asked_again: list[bytes] = []
+        self._asked_again: list[tuple[bytes, Rendering]] = []
 
     def _drain(self) -> None:
         room = MAX_DATAGRAMS_PER_WAKE
@@ -133,7 +133,7 @@ class BatchedListener(_Listener):
             self._answer_rest(keys, lengths, slips)
             failed = batch.send(self._fd, slips)
             while self._asked_again:
-                learn(self._memo, self._asked_again.pop(), self._responder.shortcut)
+                learn(self._memo, *self._asked_again.pop(), self._responder.shortcut)
         if failed:
             self._responder.count("udp_send_failed", failed)
 
@@ -155,7 +155,7 @@ class BatchedListener(_Listener):
             head, tail, end, found, _, keep = rendering
             slips[i] = batch.slip(i, head, tail, end)
             if keep and wants(key, found=found):
-                self._asked_again.append(key)
+                self._asked_again.append((key, rendering))
         responder.hits += hits
         responder.misses += fresh
 
@@ -171,7 +171,7 @@ class BatchedListener(_Listener):
         if rendering is not None and rendering.question_end <= FRONT:
             self._responder.misses += 1
             if self._memo.wants(key, found=rendering.found):
-                self._asked_again.append(key)
+                self._asked_again.append((key, rendering))
             return self._batch.slip(i, rendering.head, rendering.tail, rendering.question_end)
         # A long name is the reason, too: the memo's slips take the question from the front.
         reply = self._responder.respond_fresh(octets, tcp=False)
