@@ -63,6 +63,10 @@ MEMO_OCTETS: Final = 32 * 1024 * 1024
 MEMO_MISSING_OCTETS: Final = 4 * 1024 * 1024
 #: Remembered NXDOMAIN and NODATA replies: enough for search lists, useless to a flood of random names.
 MEMO_NOT_FOUND: Final = 20_000
+#: Parts of dropped replies that are freed after each turn of answering, and with each answer of it: twice as many as
+#: an answer can add, and 0.1 µs each.
+SWEPT_AT_LEAST: Final = 64
+SWEPT_PER_ANSWER: Final = 8
 #: Datagrams that one UDP socket may have answered before TCP, forwarding and zone changes get their
 #: turn: about 2 ms.
 MAX_DATAGRAMS_PER_WAKE: Final = 256

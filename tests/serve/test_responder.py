@@ -327,5 +327,16 @@ def test_a_listeners_memo_is_emptied_with_the_others(udp_socket):
         responder.respond_udp(ask(NAME))
     assert repr(responder) == f"Responder({['Memo(found=1, missing=0)'] * 3})".replace("'", "")
     responder.forget()
-    responder.sweep()
+    responder.sweep(1)
     assert repr(responder) == f"Responder({['Memo(found=0, missing=0)'] * 3})".replace("'", "")
+
+
+def test_what_answers_add_is_freed_faster_than_it_grows(udp_socket):
+    responder = make_responder(ZONE)
+    hot = Hot(responder, udp_socket)
+    for n in range(300):
+        for _ in range(2):
+            hot.ask(ask(f"nope-{n}.mesos.", payload=1232))
+        responder.sweep(2)
+        responder.forget()
+    assert sum(map(len, hot.memo._garbage)) <= 10

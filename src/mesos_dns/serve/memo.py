@@ -52,8 +52,12 @@ class Pieces:
         """Part of Store."""
 
 
+#: The keys of a reply, and its octets.
+_Kept = tuple[tuple[bytes, ...], int]
+
+
 class _Kind(Generic[T]):
-    """Replies that found something, or those that did not: keys in the order of their arrival, with their octets."""
+    """Replies that found something, or those that did not, in the order of their arrival."""
 
     def __init__(self, most: int, store: Store[T]) -> None:
         self.store = store
@@ -61,14 +65,13 @@ class _Kind(Generic[T]):
         self._begin()
 
     def _begin(self) -> None:
-        self._keys: deque[tuple[bytes, ...]] = deque()
-        self._weights: deque[int] = deque()
+        self._queue: deque[_Kept] = deque()
         self._room = self.store.room
         #: Hashes of keys that were asked for once.
         self.asked: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._queue)
 
     def is_asked_again(self, key: bytes) -> bool:
         """Whether `key` was asked for before. Who asks is remembered, but only so many."""
@@ -82,21 +85,21 @@ class _Kind(Generic[T]):
 
     def push(self, keys: tuple[bytes, ...], weight: int) -> list[bytes]:
         """Take the keys of a reply; the keys that have to go for it, before it is put into the store."""
-        self._keys.append(keys)
-        self._weights.append(weight)
+        self._queue.append((keys, weight))
         self._room -= weight
         gone: list[bytes] = []
-        while len(self._keys) > self._most or self._room < 0:
-            gone += self._keys.popleft()
-            self._room += self._weights.popleft()
+        while len(self._queue) > self._most or self._room < 0:
+            keys, weight = self._queue.popleft()
+            self._room += weight
+            gone += keys
         return gone
 
-    def forget(self) -> set[int]:
-        """Begin anew; the set that is to be freed bit by bit."""
-        asked = self.asked
+    def forget(self) -> tuple[deque[_Kept], set[int]]:
+        """Begin anew; what is to be freed bit by bit."""
+        dropped = self._queue, self.asked
         self._begin()
         self.store.clear()
-        return asked
+        return dropped
 
 
 class Memo(Generic[T]):
@@ -115,7 +118,7 @@ class Memo(Generic[T]):
         self.entries: dict[bytes, Iterator[T]] = {}
         self._found = _Kind(most_found, found)
         self._missing = _Kind(most_missing, missing)
-        self._garbage: list[dict[bytes, Iterator[T]] | set[int]] = []
+        self._garbage: list[dict[bytes, Iterator[T]] | deque[_Kept] | set[int]] = []
 
     def __repr__(self) -> str:
         return f"Memo(found={len(self._found)}, missing={len(self._missing)})"
@@ -144,21 +147,19 @@ class Memo(Generic[T]):
             self.entries[key] = entry
 
     def forget(self) -> None:
-        """Drop everything, since the zone changed. Freed bit by bit in `sweep`, not all at once."""
-        if self.entries:
-            self._garbage.append(self.entries)
-            self.entries = {}
-        for kind in (self._found, self._missing):
-            asked = kind.forget()
-            if asked:
-                self._garbage.append(asked)
-
-    def sweep(self, most: int = 500) -> None:
-        """Free up to `most` dropped entries: more than one batch of packets can add."""
-        while self._garbage and most:
-            dropped = self._garbage[-1]
+        """Drop everything, since the zone changed. Freed bit by bit in `sweep`: 100,000 replies at once take 23 ms."""
+        for dropped in (self.entries, *self._found.forget(), *self._missing.forget()):
             if dropped:
+                self._garbage.append(dropped)
+        self.entries = {}
+
+    def sweep(self, most: int) -> None:
+        """Free up to `most` things of what was dropped. A reply makes four: to be called with more than that for each."""
+        while self._garbage and most > 0:
+            dropped = self._garbage[-1]
+            count = min(most, len(dropped))
+            for _ in range(count):
                 dropped.popitem() if isinstance(dropped, dict) else dropped.pop()
-                most -= 1
-            else:
+            most -= count + 1
+            if not dropped:
                 self._garbage.pop()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Rejected
-from mesos_dns.limits import MAX_ROTATIONS, MEMO_MISSING_OCTETS, MEMO_OCTETS
+from mesos_dns.limits import MAX_ROTATIONS, MEMO_MISSING_OCTETS, MEMO_OCTETS, SWEPT_AT_LEAST, SWEPT_PER_ANSWER
 from mesos_dns.serve.answer import Answerer, Forward, Rendering
 from mesos_dns.serve.keys import any_key, twin
 from mesos_dns.serve.memo import Memo, Parts, Pieces, Store
@@ -66,10 +66,10 @@ class Responder:
         for memo in self._memos:
             memo.forget()
 
-    def sweep(self) -> None:
-        """Free a little of what was dropped."""
+    def sweep(self, answered: int) -> None:
+        """Free some of what was dropped: more than so many answers can have added since the last time."""
         for memo in self._memos:
-            memo.sweep()
+            memo.sweep(SWEPT_AT_LEAST + SWEPT_PER_ANSWER * answered)
 
     def counts(self) -> Counter[str]:
         """All counts since the start."""

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import Final
 
@@ -37,7 +38,7 @@ def udp_listener(sock: socket.socket, responder: Responder, forward: ForwardTo) 
     return (BatchedListener if mmsg.available() else PlainListener)(sock, responder, forward)
 
 
-class _Listener:
+class _Listener(ABC):
     """One bound UDP socket and what answers it. `start` and `stop` say when."""
 
     def __init__(self, sock: socket.socket, responder: Responder, forward: ForwardTo) -> None:
@@ -65,14 +66,19 @@ class _Listener:
 
     def read(self) -> None:
         """Answer what has arrived, but not more than others can wait for."""
+        answered = 0
         try:
-            self._drain()
+            for count in self._answer_some():
+                answered += count
+                if answered >= MAX_DATAGRAMS_PER_WAKE:
+                    break
         except OSError as error:
             self._warn.warning("receive", "cannot receive from %s: %s", self._socket.getsockname(), error)
-        self._responder.sweep()
+        self._responder.sweep(answered)
 
-    def _drain(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _answer_some(self) -> Iterator[int]:
+        """Answer some datagrams, and say how many; then the next, until none waits. OSError if none can be received."""
 
     def _submit(self, forward: Forward, send: Callable[[bytes], None]) -> None:
         self._forward(forward, msg.udp_limit(forward.query.edns), send)
@@ -98,18 +104,14 @@ class BatchedListener(_Listener):
         #: Questions whose replies are to be remembered when the present batch is sent.
         self._asked_again: list[tuple[bytes, Rendering]] = []
 
-    def _drain(self) -> None:
-        room = MAX_DATAGRAMS_PER_WAKE
-        while room > 0:
-            # Under load more datagrams have come while these are answered: they need not wait for a way through
-            # the event loop. After a single one there hardly is another, and to look in vain is a sixth of what a lone answer costs.
-            lengths = self._batch.receive(self._fd)
-            if not lengths:
-                break
+    def _answer_some(self) -> Iterator[int]:
+        # Under load more datagrams have come while these are answered: they need not wait for a way through the
+        # event loop. After a single one there hardly is another, and to look in vain is a sixth of its cost.
+        while lengths := self._batch.receive(self._fd):
             self._answer(lengths)
+            yield len(lengths)
             if len(lengths) == 1:
                 break
-            room -= len(lengths)
 
     def _answer(self, lengths: list[int]) -> None:
         """Answer one batch. This is the hottest code of the program.
@@ -189,8 +191,8 @@ class BatchedListener(_Listener):
 class PlainListener(_Listener):
     """One datagram after the other."""
 
-    def _drain(self) -> None:
-        for _ in range(MAX_DATAGRAMS_PER_WAKE):
+    def _answer_some(self) -> Iterator[int]:
+        while True:
             try:
                 octets, ancillary, flags, address = self._socket.recvmsg(SLOT, 64 if self._wildcard else 0)
             except BlockingIOError:
@@ -198,6 +200,7 @@ class PlainListener(_Listener):
             if flags & socket.MSG_TRUNC:
                 octets = b""
             self._answer(octets, address, [item for item in ancillary if item[1] in (_IP_PKTINFO, _IPV6_PKTINFO)])
+            yield 1
 
     def _answer(self, octets: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
         reply = self._responder.respond_udp(octets)
