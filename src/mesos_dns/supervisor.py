@@ -12,6 +12,7 @@ import socket
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -37,10 +38,12 @@ from mesos_dns.names.feed import (
     Settings,
     encode,
 )
-from mesos_dns.names.zone import Edit, Zone
+from mesos_dns.names.zone import Change, Edit, Node, Zone
 from mesos_dns.sockets import Pair
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Slot:
@@ -194,7 +197,7 @@ class Slot:
         writer.write(encode(Begin()))
         for start in range(0, len(owners), EDITS_PER_FRAME):
             nodes = [
-                (owner, list(node))
+                (owner, node)
                 for owner in owners[start : start + EDITS_PER_FRAME]
                 if (node := self._zone.node(owner)) is not None
             ]
@@ -228,18 +231,26 @@ class Slot:
         return self._finished_counters + self.counters
 
 
-def _parts(edits: Sequence[Edit]) -> Iterator[list[Edit]]:
-    """`edits` in portions that a worker applies in about a millisecond."""
-    part: list[Edit] = []
+def _parts(things: Sequence[T], weigh: Callable[[T], int]) -> Iterator[list[T]]:
+    """`things` in portions that a worker applies in about a millisecond."""
+    part: list[T] = []
     weight = 0
-    for edit in edits:
-        part.append(edit)
-        weight += len(edit.removed) + len(edit.added)
+    for thing in things:
+        part.append(thing)
+        weight += weigh(thing)
         if weight >= EDITS_PER_FRAME:
             yield part
             part, weight = [], 0
     if part:
         yield part
+
+
+def _records_of_edit(edit: Edit) -> int:
+    return len(edit.removed) + len(edit.added)
+
+
+def _records_of_node(new: tuple[bytes, Node]) -> int:
+    return sum([len(rdatas) for _, rdatas in new[1]])
 
 
 class WorkerPool:
@@ -262,13 +273,14 @@ class WorkerPool:
         """Drain all workers."""
         await asyncio.gather(*(slot.stop() for slot in self.slots))
 
-    def publish(self, edits: Sequence[Edit], serial: int) -> None:
-        """Pass edits on; `serial` is the zone's new one, or 0 if more edits follow before it is reached."""
+    def publish(self, change: Change) -> None:
+        """Pass a change on; its serial is the zone's new one, or 0 if more follow before it is reached."""
         frames: list[bytes] = []
         if any(slot.wants_changes for slot in self.slots):
-            parts = list(_parts(edits)) or [[]]
-            frames = [encode(Edits(0, part)) for part in parts[:-1]]
-            frames.append(encode(Edits(serial, parts[-1])))
+            nodes = [Edits(0, [], part) for part in _parts(change.nodes, _records_of_node)]
+            parts = nodes + [Edits(0, part) for part in _parts(change.edits, _records_of_edit)] or [Edits(0, [])]
+            parts[-1] = msgspec.structs.replace(parts[-1], serial=change.serial)
+            frames = [encode(part) for part in parts]
         for slot in self.slots:
             slot.push(frames)
 
