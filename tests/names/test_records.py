@@ -433,7 +433,10 @@ def test_whatever_a_task_is_called_its_records_are_names_that_can_exist(
 
 
 #: What repeats, so that services of several ports meet; what is short, so that names are usual; and anything.
-LABEL = st.sampled_from(["", "web", "Web", "a.b", "x" * 55, "_tcp", "tcp"]) | TEXT
+LABEL = (
+    st.sampled_from(["", "web", "Web", "a.b", "a.slave", "a", "x" * 55, "x" * 30 + "." + "y" * 32, "_tcp", "tcp"])
+    | TEXT
+)
 PORT = st.sampled_from([80, 81]) | st.integers(-5, 70000)
 PACKED = st.lists(st.sampled_from(packed("10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2")), max_size=3).map(tuple)
 ANY_TASK = st.builds(
@@ -469,4 +472,5 @@ def test_most_tasks_take_the_short_way():
         is not None
     )
     assert naming._usual.contributions(Task("test", "web", "F", "S.0"), b"fw", packed("10.0.0.1")) is None
-    assert naming._usual.contributions(discovered(name="a.b"), b"fw", packed("10.0.0.1")) is None
+    assert naming._usual.contributions(discovered(name="a.b"), b"fw", packed("10.0.0.1")) is not None
+    assert naming._usual.contributions(discovered(name="a_b"), b"fw", packed("10.0.0.1")) is None

@@ -28,7 +28,7 @@ class _Kind(NamedTuple):
     """What the services of a discovery port with this protocol and name end in, in wire form.
 
     `domains` and `slaves` have `_PROTO.fw.D` and `_PROTO.fw.slave.D` for each protocol, `aliases` `fw._PROTO.D`.
-    `front` is `_PORTNAME`, or empty; a label and its length, with an underscore, may have `room` octets.
+    `front` is `_PORTNAME`, or empty; what comes between may have `room` octets.
     """
 
     domains: tuple[bytes, ...]
@@ -41,32 +41,27 @@ class _Kind(NamedTuple):
 class _Application:
     """What the instances of one application have in common, if their names need no rule for unusual ones.
 
-    Owners are `NAME.fw.D` and `NAME.fw.slave.D`. A canonical label of up to `room` octets can stand
-    before `domain` and `slave`, the wire forms of `fw.D` and `fw.slave.D`.
+    Owners are `NAME.fw.D` and `NAME.fw.slave.D`; services are those of `_NAME`, here `service`. Canonical
+    names are `front`, a label that begins with `last` and has up to `room` octets, and `domain` or `slave`,
+    which are the wire forms of `fw.D` and `fw.slave.D`.
     """
 
     __slots__ = (
-        "domain",
-        "front",
-        "label",
-        "of_ports",
-        "owner",
-        "room",
-        "services",
-        "slave",
-        "slave_owner",
-        "suffixes",
+        *("domain", "front", "last", "name", "of_ports", "owner", "room", "service", "services", "slave"),
+        *("slave_owner", "suffixes"),
     )
 
-    def __init__(self, label: bytes, suffixes: Suffixes, domain: bytes, slave: bytes) -> None:
-        self.label = label
+    def __init__(self, labels: list[bytes], suffixes: Suffixes, domain: bytes, slave: bytes) -> None:
         self.suffixes = suffixes
         self.domain = domain
         self.slave = slave
-        self.front = front = LENGTH[len(label)] + label
-        self.owner = front + domain
-        self.slave_owner = front + slave
-        self.room = min(MAX_LABEL, MAX_NAME - 1 - len(slave))
+        *above, self.last = labels
+        self.front = b"".join([LENGTH[len(label)] + label for label in above])
+        self.name = name = self.front + LENGTH[len(self.last)] + self.last
+        self.service = b"%b_%b" % (LENGTH[len(labels[0]) + 1], name[1:])
+        self.owner = name + domain
+        self.slave_owner = name + slave
+        self.room = min(MAX_LABEL, MAX_NAME - 1 - len(self.front) - len(slave))
         #: The services of a resource port.
         self.of_ports: Owners = ()
         #: For each protocol and name of a discovery port: its services, and those below `.slave`.
@@ -79,7 +74,7 @@ class Usual:
     def __init__(self, rules: Rules, endings: Endings) -> None:
         self._rules = rules
         self._endings = endings
-        self._applications: dict[tuple[bytes, str, bool], _Application | None] = {}
+        self._applications: dict[tuple[bytes, str, bool], tuple[_Application, ...]] = {}
         self._kinds: dict[tuple[bytes, str, str], _Kind | None] = {}
 
     def __repr__(self) -> str:
@@ -89,21 +84,31 @@ class Usual:
         """The contributions of a task in which everything is as usual; None if it takes all the rules."""
         discovery = task.discovery_name
         key = framework, discovery or task.name, bool(discovery)
-        application = self._applications[key] if key in self._applications else self._application(*key)
+        applications = self._applications.get(key)
+        if applications is None:
+            applications = self._applications_of(*key)
         addresses = chosen_addresses(self._rules, task, agent)
-        if application is None or not (_usual_addresses(addresses) and _usual_addresses(agent)):
+        if not (applications and _usual_addresses(addresses) and _usual_addresses(agent)):
             return None
-        canon = lb.canonical(application.label, task.id, task.agent_id)
-        if len(canon) > application.room or b"." in canon:
+        node = _addresses_node(addresses) if addresses else ()
+        agent_node = _addresses_node(agent) if agent else ()
+        tail = lb.canonical(b"", task.id, task.agent_id)
+        if b"." in tail:
             return None
-        canon = LENGTH[len(canon)] + canon
-        target, slave_target = canon + application.domain, canon + application.slave
         out: list[Contribution] = []
-        if addresses:
-            out.append(((application.owner, target), _addresses_node(addresses)))
-        if agent:
-            out.append(((application.slave_owner, slave_target), _addresses_node(agent)))
-        return out if self._add_services(out, task, application, target, slave_target) else None
+        for application in applications:
+            canon = application.last + tail
+            if len(canon) > application.room:
+                return None
+            canon = application.front + LENGTH[len(canon)] + canon
+            target, slave_target = canon + application.domain, canon + application.slave
+            if node:
+                out.append(((application.owner, target), node))
+            if agent_node:
+                out.append(((application.slave_owner, slave_target), agent_node))
+            if not self._add_services(out, task, application, target, slave_target):
+                return None
+        return out
 
     def _add_services(
         self, out: list[Contribution], task: Task, application: _Application, target: bytes, slave_target: bytes
@@ -112,9 +117,11 @@ class Usual:
         weight = self._rules.srv_weight
         # Who has a record for a port already, with the target below `.slave`.
         given: dict[int, Owners] = {}
+        room = MAX_PORTS_PER_TASK
         for first, last in task.ports:
-            if first < 0 or last > 0xFFFF or last - first >= MAX_PORTS_PER_TASK - len(given):
+            if first < 0 or last > 0xFFFF or last - first >= room:
                 return False
+            room -= max(last - first + 1, 0)
             for port in range(first, last + 1):
                 if port not in given:
                     given[port] = application.of_ports
@@ -155,41 +162,47 @@ class Usual:
             out.append((slave_owners, ((SRV, (head + slave_target,)),)))
         return True
 
-    def _application(self, framework: bytes, name: str, discovery: bool) -> _Application | None:
-        """What the tasks of this name have in common; None if the name is no plain label. Remembered."""
-        suffixes = self._endings.of(framework)
-        domain, slave = suffixes.domain.wire, suffixes.slave.wire
+    def _applications_of(self, framework: bytes, name: str, discovery: bool) -> tuple[_Application, ...]:
+        """What the tasks of this name have in common, for each of their one or two names; empty if one is unusual.
+
+        A discovery name with dots is usual if its label differs in nothing else: then the two sets of names
+        begin with different labels.
+        """
         label = self._rules.label(name)
-        found: _Application | None = None
-        if (
-            domain is not None
-            and slave is not None
-            and 0 < len(label) <= MAX_LABEL
-            and 1 + len(label) + len(slave) <= MAX_NAME
-            and not (discovery and name.encode("utf-8", "replace").lower() != label)
-        ):
-            found = _Application(label, suffixes, domain, slave)
-            of_ports = self._owners_of_ports(found, discovery=discovery)
-            if of_ports is None:
-                found = None
-            else:
-                found.of_ports = of_ports
+        raw = name.encode("utf-8", "replace").lower() if discovery else label
+        found: list[_Application | None] = []
+        if raw == label or raw.replace(b".", b"-") == label:
+            found = [self._application(framework, one, discovery=discovery) for one in dict.fromkeys((raw, label))]
+        applications = () if None in found else tuple(cast("list[_Application]", found))
         if len(self._applications) >= MAX_REMEMBERED_SERVICES:
             self._applications.clear()
-        self._applications[framework, name, discovery] = found
+        self._applications[framework, name, discovery] = applications
+        return applications
+
+    def _application(self, framework: bytes, name: bytes, *, discovery: bool) -> _Application | None:
+        suffixes = self._endings.of(framework)
+        domain, slave = suffixes.domain.wire, suffixes.slave.wire
+        labels = name.split(b".")
+        # An underscore must fit, too.
+        if domain is None or slave is None or not all(0 < len(label) < MAX_LABEL for label in labels):
+            return None
+        found = _Application(labels, suffixes, domain, slave)
+        of_ports = self._owners_of_ports(found, discovery=discovery)
+        if of_ports is None or len(found.slave_owner) > MAX_NAME:
+            return None
+        found.of_ports = of_ports
         return found
 
     def _owners_of_ports(self, application: _Application, *, discovery: bool) -> Owners | None:
         """The services of a resource port; with a discovery name only those below `.slave`. None if one does not fit."""
         kind = self._kind(application.suffixes, "", "")
-        label = application.label
-        if kind is None or len(label) + 2 > kind.room:
+        service = application.service
+        if kind is None or len(service) > kind.room:
             return None
-        service = b"%b_%b" % (LENGTH[len(label) + 1], label)
         owners = [service + slave for slave in kind.slaves]
         if not discovery:
             owners += [service + domain for domain in kind.domains]
-            owners += [application.front + alias for alias in kind.aliases]
+            owners += [application.name + alias for alias in kind.aliases]
         return tuple(owners)
 
     def _owners(self, application: _Application, port: DiscoveryPort) -> tuple[Owners, Owners] | None:
@@ -203,17 +216,16 @@ class Usual:
 
     def _new_owners(self, application: _Application, port: DiscoveryPort) -> tuple[Owners, Owners] | None:
         kind = self._kind(application.suffixes, port.protocol, port.name)
-        label = application.label
-        if kind is None or len(label) + 2 > kind.room:
+        service = application.service
+        if kind is None or len(service) > kind.room:
             return None
         _, _, aliases, front, _ = kind
-        service = b"%b_%b" % (LENGTH[len(label) + 1], label)
         owners = [service + domain for domain in kind.domains]
         slave_owners = [service + slave for slave in kind.slaves]
         if front:
             owners += [front + owner for owner in owners]
             slave_owners += [front + owner for owner in slave_owners]
-        owners += [application.front + alias for alias in aliases]
+        owners += [application.name + alias for alias in aliases]
         return tuple(owners), tuple(slave_owners)
 
     def _kind(self, suffixes: Suffixes, protocol_text: str, port_name: str) -> _Kind | None:
@@ -230,7 +242,7 @@ class Usual:
             domains, slaves, aliases = cast("list[tuple[bytes, ...]]", wires)
             front = b"%b_%b" % (LENGTH[len(label) + 1], label) if label else b""
             longest = max(map(len, (*domains, *slaves, *aliases)))
-            found = _Kind(domains, slaves, aliases, front, min(MAX_LABEL + 1, MAX_NAME - len(front) - longest))
+            found = _Kind(domains, slaves, aliases, front, MAX_NAME - len(front) - longest)
         if len(self._kinds) >= MAX_SUFFIXES:
             self._kinds.clear()
         self._kinds[key] = found
