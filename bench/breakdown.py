@@ -90,7 +90,9 @@ def take(state: Path, settings: config.Config) -> dict[str, Any]:
 def _frames(zone: Zone) -> list[bytes]:
     owners = list(zone)
     return [
-        feed.encode(feed.Load([(owner, zone.node(owner) or ()) for owner in owners[start : start + _OWNERS_PER_FRAME]]))
+        feed.encode(
+            feed.Load([([owner], zone.node(owner) or ()) for owner in owners[start : start + _OWNERS_PER_FRAME]])
+        )
         for start in range(0, len(owners), _OWNERS_PER_FRAME)
     ]
 

@@ -55,7 +55,7 @@ class Published:
     def _publish(self, change):
         self.serials.append(change.serial)
         self.edits += [(edit.owner, edit.rrtype) for edit in change.edits]
-        self.edits += [(owner, rrtype) for owner, node in change.nodes for rrtype, _ in node]
+        self.edits += [(owner, rrtype) for owners, node in change.nodes for owner in owners for rrtype, _ in node]
         self.replica.apply(change._replace(serial=change.serial or self.replica.serial))
 
     def addresses(self, owner):

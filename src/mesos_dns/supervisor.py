@@ -20,6 +20,7 @@ from mesos_dns.concurrency import spawn
 from mesos_dns.limits import (
     EDITS_PER_FRAME,
     FEED_BUFFER,
+    FEED_PORTION,
     HEALTHY_SECONDS,
     MAX_FEED_BACKLOG,
     RESTART_SECONDS,
@@ -174,9 +175,14 @@ class Slot:
                 if self._stale:
                     await self._send_snapshot(writer)
                 while self._backlog:
-                    frame = self._backlog.popleft()
-                    self._backlog_size -= len(frame)
-                    writer.write(frame)
+                    # Together, since each writing is a system call: a slice of a state has a dozen frames.
+                    frames = []
+                    size = 0
+                    while self._backlog and size < FEED_PORTION:
+                        frames.append(self._backlog.popleft())
+                        size += len(frames[-1])
+                    self._backlog_size -= size
+                    writer.write(b"".join(frames))
                     await writer.drain()
                 self._news.clear()
                 if not self._backlog and not self._stale:
@@ -197,7 +203,7 @@ class Slot:
         writer.write(encode(Begin()))
         for start in range(0, len(owners), EDITS_PER_FRAME):
             nodes = [
-                (owner, node)
+                ([owner], node)
                 for owner in owners[start : start + EDITS_PER_FRAME]
                 if (node := self._zone.node(owner)) is not None
             ]
@@ -249,8 +255,9 @@ def _records_of_edit(edit: Edit) -> int:
     return len(edit.removed) + len(edit.added)
 
 
-def _records_of_node(new: tuple[bytes, Node]) -> int:
-    return sum([len(rdatas) for _, rdatas in new[1]])
+def _records_of_node(new: tuple[list[bytes], Node]) -> int:
+    owners, node = new
+    return len(owners) * (len(node[0][1]) if len(node) == 1 else sum([len(rdatas) for _, rdatas in node]))
 
 
 class WorkerPool:

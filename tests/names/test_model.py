@@ -28,7 +28,7 @@ class Cluster:
         for withdrawn, contributed in contributions:
             change = self.ledger.change(withdrawn, contributed)._replace(serial=self.zone.serial + 1)
             self.zone.apply(change)
-            edits += len(change.edits) + sum(len(node) for _, node in change.nodes)
+            edits += len(change.edits) + sum(len(owners) * len(node) for owners, node in change.nodes)
         return edits
 
     def apply(self, delta):

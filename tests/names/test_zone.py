@@ -127,7 +127,7 @@ def test_the_ledger_names_only_what_becomes_visible(zone):
         zone.apply(change._replace(serial=1))
         return change.edits if not change.nodes else change.nodes
 
-    assert settle([], [one]) == [(at("slave.mesos"), ((A, (ONE,)),))]
+    assert settle([], [one]) == [([at("slave.mesos")], ((A, (ONE,)),))]
     assert settle([], [one, one]) == ()
     assert repr(ledger) == "Ledger(Zone('mesos.', serial=1, names=1), shared records=1)"
     assert settle([one, one], []) == ()

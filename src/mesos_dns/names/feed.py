@@ -48,9 +48,9 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
 
 
 class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
-    """Some owners of the snapshot with all their record sets."""
+    """Some owners of the snapshot with all their record sets; owners with the same ones may stand together."""
 
-    nodes: list[tuple[bytes, Node]]
+    nodes: list[tuple[list[bytes], Node]]
 
 
 class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
@@ -64,7 +64,7 @@ class Edits(msgspec.Struct, frozen=True, array_like=True, tag="edits"):
 
     serial: int
     edits: list[Edit]
-    nodes: list[tuple[bytes, Node]] = msgspec.field(default_factory=list)
+    nodes: list[tuple[list[bytes], Node]] = msgspec.field(default_factory=list)
 
 
 class Serving(msgspec.Struct, frozen=True, array_like=True, tag="serving"):

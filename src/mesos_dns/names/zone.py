@@ -31,14 +31,14 @@ class Edit(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What leads to `serial`: edits, and owners that were not there before, each with its whole node.
+    """What leads to `serial`: edits, and owners that were not there before, with the whole node of each of them.
 
     A node means the same as an edit for each of its record sets; nearly all of a first load are nodes.
     """
 
     serial: int
     edits: tuple[Edit, ...]
-    nodes: Sequence[tuple[bytes, Node]] = ()
+    nodes: Sequence[tuple[list[bytes], Node]] = ()
 
 
 #: Owners, each once, and the record sets that one entity gives to each of them. All that one entity
@@ -171,18 +171,20 @@ class Zone:
         # A new owner whose parent is known, by far the most frequent case of a first load, is dealt with
         # right here: calls would double its cost.
         parts, shared, children = self._nodes.parts, self._shared, self._children
-        for owner, node in change.nodes:
-            part = parts[hash(owner) % ZONE_PARTS]
-            if owner in part:
-                for rrtype, rdatas in node:
-                    self._edit(Edit(owner, rrtype, (), rdatas), part[owner])
-                continue
-            part[owner] = shared.setdefault(node, node)
-            above = owner[owner[0] + 1 :]
-            if above in children and owner not in children:
-                children[above] += 1
-            else:
-                self._appear(owner)
+        for owners, given in change.nodes:
+            node = shared.setdefault(given, given)
+            for owner in owners:
+                part = parts[hash(owner) % ZONE_PARTS]
+                if owner in part:
+                    for rrtype, rdatas in node:
+                        self._edit(Edit(owner, rrtype, (), rdatas), part[owner])
+                    continue
+                part[owner] = node
+                above = owner[owner[0] + 1 :]
+                if above in children and owner not in children:
+                    children[above] += 1
+                else:
+                    self._appear(owner)
         for edit in change.edits:
             present = parts[hash(edit.owner) % ZONE_PARTS].get(edit.owner)
             if present is not None or edit.added:
@@ -254,6 +256,10 @@ class Zone:
 FEW = 8
 
 
+#: Owners that stand together at the most: they are in one frame of the feed, which must stay short.
+MAX_ALIKE = 64
+
+
 class Ledger:
     """Counts how many entities contribute each record of a zone, and says what changes.
 
@@ -276,16 +282,22 @@ class Ledger:
     def change(self, withdrawn: Iterable[Contribution], contributed: Iterable[Contribution]) -> Change:
         """Count contributions off and on; what the zone needs then, to be applied at once. Its serial stays."""
         gained, lost = _by_owner(contributed), _by_owner(withdrawn)
-        new: list[tuple[bytes, Node]] = []
+        new: list[tuple[list[bytes], Node]] = []
+        # Owners that were given the same thing stand together, and travel with one node.
+        alike: list[bytes] = []
+        last: Node = ()
         edits: list[Edit] = []
         known = self._zone.node
         for owner, nodes in gained.items():
             if known(owner) is not None or owner in lost:
                 edits += self._edits(owner, nodes, lost.pop(owner, ()))
-            elif isinstance(nodes, list):
-                new.append((owner, self._merged(owner, nodes)))
+                continue
+            node = self._merged(owner, nodes) if isinstance(nodes, list) else nodes
+            if node == last and len(alike) < MAX_ALIKE:
+                alike.append(owner)
             else:
-                new.append((owner, nodes))
+                alike, last = [owner], node
+                new.append((alike, node))
         for owner, gone in lost.items():
             edits += self._edits(owner, (), gone)
         return Change(self._zone.serial, tuple(edits), new)
