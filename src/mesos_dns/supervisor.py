@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -39,7 +39,7 @@ from mesos_dns.names.feed import (
     Settings,
     encode,
 )
-from mesos_dns.names.zone import Change, Edit, Node, Zone
+from mesos_dns.names.zone import Change, Zone
 from mesos_dns.sockets import Pair
 
 log = logging.getLogger(__name__)
@@ -237,27 +237,18 @@ class Slot:
         return self._finished_counters + self.counters
 
 
-def _parts(things: Sequence[T], weigh: Callable[[T], int]) -> Iterator[list[T]]:
-    """`things` in portions that a worker applies in about a millisecond."""
+def _parts(things: Sequence[T], weights: Iterable[int]) -> Iterator[list[T]]:
+    """`things` in portions that a worker applies in about a millisecond; `weights` are records of each."""
     part: list[T] = []
     weight = 0
-    for thing in things:
+    for thing, its_weight in zip(things, weights, strict=True):
         part.append(thing)
-        weight += weigh(thing)
+        weight += its_weight
         if weight >= EDITS_PER_FRAME:
             yield part
             part, weight = [], 0
     if part:
         yield part
-
-
-def _records_of_edit(edit: Edit) -> int:
-    return len(edit.removed) + len(edit.added)
-
-
-def _records_of_node(new: tuple[list[bytes], Node]) -> int:
-    owners, node = new
-    return len(owners) * (len(node[0][1]) if len(node) == 1 else sum([len(rdatas) for _, rdatas in node]))
 
 
 class WorkerPool:
@@ -284,8 +275,12 @@ class WorkerPool:
         """Pass a change on; its serial is the zone's new one, or 0 if more follow before it is reached."""
         frames: list[bytes] = []
         if any(slot.wants_changes for slot in self.slots):
-            nodes = [Edits(0, [], part) for part in _parts(change.nodes, _records_of_node)]
-            parts = nodes + [Edits(0, part) for part in _parts(change.edits, _records_of_edit)] or [Edits(0, [])]
+            # Only addresses have two types, and those are few: the first set tells how many records there are.
+            of_nodes = [len(owners) * len(node) * len(node[0][1]) for owners, node in change.nodes]
+            of_edits = [len(edit.removed) + len(edit.added) for edit in change.edits]
+            parts = [Edits(0, [], part) for part in _parts(change.nodes, of_nodes)]
+            parts += [Edits(0, part) for part in _parts(change.edits, of_edits)]
+            parts = parts or [Edits(0, [])]
             parts[-1] = msgspec.structs.replace(parts[-1], serial=change.serial)
             frames = [encode(part) for part in parts]
         for slot in self.slots:

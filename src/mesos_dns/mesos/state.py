@@ -18,7 +18,7 @@ class DiscoveryPort(msgspec.Struct, frozen=True, gc=False):
     protocol: str = ""
 
 
-class Task(msgspec.Struct, frozen=True, gc=False):
+class Task(msgspec.Struct, frozen=True):
     """One task in state TASK_RUNNING.
 
     `ports` are the `resources.ports` ranges (first, last), inclusive, unexpanded.
