@@ -15,7 +15,7 @@ from mesos_dns.limits import SLICE_OF_TASKS
 from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Task
 from mesos_dns.names.endings import Addresses
 from mesos_dns.names.records import Naming
-from mesos_dns.names.zone import Contribution, contributions, records_of
+from mesos_dns.names.zone import Contribution, contributions
 
 T = TypeVar("T")
 TaskKey = tuple[str, str, int]
@@ -62,8 +62,13 @@ class Model:
         return self._tasks_of_framework.get(framework_id, {}).keys()
 
     def task_records(self, key: TaskKey) -> list[Record]:
-        """What a task contributes at present; nothing while its agent or framework is unknown."""
-        return records_of(self._contributions_of(self.tasks.get(key), self._agent_addresses, self._fragments))
+        """What a task contributes at present, in Go's order; nothing while its agent or framework is unknown."""
+        task = self.tasks.get(key)
+        if task is None:
+            return []
+        addresses = self._agent_addresses.get(task.agent_id)
+        fragment = self._fragments.get(task.framework_id)
+        return [] if addresses is None or fragment is None else self.naming.task(task, fragment, addresses)
 
     def everything(self) -> Delta:
         """All agents, frameworks and tasks, as a delta to an empty model."""
