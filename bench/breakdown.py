@@ -23,7 +23,7 @@ from mesos_dns.mesos.decode import Decoder
 from mesos_dns.names import feed
 from mesos_dns.names.model import Model
 from mesos_dns.names.records import Naming
-from mesos_dns.names.zone import Change, Edit, Zone
+from mesos_dns.names.zone import Change, Zone
 from mesos_dns.publisher import Publisher
 
 P = ParamSpec("P")
@@ -91,7 +91,7 @@ def _frames(zone: Zone) -> list[bytes]:
     owners = list(zone)
     return [
         feed.encode(
-            feed.Load([(owner, list(zone.node(owner) or ())) for owner in owners[start : start + _OWNERS_PER_FRAME]])
+            feed.Load([([owner], zone.node(owner) or ()) for owner in owners[start : start + _OWNERS_PER_FRAME]])
         )
         for start in range(0, len(owners), _OWNERS_PER_FRAME)
     ]
@@ -103,8 +103,7 @@ def _replica(zone: Zone, frames: list[bytes]) -> Zone:
         reader.feed(frame)
         for load in reader:
             assert isinstance(load, feed.Load)
-            edits = [Edit(owner, rrtype, (), rdatas) for owner, sets in load.nodes for rrtype, rdatas in sets]
-            replica.apply(Change(zone.serial, tuple(edits)))
+            replica.apply(Change(zone.serial, (), load.nodes))
     return replica
 
 

@@ -12,8 +12,8 @@ from mesos_dns.dns import name as names
 from mesos_dns.mesos import options
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
+from mesos_dns.names.endings import Rules
 from mesos_dns.names.feed import Settings
-from mesos_dns.names.records import Rules
 from mesos_dns.names.zone import Authority
 
 

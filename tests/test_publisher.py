@@ -16,7 +16,7 @@ from mesos_dns.names import model as model_module
 from mesos_dns.names.failover import GRACE
 from mesos_dns.names.model import Model
 from mesos_dns.names.records import Naming
-from mesos_dns.names.zone import Authority, Change, Zone
+from mesos_dns.names.zone import Authority, Zone
 from mesos_dns.publisher import Publisher
 
 AUTHORITY = Authority(
@@ -52,10 +52,11 @@ class Published:
             Model(Naming(rules())), self.zone, self._publish, clock=self.time.clock, epoch=self.time.epoch, **more
         )
 
-    def _publish(self, edits, serial):
-        self.serials.append(serial)
-        self.edits.extend(edits)
-        self.replica.apply(Change(serial or self.replica.serial, edits))
+    def _publish(self, change):
+        self.serials.append(change.serial)
+        self.edits += [(edit.owner, edit.rrtype) for edit in change.edits]
+        self.edits += [(owner, rrtype) for owners, node in change.nodes for owner in owners for rrtype, _ in node]
+        self.replica.apply(change._replace(serial=change.serial or self.replica.serial))
 
     def addresses(self, owner):
         return sorted(map(rd.address_text, self.zone.rdatas(names.from_text(owner), rd.A)))
@@ -67,7 +68,7 @@ class Published:
 
     def take_news(self):
         """What was published since the last time, as owners and types."""
-        news = {(names.to_text(edit.owner), rd.TYPE_TEXT[edit.rrtype]) for edit in self.edits}
+        news = {(names.to_text(owner), rd.TYPE_TEXT[rrtype]) for owner, rrtype in self.edits}
         self.edits.clear()
         self.serials.clear()
         return news

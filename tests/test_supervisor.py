@@ -117,7 +117,7 @@ class Running:
         """Add the records of a table to the zone, and publish that."""
         change = tuple(edits(table))
         self.zone.apply(Change(serial or self.zone.serial, change))
-        self.pool.publish(change, serial)
+        self.pool.publish(Change(serial, change))
 
     def signal(self, number, slot=0):
         os.kill(self.pool.slots[slot].pid, number)
@@ -312,7 +312,7 @@ async def test_an_empty_pool_serves():
     pool = WorkerPool([], SETTINGS, Zone(AUTHORITY))
     pool.start()
     await pool.serving()
-    pool.publish(tuple(edits(f"{NAME} A 1.2.3.4")), 1)
+    pool.publish(Change(1, tuple(edits(f"{NAME} A 1.2.3.4"))))
     await pool.stop()
     assert repr(pool) == "WorkerPool([])"
 
@@ -374,10 +374,9 @@ def replay(frames):
             case Begin():
                 zone = Zone(AUTHORITY)
             case Load(nodes):
-                added = [Edit(owner, rrtype, (), rdatas) for owner, sets in nodes for rrtype, rdatas in sets]
-                zone.apply(Change(0, tuple(added)))
-            case Edits(serial, changes):
-                zone.apply(Change(serial or zone.serial, tuple(changes)))
+                zone.apply(Change(0, (), nodes))
+            case Edits(serial, changes, nodes):
+                zone.apply(Change(serial or zone.serial, tuple(changes), nodes))
             case End(serial):
                 zone.apply(Change(serial, ()))
     return zone
@@ -474,8 +473,8 @@ async def test_a_large_change_is_cut_into_frames_that_take_a_worker_a_millisecon
         it.slot.push = frames.extend
         it.slot._stale = False
         table = "\n".join(f"name-{n}.mesos A 10.0.{n // 250}.{n % 250}" for n in range(1000))
-        it.pool.publish(tuple(edits(table)), 5)
-        it.pool.publish((), 6)
+        it.pool.publish(Change(5, tuple(edits(table))))
+        it.pool.publish(Change(6, ()))
     reader = FrameReader()
     reader.feed(b"".join(frames))
     assert [(frame.serial, len(frame.edits)) for frame in reader] == [(0, 250)] * 3 + [(5, 250), (6, 0)]

@@ -41,7 +41,7 @@ def settings(listeners=(), *, hold=False, **more):
 def snapshot():
     """The frames of a whole zone."""
     zone = make_zone()
-    return [Begin(), *(Load([(owner, list(zone.node(owner)))]) for owner in zone), End(SERIAL)]
+    return [Begin(), *(Load([([owner], zone.node(owner))]) for owner in zone), End(SERIAL)]
 
 
 class Told:
@@ -120,7 +120,7 @@ async def test_a_change_is_seen_at_once(worker, told):
 
 async def test_a_new_snapshot_replaces_the_old_zone_and_until_then_the_old_one_answers(worker):
     feed(worker, *snapshot())
-    feed(worker, Begin(), Load([(names.from_text("new.mesos"), [(1, (b"\1\1\1\1",))])]))
+    feed(worker, Begin(), Load([([names.from_text("new.mesos")], ((1, (b"\1\1\1\1",)),))]))
     assert addresses(worker) == ["1.2.3.11"]
     feed(worker, End(SERIAL + 5))
     assert addresses(worker) == []

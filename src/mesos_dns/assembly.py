@@ -8,8 +8,8 @@ from mesos_dns.limits import MAX_AUTOMATIC_WORKERS
 from mesos_dns.mesos.options import ClientOptions, IamAccount, SourceOptions
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
+from mesos_dns.names.endings import Rules
 from mesos_dns.names.feed import Settings
-from mesos_dns.names.records import Rules
 from mesos_dns.names.zone import Authority
 
 

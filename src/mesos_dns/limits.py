@@ -79,6 +79,8 @@ MAX_FRAME: Final = 64 * 1024 * 1024
 EDITS_PER_FRAME: Final = 250
 #: Octets on their way to a worker, in the kernel and in control each.
 FEED_BUFFER: Final = 4 * 1024 * 1024
+#: Octets of frames that are written together, roughly: what a worker reads in one go.
+FEED_PORTION: Final = 256 * 1024
 #: Octets waiting for a worker that does not read before it is given a new snapshot instead.
 MAX_FEED_BACKLOG: Final = 256 * 1024 * 1024
 

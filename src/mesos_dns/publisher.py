@@ -14,15 +14,15 @@ from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.state import Delta, Observation, Snapshot
 from mesos_dns.names.failover import Reconciler
 from mesos_dns.names.model import Contributions, Model
-from mesos_dns.names.zone import Change, Edit, Ledger, Zone
+from mesos_dns.names.zone import Change, Ledger, Zone
 
 log = logging.getLogger(__name__)
 
 
 class Publish(Protocol):
-    """Takes edits of the zone, and its new serial, or 0 if more follow before that is reached."""
+    """Takes changes of the zone. The serial is its new one, or 0 if more follow before that is reached."""
 
-    def __call__(self, edits: tuple[Edit, ...], serial: int) -> None:
+    def __call__(self, change: Change) -> None:
         """Pass on."""
 
 
@@ -105,25 +105,25 @@ class Publisher:
 
     async def _apply(self, slices: Iterable[Contributions]) -> None:
         """Let contributions become records. The serial moves at the end, and only if anything changed."""
-        pending: tuple[Edit, ...] = ()
+        pending: Change | None = None
         for withdrawn, contributed in slices:
             if withdrawn or contributed:
-                edits = self._ledger.edits(withdrawn, contributed)
-                if edits:
-                    if pending:
-                        self._publish(pending, 0)
-                    self.zone.apply(Change(self.zone.serial, edits))
-                    pending = edits
+                change = self._ledger.change(withdrawn, contributed)
+                if change.edits or change.nodes:
+                    if pending is not None:
+                        self._publish(pending._replace(serial=0))
+                    self.zone.apply(change)
+                    pending = change
             await asyncio.sleep(0)
         # Before the first state there is nothing to serve, only parts of it.
-        if self._observed and (pending or not self.zone.serial):
+        if self._observed and (pending is not None or not self.zone.serial):
             # 0 would mean that nothing is loaded.
             self._last_serial = max(self._last_serial + 1, int(self._epoch())) & 0xFFFFFFFF or 1
             self.zone.apply(Change(self._last_serial, ()))
-            self._publish(pending, self._last_serial)
-        elif pending:
+            self._publish((pending or Change(0, ()))._replace(serial=self._last_serial))
+        elif pending is not None:
             # A worker that had its snapshot before needs these parts, too.
-            self._publish(pending, 0)
+            self._publish(pending._replace(serial=0))
 
     def _report(self, delta: Delta) -> None:
         log.log(

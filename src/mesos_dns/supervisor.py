@@ -11,7 +11,8 @@ import signal
 import socket
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -19,6 +20,7 @@ from mesos_dns.concurrency import spawn
 from mesos_dns.limits import (
     EDITS_PER_FRAME,
     FEED_BUFFER,
+    FEED_PORTION,
     HEALTHY_SECONDS,
     MAX_FEED_BACKLOG,
     RESTART_SECONDS,
@@ -37,10 +39,12 @@ from mesos_dns.names.feed import (
     Settings,
     encode,
 )
-from mesos_dns.names.zone import Edit, Zone
+from mesos_dns.names.zone import Change, Zone
 from mesos_dns.sockets import Pair
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Slot:
@@ -171,9 +175,14 @@ class Slot:
                 if self._stale:
                     await self._send_snapshot(writer)
                 while self._backlog:
-                    frame = self._backlog.popleft()
-                    self._backlog_size -= len(frame)
-                    writer.write(frame)
+                    # Together, since each writing is a system call: a slice of a state has a dozen frames.
+                    frames = []
+                    size = 0
+                    while self._backlog and size < FEED_PORTION:
+                        frames.append(self._backlog.popleft())
+                        size += len(frames[-1])
+                    self._backlog_size -= size
+                    writer.write(b"".join(frames))
                     await writer.drain()
                 self._news.clear()
                 if not self._backlog and not self._stale:
@@ -194,7 +203,7 @@ class Slot:
         writer.write(encode(Begin()))
         for start in range(0, len(owners), EDITS_PER_FRAME):
             nodes = [
-                (owner, list(node))
+                ([owner], node)
                 for owner in owners[start : start + EDITS_PER_FRAME]
                 if (node := self._zone.node(owner)) is not None
             ]
@@ -228,13 +237,13 @@ class Slot:
         return self._finished_counters + self.counters
 
 
-def _parts(edits: Sequence[Edit]) -> Iterator[list[Edit]]:
-    """`edits` in portions that a worker applies in about a millisecond."""
-    part: list[Edit] = []
+def _parts(things: Sequence[T], weights: Iterable[int]) -> Iterator[list[T]]:
+    """`things` in portions that a worker applies in about a millisecond; `weights` are records of each."""
+    part: list[T] = []
     weight = 0
-    for edit in edits:
-        part.append(edit)
-        weight += len(edit.removed) + len(edit.added)
+    for thing, its_weight in zip(things, weights, strict=True):
+        part.append(thing)
+        weight += its_weight
         if weight >= EDITS_PER_FRAME:
             yield part
             part, weight = [], 0
@@ -262,13 +271,18 @@ class WorkerPool:
         """Drain all workers."""
         await asyncio.gather(*(slot.stop() for slot in self.slots))
 
-    def publish(self, edits: Sequence[Edit], serial: int) -> None:
-        """Pass edits on; `serial` is the zone's new one, or 0 if more edits follow before it is reached."""
+    def publish(self, change: Change) -> None:
+        """Pass a change on; its serial is the zone's new one, or 0 if more follow before it is reached."""
         frames: list[bytes] = []
         if any(slot.wants_changes for slot in self.slots):
-            parts = list(_parts(edits)) or [[]]
-            frames = [encode(Edits(0, part)) for part in parts[:-1]]
-            frames.append(encode(Edits(serial, parts[-1])))
+            # Only addresses have two types, and those are few: the first set tells how many records there are.
+            of_nodes = [len(owners) * len(node) * len(node[0][1]) for owners, node in change.nodes]
+            of_edits = [len(edit.removed) + len(edit.added) for edit in change.edits]
+            parts = [Edits(0, [], part) for part in _parts(change.nodes, of_nodes)]
+            parts += [Edits(0, part) for part in _parts(change.edits, of_edits)]
+            parts = parts or [Edits(0, [])]
+            parts[-1] = msgspec.structs.replace(parts[-1], serial=change.serial)
+            frames = [encode(part) for part in parts]
         for slot in self.slots:
             slot.push(frames)
 

@@ -30,7 +30,7 @@ from mesos_dns.names.feed import (
     Settings,
     encode,
 )
-from mesos_dns.names.zone import Change, Edit, Zone
+from mesos_dns.names.zone import Change, Zone
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward import Forwarder
 from mesos_dns.serve.responder import Responder
@@ -91,9 +91,9 @@ class Worker:
     def take(self, frame: Frame) -> None:
         """Apply one frame from control. Short, since packets wait meanwhile."""
         match frame:
-            case Edits(serial, edits):
+            case Edits(serial, edits, nodes):
                 zone = self._zone if self._loading is None else self._loading
-                zone.apply(Change(serial or zone.serial, tuple(edits)))
+                zone.apply(Change(serial or zone.serial, tuple(edits), nodes))
                 if serial and self._loading is not None:
                     self._loaded(serial)
                 elif zone is self._zone:
@@ -101,8 +101,7 @@ class Worker:
                     if serial:
                         self._tell.send(Serving(serial))
             case Load(nodes) if self._loading is not None:
-                edits = [Edit(owner, rrtype, (), rdatas) for owner, sets in nodes for rrtype, rdatas in sets]
-                self._loading.apply(Change(0, tuple(edits)))
+                self._loading.apply(Change(0, (), nodes))
             case Begin():
                 self._loading = Zone(self._zone.authority)
                 # Millions of objects that live long and form no cycles: to look at them again and

@@ -9,7 +9,7 @@ from mesos_dns.limits import SLICE_OF_TASKS
 from mesos_dns.mesos.state import Agent, Delta, DiscoveryPort, Endpoint, Framework, Task
 from mesos_dns.names.model import Model
 from mesos_dns.names.records import Naming
-from mesos_dns.names.zone import Authority, Change, Ledger, Zone
+from mesos_dns.names.zone import Authority, Ledger, Zone, records_of
 
 AUTHORITY = Authority(b"\5mesos\0", b"\3ns1\5mesos\0", b"\4root\5mesos\0", 60, 600, 86400, 60, 60)
 
@@ -26,9 +26,9 @@ class Cluster:
         """Settle contributions; how many edits that made."""
         edits = 0
         for withdrawn, contributed in contributions:
-            change = Change(self.zone.serial + 1, self.ledger.edits(withdrawn, contributed))
+            change = self.ledger.change(withdrawn, contributed)._replace(serial=self.zone.serial + 1)
             self.zone.apply(change)
-            edits += len(change.edits)
+            edits += len(change.edits) + sum(len(owners) * len(node) for owners, node in change.nodes)
         return edits
 
     def apply(self, delta):
@@ -171,7 +171,11 @@ def test_work_comes_in_slices():
     many = {("F", f"t{n}", 0): Task(f"t{n}", f"t{n}", "F", "A-0") for n in range(2 * SLICE_OF_TASKS + 1)}
     delta = Delta({"A-0": Agent("A-0", "10.0.0.1", 1)}, {"F": Framework("F", "fw")}, many)
     slices = list(model.apply(delta))
-    assert [len(contributed) for _, contributed in slices[1:]] == [4 * SLICE_OF_TASKS, 4 * SLICE_OF_TASKS, 4]
+    assert [len(records_of(contributed)) for _, contributed in slices[1:]] == [
+        4 * SLICE_OF_TASKS,
+        4 * SLICE_OF_TASKS,
+        4,
+    ]
     assert list(model.tasks_of_framework("F")) == list(many)
 
 

@@ -12,6 +12,7 @@ from mesos_dns.mesos.state import Delta, DiscoveryPort, Endpoint, Task
 from mesos_dns.names.labels import rfc952, rfc1123
 from mesos_dns.names.model import Model
 from mesos_dns.names.records import Naming
+from mesos_dns.names.zone import records_of
 
 # --- the whole fixture -------------------------------------------------------------------------
 
@@ -112,11 +113,11 @@ def fixture_records(label=rfc952, ip_sources=("netinfo", "docker", "mesos", "hos
     model = Model(Naming(rules(label, ip_sources)))
     out = []
     for _, contributed in model.set_hosts({"localhost": packed("127.0.0.1")}):
-        out += contributed
+        out += records_of(contributed)
     for _, contributed in model.apply(Delta(AGENTS, FRAMEWORKS, TASKS)):
-        out += contributed
-    out += model.set_masters([LEADER], LEADER)[1]
-    out += model.set_self(packed("127.0.0.1"))[1]
+        out += records_of(contributed)
+    out += records_of(model.set_masters([LEADER], LEADER)[1])
+    out += records_of(model.set_self(packed("127.0.0.1"))[1])
     return as_text(out)
 
 
@@ -429,3 +430,47 @@ def test_whatever_a_task_is_called_its_records_are_names_that_can_exist(
         if rrtype == 33:
             assert names.from_labels(names.labels(rdata[6:])) == rdata[6:]
             assert (rdata[6:], 1, packed("10.0.0.1")[0]) in records
+
+
+#: What repeats, so that services of several ports meet; what is short, so that names are usual; and anything.
+LABEL = (
+    st.sampled_from(["", "web", "Web", "a.b", "a.slave", "a", "x" * 55, "x" * 30 + "." + "y" * 32, "_tcp", "tcp"])
+    | TEXT
+)
+PORT = st.sampled_from([80, 81]) | st.integers(-5, 70000)
+PACKED = st.lists(st.sampled_from(packed("10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2")), max_size=3).map(tuple)
+ANY_TASK = st.builds(
+    Task,
+    id=TEXT,
+    name=LABEL,
+    framework_id=st.just("F"),
+    agent_id=LABEL,
+    ports=st.lists(st.tuples(PORT, PORT), max_size=3).map(tuple),
+    discovery_name=st.just("") | LABEL,
+    discovery_ports=st.lists(st.builds(DiscoveryPort, PORT, LABEL, LABEL), max_size=4).map(tuple),
+    netinfo=PACKED,
+)
+
+
+@given(st.lists(ANY_TASK, max_size=3), st.sampled_from(["", "fw", "a.fw", "slave", "f" * 63]), PACKED)
+def test_the_short_way_for_usual_tasks_gives_the_records_of_the_long_one(tasks, framework, agent):
+    short, long = Naming(rules(rfc1123)), Naming(rules(rfc1123))
+    fragment = short.framework_fragment(framework)
+    for task in tasks:
+        found = records_of(short.contributions(task, fragment, agent))
+        assert len(found) == len(set(found))
+        assert set(found) == set(long.task(task, fragment, agent))
+    assert not tasks or short.skipped.keys() == long.skipped.keys()
+
+
+def test_most_tasks_take_the_short_way():
+    naming = Naming(rules(rfc1123))
+    task = discovered(DiscoveryPort(80, "http", "tcp"), DiscoveryPort(80, "", ""))
+    assert naming._usual.contributions(task, b"fw", packed("10.0.0.1")) is not None
+    assert (
+        naming._usual.contributions(Task("test", "web", "F", "S-0", ((80, 81),)), b"fw", packed("10.0.0.1", "::1"))
+        is not None
+    )
+    assert naming._usual.contributions(Task("test", "web", "F", "S.0"), b"fw", packed("10.0.0.1")) is None
+    assert naming._usual.contributions(discovered(name="a.b"), b"fw", packed("10.0.0.1")) is not None
+    assert naming._usual.contributions(discovered(name="a_b"), b"fw", packed("10.0.0.1")) is None

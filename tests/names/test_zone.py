@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A
-from mesos_dns.names.zone import Authority, Change, Edit, Ledger, Zone
+from mesos_dns.names.zone import Authority, Change, Edit, Ledger, Zone, contributions
 
 APEX = b"\5mesos\0"
 AUTHORITY = Authority(APEX, b"\3ns1\5mesos\0", b"\4root\5mesos\0", 60, 600, 86400, 60, 60)
@@ -123,11 +123,11 @@ def test_the_ledger_names_only_what_becomes_visible(zone):
     one = (at("slave.mesos"), A, ONE)
 
     def settle(withdrawn, contributed):
-        edits = ledger.edits(withdrawn, contributed)
-        zone.apply(Change(1, edits))
-        return edits
+        change = ledger.change(contributions(withdrawn), contributions(contributed))
+        zone.apply(change._replace(serial=1))
+        return change.edits if not change.nodes else change.nodes
 
-    assert settle([], [one]) == (Edit(at("slave.mesos"), A, (), (ONE,)),)
+    assert settle([], [one]) == [([at("slave.mesos")], ((A, (ONE,)),))]
     assert settle([], [one, one]) == ()
     assert repr(ledger) == "Ledger(Zone('mesos.', serial=1, names=1), shared records=1)"
     assert settle([one, one], []) == ()
@@ -194,12 +194,12 @@ class ZoneAndLedger(RuleBasedStateMachine):
         gone = data.draw(st.lists(st.sampled_from(range(len(present))), unique=True, max_size=6)) if present else []
         withdrawn = [present[i] for i in gone]
         before = {record: n for record, n in self.contributed.items() if n > 0}
-        edits = self.ledger.edits(withdrawn, new)
+        found = self.ledger.change(contributions(withdrawn), contributions(new))
         self.contributed.update(new)
         self.contributed.subtract(withdrawn)
         after = {record: n for record, n in self.contributed.items() if n > 0}
-        assert bool(edits) == (before.keys() != after.keys())
-        change = Change(self.zone.serial + 1, edits)
+        assert bool(found.edits or found.nodes) == (before.keys() != after.keys())
+        change = found._replace(serial=self.zone.serial + 1)
         self.zone.apply(change)
         self.replica.apply(change)
         if twice:

@@ -41,11 +41,17 @@ _decode_agent: Final = msgspec.json.Decoder(wire.Agent).decode
 TaskKey = tuple[str, str, int]
 
 
-class _Known(NamedTuple):
-    """What one task element means: nothing if it is not running, and what was wrong with it."""
+class _Odd(NamedTuple):
+    """What an element with faults means, and what was wrong with it."""
 
     task: Task | None
-    problems: tuple[tuple[str, str], ...] = ()
+    problems: tuple[tuple[str, str], ...]
+
+
+#: What one task element means: nothing if it is not running.
+_Known = Task | _Odd | None
+#: Stands for an element that is not known, for None is a meaning.
+_UNKNOWN: Final = _Odd(None, ())
 
 
 class _Skipped:
@@ -127,19 +133,22 @@ class Decoder:
         for raw in elements:
             element = bytes(raw)
             key = hash(element)
-            known = before.get(key)
-            if known is None:
+            known = before.get(key, _UNKNOWN)
+            if known is _UNKNOWN:
                 known = self._read_task(element, framework_id)
             now[key] = known
-            task = known.task
+            if isinstance(known, _Odd):
+                task = known.task
+                for problem in known.problems:
+                    skipped.add(*problem)
+            else:
+                task = known
             if task is not None:
                 task_key = (framework_id, task.id, 0)
                 if task_key in tasks:
                     repeats[task.id] = repeat = repeats.get(task.id, 0) + 1
                     task_key = (framework_id, task.id, repeat)
                 tasks[task_key] = task
-            for problem in known.problems:
-                skipped.add(*problem)
         return now
 
     def _read_task(self, element: bytes, framework_id: str) -> _Known:
@@ -147,31 +156,30 @@ class Decoder:
         try:
             found = _task_of(element, problems)
         except UNREADABLE as error:
-            return _Known(None, (("task: bad type", f"{error} in {excerpt(element)}"),))
+            return _Odd(None, (("task: bad type", f"{error} in {excerpt(element)}"),))
         if found is None or found.state != _RUNNING:
-            return _NOT_RUNNING
+            return None
         task = self._build_task(found, framework_id, problems)
-        return _Known(task, tuple(problems))
+        return _Odd(task, tuple(problems)) if problems else task
 
     def _build_task(self, found: wire.Task, framework_id: str, problems: Problems) -> Task:
-        label = f"task {found.id!r}"
         discovery = found.discovery
         status = _chosen_status(found.statuses or ())
         netinfo: tuple[bytes, ...] = ()
         docker: tuple[bytes, ...] = ()
         mesos: tuple[bytes, ...] = ()
         if status is not None:
-            netinfo = self._addresses(_netinfo_texts(status), label, problems)
+            netinfo = self._addresses(_netinfo_texts(status), found.id, problems)
             if status.labels:
-                docker = self._addresses(_label_texts(status, DOCKER_LABEL), label, problems)
-                mesos = self._addresses(_label_texts(status, MESOS_LABEL), label, problems)
+                docker = self._addresses(_label_texts(status, DOCKER_LABEL), found.id, problems)
+                mesos = self._addresses(_label_texts(status, MESOS_LABEL), found.id, problems)
         agent_id = found.slave_id or ""
         return Task(
             id=found.id or "",
             name=found.name or "",
             framework_id=framework_id,
             agent_id=self._share(agent_id),
-            ports=self._port_ranges(found.resources, label, problems),
+            ports=self._port_ranges(found.resources, found.id, problems),
             discovery_name="" if discovery is None else discovery.name or "",
             discovery_ports=() if discovery is None else self._discovery_ports(discovery),
             netinfo=netinfo,
@@ -179,7 +187,7 @@ class Decoder:
             mesos=mesos,
         )
 
-    def _addresses(self, texts: Iterable[str | None], label: str, problems: Problems) -> tuple[bytes, ...]:
+    def _addresses(self, texts: Iterable[str | None], task_id: str | None, problems: Problems) -> tuple[bytes, ...]:
         """Parse the addresses, in order, without repetitions."""
         packed: dict[bytes, None] = {}
         for text in texts:
@@ -187,11 +195,11 @@ class Decoder:
                 continue  # some executors send empty addresses: nothing to report
             address = parse_address(text)
             if address is None:
-                problems.append(("address: not an IP address", f"{text!r} of {label}"))
+                problems.append(("address: not an IP address", f"{text!r} of task {task_id!r}"))
             elif len(packed) < limits.MAX_ADDRESSES:
                 packed[address] = None
             else:
-                problems.append(("address: too many", f"more than {limits.MAX_ADDRESSES} of {label}"))
+                problems.append(("address: too many", f"more than {limits.MAX_ADDRESSES} of task {task_id!r}"))
                 break
         found = tuple(packed)
         return self._share(found) if found else ()
@@ -201,7 +209,7 @@ class Decoder:
         return shared
 
     def _port_ranges(
-        self, resources: wire.Resources | None, label: str, problems: Problems
+        self, resources: wire.Resources | None, task_id: str | None, problems: Problems
     ) -> tuple[tuple[int, int], ...]:
         text = None if resources is None else resources.ports
         if not text:
@@ -211,7 +219,7 @@ class Decoder:
             return shared
         ranges, bad = parse_ranges(text)
         if bad:
-            problems.append(("ports: unreadable range", f"{text!r} of {label}"))
+            problems.append(("ports: unreadable range", f"{text!r} of task {task_id!r}"))
         else:
             self._shared[text] = ranges
         return ranges
@@ -225,9 +233,6 @@ class Decoder:
             if port is not None
         )
         return self._share(ports)
-
-
-_NOT_RUNNING: Final = _Known(None)
 
 
 def _text_of(entry: Mapping[str, Raw], key: str) -> str | None:
@@ -335,6 +340,8 @@ def _chosen_status(statuses: Sequence[wire.Status | None]) -> wire.Status | None
     TASK_STARTING with the latest state), the newest one with network infos that hold an address.
     """
     candidates = [status for status in statuses if status is not None and status.state == _RUNNING]
+    if len(candidates) == 1 and (candidates[0].timestamp or 0.0) > -1.0:
+        return candidates[0]
     if not candidates:
         candidates = [status for status in statuses if status is not None and _has_address(status)]
     chosen: wire.Status | None = None
@@ -350,20 +357,20 @@ def _has_address(status: wire.Status) -> bool:
     return any(parse_address(text) for text in _netinfo_texts(status) if text)
 
 
-def _netinfo_texts(status: wire.Status) -> Iterable[str | None]:
+def _netinfo_texts(status: wire.Status) -> list[str | None]:
     container = status.container_status
     if container is None or not container.network_infos:
-        return
+        return []
+    texts: list[str | None] = []
     for info in container.network_infos:
         if info is None:
             continue
         if info.ip_addresses:
-            for address in info.ip_addresses:
-                if address is not None:
-                    yield address.ip_address
+            texts += [address.ip_address for address in info.ip_addresses if address is not None]
         else:
-            yield info.ip_address
+            texts.append(info.ip_address)
+    return texts
 
 
-def _label_texts(status: wire.Status, key: str) -> Iterable[str | None]:
-    return (label.value for label in status.labels or () if label is not None and label.key == key)
+def _label_texts(status: wire.Status, key: str) -> list[str | None]:
+    return [label.value for label in status.labels or () if label is not None and label.key == key]

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from mesos_dns.limits import MAX_FRAME
-from mesos_dns.names.zone import Authority, Edit
+from mesos_dns.names.zone import Authority, Edit, Node
 
 _LENGTH: Final = struct.Struct("!I")
 
@@ -48,9 +48,9 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
 
 
 class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
-    """Some owners of the snapshot with all their record sets."""
+    """Some owners of the snapshot with all their record sets; owners with the same ones may stand together."""
 
-    nodes: list[tuple[bytes, list[tuple[int, tuple[bytes, ...]]]]]
+    nodes: list[tuple[list[bytes], Node]]
 
 
 class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
@@ -60,10 +60,11 @@ class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
 
 
 class Edits(msgspec.Struct, frozen=True, array_like=True, tag="edits"):
-    """Changes of the zone; `serial` is reached with the last frame of a series, 0 before."""
+    """Changes of the zone, as in a `Change`; `serial` is reached with the last frame of a series, 0 before."""
 
     serial: int
     edits: list[Edit]
+    nodes: list[tuple[list[bytes], Node]] = msgspec.field(default_factory=list)
 
 
 class Serving(msgspec.Struct, frozen=True, array_like=True, tag="serving"):

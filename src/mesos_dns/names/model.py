@@ -13,12 +13,14 @@ from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import Record
 from mesos_dns.limits import SLICE_OF_TASKS
 from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Task
-from mesos_dns.names.records import Addresses, Naming
+from mesos_dns.names.endings import Addresses
+from mesos_dns.names.records import Naming
+from mesos_dns.names.zone import Contribution, contributions
 
 T = TypeVar("T")
 TaskKey = tuple[str, str, int]
-#: Records withdrawn and records contributed.
-Contributions = tuple[list[Record], list[Record]]
+#: What is withdrawn and what is contributed.
+Contributions = tuple[list[Contribution], list[Contribution]]
 
 
 class Model:
@@ -60,8 +62,13 @@ class Model:
         return self._tasks_of_framework.get(framework_id, {}).keys()
 
     def task_records(self, key: TaskKey) -> list[Record]:
-        """What a task contributes at present; nothing while its agent or framework is unknown."""
-        return self._records_of(self.tasks.get(key), self._agent_addresses, self._fragments)
+        """What a task contributes at present, in Go's order; nothing while its agent or framework is unknown."""
+        task = self.tasks.get(key)
+        if task is None:
+            return []
+        addresses = self._agent_addresses.get(task.agent_id)
+        fragment = self._fragments.get(task.framework_id)
+        return [] if addresses is None or fragment is None else self.naming.task(task, fragment, addresses)
 
     def everything(self) -> Delta:
         """All agents, frameworks and tasks, as a delta to an empty model."""
@@ -88,8 +95,8 @@ class Model:
             for key in keys[start : start + SLICE_OF_TASKS]:
                 before = self.tasks.get(key)
                 after = delta.tasks.get(key, None if key in gone else before)
-                out[0].extend(self._records_of(before, old_agents, old_fragments))
-                out[1].extend(self._records_of(after, self._agent_addresses, self._fragments))
+                out[0].extend(self._contributions_of(before, old_agents, old_fragments))
+                out[1].extend(self._contributions_of(after, self._agent_addresses, self._fragments))
                 self._replace_task(key, before, after)
             yield out
 
@@ -103,12 +110,12 @@ class Model:
         known = [(master, self._addresses_of(master.host)) for master in self.masters]
         records = self.naming.masters(known, (self.leader, self._addresses_of(self.leader.host)))
         before, self._master_records = self._master_records, records
-        return ([], []) if before == records else (before, records)
+        return ([], []) if before == records else (contributions(before), contributions(records))
 
     def set_self(self, addresses: Iterable[bytes]) -> Contributions:
         """Take the addresses of this server itself."""
         before, self._self_records = self._self_records, self.naming.self_records(addresses)
-        return before, self._self_records
+        return contributions(before), contributions(self._self_records)
 
     def set_hosts(self, hosts: Mapping[str, Addresses]) -> Iterator[Contributions]:
         """Take resolved addresses of host names; yields like `apply`."""
@@ -144,15 +151,21 @@ class Model:
             old = self.frameworks.pop(framework_id, None)
             if old is not None:
                 before[framework_id] = self._fragments.pop(framework_id)
-                out[0].extend(self.naming.framework(old.name, self._framework_addresses.pop(framework_id), old.port))
+                out[0].extend(
+                    contributions(
+                        self.naming.framework(old.name, self._framework_addresses.pop(framework_id), old.port)
+                    )
+                )
         for framework_id, new in delta.frameworks.items():
             old = self.frameworks.get(framework_id)
             addresses = self._addresses_of(new.host)
             if old == new and addresses == self._framework_addresses[framework_id]:
                 continue
             if old is not None:
-                out[0].extend(self.naming.framework(old.name, self._framework_addresses[framework_id], old.port))
-            out[1].extend(self.naming.framework(new.name, addresses, new.port))
+                out[0].extend(
+                    contributions(self.naming.framework(old.name, self._framework_addresses[framework_id], old.port))
+                )
+            out[1].extend(contributions(self.naming.framework(new.name, addresses, new.port)))
             self.frameworks[framework_id] = new
             self._framework_addresses[framework_id] = addresses
             fragment = self.naming.framework_fragment(new.name)
@@ -168,7 +181,7 @@ class Model:
             old = self.agents.pop(agent_id, None)
             if old is not None:
                 addresses = before[agent_id] = self._agent_addresses.pop(agent_id)
-                out[0].extend(self.naming.agent(addresses, old.port))
+                out[0].extend(contributions(self.naming.agent(addresses, old.port)))
         for agent_id, new in delta.agents.items():
             old = self.agents.get(agent_id)
             addresses_before = self._agent_addresses.get(agent_id)
@@ -176,8 +189,8 @@ class Model:
             if old == new and addresses == addresses_before:
                 continue
             if old is not None and addresses_before is not None:
-                out[0].extend(self.naming.agent(addresses_before, old.port))
-            out[1].extend(self.naming.agent(addresses, new.port))
+                out[0].extend(contributions(self.naming.agent(addresses_before, old.port)))
+            out[1].extend(contributions(self.naming.agent(addresses, new.port)))
             self.agents[agent_id] = new
             if addresses != addresses_before:
                 before.setdefault(agent_id, addresses_before)
@@ -207,16 +220,16 @@ class Model:
         self._tasks_of_agent.setdefault(after.agent_id, {})[key] = None
         self._tasks_of_framework.setdefault(key[0], {})[key] = None
 
-    def _records_of(
+    def _contributions_of(
         self, task: Task | None, agents: Mapping[str, Addresses | None], fragments: Mapping[str, bytes | None]
-    ) -> list[Record]:
+    ) -> list[Contribution]:
         if task is None:
             return []
         addresses = agents.get(task.agent_id)
         fragment = fragments.get(task.framework_id)
         if addresses is None or fragment is None:
             return []
-        return self.naming.task(task, fragment, addresses)
+        return self.naming.contributions(task, fragment, addresses)
 
 
 def _before(changed: dict[str, T | None], now: dict[str, T]) -> Mapping[str, T | None]:

@@ -7,8 +7,6 @@ server itself. The zone counts them, because two entities may contribute the sam
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import NamedTuple
 
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A, Record
@@ -17,58 +15,24 @@ from mesos_dns.limits import (
     MAX_LABEL,
     MAX_NAME,
     MAX_PORTS_PER_TASK,
-    MAX_PROTOCOLS,
     MAX_REMEMBERED_SERVICES,
-    MAX_SUFFIXES,
 )
 from mesos_dns.mesos.state import DiscoveryPort, Endpoint, Task
 from mesos_dns.names import labels as lb
-
-#: Packed addresses of one host, A and AAAA mixed.
-Addresses = tuple[bytes, ...]
-
-
-Owners = tuple[bytes, ...]
-
-#: A port without a protocol of its own is offered over both.
-BOTH = (b"_tcp", b"_udp")
-
-
-class Rules(NamedTuple):
-    """What the configuration says about names. `domain` and `self_name` are wire form, lower case."""
-
-    domain: bytes
-    self_name: bytes
-    label: lb.LabelRule
-    ip_sources: tuple[str, ...]
-    srv_weight: int
-
-
-class _Suffix(NamedTuple):
-    """What follows the first label of an owner: `labels` in front of `base` (wire form).
-
-    `wire` is both in wire form, or None if that needs the rule for long names or cannot be.
-    """
-
-    labels: tuple[bytes, ...]
-    base: bytes
-    wire: bytes | None
-
-
-class _Suffixes(NamedTuple):
-    """The endings of all names of one framework's tasks.
-
-    `services` has, for each protocol, (`_PROTO.fw.D`, `_PROTO.fw.slave.D`, `fw._PROTO.D`).
-    """
-
-    framework: bytes
-    domain: _Suffix
-    slave: _Suffix
-    services: dict[bytes, tuple[_Suffix, _Suffix, _Suffix]]
-
-
-#: Length octets, ready to be concatenated.
-_LENGTH = tuple(bytes((n,)) for n in range(MAX_LABEL + 1))
+from mesos_dns.names.endings import (
+    BOTH,
+    LENGTH,
+    Addresses,
+    Endings,
+    Owners,
+    Rules,
+    Suffix,
+    Suffixes,
+    chosen_addresses,
+    front_of,
+)
+from mesos_dns.names.usual import Usual
+from mesos_dns.names.zone import Contribution, contributions
 
 
 class Naming:
@@ -80,10 +44,10 @@ class Naming:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.skipped: Counter[str] = Counter()
-        self._slave_domain = b"\5slave" + rules.domain
-        self._suffixes: dict[bytes, _Suffixes] = {}
         self._remembered: dict[tuple[object, ...], tuple[Owners, Owners]] = {}
-        self._apex = _Suffix((), rules.domain, rules.domain)
+        self._endings = Endings(rules)
+        self._usual = Usual(rules, self._endings)
+        self._apex = Suffix((), rules.domain, rules.domain)
 
     def __repr__(self) -> str:
         return f"Naming(domain={self.rules.domain!r}, skipped={dict(self.skipped)})"
@@ -151,8 +115,8 @@ class Naming:
         With a discovery name the task's own name is not used, and two sets of names are made: from
         the discovery name as it is (kept for compatibility), and from its label.
         """
-        addresses = self._choose_addresses(task, agent)
-        suffixes = self._suffixes_of(framework)
+        addresses = chosen_addresses(self.rules, task, agent)
+        suffixes = self._endings.of(framework)
         out: list[Record] = []
         if task.discovery_name:
             label = self.rules.label(task.discovery_name)
@@ -164,10 +128,17 @@ class Naming:
         self._named_task(out, task, label, suffixes, addresses, agent)
         return list(dict.fromkeys(out))
 
+    def contributions(self, task: Task, framework: bytes, agent: Addresses) -> list[Contribution]:
+        """The records of `task`, each once, grouped by what they say."""
+        # Nearly every task is a usual one. What its records have in common with those of other instances
+        # of its application is made once, and no tuple for each record.
+        found = self._usual.contributions(task, framework, agent)
+        return contributions(self.task(task, framework, agent)) if found is None else found
+
     # --- parts ---------------------------------------------------------------------------------
 
     def _named_task(
-        self, out: list[Record], task: Task, name: bytes, suffixes: _Suffixes, addresses: Addresses, agent: Addresses
+        self, out: list[Record], task: Task, name: bytes, suffixes: Suffixes, addresses: Addresses, agent: Addresses
     ) -> None:
         canon = lb.canonical(name, task.id, task.agent_id)
         canon_owner = self._owner(canon, suffixes.domain)
@@ -186,14 +157,6 @@ class Naming:
             if len(task.discovery_ports) > MAX_PORTS_PER_TASK:
                 self.skipped["too many ports"] += 1
 
-    def _choose_addresses(self, task: Task, agent: Addresses) -> Addresses:
-        """All addresses of the first of `IPSources` that has any."""
-        for source in self.rules.ip_sources:
-            found: Addresses = agent if source == "host" else getattr(task, source)
-            if found:
-                return found
-        return ()
-
     def _resource_ports(self, ranges: Iterable[tuple[int, int]]) -> list[int]:
         ports: list[int] = []
         for first, last in ranges:
@@ -206,32 +169,20 @@ class Naming:
 
     # --- owners --------------------------------------------------------------------------------
 
-    def _suffixes_of(self, framework: bytes) -> _Suffixes:
-        """The endings for one framework; remembered, since it has many tasks."""
-        suffixes = self._suffixes.get(framework)
-        if suffixes is None:
-            if len(self._suffixes) >= MAX_SUFFIXES:
-                self._suffixes.clear()
-            suffixes = _Suffixes(
-                framework, _suffix(framework, self.rules.domain), _suffix(framework, self._slave_domain), {}
-            )
-            self._suffixes[framework] = suffixes
-        return suffixes
-
-    def _owners_of_ports(self, suffixes: _Suffixes, name: bytes, *, discovery: bool) -> Owners:
+    def _owners_of_ports(self, suffixes: Suffixes, name: bytes, *, discovery: bool) -> Owners:
         """The services of a resource port. With a discovery name only those below `.slave` exist."""
         remembered = self._remembered.get((suffixes.framework, name, discovery))
         if remembered is not None:
             return remembered[0]
         service = b"_" + name
-        both = [self._services(suffixes, protocol) for protocol in BOTH]
+        both = [self._endings.services(suffixes, protocol) for protocol in BOTH]
         owners = [self._owner(service, slave) for _, slave, _ in both]
         if not discovery:
             owners += [self._owner(service, domain) for domain, _, _ in both]
             owners += [self._owner(name, alias) for _, _, alias in both]
         return self._remember((suffixes.framework, name, discovery), (_possible(owners), ()))[0]
 
-    def _owners_of_discovery_port(self, suffixes: _Suffixes, name: bytes, port: DiscoveryPort) -> tuple[Owners, Owners]:
+    def _owners_of_discovery_port(self, suffixes: Suffixes, name: bytes, port: DiscoveryPort) -> tuple[Owners, Owners]:
         """The services of a discovery port: those of the canonical name, and those of its `.slave` twin."""
         key = suffixes.framework, name, port.protocol, port.name
         remembered = self._remembered.get(key)
@@ -239,7 +190,9 @@ class Naming:
             return remembered
         protocol = self.rules.label(port.protocol)
         port_name = self.rules.label(port.name)
-        services = [self._services(suffixes, protocol) for protocol in ((b"_" + protocol,) if protocol else BOTH)]
+        services = [
+            self._endings.services(suffixes, protocol) for protocol in ((b"_" + protocol,) if protocol else BOTH)
+        ]
         both = []
         for place in (0, 1):
             owners = [self._owner(b"_" + name, service[place]) for service in services]
@@ -257,25 +210,12 @@ class Naming:
         self._remembered[key] = owners
         return owners
 
-    def _services(self, suffixes: _Suffixes, protocol: bytes) -> tuple[_Suffix, _Suffix, _Suffix]:
-        services = suffixes.services.get(protocol)
-        if services is None:
-            if len(suffixes.services) >= MAX_PROTOCOLS:
-                suffixes.services.clear()
-            framework = suffixes.framework
-            services = suffixes.services[protocol] = (
-                _suffix(b"%b.%b" % (protocol, framework), self.rules.domain),
-                _suffix(b"%b.%b" % (protocol, framework), self._slave_domain),
-                _suffix(b"%b.%b" % (framework, protocol), self.rules.domain),
-            )
-        return services
-
-    def _owner(self, text: bytes, suffix: _Suffix) -> bytes | None:
+    def _owner(self, text: bytes, suffix: Suffix) -> bytes | None:
         """Wire form of dotted `text` before `suffix`; None, and counted, if such a name cannot be."""
         if suffix.wire is not None:
             # Canonical names are unique: remembering those would only push others out.
             simple = 0 < len(text) <= MAX_LABEL and b"." not in text
-            front = _LENGTH[len(text)] + text if simple else _front(text)
+            front = LENGTH[len(text)] + text if simple else front_of(text)
             if front is not None and len(front) + len(suffix.wire) <= MAX_NAME:
                 return front + suffix.wire
         slow = lb.owner((*text.split(b"."), *suffix.labels), suffix.base)
@@ -301,19 +241,4 @@ class Naming:
 
 
 def _possible(owners: list[bytes | None]) -> Owners:
-    return tuple(owner for owner in owners if owner is not None)
-
-
-def _suffix(text: bytes, base: bytes) -> _Suffix:
-    """Dotted `text` in front of `base`."""
-    front = _front(text)
-    return _Suffix(tuple(text.split(b".")), base, None if front is None else front + base)
-
-
-@lru_cache(maxsize=65536)
-def _front(text: bytes) -> bytes | None:
-    """Dotted `text` as length octets and labels, or None if one is empty or too long."""
-    labels = text.split(b".")
-    if all(0 < len(label) <= MAX_LABEL for label in labels):
-        return b"".join(_LENGTH[len(label)] + label for label in labels)
-    return None
+    return tuple(dict.fromkeys([owner for owner in owners if owner is not None]))

@@ -4,7 +4,8 @@ One class serves both kinds of process: control owns the authoritative zone, eac
 `apply` is the only way to alter it, and a change costs what it alters, not what the zone holds.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -30,10 +31,35 @@ class Edit(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Edits that lead to `serial`."""
+    """What leads to `serial`: edits, and owners that were not there before, with the whole node of each of them.
+
+    A node means the same as an edit for each of its record sets; nearly all of a first load are nodes.
+    """
 
     serial: int
     edits: tuple[Edit, ...]
+    nodes: Sequence[tuple[list[bytes], Node]] = ()
+
+
+#: Owners, each once, and the record sets that one entity gives to each of them. All that one entity
+#: contributes together holds no record twice.
+Contribution = tuple[tuple[bytes, ...], Node]
+
+
+def contributions(records: Iterable[Record]) -> list[Contribution]:
+    """The same as contributions."""
+    return [((owner,), ((rrtype, (rdata,)),)) for owner, rrtype, rdata in records]
+
+
+def records_of(contributed: Iterable[Contribution]) -> list[Record]:
+    """The same as records."""
+    return [
+        (owner, rrtype, rdata)
+        for owners, node in contributed
+        for owner in owners
+        for rrtype, rdatas in node
+        for rdata in rdatas
+    ]
 
 
 class Authority(NamedTuple):
@@ -146,28 +172,36 @@ class Zone:
 
     def apply(self, change: Change) -> None:
         """Make the edits and take the serial; applying a change twice is harmless."""
-        # A new owner, by far the most frequent case of a first load, is dealt with right here: calls
-        # would double its cost.
-        parts, shared = self._nodes.parts, self._shared
+        # A new owner whose parent is known, by far the most frequent case of a first load, is dealt with
+        # right here: calls would double its cost.
+        parts, shared, children = self._nodes.parts, self._shared, self._children
+        for owners, given in change.nodes:
+            node = shared.setdefault(given, given)
+            for owner in owners:
+                part = parts[hash(owner) % ZONE_PARTS]
+                if owner in part:
+                    for rrtype, rdatas in node:
+                        self._edit(Edit(owner, rrtype, (), rdatas), part[owner])
+                    continue
+                part[owner] = node
+                above = owner[owner[0] + 1 :]
+                if above in children and owner not in children:
+                    children[above] += 1
+                else:
+                    self._appear(owner)
         for edit in change.edits:
-            owner, rrtype, _, added = edit
-            part = parts[hash(owner) % ZONE_PARTS]
-            node = part.get(owner)
-            if node is not None:
-                self._edit(edit, node)
-            elif added:
-                new: Node = ((rrtype, added),)
-                part[owner] = shared.setdefault(new, new)
-                self._appear(owner)
+            present = parts[hash(edit.owner) % ZONE_PARTS].get(edit.owner)
+            if present is not None or edit.added:
+                self._edit(edit, present)
         if len(shared) > MAX_SHARED_NODES:
             shared.clear()
         self.serial = change.serial
 
-    def _edit(self, edit: Edit, node: Node) -> None:
+    def _edit(self, edit: Edit, node: Node | None) -> None:
         owner, rrtype, removed, added = edit
         rdatas: Rdatas = ()
         others: list[tuple[int, Rdatas]] = []
-        for pair in node:
+        for pair in node or ():
             if pair[0] == rrtype:
                 rdatas = pair[1]
             else:
@@ -183,6 +217,8 @@ class Zone:
         if others:
             new = tuple(others)
             self._nodes.parts[hash(owner) % ZONE_PARTS][owner] = self._shared.setdefault(new, new)
+            if node is None:
+                self._appear(owner)
         else:
             self._nodes.remove(owner)
             self._vanish(owner)
@@ -224,6 +260,10 @@ class Zone:
 FEW = 8
 
 
+#: Owners that stand together at the most: they are in one frame of the feed, which must stay short.
+MAX_ALIKE = 64
+
+
 class Ledger:
     """Counts how many entities contribute each record of a zone, and says what changes.
 
@@ -243,32 +283,56 @@ class Ledger:
         """Whether more than one entity contributes `record`."""
         return record in self._extra
 
-    def edits(self, withdrawn: Iterable[Record], contributed: Iterable[Record]) -> tuple[Edit, ...]:
-        """Count contributions off and on; the edits that the zone needs then, to be applied at once."""
-        # A single new record, by far the most frequent case, stands here without a counting dictionary.
-        balance: dict[tuple[bytes, int], bytes | dict[bytes, int]] = {}
-        for by, records in ((1, contributed), (-1, withdrawn)):
-            for owner, rrtype, rdata in records:
-                key = owner, rrtype
-                changes = balance.get(key)
-                if changes is None:
-                    balance[key] = rdata if by == 1 else {rdata: -1}
-                    continue
-                if isinstance(changes, bytes):
-                    changes = balance[key] = {changes: 1}
-                changes[rdata] = changes.get(rdata, 0) + by
-        out = []
-        for (owner, rrtype), changes in balance.items():
-            edit: Edit | None
-            if isinstance(changes, dict):
-                edit = self._settle(owner, rrtype, changes)
-            elif self._zone.node(owner) is None:
-                edit = Edit(owner, rrtype, (), (changes,))
+    def change(self, withdrawn: Iterable[Contribution], contributed: Iterable[Contribution]) -> Change:
+        """Count contributions off and on; what the zone needs then, to be applied at once. Its serial stays."""
+        gained, lost = _by_owner(contributed), _by_owner(withdrawn)
+        new: list[tuple[list[bytes], Node]] = []
+        # Owners that were given the same thing stand together, and travel with one node.
+        alike: list[bytes] = []
+        last: Node = ()
+        edits: list[Edit] = []
+        known = self._zone.node
+        for owner, nodes in gained.items():
+            if known(owner) is not None or owner in lost:
+                edits += self._edits(owner, nodes, lost.pop(owner, ()))
+                continue
+            node = self._merged(owner, nodes) if isinstance(nodes, list) else nodes
+            if node == last and len(alike) < MAX_ALIKE:
+                alike.append(owner)
             else:
-                edit = self._settle(owner, rrtype, {changes: 1})
+                alike, last = [owner], node
+                new.append((alike, node))
+        for owner, gone in lost.items():
+            edits += self._edits(owner, (), gone)
+        return Change(self._zone.serial, tuple(edits), new)
+
+    def _merged(self, owner: bytes, nodes: Iterable[Node]) -> Node:
+        """The node of a new owner to which all these are given; what comes more than once is counted."""
+        sets: dict[int, Rdatas] = {}
+        for node in nodes:
+            for rrtype, rdatas in node:
+                sets[rrtype] = sets[rrtype] + rdatas if rrtype in sets else rdatas
+        for rrtype, rdatas in sets.items():
+            unique = dict.fromkeys(rdatas)
+            if len(unique) < len(rdatas):
+                sets[rrtype] = tuple(unique)
+                for rdata, times in Counter(rdatas).items():
+                    if times > 1:
+                        self._extra[owner, rrtype, rdata] = times - 1
+        return tuple(sorted(sets.items())) if len(sets) > 1 else tuple(sets.items())
+
+    def _edits(self, owner: bytes, gained: Node | list[Node], lost: Node | list[Node]) -> Iterator[Edit]:
+        balance: dict[int, dict[bytes, int]] = {}
+        for by, nodes in ((1, gained), (-1, lost)):
+            for node in nodes if isinstance(nodes, list) else (nodes,):
+                for rrtype, rdatas in node:
+                    changes = balance.setdefault(rrtype, {})
+                    for rdata in rdatas:
+                        changes[rdata] = changes.get(rdata, 0) + by
+        for rrtype, changes in balance.items():
+            edit = self._settle(owner, rrtype, changes)
             if edit is not None:
-                out.append(edit)
-        return tuple(out)
+                yield edit
 
     def _settle(self, owner: bytes, rrtype: int, changes: Mapping[bytes, int]) -> Edit | None:
         """Count `changes` (by how many contributors each rdata gains) and name the visible ones."""
@@ -290,3 +354,20 @@ class Ledger:
             elif after <= 0:
                 removed.append(rdata)
         return Edit(owner, rrtype, tuple(removed), tuple(added)) if removed or added else None
+
+
+def _by_owner(contributed: Iterable[Contribution]) -> dict[bytes, Node | list[Node]]:
+    """What each owner is given."""
+    # A single contribution, by far the most frequent case, stands here without a list, and its node goes
+    # into the zone as it is.
+    found: dict[bytes, Node | list[Node]] = {}
+    for owners, node in contributed:
+        for owner in owners:
+            nodes = found.get(owner)
+            if nodes is None:
+                found[owner] = node
+            elif isinstance(nodes, list):
+                nodes.append(node)
+            else:
+                found[owner] = [nodes, node]
+    return found
