@@ -77,6 +77,8 @@ MAX_DATAGRAMS_PER_WAKE: Final = 256
 MAX_FRAME: Final = 64 * 1024 * 1024
 #: Records in one frame, roughly. A worker applies a frame between two packets, so it must be short.
 EDITS_PER_FRAME: Final = 250
+#: Owners that travel together with one node of records: they are in one frame, which must stay short.
+MAX_ALIKE: Final = 64
 #: Octets on their way to a worker, in the kernel and in control each.
 FEED_BUFFER: Final = 4 * 1024 * 1024
 #: Octets of frames that are written together, roughly: what a worker reads in one go.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import Record
-from mesos_dns.limits import MAX_SHARED_NODES, ZONE_PARTS
+from mesos_dns.limits import MAX_ALIKE, MAX_SHARED_NODES, ZONE_PARTS
 
 #: Rdata of one type at one owner, no repetitions.
 Rdatas = tuple[bytes, ...]
@@ -120,7 +120,7 @@ class Zone:
         self._nodes = _Nodes()
         #: For each name: how many names exist directly below it. Makes empty non-terminals known.
         self._children: dict[bytes, int] = {}
-        #: Both to be read only, by the answering path, which cannot afford a call for each look: the node of
+        #: Both to be read only, by those who cannot afford a call for each look: the node of
         #: an owner is in parts[hash(owner) % ZONE_PARTS], and children has every name that others lie below.
         self.parts = self._nodes.parts
         self.children = self._children
@@ -260,10 +260,6 @@ class Zone:
 FEW = 8
 
 
-#: Owners that stand together at the most: they are in one frame of the feed, which must stay short.
-MAX_ALIKE = 64
-
-
 class Ledger:
     """Counts how many entities contribute each record of a zone, and says what changes.
 
@@ -291,9 +287,9 @@ class Ledger:
         alike: list[bytes] = []
         last: Node = ()
         edits: list[Edit] = []
-        known = self._zone.node
+        parts = self._zone.parts
         for owner, nodes in gained.items():
-            if known(owner) is not None or owner in lost:
+            if owner in parts[hash(owner) % ZONE_PARTS] or owner in lost:
                 edits += self._edits(owner, nodes, lost.pop(owner, ()))
                 continue
             node = self._merged(owner, nodes) if isinstance(nodes, list) else nodes

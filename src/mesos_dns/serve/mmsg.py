@@ -12,6 +12,7 @@ each datagram, by 0.9 µs of processor time; four iovecs, so that no header has 
 
 import ctypes
 import errno
+import mmap
 import os
 import socket
 import struct
@@ -76,11 +77,11 @@ def _libc() -> ctypes.CDLL:
 
 
 class _Memory:
-    """Octets that stay where they are, and their address."""
+    """Octets that stay where they are, and their address. Pages that nobody has written to cost no memory."""
 
     def __init__(self, size: int) -> None:
-        self.octets = bytearray(size)
-        # As long as this is there, the bytearray cannot be resized, and so not moved.
+        self.octets = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        # As long as this is there, the memory cannot be unmapped.
         self._pin = (ctypes.c_char * size).from_buffer(self.octets)
         self.address = ctypes.addressof(self._pin)
 
