@@ -1,8 +1,9 @@
 """From the key of a query to the rendering of its reply, for nearly all queries that come. Pure.
 
 A key (see `keys`) says all that the reply to a simple question depends on. So it is read where it
-stands, without a parsed query in between, and only what is cheap to be sure of is answered here: a fresh
-reply costs 3 µs instead of 12. Everything else is left to `Answerer.compose`, which would say the same.
+stands, without a parsed query in between, and only what is cheap to be sure of is answered here. With it an
+answer to an unknown name takes 7 µs outside the kernel instead of 15. Everything else is left to
+`Answerer.compose`, which would say the same.
 """
 
 import struct
