@@ -10,9 +10,11 @@ rest. It is a capital letter, which sets these keys apart from those of queries 
 datagrams in lower case.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from mesos_dns.dns import message as msg
+from mesos_dns.limits import MAX_EDNS_FORMS
 
 #: The root and type 41.
 OPT_FRONT: Final = b"\0\0\x29"
@@ -34,7 +36,7 @@ _NO_OPTIONS_SIZE: Final = 8
 _COOKIE_SIZE: Final = 20
 #: Octets of the shortest query, a header and the root's question, and of the shortest with an OPT record.
 _SHORTEST_PLAIN: Final = 17
-_SHORTEST: Final = 28
+SHORTEST_EDNS: Final = 28
 _SIZE_HIGH, _SIZE_LOW = divmod(msg.UDP_SIZE, 256)
 
 
@@ -47,7 +49,7 @@ def common_key(folded: bytes, at: int, length: int) -> bytes:
     end = at + length
     if not folded[at + 11]:
         return folded[at + 2 : end]
-    if length < _SHORTEST:
+    if length < SHORTEST_EDNS:
         return b""
     mark = _NO_OPTIONS.get(folded[end - 6 : end])
     if mark is not None:
@@ -62,6 +64,49 @@ def common_key(folded: bytes, at: int, length: int) -> bytes:
     if high <= _SIZE_HIGH and (high < _SIZE_HIGH or folded[end + 1] < _SIZE_LOW):
         mark = _SMALL[mark]
     return folded[at + 2 : end] + mark
+
+
+class EdnsForms:
+    """Makes the keys of queries with EDNS, and learns how their OPT records look.
+
+    Those are few, as clients differ in their sizes and in DO, and a look-up replaces all checks: a fifth of
+    a microsecond saved for each packet.
+    """
+
+    def __init__(self) -> None:
+        #: The mark for what stands behind `OPT_FRONT`: without options, and with a client cookie, its 8 octets left out.
+        self._plain: dict[bytes, bytes] = {}
+        self._cookie: dict[bytes, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"EdnsForms({len(self._plain)}, {len(self._cookie)})"
+
+    def keys(self, folded: bytes, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
+        """The same as `common_key` for each datagram. All must have an ARCOUNT that is not 0, and 28 octets."""
+        plain, cookie = self._plain.get, self._cookie.get
+        keys = []
+        for at, length in zip(starts, lengths):  # noqa: B905 - there are more starts than needed, and strict costs
+            end = at + length
+            mark = plain(folded[end - _NO_OPTIONS_SIZE : end])
+            if mark is not None:
+                keys.append(folded[at + 2 : end - _NO_OPTIONS_SIZE] + mark)
+                continue
+            mark = cookie(folded[end - _COOKIE_SIZE : end - 8])
+            if mark is not None:
+                keys.append(folded[at + 2 : end - _COOKIE_SIZE] + mark)
+                continue
+            key = common_key(folded, at, length)
+            keys.append(key)
+            if key:
+                self._learn(key, folded[at + 1 + len(key) : end])
+        return keys
+
+    def _learn(self, key: bytes, rest: bytes) -> None:
+        """Remember what stands behind `OPT_FRONT` in a query with this key."""
+        forms = self._plain if len(rest) == _NO_OPTIONS_SIZE else self._cookie
+        if len(forms) >= MAX_EDNS_FORMS:
+            forms.clear()
+        forms[rest[: _COOKIE_SIZE - 8]] = key[-1:]
 
 
 def twin(key: bytes) -> bytes:

@@ -8,17 +8,25 @@ import asyncio
 import logging
 import socket
 import struct
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import Final
 
 from mesos_dns.dns import message as msg
-from mesos_dns.limits import MAX_DATAGRAMS_PER_WAKE, MEMO_MISSING_OCTETS, MEMO_OCTETS
+from mesos_dns.limits import (
+    COALESCED_DATAGRAMS,
+    COALESCING_SECONDS,
+    COALESCING_TIMES,
+    MAX_DATAGRAMS_PER_WAKE,
+    MEMO_MISSING_OCTETS,
+    MEMO_OCTETS,
+)
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import mmsg
 from mesos_dns.serve.answer import Forward, Rendering
-from mesos_dns.serve.keys import any_key, common_key
+from mesos_dns.serve.keys import SHORTEST_EDNS, EdnsForms, any_key, common_key
 from mesos_dns.serve.mmsg import FRONT, LEAD, SILENCE, SLOT, STRIDE, Arena
 from mesos_dns.serve.responder import LARGEST_KEPT, ForwardTo, Responder, learn
 
@@ -101,17 +109,22 @@ class BatchedListener(_Listener):
         super().__init__(sock, responder, forward)
         self._batch = mmsg.Batch(sock.family, with_source=self._wildcard)
         self._memo = responder.memo(Arena(MEMO_OCTETS, LARGEST_KEPT), Arena(MEMO_MISSING_OCTETS, LARGEST_KEPT))
+        self._edns = EdnsForms()
         #: Questions whose replies are to be remembered when the present batch is sent.
         self._asked_again: list[tuple[bytes, Rendering]] = []
 
     def _answer_some(self) -> Iterator[int]:
         # Under load more datagrams have come while these are answered: they need not wait for a way through the
         # event loop. After a single one there hardly is another, and to look in vain is a sixth of its cost.
+        waits = COALESCING_TIMES
         while lengths := self._batch.receive(self._fd):
             self._answer(lengths)
             yield len(lengths)
             if len(lengths) == 1:
                 break
+            if waits and len(lengths) in COALESCED_DATAGRAMS:
+                waits -= 1
+                time.sleep(COALESCING_SECONDS)
 
     def _answer(self, lengths: list[int]) -> None:
         """Answer one batch. This is the hottest code of the program.
@@ -121,9 +134,13 @@ class BatchedListener(_Listener):
         """
         batch = self._batch
         folded = batch.folded(len(lengths))
-        if max(lengths) <= FRONT and not any(folded[LEAD + 11 :: STRIDE]):
+        fit = max(lengths) <= FRONT
+        additional = folded[LEAD + 11 :: STRIDE]
+        if fit and not any(additional):
             # No EDNS in the whole batch: the key of a query is all of it but its ID.
             keys = [folded[at + 2 : at + length] for at, length in zip(_STARTS, lengths)]  # noqa: B905 - there are more starts than needed, and strict costs
+        elif fit and all(additional) and min(lengths) >= SHORTEST_EDNS:
+            keys = self._edns.keys(folded, _STARTS, lengths)
         else:
             keys = [
                 common_key(folded, at, length) if length <= FRONT else b""
