@@ -19,6 +19,8 @@ from bench.servers import Server
 
 #: So many that the hash of the kernel spreads them almost evenly over the workers.
 _CLIENTS: Final = 128
+#: Queries on their way for each worker.
+_OUTSTANDING: Final = 400
 #: What each worker may have of its core.
 _PART: Final = 0.2
 
@@ -53,10 +55,15 @@ def compare(bed: Bed, usable: list[int]) -> None:
             for place, pid in enumerate(server.workers()):
                 processes.pin([pid], {usable[place]})
                 stack.enter_context(limited(pid, _PART))
-        asking = dnsperf.Asking(asked, bed.settings.seconds, set(usable[2:] or usable), clients=_CLIENTS)
+        # As many queries on their way for each worker: with fewer it would not be the workers that limit.
+        cores = set(usable[2:] or usable)
+        asking = [
+            dnsperf.Asking(asked, bed.settings.seconds, cores, clients=_CLIENTS, outstanding=_OUTSTANDING * workers)
+            for workers in (1, 2)
+        ]
         for _ in range(bed.settings.runs):
-            single.append(run(one, asking))
-            double.append(run(two, asking))
+            single.append(run(one, asking[0]))
+            double.append(run(two, asking[1]))
     for column, shares in (("1 worker", single), ("2 workers", double)):
         bed.add("cores", "answers per second", column, *(each.qps for each in shares))
         bed.add("cores", "processor time of workers for an answer, µs", column, *(each.cost_us for each in shares))
