@@ -1,6 +1,6 @@
 """DNS over UDP: one socket, drained in batches; the plain way for systems without recvmmsg.
 
-Both ways know the same memo and the same `Responder`, and answer at most `MAX_DATAGRAMS_PER_WAKE` of them
+Both ways give the same replies, each from a memo of its own, and answer about `MAX_DATAGRAMS_PER_WAKE` datagrams
 before other work gets its turn.
 """
 
