@@ -14,6 +14,7 @@ import pytest
 from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
 
 from mesos_dns import supervisor
+from mesos_dns.limits import EDITS_PER_FRAME, FRAME_OCTETS
 from mesos_dns.names.feed import Begin, Edits, End, FrameReader, Load, Serving, Settings, encode
 from mesos_dns.names.zone import Change, Edit, Zone
 from mesos_dns.sockets import Pair, Sockets
@@ -137,6 +138,44 @@ class Running:
 
 def running(zone=None, workers=1, **settings):
     return Running(make_zone() if zone is None else zone, workers, **settings)
+
+
+# --- frames ------------------------------------------------------------------------------------
+
+
+def frames_of(change):
+    reader = FrameReader()
+    encoded = supervisor._frames(change)
+    reader.feed(b"".join(encoded))
+    return list(reader), [len(frame) for frame in encoded]
+
+
+def test_a_small_change_is_one_frame():
+    change = Change(7, (Edit(b"\1a\0", 1, (), (b"1234",)),))
+    assert frames_of(change)[0] == [Edits(7, [*change.edits])]
+    assert frames_of(Change(8, ()))[0] == [Edits(8, [])]
+
+
+def test_a_large_change_is_cut_and_its_last_frame_has_the_serial():
+    nodes = [((b"%d" % n,), ((1, (b"1234",)),)) for n in range(2 * EDITS_PER_FRAME + 1)]
+    edits = tuple(Edit(b"%d" % n, 1, (), (b"5678",)) for n in range(EDITS_PER_FRAME + 1))
+    frames, _ = frames_of(Change(9, edits, nodes))
+    assert [(frame.serial, len(frame.nodes), len(frame.edits)) for frame in frames] == [
+        (0, EDITS_PER_FRAME, 0),
+        (0, EDITS_PER_FRAME, 0),
+        (0, 1, 0),
+        (0, 0, EDITS_PER_FRAME),
+        (9, 0, 1),
+    ]
+    assert [node for frame in frames for node in frame.nodes] == nodes
+
+
+def test_what_takes_long_to_apply_is_cut_further():
+    nodes = [((b"%d" % n,), ((1, tuple(b"%04d" % i for i in range(5000))),)) for n in range(10)]
+    frames, sizes = frames_of(Change(9, (), nodes))
+    assert [node for frame in frames for node in frame.nodes] == nodes
+    assert max(sizes) < 2 * FRAME_OCTETS
+    assert [frame.serial for frame in frames] == [0] * (len(frames) - 1) + [9]
 
 
 # --- answering ---------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ MAX_ADDRESSES: Final = 64
 MAX_SUFFIXES: Final = 10_000
 #: Services whose owner names are remembered while states are taken; beyond, all are forgotten at once.
 MAX_REMEMBERED_SERVICES: Final = 10_000
+#: Kinds of discovery ports (protocol and name) that an application may have to have its services' form remembered.
+MAX_KINDS_REMEMBERED: Final = 8
 #: Protocols of one framework's discovery ports that are remembered; usual are two.
 MAX_PROTOCOLS: Final = 100
 #: Different record sets remembered for sharing between names; beyond, sharing starts anew.
@@ -82,10 +84,10 @@ MAX_DATAGRAMS_PER_WAKE: Final = 256
 
 #: Octets of one frame: one owner with 100,000 SRV records is 5 MB.
 MAX_FRAME: Final = 64 * 1024 * 1024
-#: Records in one frame, roughly. A worker applies a frame between two packets, so it must be short.
+#: Edits, or nodes, in one frame. A worker applies a frame between two packets, so it must be short: 0.5 ms.
 EDITS_PER_FRAME: Final = 250
-#: Owners that travel together with one node of records: they are in one frame, which must stay short.
-MAX_ALIKE: Final = 64
+#: Octets of a frame that has more than one of them; 250 usual ones have 35,000.
+FRAME_OCTETS: Final = 64 * 1024
 #: Octets on their way to a worker, in the kernel and in control each.
 FEED_BUFFER: Final = 4 * 1024 * 1024
 #: Octets of frames that are written together, roughly: what a worker reads in one go.

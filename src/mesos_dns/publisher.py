@@ -108,11 +108,10 @@ class Publisher:
         pending: Change | None = None
         for withdrawn, contributed in slices:
             if withdrawn or contributed:
-                change = self._ledger.change(withdrawn, contributed)
+                change = self._ledger.apply(withdrawn, contributed)
                 if change.edits or change.nodes:
                     if pending is not None:
                         self._publish(pending._replace(serial=0))
-                    self.zone.apply(change)
                     pending = change
             await asyncio.sleep(0)
         # Before the first state there is nothing to serve, only parts of it.

@@ -11,8 +11,7 @@ import signal
 import socket
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -21,6 +20,7 @@ from mesos_dns.limits import (
     EDITS_PER_FRAME,
     FEED_BUFFER,
     FEED_PORTION,
+    FRAME_OCTETS,
     HEALTHY_SECONDS,
     MAX_FEED_BACKLOG,
     RESTART_SECONDS,
@@ -39,12 +39,10 @@ from mesos_dns.names.feed import (
     Settings,
     encode,
 )
-from mesos_dns.names.zone import Change, Zone
+from mesos_dns.names.zone import Change, Node, Owners, Zone
 from mesos_dns.sockets import Pair
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class Slot:
@@ -202,8 +200,8 @@ class Slot:
         owners = list(self._zone)
         writer.write(encode(Begin()))
         for start in range(0, len(owners), EDITS_PER_FRAME):
-            nodes = [
-                ([owner], node)
+            nodes: list[tuple[Owners, Node]] = [
+                ((owner,), node)
                 for owner in owners[start : start + EDITS_PER_FRAME]
                 if (node := self._zone.node(owner)) is not None
             ]
@@ -237,18 +235,26 @@ class Slot:
         return self._finished_counters + self.counters
 
 
-def _parts(things: Sequence[T], weights: Iterable[int]) -> Iterator[list[T]]:
-    """`things` in portions that a worker applies in about a millisecond; `weights` are records of each."""
-    part: list[T] = []
-    weight = 0
-    for thing, its_weight in zip(things, weights, strict=True):
-        part.append(thing)
-        weight += its_weight
-        if weight >= EDITS_PER_FRAME:
-            yield part
-            part, weight = [], 0
-    if part:
-        yield part
+def _frames(change: Change) -> list[bytes]:
+    """The frames of a change, none of which keeps a worker busy for long; the last has the serial."""
+    nodes, edits = change.nodes, change.edits
+    portions = [Edits(0, [], nodes[i : i + EDITS_PER_FRAME]) for i in range(0, len(nodes), EDITS_PER_FRAME)]
+    portions += [Edits(0, edits[i : i + EDITS_PER_FRAME]) for i in range(0, len(edits), EDITS_PER_FRAME)]
+    portions = portions or [Edits(0, [])]
+    portions[-1] = msgspec.structs.replace(portions[-1], serial=change.serial)
+    frames: list[bytes] = []
+    portions.reverse()
+    while portions:
+        portion = portions.pop()
+        frame = encode(portion)
+        # Sizes tell how long it takes to apply, and are to be had for nothing.
+        half = max(len(portion.nodes), len(portion.edits)) // 2
+        if len(frame) > FRAME_OCTETS and half:
+            portions.append(Edits(portion.serial, portion.edits[half:], portion.nodes[half:]))
+            portions.append(Edits(0, portion.edits[:half], portion.nodes[:half]))
+        else:
+            frames.append(frame)
+    return frames
 
 
 class WorkerPool:
@@ -273,16 +279,7 @@ class WorkerPool:
 
     def publish(self, change: Change) -> None:
         """Pass a change on; its serial is the zone's new one, or 0 if more follow before it is reached."""
-        frames: list[bytes] = []
-        if any(slot.wants_changes for slot in self.slots):
-            # Only addresses have two types, and those are few: the first set tells how many records there are.
-            of_nodes = [len(owners) * len(node) * len(node[0][1]) for owners, node in change.nodes]
-            of_edits = [len(edit.removed) + len(edit.added) for edit in change.edits]
-            parts = [Edits(0, [], part) for part in _parts(change.nodes, of_nodes)]
-            parts += [Edits(0, part) for part in _parts(change.edits, of_edits)]
-            parts = parts or [Edits(0, [])]
-            parts[-1] = msgspec.structs.replace(parts[-1], serial=change.serial)
-            frames = [encode(part) for part in parts]
+        frames = _frames(change) if any(slot.wants_changes for slot in self.slots) else []
         for slot in self.slots:
             slot.push(frames)
 

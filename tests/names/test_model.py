@@ -5,11 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.names.cluster import AGENTS, FRAMEWORKS, LEADER, TASKS, as_text, packed, rules
 
+from mesos_dns.dns.rdata import SRV
 from mesos_dns.limits import SLICE_OF_TASKS
 from mesos_dns.mesos.state import Agent, Delta, DiscoveryPort, Endpoint, Framework, Task
 from mesos_dns.names.model import Model
 from mesos_dns.names.records import Naming
-from mesos_dns.names.zone import Authority, Ledger, Zone, records_of
+from mesos_dns.names.zone import Authority, Change, Ledger, Zone, records_of
 
 AUTHORITY = Authority(b"\5mesos\0", b"\3ns1\5mesos\0", b"\4root\5mesos\0", 60, 600, 86400, 60, 60)
 
@@ -26,8 +27,8 @@ class Cluster:
         """Settle contributions; how many edits that made."""
         edits = 0
         for withdrawn, contributed in contributions:
-            change = self.ledger.change(withdrawn, contributed)._replace(serial=self.zone.serial + 1)
-            self.zone.apply(change)
+            change = self.ledger.apply(withdrawn, contributed)
+            self.zone.apply(Change(self.zone.serial + 1, ()))
             edits += len(change.edits) + sum(len(owners) * len(node) for owners, node in change.nodes)
         return edits
 
@@ -170,13 +171,20 @@ def test_work_comes_in_slices():
     model = Model(Naming(rules()))
     many = {("F", f"t{n}", 0): Task(f"t{n}", f"t{n}", "F", "A-0") for n in range(2 * SLICE_OF_TASKS + 1)}
     delta = Delta({"A-0": Agent("A-0", "10.0.0.1", 1)}, {"F": Framework("F", "fw")}, many)
-    slices = list(model.apply(delta))
-    assert [len(records_of(contributed)) for _, contributed in slices[1:]] == [
-        4 * SLICE_OF_TASKS,
-        4 * SLICE_OF_TASKS,
-        4,
-    ]
+    sizes = [len(records_of(contributed)) for _, contributed in model.apply(delta)]
+    # The agent, twice nothing while the tasks are sorted, then the tasks.
+    assert sizes == [2, 0, 0, 4 * SLICE_OF_TASKS, 4 * SLICE_OF_TASKS, 4]
     assert list(model.tasks_of_framework("F")) == list(many)
+
+
+def test_instances_of_an_application_come_together_and_the_tasks_keep_their_order():
+    model = Model(Naming(rules()))
+    many = {("F", f"t{n}", 0): Task(f"t{n}", f"app{n % 3}", "F", "A-0", ((n, n),)) for n in range(99)}
+    delta = Delta({"A-0": Agent("A-0", "10.0.0.1", 1)}, {"F": Framework("F", "fw")}, many)
+    *_, (_, contributed) = model.apply(delta)
+    services = [len(node[0][1]) for owners, node in contributed if node[0][0] == SRV]
+    assert services == [33, 33, 33]
+    assert list(model.tasks) == list(model.tasks_of_framework("F")) == list(many)
 
 
 # --- any series of deltas ----------------------------------------------------------------------

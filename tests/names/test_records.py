@@ -1,5 +1,7 @@
 """The records of each kind of entity: the old program's vectors, and what we add to them."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -452,25 +454,39 @@ ANY_TASK = st.builds(
 )
 
 
-@given(st.lists(ANY_TASK, max_size=3), st.sampled_from(["", "fw", "a.fw", "slave", "f" * 63]), PACKED)
+@given(st.lists(ANY_TASK, max_size=5), st.sampled_from(["", "fw", "a.fw", "slave", "f" * 63]), PACKED)
 def test_the_short_way_for_usual_tasks_gives_the_records_of_the_long_one(tasks, framework, agent):
     short, long = Naming(rules(rfc1123)), Naming(rules(rfc1123))
     fragment = short.framework_fragment(framework)
+    together = Counter(records_of(short.contributions([(task, fragment, agent) for task in tasks])))
+    assert together == Counter(record for task in tasks for record in long.task(task, fragment, agent))
     for task in tasks:
-        found = records_of(short.contributions(task, fragment, agent))
-        assert len(found) == len(set(found))
-        assert set(found) == set(long.task(task, fragment, agent))
+        alone = records_of(short.contributions([(task, fragment, agent)]))
+        assert Counter(alone) == Counter(long.task(task, fragment, agent))
     assert not tasks or short.skipped.keys() == long.skipped.keys()
 
 
 def test_most_tasks_take_the_short_way():
+    usual = Naming(rules(rfc1123))._usual
+
+    def takes_it(task, *addresses):
+        return not usual.contributions([], [(task, b"fw", packed(*addresses))])
+
+    assert takes_it(discovered(DiscoveryPort(80, "http", "tcp"), DiscoveryPort(80, "", "")), "10.0.0.1")
+    assert takes_it(Task("test", "web", "F", "S-0", ((80, 81),)), "10.0.0.1", "::1")
+    assert not takes_it(Task("test", "web", "F", "S.0"), "10.0.0.1")
+    assert takes_it(discovered(name="a.b"), "10.0.0.1")
+    assert not takes_it(discovered(name="a_b"), "10.0.0.1")
+
+
+def test_one_unusual_instance_leaves_the_others_their_short_way():
+    good, bad = Task("good", "web", "F", "S-0", ((80, 81),)), Task("bad", "web", "F", "S-0", ((70000, 70000),))
+    placed = [(task, b"fw", packed("10.0.0.1")) for task in (good, bad)]
+    assert Naming(rules(rfc1123))._usual.contributions([], placed) == placed[1:]
+
+
+def test_an_address_that_several_instances_give_is_contributed_by_each():
     naming = Naming(rules(rfc1123))
-    task = discovered(DiscoveryPort(80, "http", "tcp"), DiscoveryPort(80, "", ""))
-    assert naming._usual.contributions(task, b"fw", packed("10.0.0.1")) is not None
-    assert (
-        naming._usual.contributions(Task("test", "web", "F", "S-0", ((80, 81),)), b"fw", packed("10.0.0.1", "::1"))
-        is not None
-    )
-    assert naming._usual.contributions(Task("test", "web", "F", "S.0"), b"fw", packed("10.0.0.1")) is None
-    assert naming._usual.contributions(discovered(name="a.b"), b"fw", packed("10.0.0.1")) is not None
-    assert naming._usual.contributions(discovered(name="a_b"), b"fw", packed("10.0.0.1")) is None
+    tasks = [(Task(str(n), "web", "F", "S-0"), b"fw", packed("10.0.0.1", "10.0.0.2")[: 1 + n % 2]) for n in range(3)]
+    found = Counter(records_of(naming.contributions(tasks)))
+    assert [found[names.from_text("web.fw.mesos"), 1, address] for address in packed("10.0.0.1", "10.0.0.2")] == [3, 1]

@@ -10,7 +10,7 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns.rdata import Record, pack_address
 from mesos_dns.mesos.state import Delta, Task
 from mesos_dns.names.model import Model
-from mesos_dns.names.zone import Authority, Contribution, Ledger, Zone
+from mesos_dns.names.zone import Authority, Change, Contribution, Ledger, Zone
 
 MESOS = names.from_text("mesos.")
 NS1 = names.from_text("ns1.mesos.")
@@ -52,8 +52,8 @@ class Cluster:
             self.change(withdrawn, contributed)
 
     def change(self, withdrawn: list[Contribution], contributed: list[Contribution]) -> None:
-        change = self.ledger.change(withdrawn, contributed)
-        self.zone.apply(change._replace(serial=self.zone.serial + 1))
+        self.ledger.apply(withdrawn, contributed)
+        self.zone.apply(Change(self.zone.serial + 1, ()))
 
 
 def new_zone() -> Zone:

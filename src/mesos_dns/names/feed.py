@@ -7,13 +7,13 @@ with `Counters` now and then.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from mesos_dns.limits import MAX_FRAME
-from mesos_dns.names.zone import Authority, Edit, Node
+from mesos_dns.names.zone import Authority, Edit, Node, Owners
 
 _LENGTH: Final = struct.Struct("!I")
 
@@ -50,7 +50,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
 class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
     """Some owners of the snapshot with all their record sets; owners with the same ones may stand together."""
 
-    nodes: list[tuple[list[bytes], Node]]
+    nodes: list[tuple[Owners, Node]]
 
 
 class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
@@ -63,8 +63,8 @@ class Edits(msgspec.Struct, frozen=True, array_like=True, tag="edits"):
     """Changes of the zone, as in a `Change`; `serial` is reached with the last frame of a series, 0 before."""
 
     serial: int
-    edits: list[Edit]
-    nodes: list[tuple[list[bytes], Node]] = msgspec.field(default_factory=list)
+    edits: Sequence[Edit]
+    nodes: Sequence[tuple[Owners, Node]] = msgspec.field(default_factory=list)
 
 
 class Serving(msgspec.Struct, frozen=True, array_like=True, tag="serving"):

@@ -7,6 +7,7 @@ its tasks. Work comes out in slices, so that the caller can do other things in b
 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TypeVar, cast
 
 from mesos_dns.dns import rdata as rd
@@ -15,6 +16,7 @@ from mesos_dns.limits import SLICE_OF_TASKS
 from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Task
 from mesos_dns.names.endings import Addresses
 from mesos_dns.names.records import Naming
+from mesos_dns.names.usual import Placed
 from mesos_dns.names.zone import Contribution, contributions
 
 T = TypeVar("T")
@@ -90,15 +92,29 @@ class Model:
         old_agents = _before(agents_before, self._agent_addresses)
         old_fragments = _before(fragments_before, self._fragments)
         gone = frozenset(delta.tasks_gone)
-        for start in range(0, len(keys), SLICE_OF_TASKS):
-            out = [], []
-            for key in keys[start : start + SLICE_OF_TASKS]:
-                before = self.tasks.get(key)
-                after = delta.tasks.get(key, None if key in gone else before)
-                out[0].extend(self._contributions_of(before, old_agents, old_fragments))
-                out[1].extend(self._contributions_of(after, self._agent_addresses, self._fragments))
+        # The instances of an application have much in common, and the order of a state has nothing to do with it.
+        together: dict[tuple[str, str], list[tuple[Placed | None, Placed | None]]] = {}
+        for number, key in enumerate(keys):
+            before = self.tasks.get(key)
+            after = delta.tasks.get(key, None if key in gone else before)
+            task = after or before
+            if task is not None:
                 self._replace_task(key, before, after)
-            yield out
+                together.setdefault((key[0], task.discovery_name or task.name), []).append(
+                    (
+                        None if before is None else _placed(before, old_agents, old_fragments),
+                        None if after is None else _placed(after, self._agent_addresses, self._fragments),
+                    )
+                )
+            if number % SLICE_OF_TASKS == SLICE_OF_TASKS - 1:
+                yield [], []
+        placed = [*chain.from_iterable(together.values())]
+        for start in range(0, len(placed), SLICE_OF_TASKS):
+            part = placed[start : start + SLICE_OF_TASKS]
+            yield (
+                self.naming.contributions([before for before, _ in part if before is not None]),
+                self.naming.contributions([after for _, after in part if after is not None]),
+            )
 
     def set_masters(self, masters: Sequence[Endpoint], leader: Endpoint | None) -> Contributions:
         """Take the master list; without a leader the last known one stays (stale beats gone)."""
@@ -220,16 +236,12 @@ class Model:
         self._tasks_of_agent.setdefault(after.agent_id, {})[key] = None
         self._tasks_of_framework.setdefault(key[0], {})[key] = None
 
-    def _contributions_of(
-        self, task: Task | None, agents: Mapping[str, Addresses | None], fragments: Mapping[str, bytes | None]
-    ) -> list[Contribution]:
-        if task is None:
-            return []
-        addresses = agents.get(task.agent_id)
-        fragment = fragments.get(task.framework_id)
-        if addresses is None or fragment is None:
-            return []
-        return self.naming.contributions(task, fragment, addresses)
+
+def _placed(task: Task, agents: Mapping[str, Addresses | None], fragments: Mapping[str, bytes | None]) -> Placed | None:
+    """What the records of a task follow from; None while its agent or framework is unknown."""
+    addresses = agents.get(task.agent_id)
+    fragment = fragments.get(task.framework_id)
+    return None if addresses is None or fragment is None else (task, fragment, addresses)
 
 
 def _before(changed: dict[str, T | None], now: dict[str, T]) -> Mapping[str, T | None]:

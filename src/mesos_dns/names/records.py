@@ -31,7 +31,7 @@ from mesos_dns.names.endings import (
     chosen_addresses,
     front_of,
 )
-from mesos_dns.names.usual import Usual
+from mesos_dns.names.usual import Placed, Usual
 from mesos_dns.names.zone import Contribution, contributions
 
 
@@ -128,12 +128,19 @@ class Naming:
         self._named_task(out, task, label, suffixes, addresses, agent)
         return list(dict.fromkeys(out))
 
-    def contributions(self, task: Task, framework: bytes, agent: Addresses) -> list[Contribution]:
-        """The records of `task`, each once, grouped by what they say."""
-        # Nearly every task is a usual one. What its records have in common with those of other instances
-        # of its application is made once, and no tuple for each record.
-        found = self._usual.contributions(task, framework, agent)
-        return contributions(self.task(task, framework, agent)) if found is None else found
+    def contributions(self, tasks: Iterable[Placed]) -> list[Contribution]:
+        """The records of all these tasks, each once for each of them, grouped by what they say."""
+        # Nearly every task is a usual one, and has much in common with the other instances of its application.
+        together: dict[tuple[bytes, str, bool], list[Placed]] = {}
+        for placed in tasks:
+            task, framework, _ = placed
+            key = framework, task.discovery_name or task.name, bool(task.discovery_name)
+            together.setdefault(key, []).append(placed)
+        out: list[Contribution] = []
+        for instances in together.values():
+            for placed in self._usual.contributions(out, instances):
+                out += contributions(self.task(*placed))
+        return out
 
     # --- parts ---------------------------------------------------------------------------------
 

@@ -1,24 +1,27 @@
 """The zone: owner name → record sets, with everything an answer needs to know. Pure.
 
 One class serves both kinds of process: control owns the authoritative zone, each worker a replica.
-`apply` is the only way to alter it, and a change costs what it alters, not what the zone holds.
+`apply` is the only way to alter it, but for the ledger, and a change costs what it alters, not what the
+zone holds.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
-from mesos_dns.dns.rdata import Record
-from mesos_dns.limits import MAX_ALIKE, MAX_SHARED_NODES, ZONE_PARTS
+from mesos_dns.dns.rdata import SRV, Record
+from mesos_dns.limits import MAX_SHARED_NODES, ZONE_PARTS
 
 #: Rdata of one type at one owner, no repetitions.
 Rdatas = tuple[bytes, ...]
 #: The record sets of one owner, as (type, rdata) pairs in ascending type. Immutable, and shared
 #: between owners with equal sets: the A record of an agent serves hundreds of names.
 Node = tuple[tuple[int, Rdatas], ...]
+
+
+Owners = tuple[bytes, ...]
 
 
 class Edit(NamedTuple):
@@ -38,12 +41,12 @@ class Change(NamedTuple):
 
     serial: int
     edits: tuple[Edit, ...]
-    nodes: Sequence[tuple[list[bytes], Node]] = ()
+    nodes: Sequence[tuple[Owners, Node]] = ()
 
 
-#: Owners, each once, and the record sets that one entity gives to each of them. All that one entity
-#: contributes together holds no record twice.
-Contribution = tuple[tuple[bytes, ...], Node]
+#: Owners, each once, and record sets that they are given. One entity gives no record twice: what is there
+#: several times is given by several entities.
+Contribution = tuple[Owners, Node]
 
 
 def contributions(records: Iterable[Record]) -> list[Contribution]:
@@ -172,16 +175,31 @@ class Zone:
 
     def apply(self, change: Change) -> None:
         """Make the edits and take the serial; applying a change twice is harmless."""
+        for place, owner in self.place(change.nodes):
+            for rrtype, rdatas in change.nodes[place][1]:
+                self._edit(Edit(owner, rrtype, (), rdatas), self._nodes.get(owner))
+        for edit in change.edits:
+            present = self._nodes.get(edit.owner)
+            if present is not None or edit.added:
+                self._edit(edit, present)
+        self.serial = change.serial
+
+    def place(self, nodes: Iterable[tuple[Owners, Node]]) -> list[tuple[int, bytes]]:
+        """Give `nodes` to those owners that have no records yet; the others are returned, with their place in `nodes`.
+
+        The serial stays.
+        """
         # A new owner whose parent is known, by far the most frequent case of a first load, is dealt with
         # right here: calls would double its cost.
-        parts, shared, children = self._nodes.parts, self._shared, self._children
-        for owners, given in change.nodes:
-            node = shared.setdefault(given, given)
+        parts, children = self._nodes.parts, self._children
+        left: list[tuple[int, bytes]] = []
+        for place, (owners, given) in enumerate(nodes):
+            # Services name their targets: hardly ever do two of them have the same records by chance.
+            node = given if given[0][0] == SRV else self._share(given)
             for owner in owners:
                 part = parts[hash(owner) % ZONE_PARTS]
                 if owner in part:
-                    for rrtype, rdatas in node:
-                        self._edit(Edit(owner, rrtype, (), rdatas), part[owner])
+                    left.append((place, owner))
                     continue
                 part[owner] = node
                 above = owner[owner[0] + 1 :]
@@ -189,13 +207,12 @@ class Zone:
                     children[above] += 1
                 else:
                     self._appear(owner)
-        for edit in change.edits:
-            present = parts[hash(edit.owner) % ZONE_PARTS].get(edit.owner)
-            if present is not None or edit.added:
-                self._edit(edit, present)
-        if len(shared) > MAX_SHARED_NODES:
-            shared.clear()
-        self.serial = change.serial
+        return left
+
+    def _share(self, node: Node) -> Node:
+        if len(self._shared) >= MAX_SHARED_NODES:
+            self._shared.clear()
+        return self._shared.setdefault(node, node)
 
     def _edit(self, edit: Edit, node: Node | None) -> None:
         owner, rrtype, removed, added = edit
@@ -216,7 +233,7 @@ class Zone:
             others.sort()
         if others:
             new = tuple(others)
-            self._nodes.parts[hash(owner) % ZONE_PARTS][owner] = self._shared.setdefault(new, new)
+            self._nodes.parts[hash(owner) % ZONE_PARTS][owner] = self._share(new)
             if node is None:
                 self._appear(owner)
         else:
@@ -279,48 +296,36 @@ class Ledger:
         """Whether more than one entity contributes `record`."""
         return record in self._extra
 
-    def change(self, withdrawn: Iterable[Contribution], contributed: Iterable[Contribution]) -> Change:
-        """Count contributions off and on; what the zone needs then, to be applied at once. Its serial stays."""
-        gained, lost = _by_owner(contributed), _by_owner(withdrawn)
-        new: list[tuple[list[bytes], Node]] = []
-        # Owners that were given the same thing stand together, and travel with one node.
-        alike: list[bytes] = []
-        last: Node = ()
+    def apply(self, withdrawn: Iterable[Contribution], contributed: Sequence[Contribution]) -> Change:
+        """Count contributions off and on, and alter the zone accordingly; what was altered. The serial stays."""
+        lost = _by_owner(withdrawn)
+        # Given to owners that have records, or lose some.
+        others: dict[bytes, list[Node]] = {}
+        nodes = contributed
+        if lost:
+            nodes = []
+            for owners, node in contributed:
+                for owner in owners:
+                    if owner in lost:
+                        others.setdefault(owner, []).append(node)
+                nodes.append((tuple([owner for owner in owners if owner not in lost]), node))
+        left = self._zone.place(nodes)
+        for place, owner in left:
+            others.setdefault(owner, []).append(nodes[place][1])
+        if others:
+            nodes = _without(nodes, left)
         edits: list[Edit] = []
-        parts = self._zone.parts
-        for owner, nodes in gained.items():
-            if owner in parts[hash(owner) % ZONE_PARTS] or owner in lost:
-                edits += self._edits(owner, nodes, lost.pop(owner, ()))
-                continue
-            node = self._merged(owner, nodes) if isinstance(nodes, list) else nodes
-            if node == last and len(alike) < MAX_ALIKE:
-                alike.append(owner)
-            else:
-                alike, last = [owner], node
-                new.append((alike, node))
+        for owner, more in others.items():
+            edits += self._edits(owner, more, lost.pop(owner, ()))
         for owner, gone in lost.items():
             edits += self._edits(owner, (), gone)
-        return Change(self._zone.serial, tuple(edits), new)
+        self._zone.apply(Change(self._zone.serial, tuple(edits)))
+        return Change(self._zone.serial, tuple(edits), nodes)
 
-    def _merged(self, owner: bytes, nodes: Iterable[Node]) -> Node:
-        """The node of a new owner to which all these are given; what comes more than once is counted."""
-        sets: dict[int, Rdatas] = {}
-        for node in nodes:
-            for rrtype, rdatas in node:
-                sets[rrtype] = sets[rrtype] + rdatas if rrtype in sets else rdatas
-        for rrtype, rdatas in sets.items():
-            unique = dict.fromkeys(rdatas)
-            if len(unique) < len(rdatas):
-                sets[rrtype] = tuple(unique)
-                for rdata, times in Counter(rdatas).items():
-                    if times > 1:
-                        self._extra[owner, rrtype, rdata] = times - 1
-        return tuple(sorted(sets.items())) if len(sets) > 1 else tuple(sets.items())
-
-    def _edits(self, owner: bytes, gained: Node | list[Node], lost: Node | list[Node]) -> Iterator[Edit]:
+    def _edits(self, owner: bytes, gained: Iterable[Node], lost: Iterable[Node]) -> Iterator[Edit]:
         balance: dict[int, dict[bytes, int]] = {}
         for by, nodes in ((1, gained), (-1, lost)):
-            for node in nodes if isinstance(nodes, list) else (nodes,):
+            for node in nodes:
                 for rrtype, rdatas in node:
                     changes = balance.setdefault(rrtype, {})
                     for rdata in rdatas:
@@ -352,18 +357,19 @@ class Ledger:
         return Edit(owner, rrtype, tuple(removed), tuple(added)) if removed or added else None
 
 
-def _by_owner(contributed: Iterable[Contribution]) -> dict[bytes, Node | list[Node]]:
+def _by_owner(contributed: Iterable[Contribution]) -> dict[bytes, list[Node]]:
     """What each owner is given."""
-    # A single contribution, by far the most frequent case, stands here without a list, and its node goes
-    # into the zone as it is.
-    found: dict[bytes, Node | list[Node]] = {}
+    found: dict[bytes, list[Node]] = {}
     for owners, node in contributed:
         for owner in owners:
-            nodes = found.get(owner)
-            if nodes is None:
-                found[owner] = node
-            elif isinstance(nodes, list):
-                nodes.append(node)
-            else:
-                found[owner] = [nodes, node]
+            found.setdefault(owner, []).append(node)
     return found
+
+
+def _without(nodes: Sequence[tuple[Owners, Node]], left: Iterable[tuple[int, bytes]]) -> list[tuple[Owners, Node]]:
+    """The nodes but for these owners at these places, and for those that then have none."""
+    there = [*nodes]
+    for place, owner in left:
+        owners, node = there[place]
+        there[place] = tuple([one for one in owners if one != owner]), node
+    return [one for one in there if one[0]]
