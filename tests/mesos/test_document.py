@@ -9,9 +9,11 @@ def opened(body):
 
 
 def test_elements_stay_as_they_are():
-    document, skipped = opened(b'{"leader":"m@h:1","slaves":[{"id":"a"}],"frameworks":[{"tasks":[{"id" : 1}]},null]}')
+    document, skipped = opened(
+        b'{"leader":"m@h:1","slaves":[{"id":"a"}],"frameworks":[{"id":"","name":"","tasks":[{"id" : 1}]},null]}'
+    )
     framework, null = document.frameworks
-    assert bytes(framework["tasks"]) == b'[{"id" : 1}]'
+    assert [bytes(task) for task in framework.tasks] == [b'{"id" : 1}']
     assert null is None
     assert [bytes(agent) for agent in document.slaves] == [b'{"id":"a"}']
     assert skipped == []
@@ -47,10 +49,12 @@ def test_an_undecodable_key_costs_its_framework():
     ],
 )
 def test_what_is_nearly_json_is_repaired(task, seen):
-    document, skipped = opened(b'{"leader":"m@h:1","slaves":[],"frameworks":[{"tasks":%s}]}' % task)
+    document, skipped = opened(
+        b'{"leader":"m@h:1","slaves":[],"frameworks":[{"id":"a","name":"b","tasks":[%s]}]}' % task
+    )
     framework = document.frameworks[0]
     assert framework is not None
-    assert bytes(framework["tasks"]) == seen
+    assert [bytes(task) for task in framework.tasks] == [seen]
     assert skipped == []
 
 

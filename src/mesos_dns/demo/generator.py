@@ -49,7 +49,8 @@ def view(population: Population, master: MasterIdentity, *, now: float = EPOCH) 
     """Return the population as its leading master sees it, everything registered long ago."""
     by_agent: dict[int, list[Task]] = {agent.number: [] for agent in population.agents}
     by_framework: dict[int, list[Task]] = {framework.number: [] for framework in FRAMEWORKS}
-    for task in population.tasks:
+    # A master keeps its tasks in hash tables: the instances of an application are scattered over its state.
+    for task in random.Random(population.origin).sample(population.tasks, len(population.tasks)):
         by_agent[task.agent.number].append(task)
         by_framework[task.framework.number].append(task)
     registered = now - 90000.0

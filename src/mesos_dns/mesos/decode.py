@@ -22,7 +22,7 @@ from msgspec import Raw
 
 from mesos_dns import limits
 from mesos_dns.mesos import tolerant, wire
-from mesos_dns.mesos.document import NULL, UNREADABLE, StateError, excerpt, fold_keys, is_null, list_of, open_document
+from mesos_dns.mesos.document import UNREADABLE, FrameworkEntry, StateError, excerpt, is_null, list_of, open_document
 from mesos_dns.mesos.grammar import parse_address, parse_endpoint, parse_pid, parse_ranges
 from mesos_dns.mesos.state import Agent, DiscoveryPort, Endpoint, Framework, Snapshot, Task
 from mesos_dns.mesos.tolerant import Problems
@@ -102,12 +102,11 @@ class Decoder:
         for position, entry in enumerate(top.frameworks):
             if entry is None:
                 continue
-            found = _read_framework(entry, position, frameworks, skipped)
-            if found is None:
+            framework = _read_framework(entry, position, frameworks, skipped)
+            if framework is None:
                 continue
-            framework, elements = found
             frameworks[framework.id] = framework
-            known[framework.id] = self._read_tasks(framework.id, elements, tasks, skipped)
+            known[framework.id] = self._read_tasks(framework.id, entry.tasks, tasks, skipped)
         self._known = known
         return Snapshot(
             master_id=_lenient_text(top.id),
@@ -235,10 +234,9 @@ class Decoder:
         return self._share(ports)
 
 
-def _text_of(entry: Mapping[str, Raw], key: str) -> str | None:
-    """Return the text under `key`, None if it is absent or null. BadTypeError (or another ValueError) if it is no text."""
-    raw = entry.get(key)
-    return None if raw is None else tolerant.text(tolerant.parse(bytes(raw)))
+def _text_of(raw: Raw) -> str | None:
+    """Return the text, None for null. BadTypeError (or another ValueError) if it is no text."""
+    return tolerant.text(tolerant.parse(bytes(raw)))
 
 
 def _lenient_text(raw: Raw) -> str:
@@ -249,17 +247,14 @@ def _lenient_text(raw: Raw) -> str:
 
 
 def _read_framework(
-    entry: Mapping[str, Raw], position: int, others: Mapping[str, Framework], skipped: _Skipped
-) -> tuple[Framework, list[Raw]] | None:
-    """One framework and its task elements; None if it cannot be used."""
-    if not all(key.islower() and key.isascii() for key in entry):
-        entry = fold_keys(entry)
+    entry: FrameworkEntry, position: int, others: Mapping[str, Framework], skipped: _Skipped
+) -> Framework | None:
+    """The framework; None if it cannot be used."""
     try:
-        name = _text_of(entry, "name") or ""
-        given_id = _text_of(entry, "id") or ""
-        pid = _text_of(entry, "pid")
-        host = _text_of(entry, "hostname") or ""
-        elements = list_of(entry, "tasks")
+        name = _text_of(entry.name) or ""
+        given_id = _text_of(entry.id) or ""
+        pid = _text_of(entry.pid)
+        host = _text_of(entry.hostname) or ""
     except (ValueError, RecursionError) as error:
         skipped.add("framework: bad type", f"{error} (framework number {position})")
         return None
@@ -271,8 +266,8 @@ def _read_framework(
         else:
             host, port = address
     unique_id = given_id if given_id and given_id not in others else f"#{position}"
-    recovered = memoryview(entry.get("recovered", NULL)) == memoryview(b"true")
-    return Framework(id=unique_id, name=name, host=host, port=port, recovered=recovered), elements
+    recovered = memoryview(entry.recovered) == memoryview(b"true")
+    return Framework(id=unique_id, name=name, host=host, port=port, recovered=recovered)
 
 
 def _agents_of(elements: Iterable[Raw], skipped: _Skipped) -> Iterable[tuple[int, wire.Agent]]:

@@ -1,6 +1,6 @@
 """Opens a `/master/state` document as far as its lists of agents, frameworks and tasks. Pure.
 
-One pass finds the elements of a document that Mesos itself wrote. What Go accepted besides (keys in another case, lone
+One pass finds the agents and tasks of a document that Mesos itself wrote. What Go accepted besides (keys in another case, lone
 surrogates, null or wrong members) and what RapidJSON may write (a bare Infinity) goes through slower ways.
 """
 
@@ -39,10 +39,21 @@ class StateError(ValueError):
     """The document as a whole is no master state. The text says what was found instead."""
 
 
-class Document(msgspec.Struct, gc=False):
-    """The top level, with every element still as the octets of the body (which a Raw keeps alive)."""
+class FrameworkEntry(msgspec.Struct, gc=False):
+    """One element of `frameworks`, with its tasks still as the octets of the body (which a Raw keeps alive)."""
 
-    frameworks: list[dict[str, Raw] | None]
+    id: Raw
+    name: Raw
+    tasks: list[Raw]
+    pid: Raw = NULL
+    hostname: Raw = NULL
+    recovered: Raw = NULL
+
+
+class Document(msgspec.Struct, gc=False):
+    """The top level, with every element of its lists still as the octets of the body."""
+
+    frameworks: list[FrameworkEntry | None]
     slaves: list[Raw]
     id: Raw = NULL
     pid: Raw = NULL
@@ -80,10 +91,14 @@ def _open_unusual(body: bytes | bytearray, skip: Skip) -> Document:
     if not found.keys() & {"frameworks", "slaves"}:
         raise StateError(f"no 'frameworks' and no 'slaves' in {excerpt(body)}: this is no /master/state document")
     return Document(
-        frameworks=list(_objects(list_of(found, "frameworks"), skip)),
+        frameworks=list(_framework_entries(list_of(found, "frameworks"), skip)),
         slaves=list_of(found, "slaves"),
-        **{key: found.get(key, NULL) for key in ("id", "pid", "leader", "recovered_slaves", "flags")},
+        **_members(found, "id", "pid", "leader", "recovered_slaves", "flags"),
     )
+
+
+def _members(found: Mapping[str, Raw], *keys: str) -> dict[str, Raw]:
+    return {key: found.get(key, NULL) for key in keys}
 
 
 def _no_state(body: bytes | bytearray, error: Exception) -> StateError:
@@ -130,14 +145,17 @@ def list_of(found: Mapping[str, Raw], key: str) -> list[Raw]:
         raise StateError(f"expected a list as {key!r}, found {excerpt(raw)}") from error
 
 
-def _objects(elements: Iterable[Raw], skip: Skip) -> Iterable[dict[str, Raw]]:
+def _framework_entries(elements: Iterable[Raw], skip: Skip) -> Iterable[FrameworkEntry]:
     for raw in elements:
         if is_null(raw):
             continue
         try:
-            yield _decode_object(raw)
+            found = fold_keys(_decode_object(raw))
+            tasks = list_of(found, "tasks")
         except UNREADABLE as error:
             skip("framework: bad type", f"{error} in {excerpt(raw)}")
+            continue
+        yield FrameworkEntry(tasks=tasks, **_members(found, "id", "name", "pid", "hostname", "recovered"))
 
 
 def excerpt(text: bytes | bytearray | Raw) -> str:

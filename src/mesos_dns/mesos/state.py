@@ -18,7 +18,7 @@ class DiscoveryPort(msgspec.Struct, frozen=True, gc=False):
     protocol: str = ""
 
 
-class Task(msgspec.Struct, frozen=True):
+class Task(msgspec.Struct, frozen=True, gc=False):
     """One task in state TASK_RUNNING.
 
     `ports` are the `resources.ports` ranges (first, last), inclusive, unexpanded.
@@ -40,7 +40,7 @@ class Task(msgspec.Struct, frozen=True):
     mesos: tuple[bytes, ...] = ()
 
 
-class Framework(msgspec.Struct, frozen=True):
+class Framework(msgspec.Struct, frozen=True, gc=False):
     """One registered framework.
 
     `host` is the host part of its PID, or its `hostname` if it has no PID; an address or a name,
@@ -55,7 +55,7 @@ class Framework(msgspec.Struct, frozen=True):
     recovered: bool = False
 
 
-class Agent(msgspec.Struct, frozen=True):
+class Agent(msgspec.Struct, frozen=True, gc=False):
     """One registered agent. `host` is the host part of its PID: an address or a name.
 
     `host` is "" (and `port` 0) if the PID is missing or unreadable: the agent has no records then, but it

@@ -1,12 +1,17 @@
 """Labels out of free text: the mangling rules of Mesos-DNS, and the rule for names that are too long. Pure."""
 
-import hashlib
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
 from mesos_dns.dns import name as names
 from mesos_dns.limits import MAX_LABEL, MAX_NAME
+
+try:
+    # OpenSSL's, which hashlib prefers, makes a context for each call: naming 100,000 tasks takes 0.2 s longer.
+    from _sha1 import sha1  # type: ignore[import-not-found]
+except ImportError:
+    from hashlib import sha1
 
 #: Text in, label octets out (possibly empty).
 LabelRule = Callable[[str], bytes]
@@ -60,7 +65,7 @@ def agent_tail(agent_id: str) -> bytes:
 
 def task_hash(task_id: str) -> bytes:
     """Five characters of z-base-32: the first 25 bits of the SHA-1 of the task's id."""
-    digest = hashlib.sha1(task_id.encode("utf-8", "replace"), usedforsecurity=False).digest()
+    digest = sha1(task_id.encode("utf-8", "replace"), usedforsecurity=False).digest()
     bits = int.from_bytes(digest[:4], "big") >> 7
     # Two characters at a time: a hash for each of 100,000 tasks adds up.
     return _PAIRS[bits >> 15] + _PAIRS[bits >> 5 & 1023] + _Z_BASE_32[bits & 31 : (bits & 31) + 1]
@@ -102,7 +107,7 @@ def owner(labels: Iterable[bytes], suffix: bytes) -> bytes | None:
 
 def _hash(octets: bytes, characters: int) -> bytes:
     # Not a matter of security: the hash tells instances apart, and Mesos-DNS has always used SHA-1.
-    bits = int.from_bytes(hashlib.sha1(octets, usedforsecurity=False).digest()[:5], "big")
+    bits = int.from_bytes(sha1(octets, usedforsecurity=False).digest()[:5], "big")
     # Two characters at a time: a hash for each of 100,000 tasks adds up.
     text = _PAIRS[bits >> 30] + _PAIRS[bits >> 20 & 1023] + _PAIRS[bits >> 10 & 1023] + _PAIRS[bits & 1023]
     return text[:characters]
