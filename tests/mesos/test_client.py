@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import gzip
+import random
 import socket
 import ssl
 import struct
@@ -69,9 +70,35 @@ async def test_gzip(serve, client):
     assert bytes((await client().fetch(await serve(answer))).body) == STATE * 100
 
 
-async def test_damaged_gzip(serve, client):
+async def test_a_large_gzip(serve, client):
+    state = random.Random(1).randbytes(3_000_000)
+
     async def answer(_request):
-        return web.Response(body=b"this is not gzip at all", headers={"Content-Encoding": "gzip"})
+        return web.Response(body=gzip.compress(state), headers={"Content-Encoding": "gzip"})
+
+    assert bytes((await client().fetch(await serve(answer))).body) == state
+
+
+async def test_an_error_may_be_packed_too(serve, client):
+    async def answer(_request):
+        return web.Response(status=500, body=gzip.compress(b"out of luck"), headers={"Content-Encoding": "gzip"})
+
+    with pytest.raises(StatusError, match="out of luck"):
+        await client().fetch(await serve(answer))
+
+
+async def test_an_encoding_that_nobody_asked_for(serve, client):
+    async def answer(_request):
+        return web.Response(body=STATE, headers={"Content-Encoding": "br"})
+
+    with pytest.raises(BodyError, match="encoded as 'br', expected gzip"):
+        await client().fetch(await serve(answer))
+
+
+@pytest.mark.parametrize("body", [b"this is not gzip at all", gzip.compress(STATE)[:-9], b""])
+async def test_damaged_gzip(serve, client, body):
+    async def answer(_request):
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"})
 
     with pytest.raises(DisconnectedError, match="damaged"):
         await client().fetch(await serve(answer))

@@ -6,9 +6,11 @@ only this program might be able to resolve.
 
 import asyncio
 import base64
+import contextlib
 import re
 import ssl
 import time
+import zlib
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ import aiohttp
 from mesos_dns import limits
 from mesos_dns.mesos.errors import (
     BodyError,
+    DisconnectedError,
     MasterTimeoutError,
     NoLeaderError,
     RedirectError,
@@ -37,6 +40,10 @@ _REALM: Final = re.compile(r'realm="([^"]*)"', re.IGNORECASE)
 
 #: Octets that may wait in a connection's buffer: fewer wake-ups for large states.
 _READ_OCTETS: Final = 2**18
+
+
+#: What tells zlib to expect a gzip header.
+_GZIP: Final = zlib.MAX_WBITS | 16
 
 
 class Answer(NamedTuple):
@@ -128,11 +135,12 @@ class MasterClient:
                 headers=headers,
                 allow_redirects=False,
                 ssl=True if self._tls is None else self._tls,
+                auto_decompress=False,
             ) as response,
         ):
             if response.status == 200:
                 return await _read_body(endpoint, response)
-            text = await _read_error(response)
+            text = await _read_error(endpoint, response)
             raise self._refusal(endpoint, path, response, text)
 
     async def _authorization(self, endpoint: Endpoint) -> dict[str, str]:
@@ -197,22 +205,58 @@ def _tls_context(options: ClientOptions) -> ssl.SSLContext:
 
 
 async def _read_body(endpoint: Endpoint, response: aiohttp.ClientResponse) -> bytearray:
-    body = bytearray()
-    # One growing buffer: response.read() would hold all chunks and the joined body at once.
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > limits.MAX_STATE_OCTETS:
-            raise BodyError(endpoint, f"its state has more than {limits.MAX_STATE_OCTETS} octets, the limit")
-    return body
+    # One growing buffer: response.read() would hold all chunks and the joined body at once. Unpacked here, 250 MB take
+    # 0.6 s; by aiohttp 0.8, for it keeps what it unpacked in chunks, too; in a thread 1.0, which allocates anew each time.
+    body = _Body(_encoding(endpoint, response))
+    try:
+        async for chunk in response.content.iter_any():
+            body.add(chunk)
+            if len(body.octets) > limits.MAX_STATE_OCTETS:
+                raise BodyError(endpoint, f"its state has more than {limits.MAX_STATE_OCTETS} octets, the limit")
+        body.end()
+    except zlib.error as error:
+        raise DisconnectedError(endpoint, f"the answer broke off or is damaged: {error}") from error
+    return body.octets
 
 
-async def _read_error(response: aiohttp.ClientResponse) -> str:
-    text = b""
-    async for chunk in response.content.iter_any():
-        text += chunk
-        if len(text) >= limits.MAX_ERROR_OCTETS:
-            break
-    return " ".join(text[: limits.MAX_EXAMPLE_TEXT].decode("utf-8", "replace").split())
+async def _read_error(endpoint: Endpoint, response: aiohttp.ClientResponse) -> str:
+    body = _Body(_encoding(endpoint, response), limits.MAX_ERROR_OCTETS)
+    with contextlib.suppress(zlib.error):
+        async for chunk in response.content.iter_any():
+            body.add(chunk)
+            if len(body.octets) >= limits.MAX_ERROR_OCTETS:
+                break
+    return " ".join(body.octets[: limits.MAX_EXAMPLE_TEXT].decode("utf-8", "replace").split())
+
+
+def _encoding(endpoint: Endpoint, response: aiohttp.ClientResponse) -> str:
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"gzip", "x-gzip", "identity", ""}:
+        raise BodyError(endpoint, f"the answer is encoded as {encoding[:40]!r}, expected gzip or nothing at all")
+    return encoding
+
+
+class _Body:
+    """Takes a body piece by piece, unpacks it if need be, and stops at a little above `limit` octets."""
+
+    def __init__(self, encoding: str, limit: int | None = None) -> None:
+        self.octets = bytearray()
+        self._limit = limits.MAX_STATE_OCTETS if limit is None else limit
+        self._unpacker = zlib.decompressobj(wbits=_GZIP) if encoding.endswith("gzip") else None
+
+    def __repr__(self) -> str:
+        return f"_Body({len(self.octets)} octets)"
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece. Raises zlib.error if it cannot be unpacked."""
+        if self._unpacker is not None:
+            piece = self._unpacker.decompress(piece, self._limit + 1 - len(self.octets))
+        self.octets += piece
+
+    def end(self) -> None:
+        """Take note that there is no more. Raises zlib.error if there should be."""
+        if self._unpacker is not None and not self._unpacker.eof:
+            raise zlib.error("the end is missing")
 
 
 def _parse_location(location: str) -> Endpoint | None:
