@@ -205,9 +205,11 @@ class Usual:
                     names.clear()
                     break
                 names.append(name)
-        found = _Application(
-            names, min((name.room for name in names), default=0), max((len(name.service) for name in names), default=0)
-        )
+        room = longest = 0
+        if names:
+            # What has dots in the first name has dashes in the last: as long, but in one label.
+            room, longest = names[-1].room, len(names[-1].service)
+        found = _Application(names, room, longest)
         if len(self._applications) >= MAX_REMEMBERED_SERVICES:
             self._applications.clear()
         self._applications[framework, text, discovery] = found

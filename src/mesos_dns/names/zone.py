@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
-from mesos_dns.dns.rdata import SRV, Record
+from mesos_dns.dns.rdata import AAAA, A, Record
 from mesos_dns.limits import MAX_SHARED_NODES, ZONE_PARTS
 
 #: Rdata of one type at one owner, no repetitions.
 Rdatas = tuple[bytes, ...]
 #: The record sets of one owner, as (type, rdata) pairs in ascending type. Immutable, and shared
-#: between owners with equal sets: the A record of an agent serves hundreds of names.
+#: between owners with the same single address: that of an agent serves hundreds of names.
 Node = tuple[tuple[int, Rdatas], ...]
 
 
@@ -127,7 +127,7 @@ class Zone:
         #: an owner is in parts[hash(owner) % ZONE_PARTS], and children has every name that others lie below.
         self.parts = self._nodes.parts
         self.children = self._children
-        self._shared: dict[Node, Node] = {}
+        self._shared: dict[int, dict[bytes, Node]] = {A: {}, AAAA: {}}
 
     def __repr__(self) -> str:
         return f"Zone({names.to_text(self.authority.apex)!r}, serial={self.serial}, names={len(self._nodes)})"
@@ -194,8 +194,7 @@ class Zone:
         parts, children = self._nodes.parts, self._children
         left: list[tuple[int, bytes]] = []
         for place, (owners, given) in enumerate(nodes):
-            # Services name their targets: hardly ever do two of them have the same records by chance.
-            node = given if given[0][0] == SRV else self._share(given)
+            node = self._share(given)
             for owner in owners:
                 part = parts[hash(owner) % ZONE_PARTS]
                 if owner in part:
@@ -210,9 +209,14 @@ class Zone:
         return left
 
     def _share(self, node: Node) -> Node:
-        if len(self._shared) >= MAX_SHARED_NODES:
-            self._shared.clear()
-        return self._shared.setdefault(node, node)
+        """The same node, as one object for all: worth its time for single addresses, which many names may have."""
+        rrtype, rdatas = node[0]
+        shared = self._shared.get(rrtype)
+        if shared is None or len(rdatas) > 1 or len(node) > 1:
+            return node
+        if len(shared) >= MAX_SHARED_NODES:
+            shared.clear()
+        return shared.setdefault(rdatas[0], node)
 
     def _edit(self, edit: Edit, node: Node | None) -> None:
         owner, rrtype, removed, added = edit
