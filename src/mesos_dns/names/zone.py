@@ -202,8 +202,9 @@ class Zone:
                     continue
                 part[owner] = node
                 above = owner[owner[0] + 1 :]
-                if above in children and owner not in children:
-                    children[above] += 1
+                siblings = children.get(above)
+                if siblings is not None and owner not in children:
+                    children[above] = siblings + 1
                 else:
                     self._appear(owner)
         return left
