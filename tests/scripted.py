@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import os
 import signal
 import socket
 from pathlib import Path
@@ -135,4 +134,6 @@ def taken_port():
 
 def children():
     """Process ids of this process's children."""
-    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split())
+    # Of all threads, for one of them starts the workers.
+    files = Path("/proc/self/task").glob("*/children")
+    return {pid for file in files for pid in file.read_text(encoding="ascii").split()}

@@ -64,7 +64,9 @@ def ours(*names):
 
 
 #: The command line, and what it puts together. Nothing below may import these.
-TOP = ours("cli", "__main__", "control", "worker", "supervisor", "publisher", "records", "assembly", "sockets")
+TOP = ours(
+    "cli", "__main__", "control", "worker", "supervisor", "publisher", "records", "assembly", "sockets", "nursery"
+)
 #: Constants, logging and the one way to start a task: everybody's.
 COMMON = ours("limits", "logs", "concurrency")
 

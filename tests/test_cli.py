@@ -23,9 +23,10 @@ class FakeControl:
     started: list["FakeControl"] = []  # noqa: RUF012 - emptied for each test
     ends_with: BaseException | None = None
 
-    def __init__(self, load, verbosity):
+    def __init__(self, load, verbosity, niceness):
         self.load = load
         self.verbosity = verbosity
+        self.niceness = niceness
 
     async def run(self, config):
         self.config = config

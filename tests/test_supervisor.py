@@ -17,6 +17,7 @@ from mesos_dns import supervisor
 from mesos_dns.limits import EDITS_PER_FRAME, FRAME_OCTETS
 from mesos_dns.names.feed import Begin, Edits, End, FrameReader, Load, Serving, Settings, encode
 from mesos_dns.names.zone import Change, Edit, Zone
+from mesos_dns.nursery import Nursery
 from mesos_dns.sockets import Pair, Sockets
 from mesos_dns.supervisor import Slot, WorkerPool
 
@@ -97,7 +98,8 @@ class Running:
         self.sockets = Sockets("127.0.0.1", 0)
         pairs = self.sockets.provide(workers)
         values = {name: getattr(SETTINGS, name) for name in SETTINGS.__struct_fields__}
-        self.pool = WorkerPool(pairs, Settings(**(values | settings)), zone)
+        self.nursery = Nursery()
+        self.pool = WorkerPool(pairs, Settings(**(values | settings)), zone, self.nursery)
         self.client = Client(self.sockets.port)
 
     @property
@@ -132,6 +134,7 @@ class Running:
             if slot.pid is not None:
                 os.kill(slot.pid, signal.SIGCONT)
         await self.pool.stop()
+        self.nursery.close()
         self.client.close()
         self.sockets.close()
 
@@ -348,7 +351,7 @@ async def test_a_pool_can_be_stopped_while_a_restart_is_pending(monkeypatch, sai
 
 
 async def test_an_empty_pool_serves():
-    pool = WorkerPool([], SETTINGS, Zone(AUTHORITY))
+    pool = WorkerPool([], SETTINGS, Zone(AUTHORITY), Nursery())
     pool.start()
     await pool.serving()
     pool.publish(Change(1, tuple(edits(f"{NAME} A 1.2.3.4"))))
@@ -384,7 +387,7 @@ class Reader:
 async def feeding(zone):
     """A slot that feeds a reader instead of a process."""
     with socket.socket() as one, socket.socket() as two:
-        slot = Slot(0, Pair(one, two), SETTINGS, zone, lambda: None)
+        slot = Slot(0, Pair(one, two), SETTINGS, zone, Nursery(), lambda: None)
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         _, writer = await asyncio.open_connection(sock=ours)
@@ -516,13 +519,18 @@ async def test_a_large_change_is_cut_into_frames_that_take_a_worker_a_millisecon
         it.pool.publish(Change(6, ()))
     reader = FrameReader()
     reader.feed(b"".join(frames))
-    assert [(frame.serial, len(frame.edits)) for frame in reader] == [(0, 250)] * 3 + [(5, 250), (6, 0)]
+    assert [(frame.serial, len(frame.edits)) for frame in reader] == [(0, EDITS_PER_FRAME)] * (
+        1000 // EDITS_PER_FRAME - 1
+    ) + [
+        (5, EDITS_PER_FRAME),
+        (6, 0),
+    ]
 
 
 async def test_what_a_worker_says_that_is_no_frame_is_told(caplog):
     with socket.socket() as one, socket.socket() as two:
         news = []
-        slot = Slot(3, Pair(one, two), SETTINGS, make_zone(), lambda: news.append(slot.serving))
+        slot = Slot(3, Pair(one, two), SETTINGS, make_zone(), Nursery(), lambda: news.append(slot.serving))
         reader = asyncio.StreamReader()
         reader.feed_data(encode(Serving(7)) + b"\0\0\0\1\xc1")
         await slot._listen(reader)

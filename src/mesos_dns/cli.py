@@ -157,6 +157,7 @@ def _complain(error: ConfigError) -> int:
 def _run(options: argparse.Namespace) -> int:
     # Imported here, since the other commands need not wait for the HTTP libraries.
     from mesos_dns.control import Control  # noqa: PLC0415
+    from mesos_dns.limits import CONTROL_NICENESS  # noqa: PLC0415
     from mesos_dns.sockets import BindError  # noqa: PLC0415
 
     logs.configure(options.v)
@@ -167,7 +168,7 @@ def _run(options: argparse.Namespace) -> int:
     for warning in loaded.warnings:
         logs.logger.warning("configuration: %s", warning)
     try:
-        asyncio.run(Control(lambda: _read_config(options), options.v).run(loaded.config))
+        asyncio.run(Control(lambda: _read_config(options), options.v, CONTROL_NICENESS).run(loaded.config))
     except BindError as error:
         print(f"mesos-dns: {error}", file=sys.stderr)  # noqa: T201 - for people
         return 1

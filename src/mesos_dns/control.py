@@ -25,6 +25,7 @@ from mesos_dns.mesos.state import Observation
 from mesos_dns.names.model import Model
 from mesos_dns.names.records import Naming
 from mesos_dns.names.zone import Zone
+from mesos_dns.nursery import Nursery, give_way
 from mesos_dns.publisher import Publisher
 from mesos_dns.sockets import BindError, Sockets, own_addresses
 from mesos_dns.supervisor import WorkerPool
@@ -36,7 +37,14 @@ log = logging.getLogger(__name__)
 class Generation:
     """Everything that follows from one configuration. Implements what the HTTP API reads."""
 
-    def __init__(self, config: Config, sockets: Sockets, verbosity: int, former: "Generation | None" = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sockets: Sockets,
+        verbosity: int,
+        nursery: Nursery,
+        former: "Generation | None" = None,
+    ) -> None:
         self.config = config
         #: Set if following the cluster ended by a mistake of ours.
         self.failed = asyncio.Event()
@@ -46,7 +54,7 @@ class Generation:
         self._former = former
         pairs = sockets.pairs[: assembly.worker_count(config)]
         settings = assembly.settings(config, verbosity, hold=former is not None)
-        self.pool = WorkerPool(pairs, settings, self.zone)
+        self.pool = WorkerPool(pairs, settings, self.zone, nursery)
         last_serial = former.zone.serial if former is not None else 0
         self.publisher = Publisher(
             self.model, self.zone, self.pool.publish, clock=time.monotonic, epoch=time.time, last_serial=last_serial
@@ -213,15 +221,19 @@ class Front(NamedTuple):
 class Control:
     """The program: one generation at a time, its front, signals."""
 
-    def __init__(self, load: Callable[[], Loaded], verbosity: int) -> None:
+    def __init__(self, load: Callable[[], Loaded], verbosity: int, niceness: int = 0) -> None:
+        """`niceness` is that of this process from when it serves on; that of workers stays as it is now."""
         self._load = load
         self._verbosity = verbosity
+        self._niceness = niceness
+        self._nursery = Nursery()
         self._ending = asyncio.Event()
         self._reload: asyncio.Task[None] | None = None
         self._one_reload = asyncio.Lock()
         #: The part of a reload that can be given up.
         self._waiting: asyncio.Task[bool] | None = None
         self._starting_over: asyncio.Task[None] | None = None
+        self._giving_way: asyncio.Task[None] | None = None
         self._front: Front | None = None
         self._generation: Generation | None = None
 
@@ -239,8 +251,9 @@ class Control:
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
             self._front = await self._open_front(config)
-            self._generation = Generation(config, self._front.sockets, self._verbosity)
+            self._generation = Generation(config, self._front.sockets, self._verbosity, self._nursery)
             self._generation.start()
+            self._giving_way = spawn(self._give_way(self._generation), name="give way")
             self._starting_over = spawn(self._start_over(self._generation), name="start over")
             log.info("serving %s.: %s", config.domain, self._front)
             await self._ending.wait()
@@ -271,7 +284,7 @@ class Control:
             for warning in loaded.warnings:
                 log.warning("configuration: %s", warning)
             log.info("the new configuration waits for a state of its masters; the old one serves meanwhile")
-            new = Generation(config, front.sockets, self._verbosity, old)
+            new = Generation(config, front.sockets, self._verbosity, self._nursery, old)
             new.start()
             if not await self._comes_to_serve(new):
                 await new.stop()
@@ -297,6 +310,11 @@ class Control:
     def _outdated(self) -> bool:
         """Whether the present task is no reload any more that anybody wants."""
         return self._ending.is_set() or self._reload is not asyncio.current_task()
+
+    async def _give_way(self, generation: Generation) -> None:
+        """Once names are served nothing is as urgent as answers."""
+        if await generation.serving():
+            give_way(self._niceness)
 
     async def _start_over(self, generation: Generation) -> None:
         """Make a new generation if following the cluster ended by a mistake; the old one serves on."""
@@ -355,8 +373,9 @@ class Control:
 
     async def _stop(self) -> None:
         self._ending.set()
-        if self._starting_over is not None:
-            self._starting_over.cancel()
+        for task in (self._starting_over, self._giving_way):
+            if task is not None:
+                task.cancel()
         if self._waiting is not None:
             self._waiting.cancel()
         async with self._one_reload:
@@ -367,3 +386,4 @@ class Control:
             await self._generation.stop()
         if self._front is not None:
             self._front.sockets.close()
+        self._nursery.close()

@@ -84,9 +84,10 @@ MAX_DATAGRAMS_PER_WAKE: Final = 256
 
 #: Octets of one frame: one owner with 100,000 SRV records is 5 MB.
 MAX_FRAME: Final = 64 * 1024 * 1024
-#: Edits, or nodes, in one frame. A worker applies a frame between two packets, so it must be short: 0.5 ms.
-EDITS_PER_FRAME: Final = 250
-#: Octets of a frame that has more than one of them; 250 usual ones have 35,000.
+#: Edits, or nodes, in one frame. A worker applies a frame between two packets, so it must be short: 0.3 ms, or
+#: 1 ms while a large state keeps all processors busy.
+EDITS_PER_FRAME: Final = 100
+#: Octets of a frame that has more than one of them; 100 usual ones have 14,000.
 FRAME_OCTETS: Final = 64 * 1024
 #: Octets on their way to a worker, in the kernel and in control each.
 FEED_BUFFER: Final = 4 * 1024 * 1024
@@ -120,9 +121,13 @@ TCP_IDLE_SECONDS: Final = 10.0
 #: Seconds between two reports of a worker's counters.
 COUNTERS_SECONDS: Final = 1.0
 #: New objects in a process after which the garbage collector looks at the youngest.
-GC_OBJECTS: Final = 10_000
+GC_OBJECTS: Final = 2_000
 #: How often it does that before it looks at those that survived, too: after 100 million new objects.
-GC_ROUNDS: Final = 10_000
+GC_ROUNDS: Final = 50_000
+#: Niceness of control once workers serve: when all processors are busy they get three times its share.
+CONTROL_NICENESS: Final = 5
+#: Seconds between two looks whether a process has ended that is about to.
+REAP_SECONDS: Final = 0.01
 #: Seconds that a worker pauses at the most between two frames of its feed.
 LONGEST_PAUSE: Final = 0.005
 #: Open files of a worker: its connections and upstream sockets at their bounds, and some to spare.

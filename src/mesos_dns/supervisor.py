@@ -40,6 +40,7 @@ from mesos_dns.names.feed import (
     encode,
 )
 from mesos_dns.names.zone import Change, Node, Owners, Zone
+from mesos_dns.nursery import Child, Nursery, ended
 from mesos_dns.sockets import Pair
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,15 @@ log = logging.getLogger(__name__)
 class Slot:
     """The place of one worker: its sockets, its process, its feed. Lives longer than any process."""
 
-    def __init__(self, number: int, pair: Pair, settings: Settings, zone: Zone, on_news: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        pair: Pair,
+        settings: Settings,
+        zone: Zone,
+        nursery: Nursery,
+        on_news: Callable[[], None],
+    ) -> None:
         self.number = number
         self.restarts = 0
         #: The serial that the worker answers from; 0 while it has none.
@@ -59,12 +68,13 @@ class Slot:
         listeners = [Listener(pair.udp.fileno(), udp=True), Listener(pair.tcp.fileno(), udp=False)]
         self._settings = msgspec.structs.replace(settings, listeners=listeners)
         self._zone = zone
+        self._nursery = nursery
         self._on_news = on_news
         self._news = asyncio.Event()
         self._stale = True  # The worker lacks a snapshot.
         self._backlog: deque[bytes] = deque()
         self._backlog_size = 0
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
         self._stopping = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
         self._finished_counters: Counter[str] = Counter()
@@ -135,7 +145,7 @@ class Slot:
         try:
             with theirs:
                 fds = (theirs.fileno(), self._pair.udp.fileno(), self._pair.tcp.fileno())
-                self._process = await asyncio.create_subprocess_exec(
+                self._process = process = await self._nursery.start(
                     sys.executable, "-m", "mesos_dns.worker", str(theirs.fileno()), pass_fds=fds
                 )
             # Control is busy in turns of 20 ms while it takes a large state: what a worker can work on
@@ -146,17 +156,16 @@ class Slot:
         except BaseException:
             ours.close()
             raise
-        self.pid = self._process.pid
+        self.pid = process.pid
         self._drop_backlog()
         self._stale = True
         feeding = spawn(self._feed(writer), name=f"feed worker {self.number}")
         listening = spawn(self._listen(reader), name=f"listen to worker {self.number}")
         if self._stopping.is_set():
             self._end_process(signal.SIGTERM)
-        await self._process.wait()
+        await listening
+        await ended(process)
         feeding.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await listening
         writer.close()
         self.pid = None
         self.serving = 0
@@ -224,7 +233,8 @@ class Slot:
         except OSError:
             pass  # It died before it had read everything.
         except FeedError as error:
-            log.warning("worker %d cannot be understood: %s", self.number, error)
+            log.warning("worker %d cannot be understood, it is replaced: %s", self.number, error)
+            self._end_process(signal.SIGTERM)
 
     def _drop_backlog(self) -> None:
         self._backlog.clear()
@@ -260,10 +270,10 @@ def _frames(change: Change) -> list[bytes]:
 class WorkerPool:
     """All workers of one generation. `zone` is the authoritative one; `publish` tells what changed in it."""
 
-    def __init__(self, pairs: Sequence[Pair], settings: Settings, zone: Zone) -> None:
+    def __init__(self, pairs: Sequence[Pair], settings: Settings, zone: Zone, nursery: Nursery) -> None:
         self._zone = zone
         self._changed = asyncio.Event()
-        self.slots = [Slot(n, pair, settings, zone, self._changed.set) for n, pair in enumerate(pairs)]
+        self.slots = [Slot(n, pair, settings, zone, nursery, self._changed.set) for n, pair in enumerate(pairs)]
 
     def __repr__(self) -> str:
         return f"WorkerPool({self.slots!r})"

@@ -187,9 +187,9 @@ class Feed(asyncio.Protocol):
             self._ended.set()
             return
         if self.worker is not None and self.worker.has_zone:
-            # As long a pause as the frame took: a process that is busy without end waits for its turn at
+            # Twice as long a pause as the frame took: a process that is busy without end waits for its turn at
             # the processor, and the packets with it, when a large state keeps all processors busy.
-            loop.call_later(min(loop.time() - begun, LONGEST_PAUSE), self._take_next)
+            loop.call_later(min(2 * (loop.time() - begun), LONGEST_PAUSE), self._take_next)
         else:
             loop.call_soon(self._take_next)
 

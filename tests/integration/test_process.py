@@ -13,6 +13,8 @@ from tests.integration import client, wire
 from tests.integration.masters import Master
 from tests.integration.program import Program, free_port, run, sample_state, until
 
+from mesos_dns.limits import CONTROL_NICENESS
+
 QUESTION = ("web.marathon.mesos.", "A")
 
 
@@ -138,6 +140,22 @@ def test_a_killed_worker_is_back_in_under_a_second(master: Master, tmp_path: Pat
         # Both workers have sockets of their own; 40 questions from 40 ports reach both.
         assert all(answers(program) == ["10.2.0.1", "10.2.0.2"] for _ in range(40))
         assert program.end() == 0
+
+
+def test_workers_go_first_also_those_that_came_later(master: Master, tmp_path: Path) -> None:
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    with Program(tmp_path, masters=[master.endpoint], workers=1) as program:
+        program.wait_ready()
+        until(lambda: niceness(program.pid) == ours + CONTROL_NICENESS, "control does not give way")
+        (first,) = program.workers()
+        os.kill(first, signal.SIGKILL)
+        until(lambda: program.workers() not in ([], [first]), lambda: f"none came: {program.log()}")
+        assert [niceness(pid) for pid in (*program.workers(),)] == [ours]
+        assert program.end() == 0
+
+
+def niceness(pid: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, pid)
 
 
 def test_a_worker_that_came_back_missed_nothing(master: Master, tmp_path: Path) -> None:
