@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -199,7 +200,37 @@ async def test_the_serial_never_comes_to_0_which_means_nothing_loaded():
 async def test_the_serial_comes_with_the_last_of_many_slices(published):
     await published.publisher.observe(state())
     assert len(published.serials) > 3
-    assert published.serials == [0] * (len(published.serials) - 1) + [NOW]
+    # The last one only says that the zone is complete, too.
+    assert published.serials == [0] * (len(published.serials) - 2) + [NOW, 0]
+    published.assert_replicated()
+    published.take_news()
+    others = {key: msgspec.structs.replace(task, name=f"other-{task.name}") for key, task in TASKS.items()}
+    await published.publisher.observe(msgspec.structs.replace(state(), tasks=others))
+    assert published.serials == [0] * (len(published.serials) - 1) + [NOW + 1]
+    published.assert_replicated()
+
+
+@pytest.mark.usefixtures("small_slices")
+async def test_workers_have_a_first_state_before_it_is_counted_here(published):
+    seen = []
+
+    def publish(change):
+        published._publish(change)
+        seen.append((change.serial, published.zone.serial, published.zone.behind, len(published.zone)))
+
+    published.publisher._publish = publish
+    await published.publisher.observe(state())
+    names_in_all = len(published.replica)
+    assert seen[-2:] == [(NOW, 0, True, 0), (0, NOW, False, names_in_all)]
+    assert {entry[1:] for entry in seen[:-1]} == {(0, True, 0)}
+
+
+async def test_what_several_entities_contribute_to_a_first_state_is_counted(published):
+    both = {("F1", f"web.{n}", 0): Task(f"web.{n}", "web", "F1", "A-0", netinfo=(HERE,)) for n in (1, 2)}
+    await published.publisher.observe(Snapshot("m", LEADER, (LEADER,), AGENTS, FRAMEWORKS, both))
+    one = {("F1", "web.1", 0): both["F1", "web.1", 0]}
+    await published.publisher.observe(Snapshot("m", LEADER, (LEADER,), AGENTS, FRAMEWORKS, one))
+    assert published.addresses("web.marathon.mesos") == ["192.0.2.53"]
     published.assert_replicated()
 
 

@@ -401,6 +401,22 @@ async def feeding(zone):
             theirs.close()
 
 
+async def test_a_worker_that_comes_while_the_zone_is_behind_waits_for_the_whole():
+    zone = Zone(AUTHORITY)
+    zone.behind = True
+    async with feeding(zone) as (slot, reader, _):
+        await reader.until(lambda frame: isinstance(frame, Settings))
+        # What others are given now comes to it with its snapshot.
+        slot.push([encode(Edits(0, [], [((b"\1a\5mesos\0",), ((1, (b"1234",)),))]))])
+        slot.push([encode(Edits(7, []))])
+        assert (slot._stale, len(slot._backlog)) == (True, 0)
+        zone.apply(Change(7, (Edit(b"\1a\5mesos\0", 1, (), (b"1234",)),)))
+        zone.behind = False
+        slot.push([encode(Edits(0, []))])
+        frames = await reader.until(lambda frame: isinstance(frame, End))
+    assert frames == [Begin(), Load([((b"\1a\5mesos\0",), ((1, (b"1234",)),))]), End(7)]
+
+
 def big_zone(owners=4000):
     zone = Zone(AUTHORITY)
     table = "\n".join(f"name-{n}.mesos A 10.0.{n // 250}.{n % 250}" for n in range(owners))

@@ -179,7 +179,7 @@ class Slot:
             hold = self._settings.hold or bool(self._zone.serial)
             writer.write(encode(msgspec.structs.replace(self._settings, hold=hold)))
             while True:
-                if self._stale:
+                if self._stale and not self._zone.behind:
                     await self._send_snapshot(writer)
                 while self._backlog:
                     # Together, since each writing is a system call: a slice of a state has a dozen frames.
@@ -192,7 +192,7 @@ class Slot:
                     writer.write(b"".join(frames))
                     await writer.drain()
                 self._news.clear()
-                if not self._backlog and not self._stale:
+                if not self._backlog and (not self._stale or self._zone.behind):
                     await self._news.wait()
         except OSError as error:
             log.info("the feed of worker %d broke: %s", self.number, error)

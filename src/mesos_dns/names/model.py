@@ -48,6 +48,10 @@ class Model:
     def __repr__(self) -> str:
         return f"Model(agents={len(self.agents)}, frameworks={len(self.frameworks)}, tasks={len(self.tasks)})"
 
+    def __bool__(self) -> bool:
+        """Whether there is any agent, framework or task, or was any master."""
+        return bool(self.agents or self.frameworks or self.tasks or self.leader)
+
     # --- reading -------------------------------------------------------------------------------
 
     def host_names(self) -> set[str]:

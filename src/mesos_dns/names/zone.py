@@ -34,7 +34,7 @@ class Edit(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What leads to `serial`: edits, and owners that were not there before, with the whole node of each of them.
+    """What leads to `serial`: edits, and owners with record sets that they are given, mostly new ones.
 
     A node means the same as an edit for each of its record sets; nearly all of a first load are nodes.
     """
@@ -120,6 +120,8 @@ class Zone:
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
         self.serial = 0
+        #: Set while replicas are given something that is not here yet: then this is no zone to copy.
+        self.behind = False
         self._nodes = _Nodes()
         #: For each name: how many names exist directly below it. Makes empty non-terminals known.
         self._children: dict[bytes, int] = {}
@@ -175,9 +177,12 @@ class Zone:
 
     def apply(self, change: Change) -> None:
         """Make the edits and take the serial; applying a change twice is harmless."""
+        more: dict[tuple[bytes, int], list[bytes]] = {}
         for place, owner in self.place(change.nodes):
             for rrtype, rdatas in change.nodes[place][1]:
-                self._edit(Edit(owner, rrtype, (), rdatas), self._nodes.get(owner))
+                more.setdefault((owner, rrtype), []).extend(rdatas)
+        for (owner, rrtype), added in more.items():
+            self._edit(Edit(owner, rrtype, (), tuple(added)), self._nodes.get(owner))
         for edit in change.edits:
             present = self._nodes.get(edit.owner)
             if present is not None or edit.added:
