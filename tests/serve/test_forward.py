@@ -51,12 +51,18 @@ class Upstream(asyncio.DatagramProtocol):
 
     async def __aenter__(self):
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
-        self.address = self._transport.get_extra_info("sockname")[:2]
         self._server = None
-        if self._tcp is not None:
-            self._server = await asyncio.start_server(self._serve, *self.address)
-        return self
+        while True:
+            self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
+            self.address = self._transport.get_extra_info("sockname")[:2]
+            if self._tcp is None:
+                return self
+            try:
+                self._server = await asyncio.start_server(self._serve, *self.address)
+            except OSError:  # the port is free for UDP only: another one
+                self._transport.close()
+            else:
+                return self
 
     async def __aexit__(self, *_):
         self._transport.close()
