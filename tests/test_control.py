@@ -361,6 +361,29 @@ async def test_a_replaced_generation_leaves_the_memory(running):
     assert [each() for each in old] == [None, None, None]
 
 
+async def test_it_gives_way_to_its_workers_once_they_serve(running, monkeypatch):
+    given = asyncio.Queue()
+    monkeypatch.setattr(module, "give_way", given.put_nowait)
+    running.control._niceness = 5
+    await running.start()
+    assert given.empty()
+    running.sources[0].shows(state())
+    async with asyncio.timeout(PATIENCE):
+        assert await given.get() == 5
+
+
+async def test_it_gives_way_also_if_only_its_second_configuration_comes_to_serve(running, monkeypatch):
+    given = []
+    monkeypatch.setattr(module, "give_way", given.append)
+    await running.start()
+    running.reload(CONFIG)
+    await running.pending()
+    assert given == []
+    running.sources[1].shows(state())
+    await running.in_force()
+    assert given == [0]
+
+
 # --- what a generation takes over --------------------------------------------------------------
 
 

@@ -291,9 +291,11 @@ class Control:
                 await self._close_front(front, keep=old_front, workers=len(old.pool.slots))
                 return
             self._generation, self._front = new, front
-            if self._starting_over is not None:
-                self._starting_over.cancel()
+            for task in (self._starting_over, self._giving_way):
+                if task is not None:
+                    task.cancel()
             self._starting_over = spawn(self._start_over(new), name="start over")
+            give_way(self._niceness)  # It serves, and the one before may never have come to that.
             await old.stop()
             await self._close_front(old_front, keep=front, workers=len(new.pool.slots))
             log.info("the new configuration is in force; serving %s.: %s", config.domain, front)
