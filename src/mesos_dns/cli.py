@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 
 from mesos_dns import __version__, logs
 from mesos_dns.config import ConfigError, Loaded, load
+from mesos_dns.limits import CONTROL_NICENESS
 
 BAD_CONFIG: Final = 78
 _DEFAULT_CONFIG: Final = "config.json"
@@ -156,9 +157,8 @@ def _complain(error: ConfigError) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     # Imported here, since the other commands need not wait for the HTTP libraries.
-    from mesos_dns.control import Control  # noqa: PLC0415
-    from mesos_dns.limits import CONTROL_NICENESS  # noqa: PLC0415
-    from mesos_dns.sockets import BindError  # noqa: PLC0415
+    from mesos_dns.control import Control  # noqa: PLC0415 - as said above
+    from mesos_dns.sockets import BindError  # noqa: PLC0415 - as said above
 
     logs.configure(options.v)
     try:
@@ -182,7 +182,7 @@ def _check(options: argparse.Namespace) -> int:
         return _complain(error)
     for warning in loaded.warnings:
         print(f"warning: {warning}")  # noqa: T201 - the command's output
-    print(f"{_path(options) or 'the environment'}: no problems")  # noqa: T201
+    print(f"{_path(options) or 'the environment'}: no problems")  # noqa: T201 - the command's output
     return 0
 
 

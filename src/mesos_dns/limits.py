@@ -21,7 +21,7 @@ MAX_REMEMBERED_SERVICES: Final = 10_000
 MAX_KINDS_REMEMBERED: Final = 8
 #: Protocols of one framework's discovery ports that are remembered; usual are two.
 MAX_PROTOCOLS: Final = 100
-#: Different record sets remembered for sharing between names; beyond, sharing starts anew.
+#: Different addresses of each family whose record set is shared between names; beyond, sharing starts anew.
 MAX_SHARED_NODES: Final = 20_000
 #: Dictionaries that hold a zone's names: a growing one is copied in one go, 23 ms at 350,000 names.
 ZONE_PARTS: Final = 61
@@ -87,7 +87,7 @@ MAX_FRAME: Final = 64 * 1024 * 1024
 #: Edits, or nodes, in one frame. A worker applies a frame between two packets, so it must be short: 0.3 ms, or
 #: 1 ms while a large state keeps all processors busy.
 EDITS_PER_FRAME: Final = 100
-#: Octets of a frame that has more than one of them; 100 usual ones have 14,000.
+#: Octets of a frame that has more than one of them; 100 usual ones have 16,000.
 FRAME_OCTETS: Final = 64 * 1024
 #: Octets on their way to a worker, in the kernel and in control each.
 FEED_BUFFER: Final = 4 * 1024 * 1024

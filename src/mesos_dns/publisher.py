@@ -83,7 +83,7 @@ class Publisher:
                 delta = self._reconciler.delta(observation, self._clock())
                 self._observed = True
                 # An empty model withdraws nothing.
-                take = self._apply if self.zone.serial or self.model else self._load
+                take = self._load if self.model.is_empty and not self.zone.serial else self._apply
                 first = [self.model.set_masters(observation.masters, observation.leader)]
                 await take(_chain(first, self.model.apply(delta)))
                 self.loaded.set()

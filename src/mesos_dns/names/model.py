@@ -48,11 +48,12 @@ class Model:
     def __repr__(self) -> str:
         return f"Model(agents={len(self.agents)}, frameworks={len(self.frameworks)}, tasks={len(self.tasks)})"
 
-    def __bool__(self) -> bool:
-        """Whether there is any agent, framework or task, or was any master."""
-        return bool(self.agents or self.frameworks or self.tasks or self.leader)
-
     # --- reading -------------------------------------------------------------------------------
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no agent, framework or task, and never was a master."""
+        return not (self.agents or self.frameworks or self.tasks or self.leader)
 
     def host_names(self) -> set[str]:
         """The hosts of agents, frameworks and masters that are no addresses: to be resolved."""
