@@ -3,16 +3,14 @@
 import asyncio
 import dataclasses
 import gc
-import logging
 import os
 import signal
-import sys
 import weakref
 
 import pytest
 from msgspec.structs import replace
 from tests.names.test_failover import state
-from tests.scripted import CONFIG, PATIENCE, WITH_WORKER, Running, Source, children, listens, taken_port
+from tests.scripted import CONFIG, PATIENCE, WITH_WORKER, children, listens, taken_port
 
 from mesos_dns import control as module
 from mesos_dns.config import ConfigError, Problem
@@ -21,42 +19,6 @@ from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.source import SourceStatus
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.sockets import BindError, Sockets
-
-
-@pytest.fixture
-async def running(monkeypatch):
-    """A control that is ended, and gone without a trace, at the end."""
-    sources, lines = [], asyncio.Queue()
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.put_nowait(record.getMessage())
-    root = logging.getLogger("mesos_dns")
-    root.addHandler(handler)
-    level = root.level
-    root.setLevel(logging.INFO)
-
-    def source(options):
-        sources.append(Source(options))
-        return sources[-1]
-
-    monkeypatch.setattr(module, "PollingSource", source)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    thresholds = gc.get_threshold()
-    it = Running(sources, lines)
-    try:
-        yield it
-        await it.end()
-        assert [task for task in asyncio.all_tasks() - {asyncio.current_task()} if not task.done()] == []
-        assert gc.isenabled()
-    finally:
-        if it.task is not None and not it.task.done():
-            it.task.cancel()
-            await asyncio.wait([it.task])
-        root.setLevel(level)
-        root.removeHandler(handler)
-        gc.enable()
-        gc.unfreeze()
-        gc.set_threshold(*thresholds)
-
 
 # --- start and end -----------------------------------------------------------------------------
 
@@ -431,99 +393,4 @@ async def test_hosts_are_looked_up_in_the_background(running, monkeypatch):
     assert await wanted.get() == {"agent.example"}
     async with asyncio.timeout(PATIENCE):
         while running.addresses("slave.mesos") != ["10.0.0.7"]:  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.001)
-
-
-# --- mistakes of ours ----------------------------------------------------------------------------
-
-
-async def test_after_an_internal_error_it_starts_over_and_the_old_names_are_served_meanwhile(running, monkeypatch):
-    monkeypatch.setattr(module, "START_OVER_SECONDS", 0.01)
-    await running.start(WITH_WORKER)
-    running.sources[0].shows(state())
-    await running.serving()
-    old = running.generation
-    running.configs.append(WITH_WORKER)
-    running.sources[0].shows(RuntimeError("a mistake"))
-    await running.said("following the cluster ended by an internal error: please report it")
-    await running.pending()
-    assert running.generation is old
-    assert running.addresses("marathon.mesos") == ["10.2.0.1"]
-    assert old.ready() == (True, [])
-    running.sources[1].shows(state())
-    await running.in_force()
-    assert running.generation is not old
-
-
-async def test_it_starts_over_again_and_again_if_it_must(running, monkeypatch):
-    monkeypatch.setattr(module, "START_OVER_SECONDS", 0.01)
-    await running.start()
-    running.configs = [CONFIG, ConfigError((Problem("", "file x", "is gone"),)), CONFIG]
-    running.sources[0].shows(RuntimeError("the first mistake"))
-    await running.pending()
-    running.sources[1].shows(RuntimeError("the second mistake"))
-    await running.said("the old one stays")
-    await running.pending()
-    running.sources[2].shows(state())
-    await running.in_force()
-    assert running.generation.ready() == (True, [])
-
-
-async def test_it_starts_over_after_a_reload_as_well(running, monkeypatch):
-    monkeypatch.setattr(module, "START_OVER_SECONDS", 0.01)
-    await running.start()
-    running.sources[0].shows(state())
-    await running.serving()
-    for n in (1, 3):
-        running.reload(CONFIG)
-        await running.pending()
-        running.sources[n].shows(state())
-        await running.in_force()
-        running.configs.append(CONFIG)
-        running.sources[n].shows(RuntimeError("a mistake"))
-        await running.said("internal error")
-        await running.pending()
-        running.sources[n + 1].shows(state())
-        await running.in_force()
-
-
-async def test_a_reload_that_fails_inside_keeps_the_generation(running):
-    await running.start()
-    running.sources[0].shows(state())
-    await running.serving()
-    before = running.generation, running.front
-    running.reload(dataclasses.replace(CONFIG, http_listener="127.0.0.2"))
-    await running.pending()
-    reload = running.control._reload
-    running.sources[1].shows(RuntimeError("a mistake"))
-    await asyncio.wait_for(asyncio.wait([reload]), PATIENCE)
-    assert (running.generation, running.front) == before
-
-
-async def test_the_collector_is_on_again_when_the_first_state_is_given_up_half_way(running, monkeypatch):
-    await running.start()
-    entered = asyncio.Event()
-
-    async def observe(_self, _observation):
-        assert not gc.isenabled()
-        entered.set()
-        await asyncio.sleep(3600)
-
-    monkeypatch.setattr(module.Publisher, "observe", observe)
-    running.sources[0].shows(state())
-    await asyncio.wait_for(entered.wait(), PATIENCE)
-    await running.end()
-    await asyncio.sleep(0)
-    assert gc.isenabled()
-
-
-async def test_new_addresses_of_this_machine_are_noticed(running, monkeypatch):
-    seen = [[b"\x0a\0\0\1"], [b"\x0a\0\0\2"]]
-    monkeypatch.setattr(module, "INTERFACE_SECONDS", 0.001)
-    monkeypatch.setattr(module, "own_addresses", lambda _: seen[0] if len(seen) == 1 else seen.pop(0))
-    await running.start()
-    running.sources[0].shows(state())
-    await running.serving()
-    async with asyncio.timeout(PATIENCE):
-        while running.addresses("ns1.mesos") != ["10.0.0.2"]:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.001)
