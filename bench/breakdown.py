@@ -19,12 +19,13 @@ from typing import Any, ParamSpec, TypeVar
 
 from bench.processes import memory
 from mesos_dns import assembly, config
-from mesos_dns.mesos.decode import Decoder
+from mesos_dns.mesos.decoding.v0 import Decoder
 from mesos_dns.names import feed
 from mesos_dns.names.model import Model
-from mesos_dns.names.records import Naming
-from mesos_dns.names.zone import Change, Zone
+from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
+from mesos_dns.zone.change import Change
+from mesos_dns.zone.zone import Zone
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import sys
 import pytest
 from tests.scripted import Running, Source
 
-from mesos_dns import control as module
+from mesos_dns import generation
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ async def running(monkeypatch):
         sources.append(Source(options))
         return sources[-1]
 
-    monkeypatch.setattr(module, "PollingSource", source)
+    monkeypatch.setattr(generation, "PollingSource", source)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     thresholds = gc.get_threshold()
     it = Running(sources, lines)

@@ -12,9 +12,9 @@ from mesos_dns.dns import name as names
 from mesos_dns.mesos import options
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
-from mesos_dns.names.endings import Rules
-from mesos_dns.names.feed import Settings
-from mesos_dns.names.zone import Authority
+from mesos_dns.names.suffixes import Rules
+from mesos_dns.workers.protocol import Settings
+from mesos_dns.zone.zone import Authority
 
 
 def given(**keys):

@@ -9,10 +9,11 @@ import weakref
 
 import pytest
 from msgspec.structs import replace
-from tests.names.test_failover import state
+from tests.names.test_reconciler import state
 from tests.scripted import CONFIG, PATIENCE, WITH_WORKER, children, listens, taken_port
 
 from mesos_dns import control as module
+from mesos_dns import generation
 from mesos_dns.config import ConfigError, Problem
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
@@ -378,13 +379,13 @@ async def test_other_masters_are_another_cluster(running):
 async def test_hosts_are_looked_up_in_the_background(running, monkeypatch):
     wanted = asyncio.Queue()
 
-    class Lookup(module.HostLookup):
+    class Lookup(generation.HostLookup):
         def want(self, hosts):
             wanted.put_nowait(hosts)
             if hosts:
                 self._on_found(dict.fromkeys(hosts, (b"\x0a\0\0\7",)))
 
-    monkeypatch.setattr(module, "HostLookup", Lookup)
+    monkeypatch.setattr(generation, "HostLookup", Lookup)
     await running.start()
     named = state()
     agent = replace(named.agents["A-0"], host="agent.example")

@@ -4,10 +4,11 @@ import asyncio
 import dataclasses
 import gc
 
-from tests.names.test_failover import state
+from tests.names.test_reconciler import state
 from tests.scripted import CONFIG, PATIENCE, WITH_WORKER
 
 from mesos_dns import control as module
+from mesos_dns import generation
 from mesos_dns.config import ConfigError, Problem
 
 
@@ -83,7 +84,7 @@ async def test_the_collector_is_on_again_when_the_first_state_is_given_up_half_w
         entered.set()
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr(module.Publisher, "observe", observe)
+    monkeypatch.setattr(generation.Publisher, "observe", observe)
     running.sources[0].shows(state())
     await asyncio.wait_for(entered.wait(), PATIENCE)
     await running.end()
@@ -93,8 +94,8 @@ async def test_the_collector_is_on_again_when_the_first_state_is_given_up_half_w
 
 async def test_new_addresses_of_this_machine_are_noticed(running, monkeypatch):
     seen = [[b"\x0a\0\0\1"], [b"\x0a\0\0\2"]]
-    monkeypatch.setattr(module, "INTERFACE_SECONDS", 0.001)
-    monkeypatch.setattr(module, "own_addresses", lambda _: seen[0] if len(seen) == 1 else seen.pop(0))
+    monkeypatch.setattr(generation, "INTERFACE_SECONDS", 0.001)
+    monkeypatch.setattr(generation, "own_addresses", lambda _: seen[0] if len(seen) == 1 else seen.pop(0))
     await running.start()
     running.sources[0].shows(state())
     await running.serving()

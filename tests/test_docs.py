@@ -18,7 +18,7 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.state import Task
 from mesos_dns.names import labels as lb
-from mesos_dns.names.records import Naming
+from mesos_dns.names.naming import Naming
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.names.cluster import LEADER, SNAPSHOT, rules
-from tests.names.test_failover import AGENTS, FRAMEWORKS, TASKS, state
+from tests.names.test_reconciler import AGENTS, FRAMEWORKS, TASKS, state
 
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Snapshot, Task
 from mesos_dns.names import model as model_module
-from mesos_dns.names.failover import GRACE
 from mesos_dns.names.model import Model
-from mesos_dns.names.records import Naming
-from mesos_dns.names.zone import Authority, Zone
+from mesos_dns.names.naming import Naming
+from mesos_dns.names.reconciler import GRACE
 from mesos_dns.publisher import Publisher
+from mesos_dns.zone.zone import Authority, Zone
 
 AUTHORITY = Authority(
     names.from_text("mesos"), names.from_text("mesos-dns.mesos"), names.from_text("root.mesos"), 60, 600, 86400, 30, 60

@@ -23,8 +23,9 @@ from mesos_dns.config import Config
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos import hosts
-from mesos_dns.names.zone import Authority, Change, Edit, Zone
 from mesos_dns.records import FORMATS, NoStateError, zone_of
+from mesos_dns.zone.change import Change, Edit
+from mesos_dns.zone.zone import Authority, Zone
 
 FIXTURES = Path(__file__).parent / "fixtures" / "mesos"
 STATES = [*sorted(FIXTURES.glob("crafted-*.json.gz")), FIXTURES / "captured-tasks.json.gz"]

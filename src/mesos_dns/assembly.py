@@ -8,9 +8,9 @@ from mesos_dns.limits import MAX_AUTOMATIC_WORKERS
 from mesos_dns.mesos.options import ClientOptions, IamAccount, SourceOptions
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
-from mesos_dns.names.endings import Rules
-from mesos_dns.names.feed import Settings
-from mesos_dns.names.zone import Authority
+from mesos_dns.names.suffixes import Rules
+from mesos_dns.workers.protocol import Settings
+from mesos_dns.zone.zone import Authority
 
 
 def absolute(name: str) -> bytes:

@@ -12,9 +12,11 @@ from typing import Protocol
 from mesos_dns.dns.rdata import Record
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.state import Delta, Observation, Snapshot
-from mesos_dns.names.failover import Reconciler
 from mesos_dns.names.model import Contributions, Model
-from mesos_dns.names.zone import Change, Contribution, Ledger, Zone
+from mesos_dns.names.reconciler import Reconciler
+from mesos_dns.zone.change import Change
+from mesos_dns.zone.contributors import Contribution, Ledger
+from mesos_dns.zone.zone import Zone
 
 log = logging.getLogger(__name__)
 

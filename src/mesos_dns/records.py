@@ -13,16 +13,16 @@ from mesos_dns.config import Config
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos import errors
-from mesos_dns.mesos.decode import Decoder
-from mesos_dns.mesos.document import StateError
+from mesos_dns.mesos.decoding.document import StateError
+from mesos_dns.mesos.decoding.v0 import Decoder
 from mesos_dns.mesos.hosts import look_up
 from mesos_dns.mesos.polling import PollingSource
 from mesos_dns.mesos.state import Snapshot
 from mesos_dns.names.model import Model
-from mesos_dns.names.records import Naming
-from mesos_dns.names.zone import Zone
+from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
 from mesos_dns.sockets import own_addresses
+from mesos_dns.zone.zone import Zone
 
 
 class NoStateError(Exception):

@@ -185,7 +185,7 @@ def is_worker(pid: int) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
-    return b"mesos_dns.worker" in command_line and state != "Z"
+    return b"mesos_dns.workers.worker" in command_line and state != "Z"
 
 
 def sample_state(leader: Endpoint, **tasks: str) -> bytes:

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 
 from mesos_dns import limits
-from mesos_dns.mesos.client import Answer
 from mesos_dns.mesos.errors import NoStateError, RedirectError, UnreachableError
+from mesos_dns.mesos.http.client import Answer
 from mesos_dns.mesos.options import ClientOptions, SourceOptions
 from mesos_dns.mesos.polling import PollingSource, backoff
 from mesos_dns.mesos.source import SourceStatus

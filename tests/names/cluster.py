@@ -5,8 +5,8 @@ import re
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.state import Agent, DiscoveryPort, Endpoint, Framework, Snapshot, Task
-from mesos_dns.names.endings import Rules
 from mesos_dns.names.labels import rfc952
+from mesos_dns.names.suffixes import Rules
 
 A0 = "20140803-125133-3041283216-5050-2410-0"
 A1 = "20140827-000744-3041283216-5050-2116-1"

@@ -9,8 +9,10 @@ from mesos_dns.dns.rdata import SRV
 from mesos_dns.limits import SLICE_OF_TASKS
 from mesos_dns.mesos.state import Agent, Delta, DiscoveryPort, Endpoint, Framework, Task
 from mesos_dns.names.model import Model
-from mesos_dns.names.records import Naming
-from mesos_dns.names.zone import Authority, Change, Ledger, Zone, records_of
+from mesos_dns.names.naming import Naming
+from mesos_dns.zone.change import Change
+from mesos_dns.zone.contributors import Ledger, records_of
+from mesos_dns.zone.zone import Authority, Zone
 
 AUTHORITY = Authority(b"\5mesos\0", b"\3ns1\5mesos\0", b"\4root\5mesos\0", 60, 600, 86400, 60, 60)
 

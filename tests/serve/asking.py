@@ -13,9 +13,10 @@ import dns.rdatatype
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
-from mesos_dns.names.zone import Authority, Change, Edit, Zone
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.responder import Responder
+from mesos_dns.zone.change import Change, Edit
+from mesos_dns.zone.zone import Authority, Zone
 
 AUTHORITY = Authority(
     names.from_text("mesos"), names.from_text("ns1.mesos"), names.from_text("root.ns1.mesos"), 60, 600, 86400, 30, 60

@@ -14,8 +14,9 @@ from tests.serve.asking import AUTHORITY, ask, make_answerer, make_zone, option,
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
-from mesos_dns.names.zone import Change, Edit, Zone
 from mesos_dns.serve.answer import Forward, clean_wildcards
+from mesos_dns.zone.change import Change, Edit
+from mesos_dns.zone.zone import Zone
 
 AA, RD, RA, QR, TC, CD = (dns.flags.AA, dns.flags.RD, dns.flags.RA, dns.flags.QR, dns.flags.TC, dns.flags.CD)
 NEGATIVE = "mesos. 30 IN SOA ns1.mesos. root.ns1.mesos. 4711 60 600 86400 30"

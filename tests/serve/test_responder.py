@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from tests.serve.asking import AUTHORITY, ask, edits, make_answerer, make_responder, make_zone, option, read, texts
 
 from mesos_dns.dns import message as msg
-from mesos_dns.names.zone import Change, Zone
 from mesos_dns.serve import mmsg
 from mesos_dns.serve.answer import Forward
 from mesos_dns.serve.memo import Memo
 from mesos_dns.serve.udp import BatchedListener
+from mesos_dns.zone.change import Change
+from mesos_dns.zone.zone import Zone
 
 ZONE = make_zone()
 NAME = "chronos.marathon.mesos."

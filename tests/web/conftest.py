@@ -5,11 +5,11 @@ from tests.web.given import MESOS, NS1, Client, Cluster, new_zone, packed, task,
 
 from mesos_dns.mesos.state import Agent, Delta, DiscoveryPort, Endpoint, Framework
 from mesos_dns.names import labels
-from mesos_dns.names.endings import Rules
 from mesos_dns.names.model import Model
-from mesos_dns.names.records import Naming
-from mesos_dns.names.zone import Ledger
+from mesos_dns.names.naming import Naming
+from mesos_dns.names.suffixes import Rules
 from mesos_dns.web.server import HttpServer
+from mesos_dns.zone.contributors import Ledger
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns.rdata import Record, pack_address
 from mesos_dns.mesos.state import Delta, Task
 from mesos_dns.names.model import Model
-from mesos_dns.names.zone import Authority, Change, Contribution, Ledger, Zone
+from mesos_dns.zone.change import Change
+from mesos_dns.zone.contributors import Contribution, Ledger
+from mesos_dns.zone.zone import Authority, Zone
 
 MESOS = names.from_text("mesos.")
 NS1 = names.from_text("ns1.mesos.")

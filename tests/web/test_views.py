@@ -9,8 +9,9 @@ from tests.web.given import MESOS, new_zone, packed, tasks
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.state import Agent, Delta, Framework, Task
-from mesos_dns.names.zone import Change, Edit, Zone
 from mesos_dns.web import views
+from mesos_dns.zone.change import Change, Edit
+from mesos_dns.zone.zone import Zone
 
 
 def read(pieces):

@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from mesos_dns import limits
 from mesos_dns.logs import RateLimited
-from mesos_dns.mesos.client import Answer, MasterClient
-from mesos_dns.mesos.decode import Decoder
-from mesos_dns.mesos.document import StateError
+from mesos_dns.mesos.decoding.document import StateError
+from mesos_dns.mesos.decoding.v0 import Decoder
+from mesos_dns.mesos.detect.search import LeaderSearch
 from mesos_dns.mesos.errors import BodyError, MasterError, NoStateError
-from mesos_dns.mesos.leader import LeaderSearch
+from mesos_dns.mesos.http.client import Answer, MasterClient
 from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.source import SourceStatus
 from mesos_dns.mesos.state import Endpoint, Observation, Snapshot

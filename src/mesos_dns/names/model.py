@@ -14,10 +14,10 @@ from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import Record
 from mesos_dns.limits import SLICE_OF_TASKS
 from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Task
-from mesos_dns.names.endings import Addresses
-from mesos_dns.names.records import Naming
-from mesos_dns.names.usual import Placed
-from mesos_dns.names.zone import Contribution, contributions
+from mesos_dns.names.bulk import Placed
+from mesos_dns.names.naming import Naming
+from mesos_dns.names.suffixes import Addresses
+from mesos_dns.zone.contributors import Contribution, contributions
 
 T = TypeVar("T")
 TaskKey = tuple[str, str, int]

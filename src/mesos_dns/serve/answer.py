@@ -14,7 +14,8 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns.message import Query
 from mesos_dns.dns.rdata import AAAA, ANY, AXFR, CLASS_ANY, CLASS_IN, IXFR, NS, SOA, SRV, A
-from mesos_dns.names.zone import Node, Zone
+from mesos_dns.zone.rrsets import Node
+from mesos_dns.zone.zone import Zone
 
 _RR: Final = struct.Struct("!HHIH")
 _HEAD: Final = struct.Struct("!HHHHH")

@@ -12,9 +12,9 @@ from typing import Final
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.rdata import AAAA, CLASS_IN, SRV, A
 from mesos_dns.limits import MAX_LABEL, MAX_NAME, ZONE_PARTS
-from mesos_dns.names.zone import Rdatas
 from mesos_dns.serve import keys
 from mesos_dns.serve.answer import Answerer, Rendering
+from mesos_dns.zone.rrsets import Rdatas
 
 #: Header octets 2 to 12.
 _HEAD: Final = struct.Struct("!HHHHH")

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from mesos_dns.dns.rdata import Record
 from mesos_dns.names.model import Model
-from mesos_dns.names.zone import Zone
+from mesos_dns.zone.zone import Zone
 
 
 class State(Protocol):

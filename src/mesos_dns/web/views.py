@@ -15,8 +15,8 @@ from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A, Record
 from mesos_dns.limits import NAMES_PER_PIECE
 from mesos_dns.names.model import Model
-from mesos_dns.names.zone import Zone
 from mesos_dns.web.go_json import line, quote, render
+from mesos_dns.zone.zone import Zone
 
 #: A body, piece by piece. Who gives up before the end closes it.
 Pieces = Generator[str, None, None]

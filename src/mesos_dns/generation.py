@@ -1,0 +1,198 @@
+"""Everything that follows from one configuration: source, model, zone, workers."""
+
+import asyncio
+import gc
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+from mesos_dns import __version__, assembly
+from mesos_dns.concurrency import spawn
+from mesos_dns.config import Config, as_json
+from mesos_dns.dns.rdata import Record
+from mesos_dns.limits import INTERFACE_SECONDS
+from mesos_dns.mesos.hosts import HostLookup
+from mesos_dns.mesos.polling import PollingSource
+from mesos_dns.mesos.state import Observation
+from mesos_dns.names.model import Model
+from mesos_dns.names.naming import Naming
+from mesos_dns.publisher import Publisher
+from mesos_dns.sockets import Sockets, own_addresses
+from mesos_dns.workers.pool import WorkerPool
+from mesos_dns.workers.spawner import Nursery
+from mesos_dns.zone.zone import Zone
+
+log = logging.getLogger(__name__)
+
+
+class Generation:
+    """Everything that follows from one configuration. Implements what the HTTP API reads."""
+
+    def __init__(
+        self,
+        config: Config,
+        sockets: Sockets,
+        verbosity: int,
+        nursery: Nursery,
+        former: "Generation | None" = None,
+    ) -> None:
+        self.config = config
+        #: Set if following the cluster ended by a mistake of ours.
+        self.failed = asyncio.Event()
+        self.model = Model(Naming(assembly.rules(config)))
+        self.zone = Zone(assembly.authority(config))
+        self.version = __version__
+        self._former = former
+        pairs = sockets.pairs[: assembly.worker_count(config)]
+        settings = assembly.settings(config, verbosity, hold=former is not None)
+        self.pool = WorkerPool(pairs, settings, self.zone, nursery)
+        last_serial = former.zone.serial if former is not None else 0
+        self.publisher = Publisher(
+            self.model, self.zone, self.pool.publish, clock=time.monotonic, epoch=time.time, last_serial=last_serial
+        )
+        self.source = PollingSource(assembly.source_options(config))
+        publisher = self.publisher
+        # No method of this object: after `gc.freeze` nobody finds cycles, and it must vanish when it is replaced.
+        self._hosts = HostLookup(lambda found: _publish_hosts(publisher, found))
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __repr__(self) -> str:
+        return f"Generation({self.publisher!r}, {self.pool!r})"
+
+    def start(self) -> None:
+        """Start workers, polling, look-ups."""
+        self.pool.start()
+        self._hosts.start()
+        self._tasks = [
+            spawn(self._follow(), name="follow the cluster"),
+            spawn(self._watch_interfaces(), name="watch interfaces"),
+        ]
+
+    async def serving(self) -> bool:
+        """Wait until the first state is taken and every worker answers from it; False if it never will."""
+        failed = spawn(self.failed.wait(), name="wait for failure")
+        loaded = spawn(self._loaded(), name="wait for load")
+        try:
+            await asyncio.wait([failed, loaded], return_when=asyncio.FIRST_COMPLETED)
+            return not self.failed.is_set()
+        finally:
+            failed.cancel()
+            loaded.cancel()
+
+    async def _loaded(self) -> None:
+        await self.publisher.loaded.wait()
+        await self.pool.serving()
+
+    async def stop(self) -> None:
+        """End everything of this generation; its sockets stay."""
+        # A cancelled task holds the frames that it was in, and those hold this object: forget them.
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        self._hosts.stop()
+        await self.pool.stop()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # --- what happens in the background --------------------------------------------------------
+
+    async def _follow(self) -> None:
+        try:
+            await self._follow_source()
+        except Exception:
+            # A mistake in this program. What is being served is the best there is; control starts over.
+            log.exception("following the cluster ended by an internal error: please report it")
+            self.failed.set()
+
+    async def _follow_source(self) -> None:
+        await self._inherit()
+        async for observation in self.source.observations():
+            if self.publisher.loaded.is_set():
+                await self.publisher.observe(observation)
+            else:
+                await self._observe_first(observation)
+            self._hosts.want(self.model.host_names())
+
+    async def _inherit(self) -> None:
+        # A step of its own: no variable of what runs for ever may keep the former generation in memory.
+        former, self._former = self._former, None
+        if former is not None and former.config.masters == self.config.masters:
+            await self.publisher.inherit(former.publisher)
+
+    async def _observe_first(self, observation: Observation) -> None:
+        # Taking the first state makes millions of objects, which the collector would walk
+        # again and again: half as long again for 100,000 tasks.
+        gc.disable()
+        try:
+            await self.publisher.observe(observation)
+            # What was made lives long and has no cycles: the collector need not walk it ever again.
+            gc.freeze()
+        finally:
+            gc.enable()
+
+    async def _watch_interfaces(self) -> None:
+        known: list[bytes] | None = None
+        while True:
+            addresses = own_addresses(self.config.listener)
+            if addresses != known:
+                known = addresses
+                await self.publisher.self_found(addresses)
+            await asyncio.sleep(INTERFACE_SECONDS)
+
+    # --- what the HTTP API reads ---------------------------------------------------------------
+
+    @property
+    def enumeration_on(self) -> bool:
+        """Whether `/v1/enumerate` and `/v1/axfr` exist."""
+        return self.config.enumeration_on
+
+    @property
+    def refresh_seconds(self) -> int:
+        """`RefreshSeconds`."""
+        return self.config.refresh_seconds
+
+    @property
+    def mname(self) -> str:
+        """`SOAMname`, as configured."""
+        return self.config.soa_mname
+
+    @property
+    def rname(self) -> str:
+        """`SOARname`, as configured."""
+        return self.config.soa_rname
+
+    @property
+    def domain(self) -> str:
+        """`Domain`."""
+        return self.config.domain
+
+    def config_json(self) -> dict[str, object]:
+        """The effective configuration, without secrets."""
+        return as_json(self.config, self.zone.serial)
+
+    def ready(self) -> tuple[bool, list[str]]:
+        """Whether the zone is loaded and every worker serves it; the reasons if not."""
+        reasons = []
+        if not self.publisher.loaded.is_set():
+            status = self.source.status
+            tried = f": {status.last_error}" if status.last_error else ""
+            reasons.append(f"no state of the cluster yet{tried}")
+        reasons += [f"worker {slot.number} has no zone yet (pid {slot.pid})" for slot in self.pool.behind()]
+        return not reasons, reasons
+
+    def notes(self) -> list[str]:
+        """How old the state of the cluster is, and what fails at present."""
+        return self.source.status.notes(time.monotonic())
+
+    def is_shared(self, record: Record) -> bool:
+        """Whether more than one entity contributes `record`."""
+        return self.publisher.is_shared(record)
+
+    def counters(self) -> Counter[str]:
+        """Sums over all workers."""
+        return sum((slot.total_counters() for slot in self.pool.slots), Counter())
+
+
+def _publish_hosts(publisher: Publisher, found: Mapping[str, tuple[bytes, ...]]) -> None:
+    spawn(publisher.hosts_found(found), name="take host addresses")

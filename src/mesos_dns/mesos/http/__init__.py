@@ -1,0 +1,1 @@
+"""Talking to masters over HTTP: requests, authentication, words for what goes wrong."""

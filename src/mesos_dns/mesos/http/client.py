@@ -1,0 +1,270 @@
+"""Asks one master for its state over HTTP or HTTPS. Edge: aiohttp.
+
+Never follows redirects: HTTP libraries drop credentials on the way to another host, and the target is a host name that
+only this program might be able to resolve.
+"""
+
+import asyncio
+import base64
+import contextlib
+import re
+import ssl
+import time
+import zlib
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from mesos_dns import limits
+from mesos_dns.mesos.errors import (
+    BodyError,
+    DisconnectedError,
+    MasterTimeoutError,
+    NoLeaderError,
+    RedirectError,
+    StatusError,
+    UnauthorizedError,
+    UnreachableError,
+)
+from mesos_dns.mesos.http.iam import IamLogin
+from mesos_dns.mesos.http.translation import translated, translated_login
+from mesos_dns.mesos.options import ClientOptions
+from mesos_dns.mesos.state import Endpoint
+
+#: Mesos 0.25 and later; the other name is all that earlier masters know, and is gone since 1.8.
+_PATHS: Final = ("/master/state", "/master/state.json")
+#: What may stand in a URL as a host. States and redirects are input: they must not smuggle in paths or credentials.
+_HOST: Final = re.compile(r"[0-9A-Za-z._:-]+")
+_REALM: Final = re.compile(r'realm="([^"]*)"', re.IGNORECASE)
+
+#: Octets that may wait in a connection's buffer: fewer wake-ups for large states.
+_READ_OCTETS: Final = 2**18
+
+
+#: What tells zlib to expect a gzip header.
+_GZIP: Final = zlib.MAX_WBITS | 16
+
+
+class Answer(NamedTuple):
+    """A master's complete 200: the body as received (decompressed), and the seconds that it took."""
+
+    body: bytearray
+    seconds: float
+
+
+class MasterClient:
+    """Fetches states, one request and connection each (Go did so, too: nothing idles between polls).
+
+    Create it anywhere; use and close it in one event loop. After `close` it can be used again.
+    """
+
+    def __init__(self, options: ClientOptions) -> None:
+        """`options.ca_file` and the others are read here: OSError or ssl.SSLError if they are unusable."""
+        self._options = options
+        self._scheme = "https" if options.https else "http"
+        self._tls = _tls_context(options) if options.https else None
+        self._login_tls = self._tls or _tls_context(options) if options.iam is not None else None
+        self._login = IamLogin(options.iam) if options.iam is not None else None
+        self._paths: dict[Endpoint, str] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    def __repr__(self) -> str:
+        return f"MasterClient({self._scheme}, open={self._session is not None})"
+
+    async def close(self) -> None:
+        """Close the connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def fetch(self, endpoint: Endpoint) -> Answer:
+        """Read the state document of one master. Raises the errors of `mesos.errors`, nothing else.
+
+        The whole takes at most `options.timeout` seconds.
+        """
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._options.timeout):
+                body = await self._fetch_authorized(endpoint)
+        except TimeoutError as error:
+            raise MasterTimeoutError(
+                endpoint,
+                f"no complete answer within {self._options.timeout:g} s: it may be overloaded or hang; StateTimeoutSeconds sets the limit",
+            ) from error
+        return Answer(body, time.monotonic() - started)
+
+    async def _fetch_authorized(self, endpoint: Endpoint) -> bytearray:
+        if self._login is None or not self._login.has_token:
+            return await self._fetch_any_path(endpoint)
+        try:
+            return await self._fetch_any_path(endpoint)
+        except UnauthorizedError:
+            self._login.forget()  # a remembered token may have been revoked: once more with a new one
+            return await self._fetch_any_path(endpoint)
+
+    async def _fetch_any_path(self, endpoint: Endpoint) -> bytearray:
+        known = self._paths.get(endpoint, _PATHS[0])
+        other = _PATHS[1] if known == _PATHS[0] else _PATHS[0]
+        try:
+            return await self._get(endpoint, known)
+        except StatusError as error:
+            if error.status != 404:
+                raise
+        body = await self._get(endpoint, other)
+        if len(self._paths) >= limits.MAX_REMEMBERED_PATHS:
+            self._paths.clear()
+        self._paths[endpoint] = other
+        return body
+
+    async def _get(self, endpoint: Endpoint, path: str) -> bytearray:
+        if not _HOST.fullmatch(endpoint.host):
+            raise UnreachableError(
+                endpoint, f"cannot be asked: {endpoint.host!r} is neither an address nor a host name"
+            )
+        headers = {
+            "User-Agent": "Mesos-DNS",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            **await self._authorization(endpoint),
+        }
+        async with (
+            translated(endpoint, tls=self._tls is not None),
+            self._opened().get(
+                f"{self._scheme}://{endpoint}{path}",
+                headers=headers,
+                allow_redirects=False,
+                ssl=True if self._tls is None else self._tls,
+                auto_decompress=False,
+            ) as response,
+        ):
+            if response.status == 200:
+                return await _read_body(endpoint, response)
+            text = await _read_error(endpoint, response)
+            raise self._refusal(endpoint, path, response, text)
+
+    async def _authorization(self, endpoint: Endpoint) -> dict[str, str]:
+        if self._login is not None:
+            async with translated_login(endpoint, self._login.url):
+                return {"Authorization": f"token={await self._login.token(self._opened(), self._login_tls)}"}
+        principal, secret = self._options.principal, self._options.secret
+        if not principal and not secret:
+            return {}
+        return {"Authorization": "Basic " + base64.b64encode(f"{principal}:{secret}".encode()).decode()}
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(force_close=True),
+                timeout=aiohttp.ClientTimeout(
+                    total=None,
+                    sock_connect=min(limits.MASTER_CONNECT_SECONDS, self._options.timeout),
+                    sock_read=limits.MASTER_STALL_SECONDS,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=_READ_OCTETS,
+            )
+        return self._session
+
+    def _refusal(self, endpoint: Endpoint, path: str, response: aiohttp.ClientResponse, text: str) -> Exception:
+        status = response.status
+        if status in {301, 302, 303, 307, 308}:
+            location = response.headers.get("Location", "")
+            return RedirectError(endpoint, _parse_location(location), f"does not lead, it points to {location!r}")
+        if status == 503:
+            return NoLeaderError(endpoint, f"no leader at the moment ({text or 'status 503'})")
+        if status in {401, 403}:
+            challenge = _REALM.search(response.headers.get("WWW-Authenticate", ""))
+            realm = challenge[1] if challenge else ""
+            return UnauthorizedError(endpoint, realm, f"status {status}, realm {realm!r}: {self._credentials_hint()}")
+        hint = "this is no Mesos master, or it is just starting" if status == 404 else text
+        return StatusError(endpoint, status, f"status {status} for {path}, expected 200: {hint}")
+
+    def _credentials_hint(self) -> str:
+        if self._login is not None:
+            return "it does not accept the token of this DC/OS service account; check its permissions"
+        if not self._options.principal and not self._options.secret:
+            return "it wants credentials; set MesosAuthentication to basic and MesosCredentials, or use iam"
+        if ":" in self._options.secret:
+            return "it does not accept the credentials; Mesos can never accept a secret that contains a colon"
+        return "it does not accept the credentials; check Principal and Secret of MesosCredentials"
+
+
+def _tls_context(options: ClientOptions) -> ssl.SSLContext:
+    if options.ca_file:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(options.ca_file)
+    else:
+        # As in Go: https without CACertFile means no verification. The configuration warns about it.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if options.cert_file:
+        context.load_cert_chain(options.cert_file, options.key_file)
+    return context
+
+
+async def _read_body(endpoint: Endpoint, response: aiohttp.ClientResponse) -> bytearray:
+    # One growing buffer: response.read() would hold all chunks and the joined body at once. Unpacked here, 230 MB take
+    # 0.6 s; by aiohttp 0.8, for it keeps what it unpacked in chunks, too; in a thread 1.0, which allocates anew each time.
+    body = _Body(_encoding(endpoint, response))
+    try:
+        async for chunk in response.content.iter_any():
+            body.add(chunk)
+            if len(body.octets) > limits.MAX_STATE_OCTETS:
+                raise BodyError(endpoint, f"its state has more than {limits.MAX_STATE_OCTETS} octets, the limit")
+        body.end()
+    except zlib.error as error:
+        raise DisconnectedError(endpoint, f"the answer broke off or is damaged: {error}") from error
+    return body.octets
+
+
+async def _read_error(endpoint: Endpoint, response: aiohttp.ClientResponse) -> str:
+    body = _Body(_encoding(endpoint, response), limits.MAX_ERROR_OCTETS)
+    with contextlib.suppress(zlib.error):
+        async for chunk in response.content.iter_any():
+            body.add(chunk)
+            if len(body.octets) >= limits.MAX_ERROR_OCTETS:
+                break
+    return " ".join(body.octets[: limits.MAX_EXAMPLE_TEXT].decode("utf-8", "replace").split())
+
+
+def _encoding(endpoint: Endpoint, response: aiohttp.ClientResponse) -> str:
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"gzip", "x-gzip", "identity", ""}:
+        raise BodyError(endpoint, f"the answer is encoded as {encoding[:40]!r}, expected gzip or nothing at all")
+    return encoding
+
+
+class _Body:
+    """Takes a body piece by piece, unpacks it if need be, and stops at a little above `limit` octets."""
+
+    def __init__(self, encoding: str, limit: int | None = None) -> None:
+        self.octets = bytearray()
+        self._limit = limits.MAX_STATE_OCTETS if limit is None else limit
+        self._unpacker = zlib.decompressobj(wbits=_GZIP) if encoding.endswith("gzip") else None
+
+    def __repr__(self) -> str:
+        return f"_Body({len(self.octets)} octets)"
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece. Raises zlib.error if it cannot be unpacked."""
+        if self._unpacker is not None:
+            piece = self._unpacker.decompress(piece, self._limit + 1 - len(self.octets))
+        self.octets += piece
+
+    def end(self) -> None:
+        """Take note that there is no more. Raises zlib.error if there should be."""
+        if self._unpacker is not None and not self._unpacker.eof:
+            raise zlib.error("the end is missing")
+
+
+def _parse_location(location: str) -> Endpoint | None:
+    """Read `//host:port/path` (Mesos 0.23 and later) or `http://host:port`; None for anything else."""
+    try:
+        parts = urlsplit(location)
+        if not parts.hostname:
+            return None
+        return Endpoint(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+    except ValueError:
+        return None

@@ -1,0 +1,132 @@
+"""What control and workers tell each other: frames over a Unix stream socket. Pure.
+
+A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
+Control sends `Settings` once, then a snapshot of the zone (`Begin`, any number of `Load`, and `End`
+or the first `Edits` with a serial), then `Edits` as the zone changes. A worker answers with `Serving` when it has taken a serial, and
+with `Counters` now and then.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from mesos_dns.limits import MAX_FRAME
+from mesos_dns.zone.change import Edit
+from mesos_dns.zone.rrsets import Node, Owners
+from mesos_dns.zone.zone import Authority
+
+_LENGTH: Final = struct.Struct("!I")
+
+
+class Listener(msgspec.Struct, frozen=True, array_like=True):
+    """An inherited socket: its descriptor, and whether it is UDP or TCP."""
+
+    fd: int
+    udp: bool
+
+
+class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
+    """All that a worker needs to know. Names in wire form; times in seconds.
+
+    `upstreams` maps zones (wire form, lower case; the root for everything else) to the addresses
+    (host, port) to ask, in order. With `hold` the worker answers nothing before it has the zone: others
+    answer from the same sockets, or will not miss an answer that comes a moment later.
+    """
+
+    authority: Authority
+    recursion: bool
+    truncate_bit: bool
+    upstreams: dict[bytes, list[tuple[str, int]]]
+    timeout: float
+    listeners: list[Listener]
+    verbosity: int
+    hold: bool
+
+
+class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
+    """A snapshot follows: what the worker holds stays in use until its end."""
+
+
+class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
+    """Some owners of the snapshot with all their record sets; owners with the same ones may stand together."""
+
+    nodes: list[tuple[Owners, Node]]
+
+
+class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
+    """The snapshot is complete."""
+
+    serial: int
+
+
+class Edits(msgspec.Struct, frozen=True, array_like=True, tag="edits"):
+    """Changes of the zone, as in a `Change`; `serial` is reached with the last frame of a series, 0 before."""
+
+    serial: int
+    edits: Sequence[Edit]
+    nodes: Sequence[tuple[Owners, Node]] = msgspec.field(default_factory=list)
+
+
+class Serving(msgspec.Struct, frozen=True, array_like=True, tag="serving"):
+    """The worker answers from this serial."""
+
+    serial: int
+
+
+class Counters(msgspec.Struct, frozen=True, array_like=True, tag="counters"):
+    """Counts since the worker started."""
+
+    counts: dict[str, int]
+
+
+ToWorker = Settings | Begin | Load | End | Edits
+FromWorker = Serving | Counters
+Frame = ToWorker | FromWorker
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final[msgspec.msgpack.Decoder[Frame]] = msgspec.msgpack.Decoder(Frame)
+
+
+class FeedError(Exception):
+    """The peer sent something that is no frame: the processes do not run the same version."""
+
+
+def encode(frame: Frame) -> bytes:
+    """The octets of one frame, its length included."""
+    body = _encoder.encode(frame)
+    return _LENGTH.pack(len(body)) + body
+
+
+class FrameReader:
+    """Cuts a stream into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def __repr__(self) -> str:
+        return f"FrameReader(waiting={len(self._buffer)})"
+
+    def feed(self, octets: bytes) -> None:
+        """Take what the stream delivered."""
+        self._buffer += octets
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        """The next complete frame. Raises FeedError, after which the stream is of no use."""
+        if len(self._buffer) < 4:
+            raise StopIteration
+        (length,) = _LENGTH.unpack_from(self._buffer)
+        if length > MAX_FRAME:
+            raise FeedError(f"a frame of {length} octets, at most {MAX_FRAME} are possible")
+        if len(self._buffer) < 4 + length:
+            raise StopIteration
+        body = bytes(self._buffer[4 : 4 + length])
+        del self._buffer[: 4 + length]
+        try:
+            return _decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise FeedError(f"a frame that is none: {error}") from error

@@ -1,0 +1,130 @@
+"""Who contributes records: counts of contributors, and what they change in the zone. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from mesos_dns.dns.rdata import Record
+from mesos_dns.zone.change import Change, Edit
+from mesos_dns.zone.rrsets import Node, Owners
+from mesos_dns.zone.zone import Zone
+
+#: Owners, each once, and record sets that they are given. One entity gives no record twice: what is there
+#: several times is given by several entities.
+Contribution = tuple[Owners, Node]
+
+
+def contributions(records: Iterable[Record]) -> list[Contribution]:
+    """The same as contributions."""
+    return [((owner,), ((rrtype, (rdata,)),)) for owner, rrtype, rdata in records]
+
+
+def records_of(contributed: Iterable[Contribution]) -> list[Record]:
+    """The same as records."""
+    return [
+        (owner, rrtype, rdata)
+        for owners, node in contributed
+        for owner in owners
+        for rrtype, rdatas in node
+        for rdata in rdatas
+    ]
+
+
+#: Up to so many rdata a look through all is faster than making a set of them.
+FEW = 8
+
+
+class Ledger:
+    """Counts how many entities contribute each record of a zone, and says what changes.
+
+    A record with one contributor costs nothing here: being in the zone is its count. Only what
+    several entities contribute is written down.
+    """
+
+    def __init__(self, zone: Zone) -> None:
+        self._zone = zone
+        #: Contributors beyond the first.
+        self._extra: dict[Record, int] = {}
+
+    def __repr__(self) -> str:
+        return f"Ledger({self._zone!r}, shared records={len(self._extra)})"
+
+    def is_shared(self, record: Record) -> bool:
+        """Whether more than one entity contributes `record`."""
+        return record in self._extra
+
+    def apply(self, withdrawn: Iterable[Contribution], contributed: Sequence[Contribution]) -> Change:
+        """Count contributions off and on, and alter the zone accordingly; what was altered. The serial stays."""
+        lost = _by_owner(withdrawn)
+        # Given to owners that have records, or lose some.
+        others: dict[bytes, list[Node]] = {}
+        nodes = contributed
+        if lost:
+            nodes = []
+            for owners, node in contributed:
+                for owner in owners:
+                    if owner in lost:
+                        others.setdefault(owner, []).append(node)
+                nodes.append((tuple([owner for owner in owners if owner not in lost]), node))
+        left = self._zone.place(nodes)
+        for place, owner in left:
+            others.setdefault(owner, []).append(nodes[place][1])
+        if others:
+            nodes = _without(nodes, left)
+        edits: list[Edit] = []
+        for owner, more in others.items():
+            edits += self._edits(owner, more, lost.pop(owner, ()))
+        for owner, gone in lost.items():
+            edits += self._edits(owner, (), gone)
+        self._zone.apply(Change(self._zone.serial, tuple(edits)))
+        return Change(self._zone.serial, tuple(edits), nodes)
+
+    def _edits(self, owner: bytes, gained: Iterable[Node], lost: Iterable[Node]) -> Iterator[Edit]:
+        balance: dict[int, dict[bytes, int]] = {}
+        for by, nodes in ((1, gained), (-1, lost)):
+            for node in nodes:
+                for rrtype, rdatas in node:
+                    changes = balance.setdefault(rrtype, {})
+                    for rdata in rdatas:
+                        changes[rdata] = changes.get(rdata, 0) + by
+        for rrtype, changes in balance.items():
+            edit = self._settle(owner, rrtype, changes)
+            if edit is not None:
+                yield edit
+
+    def _settle(self, owner: bytes, rrtype: int, changes: Mapping[bytes, int]) -> Edit | None:
+        """Count `changes` (by how many contributors each rdata gains) and name the visible ones."""
+        rdatas = self._zone.rdatas(owner, rrtype)
+        present = frozenset(rdatas) if len(rdatas) > FEW else rdatas
+        removed, added = [], []
+        for rdata, by in changes.items():
+            if by == 0:
+                continue
+            record = owner, rrtype, rdata
+            before = self._extra.get(record, 0) + 1 if rdata in present else 0
+            after = before + by
+            if after > 1:
+                self._extra[record] = after - 1
+            elif before > 1:
+                del self._extra[record]
+            if before == 0:
+                added.append(rdata)
+            elif after <= 0:
+                removed.append(rdata)
+        return Edit(owner, rrtype, tuple(removed), tuple(added)) if removed or added else None
+
+
+def _by_owner(contributed: Iterable[Contribution]) -> dict[bytes, list[Node]]:
+    """What each owner is given."""
+    found: dict[bytes, list[Node]] = {}
+    for owners, node in contributed:
+        for owner in owners:
+            found.setdefault(owner, []).append(node)
+    return found
+
+
+def _without(nodes: Sequence[tuple[Owners, Node]], left: Iterable[tuple[int, bytes]]) -> list[tuple[Owners, Node]]:
+    """The nodes but for these owners at these places, and for those that then have none."""
+    there = [*nodes]
+    for place, owner in left:
+        owners, node = there[place]
+        there[place] = tuple([one for one in owners if one != owner]), node
+    return [one for one in there if one[0]]

@@ -1,0 +1,344 @@
+"""Workers as processes under their supervisor: fed, killed, stopped, silent. Zone and sockets are real."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections import Counter
+
+import dns.rcode
+import pytest
+from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
+
+from mesos_dns.limits import EDITS_PER_FRAME
+from mesos_dns.sockets import Sockets
+from mesos_dns.workers import handle
+from mesos_dns.workers.pool import WorkerPool
+from mesos_dns.workers.protocol import FrameReader, Settings
+from mesos_dns.workers.spawner import Nursery
+from mesos_dns.zone.change import Change
+from mesos_dns.zone.zone import Zone
+
+NAME = "chronos.marathon.mesos."
+SETTINGS = Settings(AUTHORITY, True, True, {}, 5.0, [], 0, False)
+PATIENCE = 20.0
+
+
+def addresses(reply):
+    assert reply.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)
+    return sorted(text.split()[-1] for text in texts(reply.answer))
+
+
+class Client:
+    """One UDP socket that asks; what it asks while nobody answers waits in the worker's socket."""
+
+    def __init__(self, port):
+        self._port = port
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._sock.connect(("127.0.0.1", port))
+
+    def send(self, name=NAME, number=0):
+        self._sock.send(ask(name, identifier=number))
+
+    async def receive(self):
+        async with asyncio.timeout(PATIENCE):
+            return read(await asyncio.get_running_loop().sock_recv(self._sock, 4096))
+
+    async def udp(self, name=NAME):
+        self.send(name)
+        return addresses(await self.receive())
+
+    async def tcp(self, name=NAME):
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        with contextlib.closing(writer):
+            return await self.over(reader, writer, name)
+
+    @staticmethod
+    async def over(reader, writer, name=NAME):
+        query = ask(name)
+        writer.write(len(query).to_bytes(2) + query)
+        async with asyncio.timeout(PATIENCE):
+            return addresses(read(await reader.readexactly(int.from_bytes(await reader.readexactly(2)))))
+
+    def close(self):
+        self._sock.close()
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Workers find the package that the tests have imported."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+
+
+@pytest.fixture
+async def said():
+    """`await said(text)`: the next log line with that text."""
+    lines = asyncio.Queue()
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.put_nowait(record.getMessage())
+    handle.log.addHandler(handler)
+
+    async def wait_for(text):
+        async with asyncio.timeout(PATIENCE):
+            while text not in (line := await lines.get()):
+                pass
+        return line
+
+    yield wait_for
+    handle.log.removeHandler(handler)
+
+
+class Running:
+    """A pool over a zone, and a client of its port."""
+
+    def __init__(self, zone, workers, **settings):
+        self.zone = zone
+        self.sockets = Sockets("127.0.0.1", 0)
+        pairs = self.sockets.provide(workers)
+        values = {name: getattr(SETTINGS, name) for name in SETTINGS.__struct_fields__}
+        self.nursery = Nursery()
+        self.pool = WorkerPool(pairs, Settings(**(values | settings)), zone, self.nursery)
+        self.client = Client(self.sockets.port)
+
+    @property
+    def slot(self):
+        return self.pool.slots[0]
+
+    async def serving(self, serial=None, restarts=0):
+        """Wait until every worker serves this serial (or any), each after so many restarts at least."""
+        async with asyncio.timeout(PATIENCE):
+            while not all(
+                slot.serving and slot.serving == (serial or slot.serving) and slot.restarts >= restarts
+                for slot in self.pool.slots
+            ):
+                self.pool._changed.clear()
+                await self.pool._changed.wait()
+
+    def change(self, table, serial):
+        """Add the records of a table to the zone, and publish that."""
+        change = tuple(edits(table))
+        self.zone.apply(Change(serial or self.zone.serial, change))
+        self.pool.publish(Change(serial, change))
+
+    def signal(self, number, slot=0):
+        os.kill(self.pool.slots[slot].pid, number)
+
+    async def __aenter__(self):
+        self.pool.start()
+        return self
+
+    async def __aexit__(self, *_):
+        for slot in self.pool.slots:
+            if slot.pid is not None:
+                os.kill(slot.pid, signal.SIGCONT)
+        await self.pool.stop()
+        self.nursery.close()
+        self.client.close()
+        self.sockets.close()
+
+
+def running(zone=None, workers=1, **settings):
+    return Running(make_zone() if zone is None else zone, workers, **settings)
+
+
+# --- answering ---------------------------------------------------------------------------------
+
+
+async def test_workers_answer_from_the_zone_over_udp_and_tcp():
+    async with running(workers=2) as it:
+        assert len(it.pool.behind()) == 2
+        await asyncio.wait_for(it.pool.serving(), PATIENCE)
+        assert it.pool.behind() == []
+        assert await it.client.udp() == await it.client.tcp() == ["1.2.3.11"]
+        assert await it.client.udp("nobody.mesos.") == []
+        assert [slot.serving for slot in it.pool.slots] == [4711, 4711]
+        pids = [slot.pid for slot in it.pool.slots]
+        slots = ", ".join(f"Slot({n}, pid={pid}, serving=4711, restarts=0)" for n, pid in enumerate(pids))
+        assert repr(it.pool) == f"WorkerPool([{slots}])"
+    assert [(slot.pid, slot.serving) for slot in it.pool.slots] == [(None, 0)] * 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+async def test_a_change_reaches_all_workers():
+    async with running(workers=2) as it:
+        await it.serving()
+        it.change(f"{NAME} A 1.2.3.12", 0)
+        it.change("new.mesos A 1.2.3.13", 4712)
+        await it.serving(4712)
+        for _ in range(8):  # from another port each time: both workers
+            other = Client(it.sockets.port)
+            with contextlib.closing(other):
+                assert await other.udp() == ["1.2.3.11", "1.2.3.12"]
+                assert await other.udp("new.mesos.") == ["1.2.3.13"]
+
+
+async def test_counters_are_summed_over_the_lives_of_a_worker():
+    async with running() as it:
+        await it.serving()
+        await it.client.udp()
+        await it.client.udp("nobody.mesos.")
+        first = it.slot.pid
+        it.signal(signal.SIGTERM)  # it drains and reports for the last time
+        await it.serving(restarts=1)
+        assert it.slot.pid != first
+        asked = it.slot.total_counters()
+        assert asked["misses"] + asked["hits"] == 2
+        await it.client.udp()
+        await it.pool.stop()
+        asked = it.slot.total_counters()
+        assert asked["misses"] + asked["hits"] == 3
+        assert it.slot.counters == Counter()
+
+
+# --- before and while the first state is taken ---------------------------------------------------
+
+
+async def test_before_the_first_state_names_of_the_zone_are_not_known():
+    async with running(Zone(AUTHORITY)) as it:
+        it.client.send()
+        assert (await it.client.receive()).rcode() == dns.rcode.SERVFAIL
+        assert it.pool.behind() == [it.slot]
+        it.change(f"{NAME} A 1.2.3.11", 0)
+        it.change("new.mesos A 1.2.3.13", 1)
+        await it.serving(1)
+        assert await it.client.udp() == ["1.2.3.11"]
+        assert await it.client.udp("new.mesos.") == ["1.2.3.13"]
+
+
+async def test_with_hold_nothing_is_answered_until_then():
+    async with running(Zone(AUTHORITY), hold=True) as it:
+        it.client.send()
+        it.change(f"{NAME} A 1.2.3.11", 1)
+        assert addresses(await it.client.receive()) == ["1.2.3.11"]
+
+
+# --- killed ------------------------------------------------------------------------------------
+
+
+async def test_a_killed_worker_is_replaced_within_a_second_and_what_was_asked_meanwhile_is_answered():
+    async with running() as it:
+        await it.serving()
+        it.signal(signal.SIGSTOP)  # it takes no more from its sockets
+        for number in range(20):
+            it.client.send(number=number)
+        waiting = await asyncio.open_connection("127.0.0.1", it.sockets.port)
+        asked = asyncio.ensure_future(it.client.over(*waiting))
+        began = asyncio.get_running_loop().time()
+        it.signal(signal.SIGKILL)
+        it.change("new.mesos A 1.2.3.13", 4712)
+        replies = [await it.client.receive() for _ in range(20)]
+        assert asyncio.get_running_loop().time() - began < 1.0
+        assert sorted(reply.id for reply in replies) == list(range(20))
+        assert all(addresses(reply) == ["1.2.3.11"] for reply in replies)
+        assert await asked == ["1.2.3.11"]
+        waiting[1].close()
+        await it.serving(4712, restarts=1)
+        assert await it.client.udp("new.mesos.") == ["1.2.3.13"]
+
+
+async def test_a_worker_that_dies_again_and_again_is_restarted_ever_more_slowly(monkeypatch, said):
+    monkeypatch.setattr(handle.sys, "executable", "/bin/false")
+    monkeypatch.setattr(handle, "RESTART_SECONDS", (0.0, 0.1, 0.2))
+    async with running():
+        for delay in ("0.0", "0.1", "0.2", "0.2"):
+            assert await said("ended unasked") == f"worker 0 ended unasked; another starts in {delay} s"
+
+
+async def test_a_worker_that_lived_for_long_is_restarted_at_once(monkeypatch, said):
+    monkeypatch.setattr(handle.sys, "executable", "/bin/false")
+    monkeypatch.setattr(handle, "HEALTHY_SECONDS", 0.0)
+    async with running():
+        for _ in range(3):
+            assert await said("ended unasked") == "worker 0 ended unasked; another starts in 0.0 s"
+
+
+async def test_a_worker_that_cannot_be_started_is_said_and_tried_again(monkeypatch, said):
+    python = sys.executable
+    monkeypatch.setattr(handle.sys, "executable", "/nowhere/python")
+    async with running() as it:
+        assert "No such file or directory: '/nowhere/python'" in await said("worker 0 cannot be started")
+        monkeypatch.setattr(handle.sys, "executable", python)
+        await it.serving()
+        assert await it.client.udp() == ["1.2.3.11"]
+
+
+# --- stopped -----------------------------------------------------------------------------------
+
+
+async def test_stop_lets_workers_answer_what_has_arrived():
+    async with running() as it:
+        await it.serving()
+        it.signal(signal.SIGSTOP)
+        for number in range(20):
+            it.client.send(number=number)
+        stopping = asyncio.ensure_future(it.pool.stop())
+        await asyncio.sleep(0)  # SIGTERM is sent
+        it.signal(signal.SIGCONT)
+        await asyncio.wait_for(stopping, PATIENCE)
+        assert sorted([(await it.client.receive()).id for _ in range(20)]) == list(range(20))
+        assert it.slot.restarts == 0
+
+
+async def test_a_worker_that_ignores_sigterm_is_killed(monkeypatch, caplog):
+    monkeypatch.setattr(handle, "STOP_SECONDS", 0.1)
+    async with running() as it:
+        await it.serving()
+        pid = it.slot.pid
+        it.signal(signal.SIGSTOP)
+        await asyncio.wait_for(it.pool.stop(), 5)
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert "worker 0 does not end on SIGTERM; it is killed" in caplog.text
+
+
+async def test_a_pool_can_be_stopped_while_its_workers_start():
+    async with running(workers=2) as it:
+        await asyncio.sleep(0)
+        await asyncio.wait_for(it.pool.stop(), PATIENCE)
+        assert [(slot.pid, slot.restarts) for slot in it.pool.slots] == [(None, 0)] * 2
+        assert [task for task in asyncio.all_tasks() if "worker" in task.get_name()] == []
+
+
+async def test_a_pool_can_be_stopped_while_a_restart_is_pending(monkeypatch, said):
+    monkeypatch.setattr(handle.sys, "executable", "/bin/false")
+    monkeypatch.setattr(handle, "RESTART_SECONDS", (3600.0,))
+    async with running() as it:
+        await said("ended unasked")
+        await asyncio.wait_for(it.pool.stop(), PATIENCE)
+        assert it.slot.restarts == 1
+
+
+async def test_an_empty_pool_serves():
+    pool = WorkerPool([], SETTINGS, Zone(AUTHORITY), Nursery())
+    pool.start()
+    await pool.serving()
+    pool.publish(Change(1, tuple(edits(f"{NAME} A 1.2.3.4"))))
+    await pool.stop()
+    assert repr(pool) == "WorkerPool([])"
+
+
+# --- large changes ---------------------------------------------------------------------------------
+
+
+async def test_a_large_change_is_cut_into_frames_that_take_a_worker_a_millisecond():
+    zone = Zone(AUTHORITY)
+    async with running(zone) as it:
+        frames = []
+        it.slot.push = frames.extend
+        it.slot._stale = False
+        table = "\n".join(f"name-{n}.mesos A 10.0.{n // 250}.{n % 250}" for n in range(1000))
+        it.pool.publish(Change(5, tuple(edits(table))))
+        it.pool.publish(Change(6, ()))
+    reader = FrameReader()
+    reader.feed(b"".join(frames))
+    assert [(frame.serial, len(frame.edits)) for frame in reader] == [(0, EDITS_PER_FRAME)] * (
+        1000 // EDITS_PER_FRAME - 1
+    ) + [
+        (5, EDITS_PER_FRAME),
+        (6, 0),
+    ]

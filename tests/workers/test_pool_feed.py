@@ -1,0 +1,235 @@
+"""What a supervisor feeds to a worker, read here instead of in one."""
+
+import asyncio
+import contextlib
+import socket
+
+from tests.serve.asking import AUTHORITY, edits, make_zone
+
+from mesos_dns.limits import EDITS_PER_FRAME, FRAME_OCTETS
+from mesos_dns.sockets import Pair
+from mesos_dns.workers import handle
+from mesos_dns.workers.handle import Slot
+from mesos_dns.workers.protocol import Begin, Edits, End, FrameReader, Load, Serving, Settings, encode
+from mesos_dns.workers.replication import frames_of as encoded_frames
+from mesos_dns.zone.change import Change, Edit
+from mesos_dns.zone.zone import Zone
+
+SETTINGS = Settings(AUTHORITY, True, True, {}, 5.0, [], 0, False)
+PATIENCE = 20.0
+#: No process is started here.
+NURSERY = None
+
+
+# --- frames ------------------------------------------------------------------------------------
+
+
+def frames_of(change):
+    reader = FrameReader()
+    encoded = encoded_frames(change)
+    reader.feed(b"".join(encoded))
+    return list(reader), [len(frame) for frame in encoded]
+
+
+def test_a_small_change_is_one_frame():
+    change = Change(7, (Edit(b"\1a\0", 1, (), (b"1234",)),))
+    assert frames_of(change)[0] == [Edits(7, [*change.edits])]
+    assert frames_of(Change(8, ()))[0] == [Edits(8, [])]
+
+
+def test_a_large_change_is_cut_and_its_last_frame_has_the_serial():
+    nodes = [((b"%d" % n,), ((1, (b"1234",)),)) for n in range(2 * EDITS_PER_FRAME + 1)]
+    edits = tuple(Edit(b"%d" % n, 1, (), (b"5678",)) for n in range(EDITS_PER_FRAME + 1))
+    frames, _ = frames_of(Change(9, edits, nodes))
+    assert [(frame.serial, len(frame.nodes), len(frame.edits)) for frame in frames] == [
+        (0, EDITS_PER_FRAME, 0),
+        (0, EDITS_PER_FRAME, 0),
+        (0, 1, 0),
+        (0, 0, EDITS_PER_FRAME),
+        (9, 0, 1),
+    ]
+    assert [node for frame in frames for node in frame.nodes] == nodes
+
+
+def test_what_takes_long_to_apply_is_cut_further():
+    nodes = [((b"%d" % n,), ((1, tuple(b"%04d" % i for i in range(5000))),)) for n in range(10)]
+    frames, sizes = frames_of(Change(9, (), nodes))
+    assert [node for frame in frames for node in frame.nodes] == nodes
+    assert max(sizes) < 2 * FRAME_OCTETS
+    assert [frame.serial for frame in frames] == [0] * (len(frames) - 1) + [9]
+
+
+# --- the feed, while the zone changes --------------------------------------------------
+
+
+class Reader:
+    """A worker's end of the feed, which reads only when it is told to."""
+
+    def __init__(self, sock):
+        self._sock = sock
+        self._frames = FrameReader()
+
+    async def until(self, wanted):
+        """All frames up to the first for which `wanted` holds."""
+        loop, out = asyncio.get_running_loop(), []
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                for frame in self._frames:
+                    out.append(frame)
+                    if wanted(frame):
+                        return out
+                octets = await loop.sock_recv(self._sock, 65536)
+                assert octets, "the feed ended"
+                self._frames.feed(octets)
+
+
+@contextlib.asynccontextmanager
+async def feeding(zone):
+    """A slot that feeds a reader instead of a process."""
+    with socket.socket() as one, socket.socket() as two:
+        slot = Slot(0, Pair(one, two), SETTINGS, zone, NURSERY, lambda: None)
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        _, writer = await asyncio.open_connection(sock=ours)
+        writer.transport.set_write_buffer_limits(1)  # `drain` waits for the reader, not for 64 KiB
+        task = asyncio.ensure_future(slot._feed(writer))
+        try:
+            yield slot, Reader(theirs), task
+        finally:
+            task.cancel()
+            writer.close()
+            theirs.close()
+
+
+async def test_a_worker_that_comes_while_the_zone_is_behind_waits_for_the_whole():
+    zone = Zone(AUTHORITY)
+    zone.behind = True
+    async with feeding(zone) as (slot, reader, _):
+        await reader.until(lambda frame: isinstance(frame, Settings))
+        # What others are given now comes to it with its snapshot.
+        slot.push([encode(Edits(0, [], [((b"\1a\5mesos\0",), ((1, (b"1234",)),))]))])
+        slot.push([encode(Edits(7, []))])
+        assert (slot._stale, len(slot._backlog)) == (True, 0)
+        zone.apply(Change(7, (Edit(b"\1a\5mesos\0", 1, (), (b"1234",)),)))
+        zone.behind = False
+        slot.push([encode(Edits(0, []))])
+        frames = await reader.until(lambda frame: isinstance(frame, End))
+    assert frames == [Begin(), Load([((b"\1a\5mesos\0",), ((1, (b"1234",)),))]), End(7)]
+
+
+def big_zone(owners=4000):
+    zone = Zone(AUTHORITY)
+    table = "\n".join(f"name-{n}.mesos A 10.0.{n // 250}.{n % 250}" for n in range(owners))
+    zone.apply(Change(4711, tuple(edits(table))))
+    return zone
+
+
+def replay(frames):
+    """The zone of a worker that took these frames."""
+    zone = None
+    for frame in frames:
+        match frame:
+            case Begin():
+                zone = Zone(AUTHORITY)
+            case Load(nodes):
+                zone.apply(Change(0, (), nodes))
+            case Edits(serial, changes, nodes):
+                zone.apply(Change(serial or zone.serial, tuple(changes), nodes))
+            case End(serial):
+                zone.apply(Change(serial, ()))
+    return zone
+
+
+def everything(zone):
+    return {(owner, rrtype, frozenset(rdatas)) for owner in zone for rrtype, rdatas in zone.node(owner)}
+
+
+def publish(zone, slots, table, serial, *, remove=False):
+    change = tuple(edits(table))
+    if remove:
+        change = tuple(Edit(edit.owner, edit.rrtype, edit.added, ()) for edit in change)
+    zone.apply(Change(serial, change))
+    for slot in slots:
+        slot.push([encode(Edits(serial, list(change)))])
+
+
+def reaches(serial):
+    return lambda frame: isinstance(frame, Edits | End) and frame.serial == serial
+
+
+async def test_changes_while_the_snapshot_is_sent_follow_it():
+    zone = big_zone()
+    async with feeding(zone) as (slot, reader, _):
+        begun = await reader.until(lambda frame: isinstance(frame, Begin))
+        assert isinstance(begun[0], Settings)
+        assert begun[0].hold, "others answer, or the former worker's queries wait"
+        publish(zone, [slot], "early.mesos A 1.1.1.1", 4712)
+        publish(zone, [slot], "name-0.mesos A 10.0.0.0", 4713, remove=True)
+        publish(zone, [slot], "name-3999.mesos A 10.0.15.249", 4714, remove=True)
+        publish(zone, [slot], "early.mesos A 1.1.1.1", 4715, remove=True)
+        publish(zone, [slot], "early.mesos A 1.1.1.2", 4716)
+        frames = await reader.until(reaches(4716))
+    assert End(4711) in frames
+    assert [frame.serial for frame in frames if isinstance(frame, Edits)] == [4712, 4713, 4714, 4715, 4716]
+    assert everything(replay(begun + frames)) == everything(zone)
+
+
+async def test_the_snapshot_of_a_state_that_is_being_taken_stays_open_until_the_serial_comes():
+    zone = big_zone()
+    zone.apply(Change(0, ()))
+    async with feeding(zone) as (slot, reader, _):
+        begun = await reader.until(lambda frame: isinstance(frame, Begin))
+        assert not begun[0].hold
+        publish(zone, [slot], "late.mesos A 1.1.1.1", 0)
+        publish(zone, [slot], "last.mesos A 1.1.1.1", 4711)
+        frames = await reader.until(reaches(4711))
+    assert not any(isinstance(frame, End) for frame in frames)
+    assert everything(replay(begun + frames)) == everything(zone)
+
+
+async def test_a_worker_that_reads_too_little_gets_a_new_snapshot(monkeypatch, caplog):
+    monkeypatch.setattr(handle, "MAX_FEED_BACKLOG", 1000)
+    zone = big_zone()
+    async with feeding(zone) as (slot, reader, _):
+        begun = await reader.until(lambda frame: isinstance(frame, Begin))
+        for n in range(1, 101):
+            publish(zone, [slot], f"new-{n}.mesos A 1.1.1.1", 4711 + n)
+        assert not slot.wants_changes
+        assert slot._backlog_size == 0
+        frames = await reader.until(reaches(4811))
+        assert slot.wants_changes
+        publish(zone, [slot], "later.mesos A 1.1.1.1", 4812)
+        frames += await reader.until(reaches(4812))
+    assert frames.count(Begin()) == 1
+    assert "worker 0 does not read its feed; it gets a new snapshot" in caplog.text
+    assert everything(replay(begun + frames)) == everything(zone)
+
+
+async def test_the_backlog_is_counted_off_as_it_is_sent():
+    zone = big_zone(10)
+    async with feeding(zone) as (slot, reader, _):
+        await reader.until(reaches(4711))
+        for n in range(1, 101):
+            publish(zone, [slot], f"new-{n}.mesos A 1.1.1.1", 4711 + n)
+        assert slot._backlog_size > 1000
+        await reader.until(reaches(4811))
+        assert slot._backlog_size == 0
+
+
+async def test_a_feed_that_breaks_ends_quietly(caplog):
+    async with feeding(big_zone()) as (slot, reader, task):
+        reader._sock.close()
+        await asyncio.wait_for(task, PATIENCE)
+        slot.push([b"x"])
+    assert caplog.text == ""
+
+
+async def test_what_a_worker_says_that_is_no_frame_is_told(caplog):
+    with socket.socket() as one, socket.socket() as two:
+        news = []
+        slot = Slot(3, Pair(one, two), SETTINGS, make_zone(), NURSERY, lambda: news.append(slot.serving))
+        reader = asyncio.StreamReader()
+        reader.feed_data(encode(Serving(7)) + b"\0\0\0\1\xc1")
+        await slot._listen(reader)
+    assert news == [7]
+    assert "worker 3 cannot be understood" in caplog.text

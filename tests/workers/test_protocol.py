@@ -1,0 +1,131 @@
+"""Frames between control and workers: they survive any cutting, and nothing else passes for one."""
+
+import struct
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from mesos_dns.limits import MAX_FRAME
+from mesos_dns.workers.protocol import (
+    Begin,
+    Counters,
+    Edits,
+    End,
+    FeedError,
+    FrameReader,
+    Listener,
+    Load,
+    Serving,
+    Settings,
+    encode,
+)
+from mesos_dns.zone.change import Edit
+
+FRAMES = [
+    Settings(
+        authority=(b"\5mesos\0", b"\3ns1\5mesos\0", b"\4root\0", 60, 600, 86400, 60, 60),
+        recursion=True,
+        truncate_bit=False,
+        upstreams={b"\0": [("8.8.8.8", 53), ("2001:4860:4860::8888", 53)], b"\4test\0": []},
+        timeout=5.0,
+        listeners=[Listener(3, udp=True), Listener(4, udp=False)],
+        verbosity=1,
+        hold=False,
+    ),
+    Begin(),
+    Load([((b"\1a\5mesos\0",), ((1, (b"\1\2\3\4", b"\1\2\3\5")), (33, (b"",))))]),
+    End(1700000000),
+    Edits(0, [Edit(b"\1a\5mesos\0", 1, (b"\1\2\3\4",), ())]),
+    Edits(0, [], [((b"\1b\5mesos\0", b"\1c\5mesos\0"), ((1, (b"\1\2\3\4",)),))]),
+    Edits(1700000001, []),
+    Serving(1700000001),
+    Counters({"misses": 3, "hits": 2**40}),
+]
+STREAM = b"".join(map(encode, FRAMES))
+
+
+def test_frames_come_back_in_order():
+    reader = FrameReader()
+    reader.feed(STREAM)
+    assert list(reader) == FRAMES
+    assert repr(reader) == "FrameReader(waiting=0)"
+
+
+def test_an_edit_comes_back_as_an_edit():
+    reader = FrameReader()
+    reader.feed(encode(FRAMES[4]))
+    frame = next(reader)
+    assert isinstance(frame, Edits)
+    assert isinstance(frame.edits[0], Edit)
+    assert isinstance(frame.edits[0].removed, tuple)
+
+
+def test_a_stream_that_is_cut_anywhere():
+    for cut in range(len(STREAM)):
+        reader = FrameReader()
+        reader.feed(STREAM[:cut])
+        first = list(reader)
+        reader.feed(STREAM[cut:])
+        assert first + list(reader) == FRAMES, cut
+
+
+def test_octet_by_octet():
+    reader = FrameReader()
+    frames = []
+    for octet in STREAM:
+        reader.feed(bytes((octet,)))
+        frames += reader
+    assert frames == FRAMES
+
+
+OCTETS = st.binary(max_size=30)
+EDITS = st.builds(
+    Edit,
+    OCTETS,
+    st.integers(0, 65535),
+    st.lists(OCTETS, max_size=3).map(tuple),
+    st.lists(OCTETS, max_size=3).map(tuple),
+)
+
+
+@given(st.builds(Edits, st.integers(0, 2**32 - 1), st.lists(EDITS, max_size=5)))
+def test_any_edits(frame):
+    reader = FrameReader()
+    reader.feed(encode(frame))
+    assert next(reader) == frame
+
+
+@given(st.lists(st.binary(max_size=50), max_size=5))
+@settings(max_examples=300)
+def test_any_octets_are_frames_or_an_error(chunks):
+    reader = FrameReader()
+    try:
+        for chunk in chunks:
+            reader.feed(chunk)
+            list(reader)
+    except FeedError:
+        pass
+    assert len(reader._buffer) <= sum(map(len, chunks))
+
+
+@given(st.binary(max_size=40))
+@example(body=b"\xdc\x00\x01\xa1\x80")
+def test_any_body_of_a_frame(body):
+    reader = FrameReader()
+    reader.feed(struct.pack("!I", len(body)) + body)
+    try:
+        frame = next(reader)
+    except FeedError:
+        return
+    # What is taken for a frame is one: it survives another round.
+    again = FrameReader()
+    again.feed(encode(frame))
+    assert next(again) == frame
+
+
+def test_a_frame_that_claims_to_be_huge_is_refused_before_it_arrives():
+    reader = FrameReader()
+    reader.feed(struct.pack("!I", MAX_FRAME + 1))
+    with pytest.raises(FeedError, match=f"a frame of {MAX_FRAME + 1} octets, at most {MAX_FRAME} are possible"):
+        next(reader)

@@ -1,0 +1,328 @@
+"""A worker: fed with frames in this process, and as the process that it is."""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+
+import dns.rcode
+import pytest
+from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
+
+from mesos_dns import logs
+from mesos_dns.dns import name as names
+from mesos_dns.workers.protocol import (
+    Begin,
+    Counters,
+    Edits,
+    End,
+    FeedError,
+    FrameReader,
+    Listener,
+    Load,
+    Serving,
+    Settings,
+    encode,
+)
+from mesos_dns.workers.worker import Feed, Worker
+from mesos_dns.zone.change import Edit
+
+NAME = "chronos.marathon.mesos."
+SERIAL = 1700000000
+
+
+def settings(listeners=(), *, hold=False, **more):
+    values = {"recursion": True, "truncate_bit": True, "upstreams": {}, "timeout": 5.0, "verbosity": 0}
+    return Settings(AUTHORITY, listeners=list(listeners), hold=hold, **(values | more))
+
+
+def snapshot():
+    """The frames of a whole zone."""
+    zone = make_zone()
+    return [Begin(), *(Load([([owner], zone.node(owner))]) for owner in zone), End(SERIAL)]
+
+
+class Told:
+    """What a worker told control."""
+
+    def __init__(self):
+        self.frames = []
+
+    def send(self, frame):
+        self.frames.append(frame)
+
+
+@pytest.fixture
+def told():
+    yield Told()
+    gc.enable()
+    gc.unfreeze()
+
+
+@pytest.fixture
+def worker(told):
+    return Worker(settings(), told)
+
+
+def feed(worker, *frames):
+    for frame in frames:
+        worker.take(frame)
+
+
+def addresses(worker, name=NAME):
+    """What the worker answers; None if it has nothing to answer from."""
+    reply = read(worker._responder.respond_udp(ask(name)))
+    if reply.rcode() == dns.rcode.SERVFAIL:
+        return None
+    return sorted(text.split()[-1] for text in texts(reply.answer))
+
+
+# --- frames ------------------------------------------------------------------------------------
+
+
+async def test_before_the_zone_is_there_it_does_not_know(worker):
+    assert addresses(worker) is None
+
+
+async def test_a_snapshot_is_served_when_it_is_complete(worker, told):
+    *most, last = snapshot()
+    feed(worker, *most)
+    assert (addresses(worker), told.frames) == (None, [])
+    feed(worker, last)
+    assert addresses(worker) == ["1.2.3.11"]
+    assert told.frames == [Serving(SERIAL)]
+    assert worker._zone.serial == SERIAL
+    assert gc.isenabled()
+
+
+async def test_a_snapshot_may_be_completed_by_edits(worker, told):
+    """While control takes its first state its zone is empty; all that workers get are edits."""
+    first, second = [Edit(owner, 1, (), (b"\1\2\3\4",)) for owner in map(names.from_text, ("a.mesos", "b.mesos"))]
+    feed(worker, Begin(), Edits(0, [first]))
+    assert addresses(worker, "a.mesos.") is None
+    feed(worker, Edits(SERIAL, [second]))
+    assert addresses(worker, "a.mesos.") == addresses(worker, "b.mesos.") == ["1.2.3.4"]
+    assert told.frames == [Serving(SERIAL)]
+
+
+async def test_a_change_is_seen_at_once(worker, told):
+    feed(worker, *snapshot())
+    assert addresses(worker) == ["1.2.3.11"]
+    feed(worker, Edits(0, list(edits(f"{NAME} A 1.2.3.12"))))
+    assert addresses(worker) == ["1.2.3.11", "1.2.3.12"]
+    assert told.frames == [Serving(SERIAL)]
+    feed(worker, Edits(SERIAL + 1, [Edit(names.from_text(NAME), 1, (b"\1\2\3\x0b",), ())]))
+    assert addresses(worker) == ["1.2.3.12"]
+    assert told.frames == [Serving(SERIAL), Serving(SERIAL + 1)]
+
+
+async def test_a_new_snapshot_replaces_the_old_zone_and_until_then_the_old_one_answers(worker):
+    feed(worker, *snapshot())
+    feed(worker, Begin(), Load([([names.from_text("new.mesos")], ((1, (b"\1\1\1\1",)),))]))
+    assert addresses(worker) == ["1.2.3.11"]
+    feed(worker, End(SERIAL + 5))
+    assert addresses(worker) == []
+    assert addresses(worker, "new.mesos.") == ["1.1.1.1"]
+
+
+@pytest.mark.parametrize("frame", [Load([]), End(1), settings(), Serving(1), Counters({})])
+async def test_frames_out_of_order_are_refused(worker, frame):
+    with pytest.raises(FeedError, match=f"an unexpected frame: {type(frame).__name__}"):
+        worker.take(frame)
+
+
+async def test_counters(worker):
+    feed(worker, *snapshot())
+    addresses(worker)
+    addresses(worker)
+    assert worker.counters()["misses"] == 2 - worker.counters()["hits"]
+    assert worker.counters()["forwarded"] == 0
+
+
+async def test_repr(worker):
+    memo = "Memo(found=0, missing=0)"
+    assert repr(worker) == f"Worker(Zone('mesos.', serial=0, names=0), Responder([{memo}, {memo}]))"
+
+
+# --- the feed ----------------------------------------------------------------------------------
+
+
+class Control:
+    """Control's end of a feed."""
+
+    def __init__(self, reader, writer):
+        self._reader, self._writer = reader, writer
+        self._frames = FrameReader()
+
+    def send(self, *frames):
+        for frame in frames:
+            self._writer.write(frame if isinstance(frame, bytes) else encode(frame))
+
+    async def receive(self, kind):
+        """The next frame of this kind."""
+        async with asyncio.timeout(20):
+            while True:
+                for frame in self._frames:
+                    if isinstance(frame, kind):
+                        return frame
+                octets = await self._reader.read(65536)
+                assert octets, "the worker is gone"
+                self._frames.feed(octets)
+
+    async def ended(self):
+        async with asyncio.timeout(20):
+            while await self._reader.read(65536):
+                pass
+
+    def close(self):
+        self._writer.close()
+
+
+@pytest.fixture
+async def fed(told, monkeypatch):  # noqa: ARG001 - puts the garbage collector back
+    """A feed in this process, control's end, and the event of its end."""
+    monkeypatch.setattr(logs, "configure", lambda _verbosity: None)
+    ours, theirs = socket.socketpair()
+    ended = asyncio.Event()
+    feed = Feed(ended)
+    transport, _ = await asyncio.get_running_loop().create_connection(lambda: feed, sock=theirs)
+    control = Control(*await asyncio.open_connection(sock=ours))
+    yield feed, control, ended
+    control.close()
+    transport.close()
+
+
+async def until(ended):
+    async with asyncio.timeout(5):
+        await ended.wait()
+
+
+async def test_frames_are_taken_in_order_and_in_pieces(fed):
+    feed, control, _ = fed
+    stream = b"".join(map(encode, [settings(), *snapshot()]))
+    for at in range(0, len(stream), 100):
+        control.send(stream[at : at + 100])
+        await asyncio.sleep(0)
+    assert await control.receive(Serving) == Serving(SERIAL)
+    assert addresses(feed.worker) == ["1.2.3.11"]
+    assert repr(feed) == "Feed(FrameReader(waiting=0))"
+
+
+@pytest.mark.parametrize(
+    "frames", [[Begin()], [b"\0\0\0\1\xc1"], [b"\xff\xff\xff\xff"], [settings(), End(1)], [settings(), Serving(1)]]
+)
+async def test_a_feed_that_makes_no_sense_ends_the_worker(fed, caplog, frames):
+    _, control, ended = fed
+    control.send(*frames)
+    await until(ended)
+    assert "worker ends, control will start another" in caplog.text
+
+
+async def test_settings_that_cannot_be_followed_end_the_worker(fed, caplog):
+    _, control, ended = fed
+    control.send(settings([Listener(9999, udp=True)]))
+    await until(ended)
+    assert "Bad file descriptor" in caplog.text
+
+
+async def test_without_control_there_is_nothing_to_live_for(fed):
+    _, control, ended = fed
+    control.close()
+    await until(ended)
+
+
+# --- the process -------------------------------------------------------------------------------
+
+
+class Process:
+    """A worker process with a UDP and a TCP socket on one port of loopback."""
+
+    async def __aenter__(self):
+        self.udp, self.tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
+        self.tcp.bind(("127.0.0.1", 0))
+        self.address = self.tcp.getsockname()
+        self.udp.bind(self.address)
+        ours, theirs = socket.socketpair()
+        fds = [theirs.fileno(), self.udp.fileno(), self.tcp.fileno()]
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "mesos_dns.workers.worker", str(fds[0])),
+            pass_fds=fds,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        theirs.close()
+        self.listeners = [Listener(fds[1], udp=True), Listener(fds[2], udp=False)]
+        self.control = Control(*await asyncio.open_connection(sock=ours))
+        return self
+
+    async def __aexit__(self, *_):
+        self.control.close()
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.communicate()
+        self.udp.close()
+        self.tcp.close()
+
+    async def ended(self):
+        """Exit code and what it wrote to standard error."""
+        async with asyncio.timeout(20):
+            _, written = await self.process.communicate()
+        return self.process.returncode, written.decode()
+
+
+async def ask_udp(address, octets):
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
+        sock.connect(address)
+        sock.send(octets)
+        async with asyncio.timeout(10):
+            return read(await loop.sock_recv(sock, 4096))
+
+
+async def ask_tcp(address, octets):
+    reader, writer = await asyncio.open_connection(*address)
+    async with asyncio.timeout(10):
+        writer.write(len(octets).to_bytes(2) + octets)
+        reply = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
+    writer.close()
+    return read(reply)
+
+
+async def test_the_life_of_a_worker():
+    async with Process() as worker:
+        worker.control.send(settings(worker.listeners))
+        assert (await ask_udp(worker.address, ask(NAME))).rcode() == dns.rcode.SERVFAIL
+        worker.control.send(*snapshot())
+        assert await worker.control.receive(Serving) == Serving(SERIAL)
+        assert texts((await ask_udp(worker.address, ask(NAME))).answer)
+        assert texts((await ask_tcp(worker.address, ask(NAME))).answer)
+        assert (await ask_udp(worker.address, ask("example.org."))).rcode() == dns.rcode.REFUSED
+        # Neither Ctrl-C nor a reload are its business.
+        worker.process.send_signal(signal.SIGINT)
+        worker.process.send_signal(signal.SIGHUP)
+        assert texts((await ask_udp(worker.address, ask(NAME))).answer)
+        worker.process.send_signal(signal.SIGTERM)
+        counts = (await worker.control.receive(Counters)).counts
+        assert counts["tcp_connections"] == 1
+        assert await worker.ended() == (0, "")
+
+
+async def test_a_worker_that_holds_answers_nothing_before_it_has_the_zone():
+    async with Process() as worker:
+        worker.control.send(settings(worker.listeners, hold=True))
+        question = asyncio.ensure_future(ask_udp(worker.address, ask(NAME)))
+        # The first counters tell that it lives and has taken its settings.
+        await worker.control.receive(Counters)
+        assert not question.done()
+        worker.control.send(*snapshot())
+        assert texts((await question).answer)
+
+
+async def test_a_worker_ends_with_its_control():
+    async with Process() as worker:
+        worker.control.send(settings(worker.listeners), *snapshot())
+        await worker.control.receive(Serving)
+        worker.control.close()
+        assert await worker.ended() == (0, "")
