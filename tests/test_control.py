@@ -35,7 +35,9 @@ async def test_it_is_ready_when_the_first_state_is_served_by_all_workers(running
     assert running.generation.ready() == (True, [])
     assert running.addresses("marathon.mesos") == ["10.2.0.1"]
     assert running.addresses("ns1.mesos") == ["127.0.0.1"]
-    assert [slot.serving for slot in running.generation.pool.slots] == [running.generation.zone.serial] * 2
+    assert [[*slot.serving.values()] for slot in running.generation.pool.slots] == [
+        [running.generation.zone.serial]
+    ] * 2
 
 
 async def test_why_there_is_no_state_yet_is_said(running):
@@ -248,7 +250,7 @@ async def test_of_many_reloads_at_once_the_last_counts(running):
     assert running.generation.config.ttl == 2
     assert running.configs == []
     assert len(running.front.sockets.pairs) == 2
-    assert [slot.serving > 0 for slot in running.generation.pool.slots] == [True, True]
+    assert [slot.is_serving for slot in running.generation.pool.slots] == [True, True]
     assert len(children()) == 2
 
 

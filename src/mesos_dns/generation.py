@@ -22,6 +22,7 @@ from mesos_dns.sockets import Sockets, own_addresses
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.spawner import Nursery
 from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.zones import Zones
 
 log = logging.getLogger(__name__)
 
@@ -41,15 +42,20 @@ class Generation:
         #: Set if following the cluster ended by a mistake of ours.
         self.failed = asyncio.Event()
         self.model = Model(Naming(assembly.rules(config)))
-        self.zone = Zone(assembly.authority(config))
+        self.zones = Zones.of([assembly.authority(config)])
         self.version = __version__
         self._former = former
         pairs = sockets.pairs[: assembly.worker_count(config)]
         settings = assembly.settings(config, verbosity, hold=former is not None)
-        self.pool = WorkerPool(pairs, settings, self.zone, nursery)
-        last_serial = former.zone.serial if former is not None else 0
+        self.pool = WorkerPool(pairs, settings, self.zones, nursery)
+        last_serial = max((zone.serial for zone in former.zones), default=0) if former is not None else 0
         self.publisher = Publisher(
-            self.model, self.zone, self.pool.publish, clock=time.monotonic, epoch=time.time, last_serial=last_serial
+            self.model,
+            self.zones,
+            self.pool.publish,
+            clock=time.monotonic,
+            epoch=time.time,
+            last_serial=last_serial,
         )
         self.source = PollingSource(assembly.source_options(config))
         publisher = self.publisher
@@ -141,6 +147,11 @@ class Generation:
             await asyncio.sleep(INTERFACE_SECONDS)
 
     # --- what the HTTP API reads ---------------------------------------------------------------
+
+    @property
+    def zone(self) -> Zone:
+        """The zone of the Mesos domain."""
+        return next(iter(self.zones))
 
     @property
     def enumeration_on(self) -> bool:

@@ -84,9 +84,9 @@ MAX_DATAGRAMS_PER_WAKE: Final = 256
 
 #: Octets of one frame: one owner with 100,000 SRV records is 5 MB.
 MAX_FRAME: Final = 64 * 1024 * 1024
-#: Edits, or nodes, in one frame. A worker applies a frame between two packets, so it must be short: 0.3 ms, or
+#: Changes of record sets in one frame. A worker applies a frame between two packets, so it must be short: 0.3 ms, or
 #: 1 ms while a large state keeps all processors busy.
-EDITS_PER_FRAME: Final = 100
+CHANGES_PER_FRAME: Final = 100
 #: Octets of a frame that has more than one of them; 100 usual ones have 16,000.
 FRAME_OCTETS: Final = 64 * 1024
 #: Octets on their way to a worker, in the kernel and in control each.

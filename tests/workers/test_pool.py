@@ -13,17 +13,19 @@ import dns.rcode
 import pytest
 from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
 
-from mesos_dns.limits import EDITS_PER_FRAME
+from mesos_dns.limits import CHANGES_PER_FRAME
 from mesos_dns.sockets import Sockets
 from mesos_dns.workers import handle
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.protocol import FrameReader, Settings
 from mesos_dns.workers.spawner import Nursery
-from mesos_dns.zone.change import Change
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.zones import Zones
 
 NAME = "chronos.marathon.mesos."
-SETTINGS = Settings(AUTHORITY, True, True, {}, 5.0, [], 0, False)
+APEX = AUTHORITY.apex
+SETTINGS = Settings([AUTHORITY], True, True, {}, 5.0, [], 0, False)
 PATIENCE = 20.0
 
 
@@ -100,7 +102,7 @@ class Running:
         pairs = self.sockets.provide(workers)
         values = {name: getattr(SETTINGS, name) for name in SETTINGS.__struct_fields__}
         self.nursery = Nursery()
-        self.pool = WorkerPool(pairs, Settings(**(values | settings)), zone, self.nursery)
+        self.pool = WorkerPool(pairs, Settings(**(values | settings)), Zones([zone]), self.nursery)
         self.client = Client(self.sockets.port)
 
     @property
@@ -111,7 +113,7 @@ class Running:
         """Wait until every worker serves this serial (or any), each after so many restarts at least."""
         async with asyncio.timeout(PATIENCE):
             while not all(
-                slot.serving and slot.serving == (serial or slot.serving) and slot.restarts >= restarts
+                slot.is_serving and slot.serving[APEX] == (serial or slot.serving[APEX]) and slot.restarts >= restarts
                 for slot in self.pool.slots
             ):
                 self.pool._changed.clear()
@@ -120,8 +122,9 @@ class Running:
     def change(self, table, serial):
         """Add the records of a table to the zone, and publish that."""
         change = tuple(edits(table))
-        self.zone.apply(Change(serial or self.zone.serial, change))
-        self.pool.publish(Change(serial, change))
+        part = ZoneChange(serial or self.zone.serial + 1, change, complete=bool(serial))
+        self.zone.apply(part)
+        self.pool.publish(APEX, part)
 
     def signal(self, number, slot=0):
         os.kill(self.pool.slots[slot].pid, number)
@@ -154,11 +157,11 @@ async def test_workers_answer_from_the_zone_over_udp_and_tcp():
         assert it.pool.behind() == []
         assert await it.client.udp() == await it.client.tcp() == ["1.2.3.11"]
         assert await it.client.udp("nobody.mesos.") == []
-        assert [slot.serving for slot in it.pool.slots] == [4711, 4711]
+        assert [slot.serving for slot in it.pool.slots] == [{APEX: 4711}, {APEX: 4711}]
         pids = [slot.pid for slot in it.pool.slots]
-        slots = ", ".join(f"Slot({n}, pid={pid}, serving=4711, restarts=0)" for n, pid in enumerate(pids))
+        slots = ", ".join(f"Slot({n}, pid={pid}, serving=[4711], restarts=0)" for n, pid in enumerate(pids))
         assert repr(it.pool) == f"WorkerPool([{slots}])"
-    assert [(slot.pid, slot.serving) for slot in it.pool.slots] == [(None, 0)] * 2
+    assert [(slot.pid, slot.serving) for slot in it.pool.slots] == [(None, {})] * 2
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -300,7 +303,7 @@ async def test_a_pool_can_be_stopped_while_its_workers_start():
     async with running(workers=2) as it:
         await asyncio.sleep(0)
         await asyncio.wait_for(it.pool.stop(), PATIENCE)
-        assert [(slot.pid, slot.restarts) for slot in it.pool.slots] == [(None, 0)] * 2
+        assert [(slot.pid, slot.restarts) for slot in it.pool.slots] == [(None, {})] * 2
         assert [task for task in asyncio.all_tasks() if "worker" in task.get_name()] == []
 
 
@@ -314,10 +317,10 @@ async def test_a_pool_can_be_stopped_while_a_restart_is_pending(monkeypatch, sai
 
 
 async def test_an_empty_pool_serves():
-    pool = WorkerPool([], SETTINGS, Zone(AUTHORITY), Nursery())
+    pool = WorkerPool([], SETTINGS, Zones([Zone(AUTHORITY)]), Nursery())
     pool.start()
     await pool.serving()
-    pool.publish(Change(1, tuple(edits(f"{NAME} A 1.2.3.4"))))
+    pool.publish(APEX, ZoneChange(1, tuple(edits(f"{NAME} A 1.2.3.4"))))
     await pool.stop()
     assert repr(pool) == "WorkerPool([])"
 
@@ -332,13 +335,12 @@ async def test_a_large_change_is_cut_into_frames_that_take_a_worker_a_millisecon
         it.slot.push = frames.extend
         it.slot._stale = False
         table = "\n".join(f"name-{n}.mesos A 10.0.{n // 250}.{n % 250}" for n in range(1000))
-        it.pool.publish(Change(5, tuple(edits(table))))
-        it.pool.publish(Change(6, ()))
+        it.pool.publish(APEX, ZoneChange(5, tuple(edits(table))))
+        it.pool.publish(APEX, ZoneChange(6, ()))
     reader = FrameReader()
     reader.feed(b"".join(frames))
-    assert [(frame.serial, len(frame.edits)) for frame in reader] == [(0, EDITS_PER_FRAME)] * (
-        1000 // EDITS_PER_FRAME - 1
-    ) + [
-        (5, EDITS_PER_FRAME),
-        (6, 0),
+    assert [(frame.serial, len(frame.changes), frame.complete) for frame in reader] == [
+        *[(5, CHANGES_PER_FRAME, False)] * (1000 // CHANGES_PER_FRAME - 1),
+        (5, CHANGES_PER_FRAME, True),
+        (6, 0, True),
     ]

@@ -26,17 +26,17 @@ from mesos_dns.limits import (
 )
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.protocol import (
+    Ack,
     Counters,
     FeedError,
     FrameReader,
     Listener,
-    Serving,
     Settings,
     encode,
 )
-from mesos_dns.workers.replication import snapshot_of
+from mesos_dns.workers.replication import snapshot_frames
 from mesos_dns.workers.spawner import Child, Nursery, ended
-from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.zones import Zones
 
 log = logging.getLogger(__name__)
 
@@ -49,20 +49,20 @@ class Slot:
         number: int,
         pair: Pair,
         settings: Settings,
-        zone: Zone,
+        zones: Zones,
         nursery: Nursery,
         on_news: Callable[[], None],
     ) -> None:
         self.number = number
         self.restarts = 0
-        #: The serial that the worker answers from; 0 while it has none.
-        self.serving = 0
+        #: The serials that the worker answers from, by apex.
+        self.serving: dict[bytes, int] = {}
         self.pid: int | None = None
         self.counters: Counter[str] = Counter()
         self._pair = pair
         listeners = [Listener(pair.udp.fileno(), udp=True), Listener(pair.tcp.fileno(), udp=False)]
         self._settings = msgspec.structs.replace(settings, listeners=listeners)
-        self._zone = zone
+        self._zones = zones
         self._nursery = nursery
         self._on_news = on_news
         self._news = asyncio.Event()
@@ -75,7 +75,17 @@ class Slot:
         self._finished_counters: Counter[str] = Counter()
 
     def __repr__(self) -> str:
-        return f"Slot({self.number}, pid={self.pid}, serving={self.serving}, restarts={self.restarts})"
+        return f"Slot({self.number}, pid={self.pid}, serving={[*self.serving.values()]}, restarts={self.restarts})"
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether the worker answers from every zone."""
+        return len(self.serving) == len(self._zones)
+
+    @property
+    def _behind(self) -> bool:
+        """Whether there is no snapshot to be had yet."""
+        return any(zone.behind for zone in self._zones)
 
     @property
     def wants_changes(self) -> bool:
@@ -163,7 +173,7 @@ class Slot:
         feeding.cancel()
         writer.close()
         self.pid = None
-        self.serving = 0
+        self.serving = {}
         self._finished_counters += self.counters
         self.counters = Counter()
         self._on_news()
@@ -171,10 +181,10 @@ class Slot:
     async def _feed(self, writer: asyncio.StreamWriter) -> None:
         try:
             # Nothing is lost while a new worker loads what others had already: queries wait in the socket.
-            hold = self._settings.hold or bool(self._zone.serial)
+            hold = self._settings.hold or self._zones.loaded
             writer.write(encode(msgspec.structs.replace(self._settings, hold=hold)))
             while True:
-                if self._stale and not self._zone.behind:
+                if self._stale and not self._behind:
                     await self._send_snapshot(writer)
                 while self._backlog:
                     # Together, since each writing is a system call: a slice of a state has a dozen frames.
@@ -187,7 +197,7 @@ class Slot:
                     writer.write(b"".join(frames))
                     await writer.drain()
                 self._news.clear()
-                if not self._backlog and (not self._stale or self._zone.behind):
+                if not self._backlog and (not self._stale or self._behind):
                     await self._news.wait()
         except OSError as error:
             log.info("the feed of worker %d broke: %s", self.number, error)
@@ -196,9 +206,10 @@ class Slot:
         """Send all names, read while the zone may change: such changes follow, and adding twice is harmless."""
         self._drop_backlog()
         self._stale = False
-        for frame in snapshot_of(self._zone):
-            writer.write(frame)
-            await writer.drain()
+        for zone in self._zones:
+            for frame in snapshot_frames(zone):
+                writer.write(frame)
+                await writer.drain()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         frames = FrameReader()
@@ -206,8 +217,8 @@ class Slot:
             while octets := await reader.read(65536):
                 frames.feed(octets)
                 for frame in frames:
-                    if isinstance(frame, Serving):
-                        self.serving = frame.serial
+                    if isinstance(frame, Ack):
+                        self.serving[frame.zone] = frame.serial
                         self._on_news()
                     elif isinstance(frame, Counters):
                         self.counters = Counter(frame.counts)

@@ -1,9 +1,9 @@
 """What control and workers tell each other: frames over a Unix stream socket. Pure.
 
 A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
-Control sends `Settings` once, then a snapshot of the zone (`Begin`, any number of `Load`, and `End`
-or the first `Edits` with a serial), then `Edits` as the zone changes. A worker answers with `Serving` when it has taken a serial, and
-with `Counters` now and then.
+Control sends `Settings` once; then, for each zone, a snapshot (`SnapshotBegin`, and the zone's updates up to the first one
+that is complete) and updates as the zone changes. A worker answers with `Ack` when it answers from a serial, and with
+`Counters` now and then.
 """
 
 import struct
@@ -13,8 +13,7 @@ from typing import Final
 import msgspec
 
 from mesos_dns.limits import MAX_FRAME
-from mesos_dns.zone.change import Edit
-from mesos_dns.zone.rrsets import Node, Owners
+from mesos_dns.zone.change import RRsetChange
 from mesos_dns.zone.zone import Authority
 
 _LENGTH: Final = struct.Struct("!I")
@@ -35,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     answer from the same sockets, or will not miss an answer that comes a moment later.
     """
 
-    authority: Authority
+    zones: list[Authority]
     recursion: bool
     truncate_bit: bool
     upstreams: dict[bytes, list[tuple[str, int]]]
@@ -45,33 +44,25 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     hold: bool
 
 
-class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
-    """A snapshot follows: what the worker holds stays in use until its end."""
+class SnapshotBegin(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
+    """A snapshot of the zone with the apex `zone` follows: what the worker holds stays in use until its end."""
+
+    zone: bytes
 
 
-class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
-    """Some owners of the snapshot with all their record sets; owners with the same ones may stand together."""
+class ZoneUpdate(msgspec.Struct, frozen=True, array_like=True, tag="update"):
+    """A part of a change of the zone with the apex `zone`, as in `ZoneChange`."""
 
-    nodes: list[tuple[Owners, Node]]
-
-
-class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
-    """The snapshot is complete."""
-
+    zone: bytes
     serial: int
+    changes: Sequence[RRsetChange]
+    complete: bool
 
 
-class Edits(msgspec.Struct, frozen=True, array_like=True, tag="edits"):
-    """Changes of the zone, as in a `Change`; `serial` is reached with the last frame of a series, 0 before."""
+class Ack(msgspec.Struct, frozen=True, array_like=True, tag="ack"):
+    """The worker answers from this serial of the zone with the apex `zone`."""
 
-    serial: int
-    edits: Sequence[Edit]
-    nodes: Sequence[tuple[Owners, Node]] = msgspec.field(default_factory=list)
-
-
-class Serving(msgspec.Struct, frozen=True, array_like=True, tag="serving"):
-    """The worker answers from this serial."""
-
+    zone: bytes
     serial: int
 
 
@@ -81,8 +72,8 @@ class Counters(msgspec.Struct, frozen=True, array_like=True, tag="counters"):
     counts: dict[str, int]
 
 
-ToWorker = Settings | Begin | Load | End | Edits
-FromWorker = Serving | Counters
+ToWorker = Settings | SnapshotBegin | ZoneUpdate
+FromWorker = Ack | Counters
 Frame = ToWorker | FromWorker
 
 _encoder: Final = msgspec.msgpack.Encoder()

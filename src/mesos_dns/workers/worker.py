@@ -15,6 +15,7 @@ from random import Random
 
 from mesos_dns import logs
 from mesos_dns.concurrency import spawn
+from mesos_dns.dns import name as names
 from mesos_dns.limits import COUNTERS_SECONDS, DRAIN_SECONDS, GC_OBJECTS, GC_ROUNDS, LONGEST_PAUSE, OPEN_FILES
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward import Forwarder
@@ -22,21 +23,20 @@ from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
 from mesos_dns.serve.udp import BatchedListener, PlainListener, udp_listener
 from mesos_dns.workers.protocol import (
-    Begin,
+    Ack,
     Counters,
-    Edits,
-    End,
     FeedError,
     Frame,
     FrameReader,
     FromWorker,
-    Load,
-    Serving,
     Settings,
+    SnapshotBegin,
+    ZoneUpdate,
     encode,
 )
-from mesos_dns.zone.change import Change
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.zones import Zones
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +49,10 @@ class Worker:
         self._hold = settings.hold
         self._options = AnswerOptions(settings.recursion, settings.truncate_bit)
         self._random = Random()  # noqa: S311 - it spreads load; nothing secret hangs on it
-        self._zone = Zone(settings.authority)
-        self._loading: Zone | None = None
-        answerer = Answerer(self._zone, self._options, self._random)
+        self._zones = Zones.of(settings.zones)
+        #: Snapshots under way, by apex.
+        self._loading: dict[bytes, Zone] = {}
+        answerer = Answerer(next(iter(self._zones)), self._options, self._random)
         self._responder = Responder(answerer)
         self._forwarder = Forwarder(
             settings.upstreams, settings.timeout, truncate_bit=settings.truncate_bit, refuse=answerer.refusal
@@ -63,12 +64,12 @@ class Worker:
             self._listeners.append(kind(sock, self._responder, self._forwarder.submit))
 
     def __repr__(self) -> str:
-        return f"Worker({self._zone!r}, {self._responder!r})"
+        return f"Worker({self._zones!r}, {self._responder!r})"
 
     @property
     def has_zone(self) -> bool:
-        """Whether there is a zone to answer from."""
-        return bool(self._zone.serial)
+        """Whether there is something to answer from."""
+        return any(zone.serial for zone in self._zones)
 
     async def start(self) -> None:
         """Listen: until the zone is there, its names get SERVFAIL, or nothing at all if that is `hold`'s wish."""
@@ -92,39 +93,48 @@ class Worker:
     def take(self, frame: Frame) -> None:
         """Apply one frame from control. Short, since packets wait meanwhile."""
         match frame:
-            case Edits(serial, edits, nodes):
-                zone = self._zone if self._loading is None else self._loading
-                zone.apply(Change(serial or zone.serial, tuple(edits), nodes))
-                if serial and self._loading is not None:
-                    self._loaded(serial)
-                elif zone is self._zone:
-                    self._responder.forget()
-                    if serial:
-                        self._tell.send(Serving(serial))
-            case Load(nodes) if self._loading is not None:
-                self._loading.apply(Change(0, (), nodes))
-            case Begin():
-                self._loading = Zone(self._zone.authority)
+            case ZoneUpdate(apex, serial, changes, complete):
+                change = ZoneChange(serial, changes, complete)
+                loading = self._loading.get(apex)
+                if loading is not None:
+                    loading.apply(change)
+                    if complete:
+                        self._loaded(apex, serial)
+                else:
+                    self._update(apex, change)
+            case SnapshotBegin(apex):
+                self._loading[apex] = Zone(self._zone_of(apex).authority)
                 # Millions of objects that live long and form no cycles: to look at them again and
                 # again would cost seconds.
                 gc.disable()
-            case End(serial) if self._loading is not None:
-                self._loaded(serial)
             case _:
                 raise FeedError(f"an unexpected frame: {type(frame).__name__}")
 
-    def _loaded(self, serial: int) -> None:
+    def _zone_of(self, apex: bytes) -> Zone:
+        try:
+            return self._zones[apex]
+        except KeyError as error:
+            raise FeedError(f"a frame about an unknown zone: {names.to_text(apex)}") from error
+
+    def _update(self, apex: bytes, change: ZoneChange) -> None:
+        """Answer from a changed zone."""
+        self._zone_of(apex).apply(change)
+        if change.changes or change.complete:
+            self._responder.forget()
+        if change.complete:
+            self._tell.send(Ack(apex, change.serial))
+
+    def _loaded(self, apex: bytes, serial: int) -> None:
         """Answer from the zone that was being loaded."""
-        assert self._loading is not None
-        self._zone, self._loading = self._loading, None
-        self._zone.apply(Change(serial, ()))
-        self._responder.use(Answerer(self._zone, self._options, self._random))
-        gc.freeze()
-        gc.enable()
-        if self._hold:
+        self._zones.replace(self._loading.pop(apex))
+        self._responder.use(Answerer(next(iter(self._zones)), self._options, self._random))
+        if not self._loading:
+            gc.freeze()
+            gc.enable()
+        if self._hold and self._zones.loaded:
             self._hold = False
             spawn(self._listen(), name="start listening")
-        self._tell.send(Serving(serial))
+        self._tell.send(Ack(apex, serial))
 
     def counters(self) -> dict[str, int]:
         """Counts since the start."""
