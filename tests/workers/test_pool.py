@@ -303,7 +303,7 @@ async def test_a_pool_can_be_stopped_while_its_workers_start():
     async with running(workers=2) as it:
         await asyncio.sleep(0)
         await asyncio.wait_for(it.pool.stop(), PATIENCE)
-        assert [(slot.pid, slot.restarts) for slot in it.pool.slots] == [(None, {})] * 2
+        assert [(slot.pid, slot.restarts) for slot in it.pool.slots] == [(None, 0)] * 2
         assert [task for task in asyncio.all_tasks() if "worker" in task.get_name()] == []
 
 
