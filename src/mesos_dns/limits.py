@@ -169,8 +169,6 @@ MAX_REMEMBERED_PATHS: Final = 256
 MAX_UNLISTED_MASTERS: Final = 8
 #: First pause after a failed poll, in seconds; it doubles with each further failure.
 FIRST_RETRY_SECONDS: Final = 1.0
-#: Workers if the configuration names no number: more cores than that are better used by replicas.
-MAX_AUTOMATIC_WORKERS: Final = 4
 #: Seconds until following the cluster is begun anew after an internal error.
 START_OVER_SECONDS: Final = 5.0
 #: Seconds between two looks at this machine's own addresses.
