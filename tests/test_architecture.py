@@ -64,7 +64,10 @@ def ours(*names):
 
 
 #: The command line, and what it puts together. Nothing below may import these.
-TOP = ours(*("cli", "__main__", "control", "generation", "publisher", "records", "assembly", "sockets", "workers"))
+TOP = ours(
+    *("cli", "__main__", "control", "generation", "publisher", "records", "assembly", "sockets", "workers"),
+    "early_signals",
+)
 #: Constants, logging and the one way to start a task: everybody's.
 COMMON = ours("limits", "logs", "concurrency")
 

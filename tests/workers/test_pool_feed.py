@@ -10,8 +10,8 @@ from tests.zone.changes import edit
 
 from mesos_dns.limits import CHANGES_PER_FRAME, FRAME_OCTETS
 from mesos_dns.sockets import Pair
-from mesos_dns.workers import handle
-from mesos_dns.workers.handle import Slot
+from mesos_dns.workers import handle as module
+from mesos_dns.workers.handle import WorkerHandle
 from mesos_dns.workers.protocol import Ack, FrameReader, Settings, SnapshotBegin, ZoneUpdate, encode
 from mesos_dns.workers.replication import update_frames
 from mesos_dns.zone.change import RRsetChange, ZoneChange
@@ -22,7 +22,7 @@ APEX = AUTHORITY.apex
 SETTINGS = Settings([AUTHORITY], True, True, {}, 5.0, [], 0, False)
 PATIENCE = 20.0
 #: No process is started here.
-NURSERY = None
+SPAWNER = None
 
 
 # --- frames ------------------------------------------------------------------------------------
@@ -88,16 +88,16 @@ class Reader:
 
 @contextlib.asynccontextmanager
 async def feeding(zone):
-    """A slot that feeds a reader instead of a process."""
+    """A handle that feeds a reader instead of a process."""
     with socket.socket() as one, socket.socket() as two:
-        slot = Slot(0, Pair(one, two), SETTINGS, Zones([zone]), NURSERY, lambda: None)
+        handle = WorkerHandle(0, Pair(one, two), SETTINGS, Zones([zone]), SPAWNER, lambda: None)
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         _, writer = await asyncio.open_connection(sock=ours)
         writer.transport.set_write_buffer_limits(1)  # `drain` waits for the reader, not for 64 KiB
-        task = asyncio.ensure_future(slot._feed(writer))
+        task = asyncio.ensure_future(handle._feed(writer))
         try:
-            yield slot, Reader(theirs), task
+            yield handle, Reader(theirs), task
         finally:
             task.cancel()
             writer.close()
@@ -108,15 +108,15 @@ async def test_a_worker_that_comes_while_the_zone_is_behind_waits_for_the_whole(
     zone = Zone(AUTHORITY)
     zone.behind = True
     record = edit(b"\1a\5mesos\0", 1, (), (b"1234",))
-    async with feeding(zone) as (slot, reader, _):
+    async with feeding(zone) as (handle, reader, _):
         await reader.until(lambda frame: isinstance(frame, Settings))
         # What others are given now comes to it with its snapshot.
-        slot.push([encode(ZoneUpdate(APEX, 7, [record], False))])
-        slot.push([encode(ZoneUpdate(APEX, 7, [], True))])
-        assert (slot._stale, len(slot._backlog)) == (True, 0)
+        handle.push([encode(ZoneUpdate(APEX, 7, [record], False))])
+        handle.push([encode(ZoneUpdate(APEX, 7, [], True))])
+        assert (handle._stale, len(handle._backlog)) == (True, 0)
         zone.apply(ZoneChange(7, [record]))
         zone.behind = False
-        slot.push([encode(ZoneUpdate(APEX, 7, [], False))])
+        handle.push([encode(ZoneUpdate(APEX, 7, [], False))])
         frames = await reader.until(reaches(7))
     assert frames == [SnapshotBegin(APEX), ZoneUpdate(APEX, 7, [record], False), ZoneUpdate(APEX, 7, [], True)]
 
@@ -144,13 +144,13 @@ def everything(zone):
     return {(owner, rrtype, frozenset(rdatas)) for owner in zone for rrtype, rdatas in zone.node(owner)}
 
 
-def publish(zone, slots, table, serial, *, remove=False, complete=True):
+def publish(zone, handles, table, serial, *, remove=False, complete=True):
     change = tuple(edits(table))
     if remove:
         change = tuple(RRsetChange(one.owners, one.added, ()) for one in change)
     zone.apply(ZoneChange(serial, change, complete))
-    for slot in slots:
-        slot.push([encode(ZoneUpdate(APEX, serial, list(change), complete))])
+    for handle in handles:
+        handle.push([encode(ZoneUpdate(APEX, serial, list(change), complete))])
 
 
 def reaches(serial):
@@ -159,15 +159,15 @@ def reaches(serial):
 
 async def test_changes_while_the_snapshot_is_sent_follow_it():
     zone = big_zone()
-    async with feeding(zone) as (slot, reader, _):
+    async with feeding(zone) as (handle, reader, _):
         begun = await reader.until(lambda frame: isinstance(frame, SnapshotBegin))
         assert isinstance(begun[0], Settings)
         assert begun[0].hold, "others answer, or the former worker's queries wait"
-        publish(zone, [slot], "early.mesos A 1.1.1.1", 4712)
-        publish(zone, [slot], "name-0.mesos A 10.0.0.0", 4713, remove=True)
-        publish(zone, [slot], "name-3999.mesos A 10.0.15.249", 4714, remove=True)
-        publish(zone, [slot], "early.mesos A 1.1.1.1", 4715, remove=True)
-        publish(zone, [slot], "early.mesos A 1.1.1.2", 4716)
+        publish(zone, [handle], "early.mesos A 1.1.1.1", 4712)
+        publish(zone, [handle], "name-0.mesos A 10.0.0.0", 4713, remove=True)
+        publish(zone, [handle], "name-3999.mesos A 10.0.15.249", 4714, remove=True)
+        publish(zone, [handle], "early.mesos A 1.1.1.1", 4715, remove=True)
+        publish(zone, [handle], "early.mesos A 1.1.1.2", 4716)
         frames = await reader.until(reaches(4716))
     assert [frame.serial for frame in frames if frame.complete] == [4711, 4712, 4713, 4714, 4715, 4716]
     assert everything(replay(begun + frames)) == everything(zone)
@@ -176,28 +176,28 @@ async def test_changes_while_the_snapshot_is_sent_follow_it():
 async def test_the_snapshot_of_a_state_that_is_being_taken_stays_open_until_the_serial_comes():
     zone = big_zone()
     zone.apply(ZoneChange(0, ()))
-    async with feeding(zone) as (slot, reader, _):
+    async with feeding(zone) as (handle, reader, _):
         begun = await reader.until(lambda frame: isinstance(frame, SnapshotBegin))
         assert not begun[0].hold
-        publish(zone, [slot], "late.mesos A 1.1.1.1", 4711, complete=False)
-        publish(zone, [slot], "last.mesos A 1.1.1.1", 4711)
+        publish(zone, [handle], "late.mesos A 1.1.1.1", 4711, complete=False)
+        publish(zone, [handle], "last.mesos A 1.1.1.1", 4711)
         frames = await reader.until(reaches(4711))
     assert [frame.serial for frame in frames if frame.complete] == [4711]
     assert everything(replay(begun + frames)) == everything(zone)
 
 
 async def test_a_worker_that_reads_too_little_gets_a_new_snapshot(monkeypatch, caplog):
-    monkeypatch.setattr(handle, "MAX_FEED_BACKLOG", 1000)
+    monkeypatch.setattr(module, "MAX_FEED_BACKLOG", 1000)
     zone = big_zone()
-    async with feeding(zone) as (slot, reader, _):
+    async with feeding(zone) as (handle, reader, _):
         begun = await reader.until(lambda frame: isinstance(frame, SnapshotBegin))
         for n in range(1, 101):
-            publish(zone, [slot], f"new-{n}.mesos A 1.1.1.1", 4711 + n)
-        assert not slot.wants_changes
-        assert slot._backlog_size == 0
+            publish(zone, [handle], f"new-{n}.mesos A 1.1.1.1", 4711 + n)
+        assert not handle.wants_changes
+        assert handle._backlog_size == 0
         frames = await reader.until(reaches(4811))
-        assert slot.wants_changes
-        publish(zone, [slot], "later.mesos A 1.1.1.1", 4812)
+        assert handle.wants_changes
+        publish(zone, [handle], "later.mesos A 1.1.1.1", 4812)
         frames += await reader.until(reaches(4812))
     assert frames.count(SnapshotBegin(APEX)) == 1
     assert "worker 0 does not read its feed; it gets a new snapshot" in caplog.text
@@ -206,29 +206,30 @@ async def test_a_worker_that_reads_too_little_gets_a_new_snapshot(monkeypatch, c
 
 async def test_the_backlog_is_counted_off_as_it_is_sent():
     zone = big_zone(10)
-    async with feeding(zone) as (slot, reader, _):
+    async with feeding(zone) as (handle, reader, _):
         await reader.until(reaches(4711))
         for n in range(1, 101):
-            publish(zone, [slot], f"new-{n}.mesos A 1.1.1.1", 4711 + n)
-        assert slot._backlog_size > 1000
+            publish(zone, [handle], f"new-{n}.mesos A 1.1.1.1", 4711 + n)
+        assert handle._backlog_size > 1000
         await reader.until(reaches(4811))
-        assert slot._backlog_size == 0
+        assert handle._backlog_size == 0
 
 
 async def test_a_feed_that_breaks_ends_quietly(caplog):
-    async with feeding(big_zone()) as (slot, reader, task):
+    async with feeding(big_zone()) as (handle, reader, task):
         reader._sock.close()
         await asyncio.wait_for(task, PATIENCE)
-        slot.push([b"x"])
+        handle.push([b"x"])
     assert caplog.text == ""
 
 
-async def test_what_a_worker_says_that_is_no_frame_is_told(caplog):
+async def test_what_a_worker_says_that_is_no_frame_is_told():
     with socket.socket() as one, socket.socket() as two:
         news = []
-        slot = Slot(3, Pair(one, two), SETTINGS, Zones([make_zone()]), NURSERY, lambda: news.append(dict(slot.serving)))
+        handle = WorkerHandle(
+            3, Pair(one, two), SETTINGS, Zones([make_zone()]), SPAWNER, lambda: news.append(dict(handle.serving))
+        )
         reader = asyncio.StreamReader()
         reader.feed_data(encode(Ack(APEX, 7)) + b"\0\0\0\1\xc1")
-        await slot._listen(reader)
+        assert (await handle._listen_to(reader)).startswith("cannot be understood (a frame that is none: ")
     assert news == [{APEX: 7}]
-    assert "worker 3 cannot be understood" in caplog.text

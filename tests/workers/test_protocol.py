@@ -7,13 +7,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.zone.changes import edit
 
-from mesos_dns.limits import MAX_FRAME
 from mesos_dns.workers.protocol import (
+    MAX_FRAME,
     Ack,
-    Counters,
     FeedError,
     FrameReader,
     Listener,
+    Report,
     Settings,
     SnapshotBegin,
     ZoneUpdate,
@@ -44,7 +44,7 @@ FRAMES = [
     ZoneUpdate(MESOS, 1700000000, [], complete=True),
     ZoneUpdate(OTHER, 1700000001, [edit(b"\1a\5other\0", 1, (b"\1\2\3\4",), ())], complete=True),
     Ack(OTHER, 1700000001),
-    Counters({"misses": 3, "hits": 2**40}),
+    Report({"misses": 3, "hits": 2**40}),
 ]
 STREAM = b"".join(map(encode, FRAMES))
 

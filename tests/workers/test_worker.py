@@ -16,10 +16,11 @@ from mesos_dns import logs
 from mesos_dns.dns import name as names
 from mesos_dns.workers.protocol import (
     Ack,
-    Counters,
     FeedError,
     FrameReader,
+    Listen,
     Listener,
+    Report,
     Settings,
     SnapshotBegin,
     ZoneUpdate,
@@ -139,7 +140,7 @@ async def test_a_new_snapshot_replaces_the_old_zone_and_until_then_the_old_one_a
     assert addresses(worker, "new.mesos.") == ["1.1.1.1"]
 
 
-@pytest.mark.parametrize("frame", [settings(), Ack(APEX, 1), Counters({})])
+@pytest.mark.parametrize("frame", [settings(), Ack(APEX, 1), Report({})])
 async def test_frames_out_of_order_are_refused(worker, frame):
     with pytest.raises(FeedError, match=f"an unexpected frame: {type(frame).__name__}"):
         worker.take(frame)
@@ -312,7 +313,7 @@ async def ask_tcp(address, octets):
 
 async def test_the_life_of_a_worker():
     async with Process() as worker:
-        worker.control.send(settings(worker.listeners))
+        worker.control.send(settings(worker.listeners), Listen())
         assert (await ask_udp(worker.address, ask(NAME))).rcode() == dns.rcode.SERVFAIL
         worker.control.send(*snapshot())
         assert await worker.control.receive(Ack) == Ack(APEX, SERIAL)
@@ -324,17 +325,17 @@ async def test_the_life_of_a_worker():
         worker.process.send_signal(signal.SIGHUP)
         assert texts((await ask_udp(worker.address, ask(NAME))).answer)
         worker.process.send_signal(signal.SIGTERM)
-        counts = (await worker.control.receive(Counters)).counts
+        counts = (await worker.control.receive(Report)).counts
         assert counts["tcp_connections"] == 1
         assert await worker.ended() == (0, "")
 
 
 async def test_a_worker_that_holds_answers_nothing_before_it_has_the_zone():
     async with Process() as worker:
-        worker.control.send(settings(worker.listeners, hold=True))
+        worker.control.send(settings(worker.listeners, hold=True), Listen())
         question = asyncio.ensure_future(ask_udp(worker.address, ask(NAME)))
-        # The first counters tell that it lives and has taken its settings.
-        await worker.control.receive(Counters)
+        # The first report tells that it lives and has taken its settings.
+        await worker.control.receive(Report)
         assert not question.done()
         worker.control.send(*snapshot())
         assert texts((await question).answer)
@@ -342,7 +343,7 @@ async def test_a_worker_that_holds_answers_nothing_before_it_has_the_zone():
 
 async def test_a_worker_ends_with_its_control():
     async with Process() as worker:
-        worker.control.send(settings(worker.listeners), *snapshot())
+        worker.control.send(settings(worker.listeners), Listen(), *snapshot())
         await worker.control.receive(Ack)
         worker.control.close()
         assert await worker.ended() == (0, "")

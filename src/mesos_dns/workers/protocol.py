@@ -1,9 +1,9 @@
 """What control and workers tell each other: frames over a Unix stream socket. Pure.
 
 A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
-Control sends `Settings` once; then, for each zone, a snapshot (`SnapshotBegin`, and the zone's updates up to the first one
-that is complete) and updates as the zone changes. A worker answers with `Ack` when it answers from a serial, and with
-`Counters` now and then.
+Control sends `Settings` once, and `Listen` when the worker may answer; for each zone a snapshot (`SnapshotBegin`, and the zone's
+updates up to the first one that is complete) and updates as the zone changes; `Heartbeat` when there is nothing else to say. A
+worker sends `Ack` when it answers from a serial, and `Report` with each tick of the clock.
 """
 
 import struct
@@ -12,11 +12,14 @@ from typing import Final
 
 import msgspec
 
-from mesos_dns.limits import MAX_FRAME
 from mesos_dns.zone.change import RRsetChange
 from mesos_dns.zone.zone import Authority
 
 _LENGTH: Final = struct.Struct("!I")
+#: Octets of one frame: one owner with 100,000 SRV records is 5 MB.
+MAX_FRAME: Final = 64 * 1024 * 1024
+#: Seconds that a stopping worker waits for upstreams; then it ends without their answers.
+DRAIN_SECONDS: Final = 3.0
 
 
 class Listener(msgspec.Struct, frozen=True, array_like=True):
@@ -30,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     """All that a worker needs to know. Names in wire form; times in seconds.
 
     `upstreams` maps zones (wire form, lower case; the root for everything else) to the addresses
-    (host, port) to ask, in order. With `hold` the worker answers nothing before it has the zone: others
+    (host, port) to ask, in order. With `hold` the worker answers nothing before it has all zones: others
     answer from the same sockets, or will not miss an answer that comes a moment later.
     """
 
@@ -66,14 +69,22 @@ class Ack(msgspec.Struct, frozen=True, array_like=True, tag="ack"):
     serial: int
 
 
-class Counters(msgspec.Struct, frozen=True, array_like=True, tag="counters"):
-    """Counts since the worker started."""
+class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
+    """The sockets are bound, and what comes to them is the worker's to answer."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
+    """Control is there, though it has nothing to say."""
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
+    """The worker is there; counts since it started."""
 
     counts: dict[str, int]
 
 
-ToWorker = Settings | SnapshotBegin | ZoneUpdate
-FromWorker = Ack | Counters
+ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Heartbeat
+FromWorker = Ack | Report
 Frame = ToWorker | FromWorker
 
 _encoder: Final = msgspec.msgpack.Encoder()
