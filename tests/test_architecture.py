@@ -68,8 +68,8 @@ TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "records", "assembly", "sockets", "workers"),
     "early_signals",
 )
-#: Constants, logging and the one way to start a task: everybody's.
-COMMON = ours("limits", "logs", "concurrency")
+#: Constants, logging, what is counted, and the one way to start a task: everybody's.
+COMMON = ours("limits", "logs", "concurrency", "metrics")
 
 PURE_STATE = ours("mesos.state")
 #: Typed decoding: octets in, values out.
@@ -84,6 +84,7 @@ MAY_IMPORT = {
     "mesos_dns.limits": (),
     "mesos_dns.concurrency": (),
     "mesos_dns.logs": (),
+    "mesos_dns.metrics": (),
     "mesos_dns.dns": (),
     "mesos_dns.mesos": COMMON,
     "mesos_dns.zone": ours("dns"),
