@@ -20,10 +20,10 @@ from typing import Any, ParamSpec, TypeVar
 from bench.processes import memory
 from mesos_dns import assembly, config
 from mesos_dns.mesos.decoding.v0 import Decoder
-from mesos_dns.names import feed
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
+from mesos_dns.workers import protocol
 from mesos_dns.zone.change import RRsetChange, ZoneChange
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
@@ -93,8 +93,8 @@ def take(state: Path, settings: config.Config) -> dict[str, Any]:
 def _frames(zone: Zone) -> list[bytes]:
     owners = list(zone)
     return [
-        feed.encode(
-            feed.ZoneUpdate(
+        protocol.encode(
+            protocol.ZoneUpdate(
                 zone.authority.apex,
                 zone.serial,
                 [
@@ -109,11 +109,11 @@ def _frames(zone: Zone) -> list[bytes]:
 
 
 def _replica(zone: Zone, frames: list[bytes]) -> Zone:
-    replica, reader = Zone(zone.authority), feed.FrameReader()
+    replica, reader = Zone(zone.authority), protocol.FrameReader()
     for frame in frames:
         reader.feed(frame)
         for update in reader:
-            assert isinstance(update, feed.ZoneUpdate)
+            assert isinstance(update, protocol.ZoneUpdate)
             replica.apply(ZoneChange(zone.serial, update.changes))
     return replica
 
