@@ -66,6 +66,8 @@ class Asking:
     tcp: bool = False
     clients: int = 16
     outstanding: int = 400
+    #: Queries a second; 0 is as many as the server answers.
+    rate: int = 0
 
 
 def command(address: str, port: int, asking: Asking) -> list[str]:
@@ -73,6 +75,7 @@ def command(address: str, port: int, asking: Asking) -> list[str]:
         *("dnsperf", "-s", address, "-p", str(port), "-B", "-d", str(asking.queries)),
         *("-l", f"{asking.seconds:g}", "-c", str(asking.clients), "-q", str(asking.outstanding), "-t", "1"),
         *(("-m", "tcp") if asking.tcp else ()),
+        *(("-Q", str(asking.rate)) if asking.rate else ()),
     ]
 
 

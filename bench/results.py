@@ -20,6 +20,7 @@ TABLES: Final = (
     ("forwarded-cpu", "Processor time for a forwarded query, µs", "workload"),
     ("forwarded-qps", "Forwarded queries per second", "workload"),
     ("latency", "Time to an answer at 2,000 queries a second, ms", ""),
+    ("beside-tcp", "Time to an answer over UDP at 1,000 a second while TCP clients ask for large ones, ms", ""),
     ("start", "Start-up", ""),
     ("reload", "Fetching a whole state again", ""),
     ("memory", "Memory, MB", "process"),
