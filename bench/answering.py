@@ -30,7 +30,7 @@ def measure(bed: Bed) -> None:
                     compare(bed, cluster, found, workload)
 
 
-def start_all(bed: Bed, cluster: Cluster, stack: ExitStack) -> list[Server]:
+def start_all(bed: Bed, cluster: Cluster, stack: ExitStack, peers: tuple[str, ...] = ("NSD", "Knot")) -> list[Server]:
     """Every server that is there, each on the server core; they are loaded one after the other."""
     zones = {cluster.names.origin: cluster.zone}
     cores = bed.server_cores
@@ -38,6 +38,7 @@ def start_all(bed: Bed, cluster: Cluster, stack: ExitStack) -> list[Server]:
         "NSD": lambda: stack.enter_context(servers.nsd(zones, bed.folder, cores)),
         "Knot": lambda: stack.enter_context(servers.knot(cluster.names.origin, cluster.zone, bed.folder, cores)),
     }
+    entries = {name: entries[name] for name in peers}
     if cluster.state is not None:
         entries = {
             program.name: partial(start_mesos_dns, bed, cluster.state, stack, program, workers=1)
@@ -91,7 +92,9 @@ def compare(bed: Bed, cluster: Cluster, found: list[Server], workload: queries.W
             bed.settings.seconds,
             bed.load_cores,
             tcp=workload.tcp,
+            outstanding=workload.outstanding,
             rate=workload.rate,
+            per_connection=workload.per_connection,
         )
         for server in found:
             if server.name in runs and not one_run(bed, server, workload, asking, runs[server.name], first=turn == 0):
@@ -119,7 +122,7 @@ def one_run(
 ) -> bool:
     """Measure once; False, and a reason noted, when the server did not answer as expected."""
     what = f"{workload.title}, {server.name}"
-    run = tcp.run if workload.single else dnsperf.run
+    run = tcp.run if workload.own_client else dnsperf.run
     if first:
         warm = replace(asking, seconds=bed.settings.warm_up)
         if bed.attempt(what, run, servers.ADDRESS, server.port, warm) is None:

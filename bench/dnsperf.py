@@ -58,7 +58,7 @@ def parse(text: str) -> Load:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How dnsperf is run. `queries` is a file of messages as TCP frames them."""
+    """How dnsperf or `bench.tcp` is run. `queries` is a file of messages as TCP frames them."""
 
     queries: Path
     seconds: float
@@ -68,6 +68,8 @@ class Asking:
     outstanding: int = 400
     #: Queries a second; 0 is as many as the server answers.
     rate: int = 0
+    #: Replies after which a TCP connection is closed; 0 is never. For `bench.tcp` alone.
+    per_connection: int = 0
 
 
 def command(address: str, port: int, asking: Asking) -> list[str]:

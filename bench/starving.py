@@ -36,8 +36,9 @@ def measure(bed: Bed) -> None:
     small = bed.queries("beside-udp", queries.questions(queries.WORKLOADS[0], cluster.names, seconds=1, seed=SEED))
     asked = bed.queries("beside-tcp", [wire.query(large, wire.SRV)])
     with ExitStack() as stack:
-        found = start_all(bed, cluster, stack)
-        for connections in CONNECTIONS:
+        # Knot answers UDP and TCP in threads of their own, so its one process would have two.
+        found = start_all(bed, cluster, stack, ("NSD",))
+        for connections in CONNECTIONS[:2] if bed.settings.quick else CONNECTIONS:
             compare(bed, cluster, found, connections, small, asked)
 
 

@@ -20,20 +20,19 @@ _CODES: Final = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSE
 _PATIENCE: Final = 10.0
 
 
-def load(printed: dict[str, Any], request_octets: int) -> Load:
+def load(printed: dict[str, Any]) -> Load:
     """What the client printed, in the form that dnsperf's figures have."""
     answered, seconds = printed["answered"], printed["seconds"]
     codes = {int(number): count for number, count in printed["codes"].items()}
     return Load(
         sent=printed["sent"],
         answered=answered,
-        # What was still out at the end is neither: the client did not wait for it.
         lost=printed["failed"],
         seconds=seconds,
         qps=answered / seconds,
         latency_ms=printed["delay"] / answered * 1000 if answered else 0.0,
         worst_ms=printed["slowest"] * 1000,
-        request_octets=request_octets,
+        request_octets=printed["asked"] // printed["sent"] if printed["sent"] else 0,
         response_octets=printed["octets"] // answered if answered else 0,
         codes={_CODES[number] if number < len(_CODES) else str(number): count for number, count in codes.items()},
     )
@@ -46,8 +45,10 @@ def command(port: int, queries: Path, seconds: float, cores: set[int], *more: st
 
 
 def run(_address: str, port: int, asking: Asking) -> tuple[Load, float]:
-    """One question a connection for the time given; returns the figures and the client's own processor time."""
-    more = ("--per-connection", "1", "--connections", str(asking.clients))
+    """Ask for the time given; returns the figures and the client's own processor time."""
+    depth = max(asking.outstanding // asking.clients, 1)
+    more = ["--connections", str(asking.clients), "--depth", str(depth)]
+    more += ["--per-connection", str(asking.per_connection)]
     process = subprocess.Popen(
         command(port, asking.queries, asking.seconds, asking.cores, *more), stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
@@ -58,7 +59,7 @@ def run(_address: str, port: int, asking: Asking) -> tuple[Load, float]:
     process.stdout.close()
     if process.returncode != 0:
         raise LoadError(f"the TCP client ended with {process.returncode}")
-    found = load(json.loads(text.splitlines()[-1]), 0)
+    found = load(json.loads(text.splitlines()[-1]))
     return found, usage.ru_utime + usage.ru_stime
 
 
@@ -76,7 +77,7 @@ def keep_asking(
 ) -> Iterator[KeptAsking]:
     """Ask on connections that stay open while the block lasts, but not longer than `seconds`.
 
-    The block begins when each connection has its first reply; LoadError when one never has.
+    The block begins when each connection has had a reply, or after five seconds; LoadError when nothing was answered.
     """
     more = ("--connections", str(connections), "--depth", str(depth))
     process = subprocess.Popen(
@@ -87,11 +88,13 @@ def keep_asking(
     try:
         first = process.stdout.readline().strip()
         if first != "begun":
-            raise LoadError(f"{connections} TCP connections never all had a reply within {seconds:g} s: {first[:300]}")
+            raise LoadError(f"the TCP client ended at once: {first[:300]}")
         yield found
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=_PATIENCE)
-        found.load = load(json.loads(output.splitlines()[-1]), 0)
+        found.load = load(json.loads(output.splitlines()[-1]))
+        if not found.load.answered:
+            raise LoadError(f"nothing was answered on {connections} TCP connections")
     finally:
         if process.poll() is None:
             process.kill()

@@ -4,8 +4,8 @@
     python -m bench.tcp_client --port 5300 --queries FILE --depth 4 --connections 200 --seconds 5
 
 Every connection keeps `depth` questions out, reads the whole of each reply, and is closed by this side
-after `per-connection` replies; another one takes its place. Prints `begun` when each of the first
-connections has its first reply, and at the end one JSON object; ends early on SIGTERM.
+after `per-connection` replies; another one takes its place. Prints `begun` when each of them has had
+its first reply, or after five seconds, and at the end one JSON object; ends early on SIGTERM.
 
 Ends after `seconds` and after `count` replies, whichever comes first. Nothing waits for anything but
 readiness, so one process keeps a server busy; its own processor time is none of the server's figure.
@@ -95,35 +95,44 @@ class Client:
         self._plan = plan
         self._poll = select.epoll()
         self._open: dict[int, Connection] = {}
-        self._begun: set[int] = set()
+        #: Numbers of the connections that have not had a reply yet.
+        self._waited_for = set(range(plan.connections))
+        self._begun = False
         #: Questions as they go over TCP, each with its length.
         self._framed = [len(question).to_bytes(2, "big") + question for question in plan.questions]
         self.codes: Counter[int] = Counter()
-        self.sent = self.answered = self.failed = self.octets = self.opened = 0
+        self.sent = self.answered = self.failed = self.octets = self.asked = self.opened = 0
         self.delay = self.slowest = 0.0
         self.stopped = False
+        self._ending = False
 
     def run(self) -> dict[str, float | dict[int, int]]:
-        """Ask until the time is over, enough is answered or `stopped` is set; then close everything."""
+        """Ask until the time is over, enough is answered or `stopped` is set; then wait for what is still out.
+
+        It waits because a server has worked for those replies as well.
+        """
         started = time.monotonic()
         for number in range(self._plan.connections):
             self._connect(number)
         look = started + _LOOK
-        while not self._over(started):
+        while self._open:
+            if not self._ending and self._over(started):
+                self._end()
             for descriptor, event in self._poll.poll(0.1):
                 self._turn(self._open[descriptor], event)
-            if time.monotonic() > look:
-                look = time.monotonic() + _LOOK
-                self._give_up(look - PATIENCE)
+            if (now := time.monotonic()) > look:
+                look = now + _LOOK
+                self._give_up(now - PATIENCE)
+                if now > started + PATIENCE:
+                    self._begin()
         seconds = time.monotonic() - started
-        for connection in list(self._open.values()):
-            self._close(connection)
         self._poll.close()
         return {
             "sent": self.sent,
             "answered": self.answered,
             "failed": self.failed,
             "octets": self.octets,
+            "asked": self.asked,
             "opened": self.opened,
             "seconds": seconds,
             "delay": self.delay,
@@ -135,7 +144,15 @@ class Client:
         enough = bool(self._plan.count) and self.answered >= self._plan.count
         return self.stopped or enough or time.monotonic() > started + self._plan.seconds
 
+    def _end(self) -> None:
+        """Ask no more; connections with nothing out are closed."""
+        self._ending = True
+        for connection in [each for each in self._open.values() if not each.times]:
+            self._close(connection)
+
     def _connect(self, number: int) -> None:
+        if self._ending:
+            return
         made = socket.socket()
         made.setblocking(False)
         made.setsockopt(socket.IPPROTO_IP, _NO_PORT, 1)
@@ -162,6 +179,7 @@ class Client:
             self.sent += 1
         if more:
             connection.waiting += b"".join(more)
+            self.asked += sum(map(len, more)) - 2 * len(more)
             self._send(connection)
 
     def _send(self, connection: Connection) -> None:
@@ -195,7 +213,10 @@ class Client:
         now = connection.last = time.monotonic()
         for reply in connection.replies.feed(octets):
             self._take(connection, reply, now)
-        if self._plan.per_connection and connection.answered >= self._plan.per_connection:
+        if self._ending:
+            if not connection.times:
+                self._close(connection)
+        elif self._plan.per_connection and connection.answered >= self._plan.per_connection:
             self._close(connection)
             self._connect(connection.number)
         else:
@@ -210,10 +231,15 @@ class Client:
         self.slowest = max(self.slowest, delay)
         self.octets += len(reply)
         self.codes[reply[3] & 15] += 1
-        if connection.number not in self._begun:
-            self._begun.add(connection.number)
-            if len(self._begun) == self._plan.connections:
-                print("begun", flush=True)
+        self._waited_for.discard(connection.number)
+        if not self._waited_for:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Say once that everything is under way."""
+        if not self._begun:
+            self._begun = True
+            print("begun", flush=True)
 
     def _give_up(self, before: float) -> None:
         for connection in [each for each in self._open.values() if each.last < before]:
