@@ -89,7 +89,11 @@ def _parser() -> argparse.ArgumentParser:
         help="measure the Mesos-DNS of another checkout of this project in the same run, as the column `before`",
     )
     parser.add_argument("--zone", type=Path, help="measure the other servers alone, on this zone file")
-    parser.add_argument("--doc", action="store_true", help="fill docs/performance.md from the kept figures")
+    parser.add_argument(
+        "--doc",
+        action="store_true",
+        help="fill docs/performance.md from the kept figures (with --against from those of such a run, without `before`)",
+    )
     return parser
 
 

@@ -25,8 +25,10 @@ def measure(bed: Bed) -> None:
             continue
         with ExitStack() as stack:
             found = start_all(bed, cluster, stack)
-            for workload in queries.WORKLOADS:
-                if found and (bed.wanted("answers") or bed.wanted(workload.name)):
+            for workload in queries.WORKLOADS if found else ():
+                if bed.settings.quick and workload.long and not bed.named(workload.name):
+                    bed.skip(workload.title, f"not in a quick run, unless with --only {workload.name}")
+                elif bed.wanted("answers") or bed.wanted(workload.name):
                     compare(bed, cluster, found, workload)
 
 

@@ -87,6 +87,10 @@ class Bed:
     def wanted(self, name: str) -> bool:
         return not self.settings.only or name in self.settings.only
 
+    def named(self, name: str) -> bool:
+        """True when the command line asks for just this."""
+        return name in self.settings.only
+
     def attempt(self, what: str, action: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T | None:
         """The result of `action`; None, and a reason noted, when this machine cannot do it."""
         try:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from bench import lifecycle, queries, servers, wire
 from bench.answering import start_all
 from bench.bed import SEED, Bed, Cluster, agents, say
+from bench.prober import BEGUN
 from bench.saved_state import body, readdressed, state_master
 from bench.servers import ROOT, Program, Server, UnavailableError
 from bench.spread import Tail
@@ -38,18 +39,26 @@ class Probing:
         if self.process.returncode != 0:
             raise UnavailableError(f"the prober ended with {self.process.returncode}")
         found: dict[str, Any] = json.loads(output)
+        if not found["sent"]:
+            raise UnavailableError("the prober asked nothing")
         self.result = Tail(**{name: found[name] for name in Tail.__slots__} | {"noise": found["lag"]["p999"]})
         return found
 
 
 @contextmanager
 def probing(port: int, asked: Path, seconds: float, cores: set[int], rate: int = RATE) -> Iterator[Probing]:
-    """Probe while the block lasts, but not longer than `seconds`; then `result` tells the delays."""
+    """Probe while the block lasts, but not longer than `seconds`; then `result` tells the delays.
+
+    The block begins when the questions count: on a busy machine it takes a second to get there.
+    """
     command = ["taskset", "-c", ",".join(map(str, sorted(cores))), sys.executable, "-m", "bench.prober"]
     command += ["--port", str(port), "--queries", str(asked), "--rate", str(rate), "--seconds", f"{seconds:g}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     found = Probing(process)
     try:
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != BEGUN:
+            raise UnavailableError("the prober ended before it asked anything")
         yield found
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

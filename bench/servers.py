@@ -51,6 +51,8 @@ class Program:
 
 
 OURS: Final = Program("Mesos-DNS", ROOT)
+#: What another checkout is called in the tables.
+OTHER: Final = "before"
 
 
 def other_checkout(root: Path) -> Program:
@@ -58,7 +60,7 @@ def other_checkout(root: Path) -> Program:
 
     Without the check a wrong path would compare this checkout with itself, and nobody would notice.
     """
-    program = Program("before", root.resolve())
+    program = Program(OTHER, root.resolve())
     command = [sys.executable, "-c", "import mesos_dns; print(mesos_dns.__file__)"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=program.environment, cwd="/")
     found = done.stdout.strip()
