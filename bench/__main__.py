@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bench import answering, forwarding, lifecycle, probing, queries, results, scaling, starving
+from bench import answering, forwarding, lifecycle, probing, queries, ratios, results, scaling, starving
 from bench.bed import Bed, Settings, cores, say
 from bench.machine import find, machine
-from bench.servers import OURS, ROOT, UnavailableError, other_checkout
+from bench.servers import OTHER, OURS, ROOT, UnavailableError, other_checkout
 
 #: The parts in the order in which they run.
 PARTS: Final[dict[str, Callable[[Bed], None]]] = {
@@ -48,6 +48,7 @@ def main() -> int:
         for name, part in PARTS.items():
             if bed.wanted(name) or (name == "answers" and any(bed.wanted(each.name) for each in queries.WORKLOADS)):
                 bed.attempt(name, part, bed)
+    bed.figures += ratios.beside(bed.figures, OTHER)
     print(results.rendered(bed.figures))
     for reason in bed.skipped:
         print(f"skipped {reason}")

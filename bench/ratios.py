@@ -7,7 +7,10 @@ the quotients.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
+
+from bench.tables import Figure
 
 #: What the program of this checkout is called in the heads of columns.
 _OURS: Final = "ours"
@@ -44,3 +47,24 @@ def columns(runs: Mapping[str, Sequence[float]], programs: Sequence[str], peer: 
         for mine, theirs in pairs
         if runs.get(mine) and runs.get(theirs)
     }
+
+
+def beside(figures: Sequence[Figure], other: str) -> list[Figure]:
+    """Ratios for tables without a column for each server, where rows or columns of `other` end in its name.
+
+    A figure whose partner is missing, or has another number of runs, has none.
+    """
+    known = {(figure.table, figure.row, figure.column): figure for figure in figures}
+    ending, found = f", {other}", []
+    for figure in figures:
+        plain = replace(figure, row=figure.row.removesuffix(ending), column=figure.column.removesuffix(ending))
+        mine = known.get((plain.table, plain.row, plain.column), figure)
+        if mine is figure or len(mine.values) != len(figure.values):
+            continue
+        titles = {
+            name: f"{getattr(plain, name)}, {_OURS}/{other}"
+            for name in ("row", "column")
+            if getattr(plain, name) != getattr(figure, name)
+        }
+        found.append(replace(plain, values=of_runs(mine.values, figure.values), **titles))
+    return found

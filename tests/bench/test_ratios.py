@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from bench.tables import Figure
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,3 +47,19 @@ def test_without_another_checkout_there_is_one_ratio():
 def test_what_was_not_measured_has_no_ratio():
     assert ratios.columns({"Mesos-DNS": [1.0]}, ["Mesos-DNS", "before"], "NSD") == {}
     assert ratios.columns(RUNS, ["Mesos-DNS"], "") == {}
+
+
+def test_rows_and_columns_of_another_checkout_are_compared_with_their_own():
+    found = [
+        Figure("start", "ready, s", "10 tasks", (2.0, 3.0)),
+        Figure("start", "ready, s", "10 tasks, before", (4.0, 3.0)),
+        Figure("tail", "quiet", "p50", (1.0,)),
+        Figure("tail", "quiet, before", "p50", (2.0,)),
+        Figure("tail", "busy, before", "p50", (2.0,)),
+        Figure("start", "lost", "10 tasks", (2.0,)),
+        Figure("start", "lost", "10 tasks, before", (2.0, 1.0)),
+    ]
+    assert ratios.beside(found, "before") == [
+        Figure("start", "ready, s", "10 tasks, ours/before", (0.5, 1.0)),
+        Figure("tail", "quiet, ours/before", "p50", (0.5,)),
+    ]
