@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench import dnsperf, queries, servers, tcp
+from bench import dnsperf, queries, ratios, servers, tcp
 from bench.bed import SEED, Bed, Cluster, say
 from bench.saved_state import body, state_master
 from bench.servers import Program, Server, Start, UnavailableError
@@ -100,7 +100,7 @@ def compare(bed: Bed, cluster: Cluster, found: list[Server], workload: queries.W
             rate=workload.rate,
             per_connection=workload.per_connection,
         )
-        for server in found:
+        for server in ratios.turned(found, turn):
             if server.name in runs and not one_run(bed, server, workload, asking, runs[server.name], first=turn == 0):
                 del runs[server.name]
     _add(bed, cluster, workload, runs)

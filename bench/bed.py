@@ -102,8 +102,8 @@ class Bed:
     def turns(self, what: str, action: Callable[["Bed", int, Program], T], tasks: int) -> dict[Program, list[T]]:
         """What `action` gives for each program in each turn, interleaved; a program that fails once is left out."""
         found: dict[Program, list[T]] = {program: [] for program in self.settings.programs}
-        for _ in range(self.settings.runs):
-            for program in list(found):
+        for turn in range(self.settings.runs):
+            for program in ratios.turned(list(found), turn):
                 result = self.attempt(program.titled(what), action, self, tasks, program)
                 if result is None:
                     del found[program]

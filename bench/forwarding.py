@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
-from bench import dnsperf, queries, servers, wire
+from bench import dnsperf, queries, ratios, servers, wire
 from bench.answering import start_mesos_dns
 from bench.bed import SEED, Bed, Cluster, say
 from bench.servers import Server, Start
@@ -63,7 +63,7 @@ def compare(bed: Bed, found: list[Server]) -> None:
         asking = dnsperf.Asking(
             bed.queries("forwarded", messages), bed.settings.seconds, bed.load_cores, outstanding=100
         )
-        for server in found:
+        for server in ratios.turned(found, turn):
             before = server.cpu_seconds()
             result = bed.attempt(
                 f"forwarded, {server.name}",

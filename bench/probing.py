@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import lifecycle, queries, servers, wire
+from bench import lifecycle, queries, ratios, servers, wire
 from bench.answering import start_all
 from bench.bed import SEED, Bed, Cluster, agents, say
 from bench.prober import BEGUN
@@ -90,8 +90,8 @@ def measure_latency(bed: Bed) -> None:
         with ExitStack() as stack:
             found = start_all(bed, cluster, stack)
             tails: dict[str, list[Tail]] = {server.name: [] for server in found}
-            for _ in range(bed.settings.runs):
-                for server in found:
+            for turn in range(bed.settings.runs):
+                for server in ratios.turned(found, turn):
                     tails[server.name].append(probe_for(server.port, asked, bed.settings.seconds, bed.load_cores))
         bed.compare_tails(f"latency-{tasks}", tails)
 

@@ -8,10 +8,11 @@ the quotients.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from bench.tables import Figure
 
+T = TypeVar("T")
 #: What the program of this checkout is called in the heads of columns.
 _OURS: Final = "ours"
 
@@ -30,6 +31,12 @@ def _quotient(mine: float, theirs: float) -> float:
     if theirs:
         return mine / theirs if math.isfinite(theirs) else (1.0 if math.isinf(mine) else 0.0)
     return math.inf if mine else 1.0
+
+
+def turned(entries: Sequence[T], turn: int) -> list[T]:
+    """The order of a turn, each beginning with another entry: a place in the order that is better than others goes round."""
+    place = turn % len(entries) if entries else 0
+    return [*entries[place:], *entries[:place]]
 
 
 def columns(runs: Mapping[str, Sequence[float]], programs: Sequence[str], peer: str) -> dict[str, tuple[float, ...]]:

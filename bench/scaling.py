@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from bench import dnsperf, processes, queries, servers
+from bench import dnsperf, processes, queries, ratios, servers
 from bench.answering import start_mesos_dns
 from bench.bed import SEED, Bed, Cluster, say
 from bench.quota import limited
@@ -56,8 +56,8 @@ def compare(bed: Bed, usable: list[int]) -> None:
             dnsperf.Asking(asked, bed.settings.seconds, cores, clients=_CLIENTS, outstanding=_OUTSTANDING * workers)
             for workers in (1, 2)
         ]
-        for _ in range(bed.settings.runs):
-            for program, pair in pairs.items():
+        for turn in range(bed.settings.runs):
+            for program, pair in ratios.turned(list(pairs.items()), turn):
                 for found, server, how in zip(shares[program], pair, asking, strict=True):
                     found.append(run(server, how))
     for program, (single, double) in shares.items():

@@ -4,7 +4,7 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Final
 
-from bench import queries, services, tcp, wire
+from bench import queries, ratios, services, tcp, wire
 from bench.answering import start_all
 from bench.bed import SEED, Bed, Cluster, say
 from bench.probing import probe_for
@@ -45,8 +45,8 @@ def measure(bed: Bed) -> None:
 def compare(bed: Bed, cluster: Cluster, found: list[Server], connections: int, small: Path, asked: Path) -> None:
     tails: dict[str, list[Tail]] = {server.name: [] for server in found}
     rates: dict[str, list[float]] = {server.name: [] for server in found}
-    for _ in range(bed.settings.runs):
-        for server in found:
+    for turn in range(bed.settings.runs):
+        for server in ratios.turned(found, turn):
             if server.name not in tails:
                 continue
             what = f"beside {connections} TCP connections, {server.name}"

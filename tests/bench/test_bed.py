@@ -38,7 +38,7 @@ def test_tails_have_ratios_of_delays_and_not_of_losses():
 def test_programs_take_turns():
     asked = []
     found = bed(programs=(OURS, BEFORE)).turns("what", lambda _, tasks, program: asked.append(program) or tasks, 10)
-    assert asked == [OURS, BEFORE, OURS, BEFORE]
+    assert asked == [OURS, BEFORE, BEFORE, OURS]
     assert found == {OURS: [10, 10], BEFORE: [10, 10]}
 
 

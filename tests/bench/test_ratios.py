@@ -63,3 +63,8 @@ def test_rows_and_columns_of_another_checkout_are_compared_with_their_own():
         Figure("start", "ready, s", "10 tasks, ours/before", (0.5, 1.0)),
         Figure("tail", "quiet, ours/before", "p50", (0.5,)),
     ]
+
+
+def test_every_server_comes_first_in_its_turn():
+    assert ["".join(ratios.turned("ABC", turn)) for turn in range(4)] == ["ABC", "BCA", "CAB", "ABC"]
+    assert ratios.turned([], 1) == []
