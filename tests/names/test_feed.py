@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mesos_dns.limits import MAX_FRAME
@@ -97,7 +97,6 @@ def test_any_edits(frame):
 
 
 @given(st.lists(st.binary(max_size=50), max_size=5))
-@settings(max_examples=300)
 def test_any_octets_are_frames_or_an_error(chunks):
     reader = FrameReader()
     try:
