@@ -36,6 +36,7 @@ bench: $(INSTALLED)  ## measure speed and memory; writes tables and JSON
 	$(PY) -m bench $(BENCH)
 
 build: $(INSTALLED)  ## source distribution, wheel, and the versions to install with it, in dist/
+	rm -rf dist
 	$(PY) -m hatchling build
 	sed -n 's/^\([^ ]*==[^ ]*\).*/\1/p' requirements.lock > dist/constraints.txt
 
