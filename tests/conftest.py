@@ -9,8 +9,6 @@ import sys
 import pytest
 from tests.scripted import Running, Source
 
-from mesos_dns import generation
-
 
 @pytest.fixture
 async def running(monkeypatch):
@@ -23,14 +21,13 @@ async def running(monkeypatch):
     level = root.level
     root.setLevel(logging.INFO)
 
-    def source(options):
+    def make_source(options):
         sources.append(Source(options))
         return sources[-1]
 
-    monkeypatch.setattr(generation, "PollingSource", source)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     thresholds = gc.get_threshold()
-    it = Running(sources, lines)
+    it = Running(sources, lines, make_source)
     try:
         yield it
         await it.end()

@@ -57,10 +57,10 @@ class Source:
 class Running:
     """A control in this process. `configs` are what each reload finds: a configuration, or what is raised."""
 
-    def __init__(self, sources, lines):
+    def __init__(self, sources, lines, make_source):
         self.sources = sources
         self._lines = lines
-        self.control = Control(self._load, 0)
+        self.control = Control(self._load, 0, make_source=make_source)
         self.configs = []
         self.warnings = ()
         self.task = None

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from mesos_dns import assembly
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded
-from mesos_dns.generation import Generation
+from mesos_dns.generation import Generation, MakeSource
 from mesos_dns.limits import GC_OBJECTS, GC_ROUNDS, START_OVER_SECONDS
+from mesos_dns.mesos.polling import poll
 from mesos_dns.sockets import BindError, Sockets
 from mesos_dns.web.server import HttpServer
 from mesos_dns.workers.spawner import Nursery, give_way
@@ -39,9 +40,15 @@ class Front(NamedTuple):
 class Control:
     """The program: one generation at a time, its front, signals."""
 
-    def __init__(self, load: Callable[[], Loaded], verbosity: int, niceness: int = 0) -> None:
-        """`niceness` is that of this process from when it serves on; that of workers stays as it is now."""
+    def __init__(
+        self, load: Callable[[], Loaded], verbosity: int, niceness: int = 0, *, make_source: MakeSource = poll
+    ) -> None:
+        """`niceness` is that of this process from when it serves on; that of workers stays as it is now.
+
+        `make_source` makes what each generation follows.
+        """
         self._load = load
+        self._make_source = make_source
         self._verbosity = verbosity
         self._niceness = niceness
         self._nursery = Nursery()
@@ -69,7 +76,7 @@ class Control:
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
             self._front = await self._open_front(config)
-            self._generation = Generation(config, self._front.sockets, self._verbosity, self._nursery)
+            self._generation = self._make_generation(config, self._front.sockets)
             self._generation.start()
             self._giving_way = spawn(self._give_way(self._generation), name="give way")
             self._starting_over = spawn(self._start_over(self._generation), name="start over")
@@ -78,6 +85,9 @@ class Control:
             log.info("ending")
         finally:
             await self._stop()
+
+    def _make_generation(self, config: Config, sockets: Sockets, former: Generation | None = None) -> Generation:
+        return Generation(config, sockets, self._verbosity, self._nursery, former, make_source=self._make_source)
 
     # --- reload --------------------------------------------------------------------------------
 
@@ -102,7 +112,7 @@ class Control:
             for warning in loaded.warnings:
                 log.warning("configuration: %s", warning)
             log.info("the new configuration waits for a state of its masters; the old one serves meanwhile")
-            new = Generation(config, front.sockets, self._verbosity, self._nursery, old)
+            new = self._make_generation(config, front.sockets, old)
             new.start()
             if not await self._comes_to_serve(new):
                 await new.stop()

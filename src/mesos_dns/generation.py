@@ -1,11 +1,12 @@
 """Everything that follows from one configuration: source, model, zone, workers."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 
 from mesos_dns import __version__, assembly
 from mesos_dns.concurrency import spawn
@@ -13,7 +14,9 @@ from mesos_dns.config import Config, as_json
 from mesos_dns.dns.rdata import Record
 from mesos_dns.limits import INTERFACE_SECONDS
 from mesos_dns.mesos.hosts import HostLookup
-from mesos_dns.mesos.polling import PollingSource
+from mesos_dns.mesos.options import SourceOptions
+from mesos_dns.mesos.polling import poll
+from mesos_dns.mesos.source import Source
 from mesos_dns.mesos.state import Observation
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
@@ -24,6 +27,9 @@ from mesos_dns.workers.spawner import Nursery
 from mesos_dns.zone.zone import Zone
 
 log = logging.getLogger(__name__)
+
+#: Makes the source that a generation follows.
+MakeSource = Callable[[SourceOptions], Source]
 
 
 class Generation:
@@ -36,6 +42,8 @@ class Generation:
         verbosity: int,
         nursery: Nursery,
         former: "Generation | None" = None,
+        *,
+        make_source: MakeSource = poll,
     ) -> None:
         self.config = config
         #: Set if following the cluster ended by a mistake of ours.
@@ -51,7 +59,8 @@ class Generation:
         self.publisher = Publisher(
             self.model, self.zone, self.pool.publish, clock=time.monotonic, epoch=time.time, last_serial=last_serial
         )
-        self.source = PollingSource(assembly.source_options(config))
+        self.source = make_source(assembly.source_options(config))
+        self._observed = asyncio.Event()
         publisher = self.publisher
         # No method of this object: after `gc.freeze` nobody finds cycles, and it must vanish when it is replaced.
         self._hosts = HostLookup(lambda found: _publish_hosts(publisher, found))
@@ -65,7 +74,8 @@ class Generation:
         self.pool.start()
         self._hosts.start()
         self._tasks = [
-            spawn(self._follow(), name="follow the cluster"),
+            spawn(self._follow(self._follow_source), name="follow the cluster"),
+            spawn(self._follow(self._follow_time), name="follow the clock"),
             spawn(self._watch_interfaces(), name="watch interfaces"),
         ]
 
@@ -97,9 +107,9 @@ class Generation:
 
     # --- what happens in the background --------------------------------------------------------
 
-    async def _follow(self) -> None:
+    async def _follow(self, following: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
-            await self._follow_source()
+            await following()
         except Exception:
             # A mistake in this program. What is being served is the best there is; control starts over.
             log.exception("following the cluster ended by an internal error: please report it")
@@ -107,12 +117,29 @@ class Generation:
 
     async def _follow_source(self) -> None:
         await self._inherit()
-        async for observation in self.source.observations():
-            if self.publisher.loaded.is_set():
-                await self.publisher.observe(observation)
-            else:
-                await self._observe_first(observation)
-            self._hosts.want(self.model.host_names())
+        async with contextlib.aclosing(self.source.observations()) as observations:
+            async for observation in observations:
+                if self.publisher.loaded.is_set():
+                    await self.publisher.observe(observation)
+                else:
+                    await self._observe_first(observation)
+                self._hosts.want(self.model.host_names())
+                self._observed.set()
+
+    async def _follow_time(self) -> None:
+        """End what is held through a failover when its time is up, also if nothing is observed then."""
+        while True:
+            self._observed.clear()
+            deadline = self.publisher.next_deadline
+            try:
+                async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                    await self._observed.wait()
+            except TimeoutError:
+                # What the masters would say nobody knows while they are not heard: what was held stays until they are.
+                if self.source.status.is_current:
+                    await self.publisher.observe(None)
+                else:
+                    await self._observed.wait()
 
     async def _inherit(self) -> None:
         # A step of its own: no variable of what runs for ever may keep the former generation in memory.

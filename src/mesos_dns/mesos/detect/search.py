@@ -19,10 +19,13 @@ seconds) end it.
 import ipaddress
 from collections import deque
 from collections.abc import Iterable
+from typing import Final
 
-from mesos_dns import limits
 from mesos_dns.mesos.errors import MasterError, NoLeaderError, NoStateError, NotLeadingError, RedirectError
 from mesos_dns.mesos.state import Endpoint
+
+#: Endpoints asked in one round beyond the configured masters: leaders and redirect targets that are not in the list.
+MAX_UNLISTED_MASTERS: Final = 8
 
 
 class LeaderSearch:
@@ -46,7 +49,7 @@ class LeaderSearch:
             endpoint = (self._waiting or self._last_resort).popleft()
             if endpoint in self._asked:
                 continue
-            if endpoint not in self._listed and len(self._asked - self._listed) >= limits.MAX_UNLISTED_MASTERS:
+            if endpoint not in self._listed and len(self._asked - self._listed) >= MAX_UNLISTED_MASTERS:
                 continue
             self._asked.add(endpoint)
             return endpoint
