@@ -127,7 +127,7 @@ class Generation:
                 self._observed.set()
 
     async def _follow_time(self) -> None:
-        """End what is held through a failover when its time is up, also if nothing is observed then."""
+        """End what is held through a failover when its time is up, also if nothing happens then."""
         while True:
             self._observed.clear()
             deadline = self.publisher.next_deadline
@@ -135,8 +135,8 @@ class Generation:
                 async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
                     await self._observed.wait()
             except TimeoutError:
-                # What the masters would say nobody knows while they are not heard: what was held stays until they are.
-                if self.source.status.is_current:
+                # Between two polls nobody knows what has come back: then the next state ends it.
+                if self.source.status.is_live:
                     await self.publisher.observe(None)
                 else:
                     await self._observed.wait()

@@ -99,9 +99,9 @@ class HostLookup:
         # By kind and not by host: when the system's resolver is gone, thousands fail alike.
         self._failure_told |= self._warn.warning(
             f"{type(error).__name__} {getattr(error, 'errno', 0)}",
-            "cannot resolve host %s of the state: %s; its records keep the last known addresses",
+            "cannot resolve host %r of the state: %s; its records keep the last known addresses",
             host[:MAX_EXAMPLE_TEXT],
-            error,
+            getattr(error, "strerror", None) or error,
         )
 
     def _report(self, host: str, found: tuple[bytes, ...]) -> None:
@@ -111,10 +111,16 @@ class HostLookup:
             log.warning("all hosts of the state can be resolved again")
         try:
             self._on_found({host: found})
-        except Exception:
-            if self._warn.log(
-                logging.ERROR, "report", "addresses of host %s are lost by an internal error: please report it", host
-            ):
+        except Exception as error:
+            told = self._warn.log(
+                logging.ERROR,
+                "report",
+                "the addresses of host %r are not taken, by an internal error (%s: %s): please report it",
+                host[:MAX_EXAMPLE_TEXT],
+                type(error).__name__,
+                error,
+            )
+            if told:
                 log.debug("what was raised", exc_info=True)
 
     async def _next(self) -> str:

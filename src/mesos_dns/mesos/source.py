@@ -15,6 +15,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
     `leader` is the endpoint that gave the last good state. `last_success` is a time of the monotonic clock, in seconds, None before
     the first; `last_duration` the seconds from request to decoded state; `octets` the size of that state's document.
     `last_error` is the text of the latest failure and stays after a success; `consecutive_failures` tells whether it is current.
+    `is_live`: what happens is yielded when it happens, so silence says that nothing did. True of an open stream of events, never
+    of polling.
     """
 
     leader: Endpoint | None = None
@@ -25,11 +27,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     last_success: float | None = None
     last_duration: float | None = None
     octets: int = 0
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the source hears the cluster: there was a good state, and nothing failed since."""
-        return self.last_success is not None and not self.consecutive_failures
+    is_live: bool = False
 
     def notes(self, now: float) -> list[str]:
         """Lines for people: how old the last good state is at `now` (of the monotonic clock), and what fails at present."""

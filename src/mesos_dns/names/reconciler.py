@@ -157,8 +157,8 @@ class Reconciler:
     def reconcile(self, observation: Observation | None, now: float) -> Delta:
         """What to apply to the model; None if nothing was observed, but time has passed. `now`: seconds of any steady clock.
 
-        The delta must be applied before the next call. Time ends holds, so call it with None only while the cluster is heard: of a
-        master that does not answer nobody knows what it would say, and stale beats gone.
+        The delta must be applied before the next call. Time ends holds, so call it with None only while events are heard as they
+        happen. Between two polls, or while no master answers, nobody knows what has come back: the next state ends what is overdue.
         """
         if isinstance(observation, Snapshot):
             return self._take_snapshot(observation, now)

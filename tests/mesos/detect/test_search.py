@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesos_dns import limits
-from mesos_dns.mesos.detect.search import LeaderSearch
+from mesos_dns.mesos.detect.search import MAX_UNLISTED_MASTERS, LeaderSearch
 from mesos_dns.mesos.errors import MasterTimeoutError, NoLeaderError, NoStateError, RedirectError, UnreachableError
 from mesos_dns.mesos.state import Endpoint
 
@@ -144,7 +143,7 @@ def test_endless_new_leaders_are_bounded_and_starve_nobody():
     search = LeaderSearch([A, B])
     new = (Endpoint(f"10.1.0.{number}", 5050) for number in range(1, 1000))
     asked = drain(search, lambda endpoint: search.failed(redirect(endpoint, next(new))))
-    assert len(asked) == 2 + limits.MAX_UNLISTED_MASTERS
+    assert len(asked) == 2 + MAX_UNLISTED_MASTERS
     assert B in asked
 
 
