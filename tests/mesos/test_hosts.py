@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 import subprocess
@@ -358,6 +359,28 @@ async def test_the_end_of_failures_is_told_as_loud_as_they_were(resolver, caplog
     assert [(record.levelno, record.getMessage()) for record in caplog.records][1:] == [
         (logging.WARNING, "all hosts of the state can be resolved again")
     ]
+
+
+async def test_failures_leave_no_circles(resolver):
+    """A future with an exception, and a frame that waits for it, keep each other: thousands of hosts may fail each minute."""
+    resolver.table["good"] = ["192.0.2.1"]
+    names = {f"nobody-{n}" for n in range(100)}
+    with looking(resolver, refresh=0.001) as it:
+        it.lookup.want(names | {"good"})
+        await it.until(lambda: sum(resolver.asked.values()) > 200)
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            asked = sum(resolver.asked.values())
+            await it.until(lambda: sum(resolver.asked.values()) > asked + 500)
+            gc.collect()
+            kinds = Counter(type(found).__name__ for found in gc.garbage)
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert not kinds.keys() & {"frame", "traceback", "gaierror", "_asyncio.Future", "Future"}
 
 
 # --- the end -----------------------------------------------------------------------------------

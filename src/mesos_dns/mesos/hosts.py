@@ -83,12 +83,11 @@ class HostLookup:
         loop = asyncio.get_running_loop()
         while True:
             host = await self._next()
-            try:
-                found = await _in_thread(host)
-            except Exception as error:  # noqa: BLE001 - whatever the system's resolver raises: it costs this host this look-up
-                self._note_failure(host, error)
+            outcome = await _in_thread(host)
+            if isinstance(outcome, Exception):
+                self._note_failure(host, outcome)
             else:
-                self._report(host, found)
+                self._report(host, outcome)
             if self._due.get(host) == math.inf:
                 self._due[host] = loop.time() + self._refresh
                 heapq.heappush(self._queue, (self._due[host], host))
@@ -138,33 +137,35 @@ class HostLookup:
                     await self._news.wait()
 
 
-async def _in_thread(host: str) -> tuple[bytes, ...]:
+async def _in_thread(host: str) -> tuple[bytes, ...] | Exception:
     """Packed addresses of `host`, looked up in a thread that nothing has to wait for, not even the end of the program.
 
-    Raises OSError if it cannot be resolved, RuntimeError if there can be no more threads, and whatever the system's resolver does.
+    What goes wrong is returned instead of raised, OSError mostly: a raised exception would keep the frames that it went through,
+    and they the exception, a circle for each failure.
     """
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[tuple[bytes, ...]] = loop.create_future()
+    answer: asyncio.Future[tuple[bytes, ...] | Exception] = loop.create_future()
 
     def settle(outcome: tuple[bytes, ...] | Exception) -> None:
-        if answer.done():
-            return
-        if isinstance(outcome, Exception):
-            answer.set_exception(outcome)
-        else:
+        if not answer.done():
             answer.set_result(outcome)
 
     def work() -> None:
-        outcome: tuple[bytes, ...] | Exception
-        try:
-            outcome = _addresses(host)
-        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, or it waits for ever
-            outcome = error
         with contextlib.suppress(RuntimeError):  # The loop is closed: nobody asks any more.
-            loop.call_soon_threadsafe(settle, outcome)
+            loop.call_soon_threadsafe(settle, _outcome(host))
 
-    threading.Thread(target=work, name="host look-up", daemon=True).start()
+    try:
+        threading.Thread(target=work, name="host look-up", daemon=True).start()
+    except RuntimeError as error:
+        return error.with_traceback(None)  # There can be no more threads.
     return await answer
+
+
+def _outcome(host: str) -> tuple[bytes, ...] | Exception:
+    try:
+        return _addresses(host)
+    except Exception as error:  # noqa: BLE001 - whatever the system's resolver raises: who waits must hear of it, or waits for ever
+        return error.with_traceback(None)
 
 
 def _addresses(host: str) -> tuple[bytes, ...]:
@@ -187,8 +188,9 @@ async def look_up(hosts: set[str]) -> dict[str, tuple[bytes, ...]]:
 
     async def work() -> None:
         for host in waiting:
-            with contextlib.suppress(Exception):
-                found[host] = await _in_thread(host)
+            addresses = await _in_thread(host)
+            if not isinstance(addresses, Exception):
+                found[host] = addresses
 
     await asyncio.gather(*(work() for _ in range(HOST_LOOKUP_THREADS)))
     return found

@@ -57,7 +57,8 @@ class LeaderSearch:
 
     def failed(self, error: MasterError) -> None:
         """Take note that the endpoint given last did not answer with a state."""
-        self._errors.append(error)
+        # Without its traceback, which holds the frame that holds this search: a circle, and with it the whole answer.
+        self._errors.append(error.with_traceback(None))
         if isinstance(error, RedirectError) and error.location is not None:
             if _is_address(error.location.host):
                 self._waiting.appendleft(error.location)

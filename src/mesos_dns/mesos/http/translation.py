@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import socket
+import traceback
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
@@ -57,6 +58,7 @@ async def translated(endpoint: Endpoint, *, tls: bool) -> AsyncIterator[None]:
             f"no connection within {MASTER_CONNECT_SECONDS:g} s: host down, or packets dropped on the way",
         ) from error
     except (aiohttp.ClientError, OSError, UnicodeError) as error:
+        _let_go(error)
         unreached = isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL | UnicodeError)
         kind = UnreachableError if unreached else DisconnectedError
         raise kind(endpoint, "; ".join(filter(None, _words(error, tls=tls)))) from error
@@ -68,7 +70,22 @@ async def translated_login(endpoint: Endpoint, url: str) -> AsyncIterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError, ValueError) as error:
+        _let_go(error)
         raise LoginError(endpoint, f"not asked, because the login at {url} failed: {reason(error)}") from error
+
+
+def _let_go(error: BaseException) -> None:
+    """Empty and forget the frames that `error` and what led to it went through.
+
+    They keep responses and lists of exceptions, which keep the frames: circles for the garbage collector, which hardly ever looks.
+    """
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        traceback.clear_frames(at.__traceback__)
+        at.__traceback__ = None
+        at = at.__cause__ or at.__context__
 
 
 def reason(error: Exception) -> str:
