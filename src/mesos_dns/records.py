@@ -60,7 +60,7 @@ def _saved(config: Config, path: str) -> Snapshot:
 async def _live(config: Config) -> Snapshot:
     try:
         return await poll(assembly.source_options(config)).once()
-    except errors.NoStateError as error:
+    except errors.NobodyAnsweredError as error:
         raise NoStateError(f"no state of the cluster. {error}") from error
 
 

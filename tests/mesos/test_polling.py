@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from mesos_dns.mesos.detect.static import StaticMasters
-from mesos_dns.mesos.errors import NoStateError, RedirectError, UnreachableError
+from mesos_dns.mesos.errors import NobodyAnsweredError, RedirectError, UnreachableError
 from mesos_dns.mesos.http.client import Answer, MasterClient
 from mesos_dns.mesos.options import ClientOptions, SourceOptions
 from mesos_dns.mesos.polling import MAX_RETRY_SECONDS, PollingSource, backoff, poll
@@ -383,7 +383,9 @@ async def test_reading_once(caplog):
 
 async def test_reading_once_in_vain_is_silent(caplog):
     client = ScriptedClient(script={})
-    with pytest.raises(NoStateError, match=r"master 127.0.0.1:5050: no connection: refused; master 127.0.0.2:5050"):
+    with pytest.raises(
+        NobodyAnsweredError, match=r"master 127.0.0.1:5050: no connection: refused; master 127.0.0.2:5050"
+    ):
         await PollingSource(StaticMasters((A, B)), client).once()
     assert client.asked == [A, B]
     assert client.closed
@@ -452,7 +454,7 @@ OUTCOMES = {
     "good": lambda _, endpoint: web.Response(body=state(endpoint)),
     "500": lambda *_: web.Response(status=500, text="broken"),
     "no state": lambda *_: web.Response(body=b"<html>"),
-    "not leading": lambda _, endpoint: web.Response(body=state(endpoint, A)),
+    "not leading": lambda _, endpoint: web.Response(body=state(endpoint, Endpoint("127.0.0.1", 1))),
     "redirect": lambda *_: web.Response(status=307, headers={"Location": "//127.0.0.1:1/master/state"}),
     "credentials": lambda *_: web.Response(status=401),
     "aborted": lambda request, _: request.transport.abort() or web.Response(),

@@ -15,7 +15,7 @@ from mesos_dns.mesos.decoding.document import StateError
 from mesos_dns.mesos.decoding.v0 import Decoder
 from mesos_dns.mesos.detect.search import LeaderSearch
 from mesos_dns.mesos.detect.static import StaticMasters
-from mesos_dns.mesos.errors import BodyError, MasterError, NoStateError
+from mesos_dns.mesos.errors import BodyError, MasterError, NobodyAnsweredError
 from mesos_dns.mesos.http.client import Answer, MasterClient
 from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.source import KnownMasters, MasterDetector, SourceStatus
@@ -101,7 +101,7 @@ class PollingSource:
                     known = self._detector.known
                     try:
                         snapshot = await self._poll(decoder)
-                    except NoStateError as error:
+                    except NobodyAnsweredError as error:
                         pause = self._note_failure(error)
                     else:
                         self._report_problems(snapshot, previous)
@@ -114,7 +114,7 @@ class PollingSource:
             await self._client.close()
 
     async def once(self) -> Snapshot:
-        """Read one state and close the connections. Raises NoStateError, without logging it, if no master gives one."""
+        """Read one state and close the connections. Raises NobodyAnsweredError, without logging it, if no master gives one."""
         try:
             async with self._detector:
                 snapshot = await self._poll(Decoder())
@@ -132,7 +132,7 @@ class PollingSource:
             pass
 
     async def _poll(self, decoder: Decoder) -> Snapshot:
-        """Find the leading master and read its state. Raises NoStateError if no master gives one."""
+        """Find the leading master and read its state. Raises NobodyAnsweredError if no master gives one."""
         started = self._clock()
         known = self._detector.known
         search = LeaderSearch(known.masters, known.leader or self._status.leader)
@@ -209,7 +209,7 @@ class PollingSource:
             octets=octets,
         )
 
-    def _note_failure(self, error: NoStateError) -> float:
+    def _note_failure(self, error: NobodyAnsweredError) -> float:
         """Log and count it; return the seconds until the next try."""
         before = self._status
         failures = before.consecutive_failures + 1

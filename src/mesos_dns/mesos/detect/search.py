@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from mesos_dns.mesos.errors import MasterError, NoLeaderError, NoStateError, NotLeadingError, RedirectError
+from mesos_dns.mesos.errors import MasterError, NoLeaderError, NobodyAnsweredError, NotLeadingError, RedirectError
 from mesos_dns.mesos.state import Endpoint
 
 #: Endpoints asked in one round beyond the configured masters: leaders and redirect targets that are not in the list.
@@ -44,7 +44,7 @@ class LeaderSearch:
         return f"LeaderSearch(asked={sorted(map(str, self._asked))}, waiting={[*map(str, self._waiting)]})"
 
     def next(self) -> Endpoint:
-        """Return the endpoint to ask; raise NoStateError when there is none left."""
+        """Return the endpoint to ask; raise NobodyAnsweredError when there is none left."""
         while self._waiting or self._last_resort:
             endpoint = (self._waiting or self._last_resort).popleft()
             if endpoint in self._asked:
@@ -53,7 +53,7 @@ class LeaderSearch:
                 continue
             self._asked.add(endpoint)
             return endpoint
-        raise NoStateError(tuple(self._errors))
+        raise NobodyAnsweredError(tuple(self._errors))
 
     def failed(self, error: MasterError) -> None:
         """Take note that the endpoint given last did not answer with a state."""
