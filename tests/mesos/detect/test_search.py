@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from mesos_dns.mesos.detect.search import MAX_UNLISTED_MASTERS, LeaderSearch
 from mesos_dns.mesos.errors import (
     MasterTimeoutError,
-    NoLeaderError,
     NobodyAnsweredError,
+    NoLeaderError,
     RedirectError,
     UnreachableError,
 )

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from mesos_dns.mesos.errors import MasterError, NoLeaderError, NobodyAnsweredError, NotLeadingError, RedirectError
+from mesos_dns.mesos.errors import MasterError, NobodyAnsweredError, NoLeaderError, NotLeadingError, RedirectError
 from mesos_dns.mesos.state import Endpoint
 
 #: Endpoints asked in one round beyond the configured masters: leaders and redirect targets that are not in the list.
