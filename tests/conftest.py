@@ -22,13 +22,13 @@ async def running(monkeypatch):
     level = root.level
     root.setLevel(logging.INFO)
 
-    def source(options):
+    def make_source(options):
         sources.append(Source(options))
         return sources[-1]
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     thresholds = gc.get_threshold()
-    it = Running(sources, lines, source)
+    it = Running(sources, lines, make_source)
     try:
         yield it
         await it.end()

@@ -17,9 +17,11 @@ from mesos_dns.assembly import rules
 from mesos_dns.config import KEYS, load
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
+from mesos_dns.mesos.polling import MAX_RETRY_SECONDS
 from mesos_dns.mesos.state import Task
 from mesos_dns.names import labels as lb
 from mesos_dns.names.naming import Naming
+from mesos_dns.names.reconciler import GRACE, SCHEDULER_GRACE
 from mesos_dns.workers import handle, protocol
 
 ROOT = Path(__file__).parent.parent
@@ -174,10 +176,11 @@ def test_every_reason_to_leave_something_out_is_explained() -> None:
 def test_the_bounds_that_operations_md_tells() -> None:
     text = OPERATIONS.read_text()
     for told, value in {
-        "the old names stay for {} s": 600,
+        "the old names stay for {} s": GRACE,
+        "for {} s, in which its scheduler may register again": SCHEDULER_GRACE,
         "killed after {} s": handle.STOP_SECONDS,
         "at most {} s for upstreams": protocol.DRAIN_SECONDS,
-        "at most {} s apart": limits.MAX_RETRY_SECONDS,
+        "at most {} s apart": MAX_RETRY_SECONDS,
         "{} questions to upstreams": limits.MAX_FORWARDS,
     }.items():
         assert told.format(f"{value:g}") in text

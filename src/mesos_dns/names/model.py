@@ -13,14 +13,13 @@ from typing import TypeVar, cast
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import Record
 from mesos_dns.limits import SLICE_OF_TASKS
-from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Task
+from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Task, TaskKey
 from mesos_dns.names.bulk import Placed
 from mesos_dns.names.naming import Naming
 from mesos_dns.names.suffixes import Addresses
 from mesos_dns.zone.contributors import Contribution, contributions
 
 T = TypeVar("T")
-TaskKey = tuple[str, str, int]
 #: What is withdrawn and what is contributed.
 Contributions = tuple[list[Contribution], list[Contribution]]
 
