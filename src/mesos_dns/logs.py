@@ -22,6 +22,10 @@ def configure(verbosity: int) -> None:
     )
 
 
+def flush() -> None:
+    pass
+
+
 class RateLimited:
     """Logs at most one message per key and interval, and says how many it swallowed.
 

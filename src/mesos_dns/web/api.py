@@ -12,14 +12,16 @@ from typing import Final
 
 from aiohttp import web
 
-from mesos_dns.limits import HTTP_DUMP_WAIT_SECONDS
 from mesos_dns.logs import RateLimited
 from mesos_dns.web import views
+from mesos_dns.web.backend import Backend
 from mesos_dns.web.paths import BadPathError, Endpoint, Match, acceptable, match
 from mesos_dns.web.sending import send_json, text
-from mesos_dns.web.state import State
 
 log = logging.getLogger(__name__)
+
+#: Seconds that a request for a dump of everything waits for the dump before it.
+HTTP_DUMP_WAIT_SECONDS: Final = 30.0
 
 _PROBES: Final = {Endpoint.HEALTH, Endpoint.READINESS}
 #: Everything about the whole cluster: large, and only there if `EnumerationOn`.
@@ -30,7 +32,7 @@ _NEED_RECORDS: Final = _DUMPS | {Endpoint.HOSTS, Endpoint.SERVICES}
 class Api:
     """Answers requests from what `current` gives at their beginning. One dump at a time."""
 
-    def __init__(self, current: Callable[[], State], *, random: Random | None = None) -> None:
+    def __init__(self, current: Callable[[], Backend], *, random: Random | None = None) -> None:
         self._current = current
         self._random = random or Random()  # noqa: S311 - spreads load over addresses; nothing to guess
         self._dump = asyncio.Semaphore(1)
@@ -60,66 +62,66 @@ class Api:
             found = match(request.rel_url.raw_path)
         except BadPathError:
             return text(400, "400: Bad Request")
-        state = self._current()
-        if found is None or (found.endpoint in _DUMPS and not state.enumeration_on):
+        backend = self._current()
+        if found is None or (found.endpoint in _DUMPS and not backend.enumeration_on):
             return text(404, "404: Page Not Found")
         if found.endpoint in _PROBES:
-            return _probe(request, found, state)
-        return await self._answer_v1(request, found, state)
+            return _probe(request, found, backend)
+        return await self._answer_v1(request, found, backend)
 
-    async def _answer_v1(self, request: web.BaseRequest, found: Match, state: State) -> web.StreamResponse:
+    async def _answer_v1(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
         if request.method != "GET":
             return text(405, "405: Method Not Allowed")
         if not acceptable(request.headers.get("Accept")):
             return text(406, "406: Not Acceptable")
         if found.endpoint is Endpoint.PORTS:
             return text(501, "To be implemented...")
-        if found.endpoint in _NEED_RECORDS and not state.zone.serial:
-            return text(503, "\n".join(["503: no records yet", *state.ready()[1]]))
+        if found.endpoint in _NEED_RECORDS and not backend.zone.serial:
+            return text(503, "\n".join(["503: no records yet", *backend.ready()[1]]))
         if found.endpoint in _DUMPS:
-            return await self._send_dump(request, found, state)
-        return await send_json(request, self._pieces(found, state))
+            return await self._send_dump(request, found, backend)
+        return await send_json(request, self._pieces(found, backend))
 
-    async def _send_dump(self, request: web.BaseRequest, found: Match, state: State) -> web.StreamResponse:
+    async def _send_dump(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
         try:
             async with asyncio.timeout(HTTP_DUMP_WAIT_SECONDS):
                 await self._dump.acquire()
         except TimeoutError:
             return text(503, "503: somebody else is being sent all records; try again later")
         try:
-            return await send_json(request, self._pieces(found, state))
+            return await send_json(request, self._pieces(found, backend))
         finally:
             self._dump.release()
 
-    def _pieces(self, found: Match, state: State) -> views.Pieces:
+    def _pieces(self, found: Match, backend: Backend) -> views.Pieces:
         match found.endpoint:
             case Endpoint.VERSION:
-                return views.version(state.version)
+                return views.version(backend.version)
             case Endpoint.CONFIG:
-                return views.config(state.config_json())
+                return views.config(backend.config_json())
             case Endpoint.HOSTS:
-                return views.hosts(state.zone, found.name)
+                return views.hosts(backend.zone, found.name)
             case Endpoint.SERVICES:
-                return views.services(state.zone, found.name, self._random)
+                return views.services(backend.zone, found.name, self._random)
             case Endpoint.ENUMERATE:
-                return views.enumerate_tasks(state.model, state.is_shared)
+                return views.enumerate_tasks(backend.model, backend.is_shared)
             case Endpoint.AXFR:
                 return views.axfr(
-                    state.zone,
-                    refresh_seconds=state.refresh_seconds,
-                    mname=state.mname,
-                    rname=state.rname,
-                    domain=state.domain,
+                    backend.zone,
+                    refresh_seconds=backend.refresh_seconds,
+                    mname=backend.mname,
+                    rname=backend.rname,
+                    domain=backend.domain,
                 )
         raise AssertionError(found)
 
 
-def _probe(request: web.BaseRequest, found: Match, state: State) -> web.Response:
+def _probe(request: web.BaseRequest, found: Match, backend: Backend) -> web.Response:
     if request.method not in {"GET", "HEAD"}:
         return text(405, "405: Method Not Allowed")
     if found.endpoint is Endpoint.HEALTH:
         return text(200, "ok")
-    ready, reasons = state.ready()
+    ready, reasons = backend.ready()
     if not ready:
         return text(503, "\n".join(reasons) or "not ready")
-    return text(200, "\n".join(["ok", *state.notes()]))
+    return text(200, "\n".join(["ok", *backend.notes()]))

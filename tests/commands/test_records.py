@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 from tests.integration.masters import Master
 from tests.names.cluster import packed
 
-from mesos_dns import records
 from mesos_dns.cli import main
+from mesos_dns.commands import records
+from mesos_dns.commands.records import FORMATS, NoStateError, zone_of
 from mesos_dns.config import Config
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos import hosts
-from mesos_dns.records import FORMATS, NoStateError, zone_of
 from mesos_dns.zone.change import Change, Edit
 from mesos_dns.zone.zone import Authority, Zone
 
-FIXTURES = Path(__file__).parent / "fixtures" / "mesos"
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "mesos"
 STATES = [*sorted(FIXTURES.glob("crafted-*.json.gz")), FIXTURES / "captured-tasks.json.gz"]
 CONFIG = Config(
     masters=("127.0.0.1:5050",),
