@@ -185,10 +185,11 @@ def test_who_serves_no_dns_or_asks_nobody_has_no_loop():
 
 
 def test_a_loop_is_told_with_its_place():
-    assert problems(Resolvers=["192.0.2.1"]) == [
+    (found,) = problems(Resolvers=["192.0.2.1"])
+    assert found == (
         f"Resolvers (file {PATH}): '192.0.2.1' leads back to this server, which listens on 0.0.0.0 port 53: "
         "it would ask itself without end; name another resolver"
-    ]
+    )
     (found,) = problems(ZoneResolvers={"corp.example": ["127.0.0.1"]})
     assert found.startswith(f"ZoneResolvers (file {PATH}): zone 'corp.example': '127.0.0.1' leads back")
 

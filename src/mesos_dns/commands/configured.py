@@ -53,7 +53,7 @@ def complain(error: ConfigError) -> int:
 
 def log_refusal(error: ConfigError) -> None:
     """Tell the log why a configuration is refused: a line for each problem and warning."""
-    logger.error("the configuration cannot be used: %d problems", len(error.problems))
+    logger.error("the configuration cannot be used, there is no start: mend each of the following")
     for problem in error.problems:
         logger.error("configuration: %s", problem)
     for warning in error.warnings:

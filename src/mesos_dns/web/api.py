@@ -5,7 +5,6 @@ The order of the checks is go-restful's: unknown path 404, other method 405, no 
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Callable
 from random import Random
 from typing import Final
@@ -52,9 +51,7 @@ class Api:
                 logging.INFO, "slow", "%s from %s: the client takes its reply too slowly", request.path, request.remote
             )
         except Exception:  # noqa: BLE001 - the last one to catch anything: a fault costs one reply
-            self._problems.log(
-                logging.ERROR, "fault", "%s %s failed\n%s", request.method, request.path, traceback.format_exc()
-            )
+            self._problems.log(logging.ERROR, "fault", "%s %s failed", request.method, request.path, exc_info=True)
         return text(500, "500: Internal Server Error")
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
