@@ -261,7 +261,7 @@ class RateLimited:
         self._seen[key] = (now, 0)
         if swallowed:
             message += f" ({swallowed} more of this kind since the last such line)"
-        self._logger.log(level, message, *args, exc_info=exc_info)
+        self._logger.log(level, message, *args, exc_info=exc_info or None)
 
     def warning(self, key: str, message: str, *args: object) -> None:
         """`log` at level WARNING."""

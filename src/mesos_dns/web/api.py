@@ -1,6 +1,7 @@
 """The HTTP API: from a request to a reply.
 
-The order of the checks is go-restful's: unknown path 404, other method 405, no JSON wanted 406.
+The order of the checks is that of Go's router and of go-restful behind it: path not clean 301, unknown path 404, other
+method 405, no JSON wanted 406.
 """
 
 import asyncio
@@ -14,8 +15,8 @@ from aiohttp import web
 from mesos_dns.logs import RateLimited
 from mesos_dns.web import views
 from mesos_dns.web.backend import Backend
-from mesos_dns.web.paths import BadPathError, Endpoint, Match, acceptable, match
-from mesos_dns.web.sending import send_json, text
+from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable, match, moved_body
+from mesos_dns.web.sending import headers, send_json, text
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class Api:
             found = match(request.rel_url.raw_path)
         except BadPathError:
             return text(400, "400: Bad Request")
+        if isinstance(found, Moved):
+            return _redirect(request, found)
         backend = self._current()
         if found is None or (found.endpoint in _DUMPS and not backend.enumeration_on):
             return text(404, "404: Page Not Found")
@@ -97,7 +100,7 @@ class Api:
             case Endpoint.CONFIG:
                 return views.config(backend.config_json())
             case Endpoint.HOSTS:
-                return views.hosts(backend.zone, found.name)
+                return views.hosts(backend.zone, found.name, self._random)
             case Endpoint.SERVICES:
                 return views.services(backend.zone, found.name, self._random)
             case Endpoint.ENUMERATE:
@@ -113,12 +116,24 @@ class Api:
         raise AssertionError(found)
 
 
+def _redirect(request: web.BaseRequest, moved: Moved) -> web.Response:
+    """As Go's `http.Redirect`: HTML for GET, its type alone for HEAD, nothing for other methods."""
+    query = request.rel_url.raw_query_string
+    location = f"{moved.path}?{query}" if query else moved.path
+    fields = headers("text/html; charset=utf-8") | {"Location": location}
+    if request.method == "GET":
+        return web.Response(status=301, body=moved_body(location).encode(), headers=fields)
+    if request.method != "HEAD":
+        del fields["Content-Type"]
+    return web.Response(status=301, headers=fields)
+
+
 def _probe(request: web.BaseRequest, found: Match, backend: Backend) -> web.Response:
     if request.method not in {"GET", "HEAD"}:
         return text(405, "405: Method Not Allowed")
     if found.endpoint is Endpoint.HEALTH:
-        return text(200, "ok")
+        return text(200, "ok\n")
     ready, reasons = backend.ready()
     if not ready:
-        return text(503, "\n".join(reasons) or "not ready")
-    return text(200, "\n".join(["ok", *backend.notes()]))
+        return text(503, "\n".join([*(reasons or ["not ready"]), ""]))
+    return text(200, "\n".join(["ok", *backend.notes(), ""]))

@@ -28,7 +28,7 @@ def headers(content_type: str) -> dict[str, str]:
 
 
 def text(status: int, body: str) -> web.Response:
-    """Make a plain text reply; no line break at its end."""
+    """Make a plain text reply of `body` as it is."""
     return web.Response(status=status, body=body.encode("utf-8", "replace"), headers=headers(TEXT))
 
 

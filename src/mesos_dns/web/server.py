@@ -11,6 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from mesos_dns.logs import RateLimited
+from mesos_dns.quoting import quoted
 from mesos_dns.web.api import Api
 from mesos_dns.web.backend import Backend
 
@@ -28,6 +29,8 @@ HTTP_REQUEST_SECONDS: Final = 10.0
 HTTP_KEEP_ALIVE_SECONDS: Final = 75.0
 #: Seconds for reading a body that nobody asked for, so that the client sees the reply.
 HTTP_LINGER_SECONDS: Final = 1.0
+#: Characters of what is wrong with a request: with the part of it that shows where.
+MAX_COMPLAINT: Final = 200
 #: Seconds that replies under way get when the server stops, and again for being cancelled.
 HTTP_STOP_SECONDS: Final = 1.0
 
@@ -92,7 +95,9 @@ class HttpServer:
     def _note_complaint(self, record: logging.LogRecord) -> bool:
         """Log in one line, at a bounded rate, what aiohttp would log with a traceback for each bad request."""
         error = record.exc_info[1] if record.exc_info else None
-        self._warnings.warning(str(record.msg), "HTTP: %s: %.200r", record.getMessage(), error)
+        # What aiohttp found in a request has several lines, with a part of the request.
+        found = " ".join(str(getattr(error, "message", error or "no more is known")).split())
+        self._warnings.warning(str(record.msg), "HTTP: %s: %s", record.getMessage(), quoted(found, MAX_COMPLAINT))
         return False
 
     # --- connections ---------------------------------------------------------------------------
