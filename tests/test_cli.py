@@ -187,7 +187,7 @@ def test_a_socket_that_cannot_be_had_ends_with_1(fake, run, config, monkeypatch)
     monkeypatch.setattr(fake, "ends_with", BindError("cannot listen on UDP 127.0.0.1 port 53: why; what to do"))
     code, out, err = run("-config", config)
     assert (code, out) == (1, "")
-    assert err.endswith(" ERROR cannot listen on UDP 127.0.0.1 port 53: why; what to do\n")
+    assert err.endswith(" ERROR no start: cannot listen on UDP 127.0.0.1 port 53: why; what to do\n")
 
 
 def test_an_interrupt_ends_with_130(fake, run, config, monkeypatch):

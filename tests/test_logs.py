@@ -60,6 +60,34 @@ def test_keys_are_bounded_and_the_oldest_is_forgotten(clock, lines):
     assert repr(limited) == "RateLimited('x', keys=2)"
 
 
+def test_what_is_over_is_told_once_as_loud_as_it_began(clock, lines):
+    limited = RateLimited(logging.getLogger("x"), interval=60, clock=clock)
+    limited.over("up", "never was down")
+    assert limited.log(logging.ERROR, "up", "down") is True
+    assert limited.log(logging.ERROR, "up", "down") is False
+    limited.over("up", "%s again", "up")
+    limited.over("up", "up again")
+    assert lines() == [("ERROR", "down"), ("ERROR", "up again")]
+    # Flapping is told as rarely as failing.
+    assert limited.warning("up", "down") is False
+    limited.over("up", "up again")
+    clock.now += 60
+    limited.warning("up", "down")
+    limited.over("up", "up again")
+    assert lines()[2:] == [
+        ("WARNING", "down (2 more of this kind since the last such line)"),
+        ("WARNING", "up again"),
+    ]
+
+
+def test_a_forgotten_failure_is_not_over(clock, lines):
+    limited = RateLimited(logging.getLogger("x"), max_keys=1, clock=clock)
+    limited.warning("a", "a")
+    limited.warning("b", "b")
+    limited.over("a", "a is over")
+    assert [text for _, text in lines()] == ["a", "b"]
+
+
 @pytest.fixture
 def root_logger():
     """Puts the root logger back as it was."""

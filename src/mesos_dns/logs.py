@@ -23,6 +23,8 @@ logger = logging.getLogger("mesos_dns")
 LEVELS = {0: logging.WARNING, 1: logging.INFO}
 #: Octets of lines that wait to be written: minutes of a busy log, and little memory.
 MAX_WAITING: Final = 256 * 1024
+#: What is logged in the place of lines that were dropped.
+DROPPED: Final = "%d lines were dropped, nobody reads standard error"
 #: Seconds that the end of a process waits for its last lines to be read.
 FLUSH_SECONDS: Final = 0.5
 #: Seconds between two looks whether a standard error that does not block takes more.
@@ -154,8 +156,7 @@ class QueueingHandler(logging.Handler):
 
     def _tell_dropped(self) -> None:
         if self._dropped:
-            text = "%d lines were dropped, nobody reads standard error"
-            record = logging.LogRecord(logger.name, logging.WARNING, __file__, 0, text, (self._dropped,), None)
+            record = logging.LogRecord(logger.name, logging.WARNING, __file__, 0, DROPPED, (self._dropped,), None)
             self._put(self._line(record), self._dropped)
             self._dropped = 0
 
@@ -240,13 +241,16 @@ class RateLimited:
         self._interval = interval
         self._max_keys = max_keys
         self._clock = clock
+        #: When it was last logged, and how often not since.
         self._seen: dict[str, tuple[float, int]] = {}
+        #: The level at which people were told what is not over yet.
+        self._lasting: dict[str, int] = {}
 
     def __repr__(self) -> str:
         return f"RateLimited({self._logger.name!r}, keys={len(self._seen)})"
 
-    def log(self, level: int, key: str, message: str, *args: object, exc_info: bool = False) -> None:
-        """Log `message % args`, unless the same `key` was logged less than an interval ago.
+    def log(self, level: int, key: str, message: str, *args: object, exc_info: bool = False) -> bool:
+        """Log `message % args`, unless the same `key` was logged less than an interval ago. Returns whether it did.
 
         With `exc_info` the traceback of the exception that is being handled follows.
         """
@@ -254,15 +258,25 @@ class RateLimited:
         last = self._seen.get(key)
         if last is not None and now - last[0] < self._interval:
             self._seen[key] = (last[0], last[1] + 1)
-            return
+            return False
         swallowed = last[1] if last is not None else 0
         if last is None and len(self._seen) >= self._max_keys:
-            del self._seen[next(iter(self._seen))]
+            oldest = next(iter(self._seen))
+            del self._seen[oldest]
+            self._lasting.pop(oldest, None)
         self._seen[key] = (now, 0)
+        self._lasting[key] = level
         if swallowed:
             message += f" ({swallowed} more of this kind since the last such line)"
         self._logger.log(level, message, *args, exc_info=exc_info or None)
+        return True
 
-    def warning(self, key: str, message: str, *args: object) -> None:
+    def warning(self, key: str, message: str, *args: object) -> bool:
         """`log` at level WARNING."""
-        self.log(logging.WARNING, key, message, *args)
+        return self.log(logging.WARNING, key, message, *args)
+
+    def over(self, key: str, message: str, *args: object) -> None:
+        """Log that what was logged under `key` is over, as loud as that was: who saw the one sees the other. Nothing if it was not."""
+        level = self._lasting.pop(key, None)
+        if level is not None:
+            self._logger.log(level, message, *args)

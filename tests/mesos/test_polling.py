@@ -167,7 +167,7 @@ async def test_what_was_left_out_is_logged_once_with_an_example(caplog):
         await anext(observations)
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert line.startswith(
-        "left out 1 parts of the state (task: bad type), for example: expected a string, found list in "
+        "left out 1 parts of the state (task: bad type), for example: expected a string, found a list in "
     )
 
 

@@ -25,6 +25,6 @@ def run(options: Namespace) -> int:
     try:
         asyncio.run(Control(load, options.v, CONTROL_NICENESS).run(loaded.config))
     except BindError as error:
-        logs.logger.error("%s", error)
+        logs.logger.error("no start: %s", error)
         return 1
     return 0

@@ -16,8 +16,9 @@ import threading
 from collections.abc import Callable, Mapping
 
 from mesos_dns.concurrency import spawn
-from mesos_dns.limits import HOST_LOOKUP_THREADS, HOST_REFRESH_SECONDS, MAX_ADDRESSES, MAX_HOSTS
+from mesos_dns.limits import HOST_LOOKUP_THREADS, HOST_REFRESH_SECONDS, MAX_ADDRESSES, MAX_HOSTS, MAX_NAME
 from mesos_dns.logs import RateLimited
+from mesos_dns.quoting import quoted
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +78,9 @@ class HostLookup:
                 # By kind and not by host: when the system's resolver is gone, thousands fail alike.
                 self._warn.warning(
                     f"{type(error).__name__} {getattr(error, 'errno', None)}",
-                    "cannot resolve host %r of the state: %s; its records keep the last known addresses",
-                    host,
-                    error,
+                    "cannot resolve host %s of the state: %s; its records keep the last known addresses",
+                    quoted(host, MAX_NAME),
+                    getattr(error, "strerror", None) or error,
                 )
             else:
                 self._on_found({host: found})

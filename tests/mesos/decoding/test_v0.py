@@ -226,7 +226,7 @@ def test_one_broken_task_among_thousands_costs_itself():
     snapshot = Decoder().decode(state(tasks))
     assert len(snapshot.tasks) == 2998
     assert snapshot.skipped == {"task: bad type": 2}
-    assert "expected a string, found list" in snapshot.skipped_examples["task: bad type"][0]
+    assert "expected a string, found a list" in snapshot.skipped_examples["task: bad type"][0]
 
 
 def test_octets_that_are_no_utf8_cost_nothing():

@@ -58,7 +58,7 @@ def text(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise BadTypeError(f"expected a string, found {type(value).__name__}")
+        raise BadTypeError(f"expected a string, found {_kind(value)}")
     return _SURROGATE.sub("\ufffd", value)
 
 
@@ -128,15 +128,20 @@ class _Reader:
                 self._problems.append((f"{self._owner}: bad {what}", str(error)))
 
 
+def _kind(value: object) -> str:
+    """What JSON calls `value`."""
+    return {dict: "an object", list: "a list", str: "a string", bool: "true or false"}.get(type(value), "a number")
+
+
 def _object(value: Any) -> dict[str, Any] | None:
     if value is not None and not isinstance(value, dict):
-        raise BadTypeError(f"expected an object, found {type(value).__name__}")
+        raise BadTypeError(f"expected an object, found {_kind(value)}")
     return value
 
 
 def _number(value: Any) -> float | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise BadTypeError(f"expected a number, found {type(value).__name__}")
+        raise BadTypeError(f"expected a number, found {_kind(value)}")
     try:
         return None if value is None else float(value)
     except OverflowError as error:

@@ -35,6 +35,7 @@ from mesos_dns.mesos.decoding.document import (
 from mesos_dns.mesos.decoding.grammar import parse_address, parse_endpoint, parse_pid, parse_ranges
 from mesos_dns.mesos.decoding.tolerant import Problems
 from mesos_dns.mesos.state import Agent, DiscoveryPort, Endpoint, Framework, Snapshot, Task
+from mesos_dns.quoting import quoted
 
 DOCKER_LABEL: Final = "Docker.NetworkSettings.IPAddress"
 MESOS_LABEL: Final = "MesosContainerizer.NetworkSettings.IPAddress"
@@ -203,11 +204,13 @@ class Decoder:
                 continue  # some executors send empty addresses: nothing to report
             address = parse_address(text)
             if address is None:
-                problems.append(("address: not an IP address", f"{text!r} of task {task_id!r}"))
+                problems.append(("address: not an IP address", f"{quoted(text)} of task {quoted(task_id or '')}"))
             elif len(packed) < limits.MAX_ADDRESSES:
                 packed[address] = None
             else:
-                problems.append(("address: too many", f"more than {limits.MAX_ADDRESSES} of task {task_id!r}"))
+                problems.append(
+                    ("address: too many", f"more than {limits.MAX_ADDRESSES} of task {quoted(task_id or '')}")
+                )
                 break
         found = tuple(packed)
         return self._share(found) if found else ()
@@ -227,7 +230,7 @@ class Decoder:
             return shared
         ranges, bad = parse_ranges(text)
         if bad:
-            problems.append(("ports: unreadable range", f"{text!r} of task {task_id!r}"))
+            problems.append(("ports: unreadable range", f"{quoted(text)} of task {quoted(task_id or '')}"))
         else:
             self._shared[text] = ranges
         return ranges
@@ -271,7 +274,7 @@ def _read_framework(
     if pid is not None:
         address = parse_pid(pid)
         if address is None:
-            skipped.add("framework: bad pid", f"{pid!r} of framework {name!r}")
+            skipped.add("framework: bad pid", f"{quoted(pid)} of framework {quoted(name)}")
         else:
             host, port = address
     unique_id = given_id if given_id and given_id not in others else f"#{position}"
@@ -309,9 +312,9 @@ def _read_agents(elements: Iterable[Raw], skipped: _Skipped) -> dict[str, Agent]
         agent_id = found.id or f"#{position}"
         host, port = parse_pid(found.pid or "") or ("", None)
         if not host or port is None:
-            skipped.add("agent: bad pid", f"{found.pid!r} of agent {agent_id!r}")
+            skipped.add("agent: bad pid", f"{quoted(found.pid or '')} of agent {quoted(agent_id)}")
         if agent_id in agents:
-            skipped.add("agent: repeated id", repr(agent_id))
+            skipped.add("agent: repeated id", quoted(agent_id))
         agents[agent_id] = Agent(id=agent_id, host=host, port=port or 0)
     return agents
 
