@@ -409,10 +409,11 @@ def test_states_are_nothing_else(state):
     assert records.what_else(gzip.decompress(state.read_bytes())) is None
 
 
-@given(
-    st.binary()
-    | st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner)).map(json.dumps).map(str.encode)
-)
+VALUES = st.recursive(st.none() | st.text(max_size=5) | st.integers() | st.just("slave(1)@a:1"), st.lists, max_leaves=5)
+MARKS = st.sampled_from(["id", "pid", "type", "cluster", "tasks", "slaves", "frameworks", "framework_ids", "slave_ids"])
+
+
+@given(st.binary() | st.recursive(VALUES, lambda inner: st.dictionaries(MARKS, inner)).map(json.dumps).map(str.encode))
 def test_any_octets_are_something_or_nothing(body):
     records.what_else(body)
 
