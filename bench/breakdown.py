@@ -24,8 +24,9 @@ from mesos_dns.names import feed
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
-from mesos_dns.zone.change import Change
+from mesos_dns.zone.change import RRsetChange, ZoneChange
 from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.zones import Zones
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,9 +71,10 @@ def take(state: Path, settings: config.Config) -> dict[str, Any]:
     octets = state.read_bytes()
     decoder = Decoder()
     masters = assembly.masters(settings)
-    zone = Zone(assembly.authority(settings))
+    zones = Zones.of([assembly.authority(settings)])
+    (zone,) = zones
     model = Model(Naming(assembly.rules(settings)))
-    publisher = Publisher(model, zone, lambda *_: None, clock=time.monotonic, epoch=time.time)
+    publisher = Publisher(model, zones, lambda *_: None, clock=time.monotonic, epoch=time.time)
     gc.disable()
     snapshot = stages.run("decode the first state", decoder.decode, octets, masters=masters)
     stages.run("name everything, fill the zone", asyncio.run, publisher.observe(snapshot))
@@ -92,7 +94,15 @@ def _frames(zone: Zone) -> list[bytes]:
     owners = list(zone)
     return [
         feed.encode(
-            feed.Load([([owner], zone.node(owner) or ()) for owner in owners[start : start + _OWNERS_PER_FRAME]])
+            feed.ZoneUpdate(
+                zone.authority.apex,
+                zone.serial,
+                [
+                    RRsetChange((owner,), (), zone.node(owner) or ())
+                    for owner in owners[start : start + _OWNERS_PER_FRAME]
+                ],
+                complete=False,
+            )
         )
         for start in range(0, len(owners), _OWNERS_PER_FRAME)
     ]
@@ -102,9 +112,9 @@ def _replica(zone: Zone, frames: list[bytes]) -> Zone:
     replica, reader = Zone(zone.authority), feed.FrameReader()
     for frame in frames:
         reader.feed(frame)
-        for load in reader:
-            assert isinstance(load, feed.Load)
-            replica.apply(Change(zone.serial, (), load.nodes))
+        for update in reader:
+            assert isinstance(update, feed.ZoneUpdate)
+            replica.apply(ZoneChange(zone.serial, update.changes))
     return replica
 
 

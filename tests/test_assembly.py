@@ -96,7 +96,7 @@ def test_settings():
         ZoneResolvers={"Example.ORG": ["192.0.2.2:54"], "a.example.com": ["192.0.2.3"]},
     )
     assert assembly.settings(config, 2, hold=True) == Settings(
-        authority=assembly.authority(config),
+        zones=[assembly.authority(config)],
         recursion=False,
         truncate_bit=False,
         upstreams={

@@ -121,7 +121,7 @@ def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
     upstreams = {names.from_text(zone): [host_and_port(u) for u in us] for zone, us in config.zone_upstreams.items()}
     upstreams[names.ROOT] = [host_and_port(upstream) for upstream in config.upstreams]
     return Settings(
-        authority=authority(config),
+        zones=[authority(config)],
         recursion=config.recurse_on,
         truncate_bit=config.set_truncate_bit,
         upstreams=upstreams,

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from mesos_dns import __version__, logs
+from mesos_dns import __version__, early_signals, logs
 from mesos_dns.commands.configured import DEFAULT_FILE
 from mesos_dns.quoting import quoted
 
@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command and end the process with its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
     options = parse(args)
+    if options.command != "run":
+        early_signals.leave()
     try:
         code = _do(options)
         # Here and not at the very end, where nobody can catch what it raises.

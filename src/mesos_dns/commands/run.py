@@ -7,8 +7,8 @@ from mesos_dns import logs
 from mesos_dns.commands import configured
 from mesos_dns.config import ConfigError
 from mesos_dns.control import Control
-from mesos_dns.limits import CONTROL_NICENESS
 from mesos_dns.sockets import BindError
+from mesos_dns.workers.spawner import CONTROL_NICENESS
 
 
 def run(options: Namespace) -> int:

@@ -3,24 +3,27 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mesos_dns.zone.rrsets import Node, Owners, Rdatas
+from mesos_dns.zone.rrsets import Node, Owners
 
 
-class Edit(NamedTuple):
-    """What changes at one owner and type; rdata is a set: adding what is there alters nothing."""
+class RRsetChange(NamedTuple):
+    """What these owners lose, and then gain: rdata by type.
 
-    owner: bytes
-    rrtype: int
-    removed: Rdatas
-    added: Rdatas
+    Rdata are sets: adding what is there, and removing what is not, alters nothing.
+    """
+
+    owners: Owners
+    removed: Node
+    added: Node
 
 
-class Change(NamedTuple):
-    """What leads to `serial`: edits, and owners with record sets that they are given, mostly new ones.
+class ZoneChange(NamedTuple):
+    """A part of the change that leads to `serial`.
 
-    A node means the same as an edit for each of its record sets; nearly all of a first load are nodes.
+    All parts of one change have its serial. The zone takes that serial with the part that is `complete`: it comes last, and may hold
+    nothing else.
     """
 
     serial: int
-    edits: tuple[Edit, ...]
-    nodes: Sequence[tuple[Owners, Node]] = ()
+    changes: Sequence[RRsetChange]
+    complete: bool = True
