@@ -20,18 +20,17 @@ from typing import Any, ParamSpec, TypeVar
 from bench.processes import memory
 from mesos_dns import assembly, config
 from mesos_dns.mesos.decoding.v0 import Decoder
-from mesos_dns.names import feed
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
-from mesos_dns.zone.change import RRsetChange, ZoneChange
+from mesos_dns.workers.protocol import FrameReader, ZoneUpdate
+from mesos_dns.workers.replication import snapshot_frames
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
 P = ParamSpec("P")
 T = TypeVar("T")
-#: Records of one feed frame, as control cuts them.
-_OWNERS_PER_FRAME = 256
 
 
 def weigh(parts: Iterable[tuple[str, Any]]) -> dict[str, int]:
@@ -91,30 +90,16 @@ def take(state: Path, settings: config.Config) -> dict[str, Any]:
 
 
 def _frames(zone: Zone) -> list[bytes]:
-    owners = list(zone)
-    return [
-        feed.encode(
-            feed.ZoneUpdate(
-                zone.authority.apex,
-                zone.serial,
-                [
-                    RRsetChange((owner,), (), zone.node(owner) or ())
-                    for owner in owners[start : start + _OWNERS_PER_FRAME]
-                ],
-                complete=False,
-            )
-        )
-        for start in range(0, len(owners), _OWNERS_PER_FRAME)
-    ]
+    return list(snapshot_frames(zone))
 
 
 def _replica(zone: Zone, frames: list[bytes]) -> Zone:
-    replica, reader = Zone(zone.authority), feed.FrameReader()
-    for frame in frames:
-        reader.feed(frame)
-        for update in reader:
-            assert isinstance(update, feed.ZoneUpdate)
-            replica.apply(ZoneChange(zone.serial, update.changes))
+    replica, reader = Zone(zone.authority), FrameReader()
+    for octets in frames:
+        reader.feed(octets)
+        for frame in reader:
+            if isinstance(frame, ZoneUpdate):
+                replica.apply(ZoneChange(zone.serial, frame.changes))
     return replica
 
 
