@@ -243,7 +243,7 @@ async def test_a_fault_is_logged_and_says_nothing_to_the_client(get, cluster, ca
     assert (await get("/v1/config")).short == (500, TEXT, "500: Internal Server Error")
     assert (await get("/v1/config")).status == 500
     [record] = [one for one in caplog.records if one.levelno >= logging.ERROR]
-    assert record.getMessage() == "GET /v1/config failed"
+    assert record.getMessage() == "GET '/v1/config' failed"
     assert record.exc_info[0] is TypeError
     assert (await get("/v1/version")).status == 200
 

@@ -13,6 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from mesos_dns.logs import RateLimited
+from mesos_dns.quoting import quoted
 from mesos_dns.web import views
 from mesos_dns.web.backend import Backend
 from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable, match, moved_body
@@ -46,13 +47,19 @@ class Api:
         try:
             return await self._answer(request)
         except ConnectionError:
-            log.debug("%s from %s: the client is gone", request.path, request.remote)
+            log.debug("%s from %s: the client is gone", quoted(request.path), request.remote)
         except TimeoutError:
             self._problems.log(
-                logging.INFO, "slow", "%s from %s: the client takes its reply too slowly", request.path, request.remote
+                logging.INFO,
+                "slow",
+                "%s from %s: the client takes its reply too slowly",
+                quoted(request.path),
+                request.remote,
             )
         except Exception:  # noqa: BLE001 - the last one to catch anything: a fault costs one reply
-            self._problems.log(logging.ERROR, "fault", "%s %s failed", request.method, request.path, exc_info=True)
+            self._problems.log(
+                logging.ERROR, "fault", "%s %s failed", request.method, quoted(request.path), exc_info=True
+            )
         return text(500, "500: Internal Server Error")
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
