@@ -31,7 +31,7 @@ class Cluster:
         for withdrawn, contributed in contributions:
             changes = self.ledger.apply(withdrawn, contributed)
             self.zone.apply(ZoneChange(self.zone.serial + 1, ()))
-            edits += sum(len(one.owners) * (len(one.removed) + len(one.added)) for one in changes)
+            edits += sum(len(owners) * (len(removed) + len(added)) for owners, removed, added in changes)
         return edits
 
     def apply(self, delta):

@@ -14,7 +14,7 @@ from mesos_dns.workers import handle as module
 from mesos_dns.workers.handle import WorkerHandle
 from mesos_dns.workers.protocol import Ack, FrameReader, Settings, SnapshotBegin, ZoneUpdate, encode
 from mesos_dns.workers.replication import update_frames
-from mesos_dns.zone.change import RRsetChange, ZoneChange
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
@@ -147,7 +147,7 @@ def everything(zone):
 def publish(zone, handles, table, serial, *, remove=False, complete=True):
     change = tuple(edits(table))
     if remove:
-        change = tuple(RRsetChange(one.owners, one.added, ()) for one in change)
+        change = tuple((owners, added, ()) for owners, _, added in change)
     zone.apply(ZoneChange(serial, change, complete))
     for handle in handles:
         handle.push([encode(ZoneUpdate(APEX, serial, list(change), complete))])

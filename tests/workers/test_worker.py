@@ -27,7 +27,6 @@ from mesos_dns.workers.protocol import (
     encode,
 )
 from mesos_dns.workers.worker import Feed, Worker
-from mesos_dns.zone.change import RRsetChange
 
 NAME = "chronos.marathon.mesos."
 SERIAL = 1700000000
@@ -44,7 +43,7 @@ def snapshot():
     zone = make_zone()
     return [
         SnapshotBegin(APEX),
-        *(update(SERIAL, RRsetChange((owner,), (), zone.node(owner)), complete=False) for owner in zone),
+        *(update(SERIAL, ((owner,), (), zone.node(owner)), complete=False) for owner in zone),
         update(SERIAL),
     ]
 

@@ -1,6 +1,6 @@
 """Who contributes records: counts of contributors, and what they change in the zone. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from mesos_dns.dns.rdata import Record
 from mesos_dns.zone.change import RRsetChange, ZoneChange
@@ -51,36 +51,38 @@ class ContributorCounts:
         """Whether more than one entity contributes `record`."""
         return record in self._extra
 
-    def apply(self, withdrawn: Iterable[Contribution], contributed: Sequence[Contribution]) -> list[RRsetChange]:
+    def apply(self, withdrawn: Iterable[Contribution], contributed: Iterable[Contribution]) -> list[RRsetChange]:
         """Count contributions off and on, and alter the zone accordingly; what was altered. The serial stays.
 
         Withdrawing what nobody contributes alters nothing.
         """
+        return self.settle(withdrawn, [(owners, (), node) for owners, node in contributed])
+
+    def settle(self, withdrawn: Iterable[Contribution], given: list[RRsetChange]) -> list[RRsetChange]:
+        """The same for contributions in the form of changes that only give."""
         lost = _by_owner(withdrawn)
         # Given to owners that have records, or lose some.
         others: dict[bytes, list[Node]] = {}
-        placed = contributed
         if lost:
-            placed = []
-            for owners, node in contributed:
+            left: list[RRsetChange] = []
+            for owners, _, node in given:
                 for owner in owners:
                     if owner in lost:
                         others.setdefault(owner, []).append(node)
-                placed.append((tuple([owner for owner in owners if owner not in lost]), node))
-        left = self._zone.place(placed)
-        for place, owner in left:
-            others.setdefault(owner, []).append(placed[place][1])
-        if others:
-            placed = _without(placed, left)
+                left.append((tuple([owner for owner in owners if owner not in lost]), (), node))
+            given = left
+        present = self._zone.place(given)
+        for place, owner in present:
+            others.setdefault(owner, []).append(given[place][2])
         altered: list[RRsetChange] = []
         for owner, more in others.items():
-            altered += self._settle(owner, more, lost.pop(owner, ()))
+            altered += self._of_owner(owner, more, lost.pop(owner, ()))
         for owner, gone in lost.items():
-            altered += self._settle(owner, (), gone)
+            altered += self._of_owner(owner, (), gone)
         self._zone.apply(ZoneChange(self._zone.serial, altered))
-        return [RRsetChange(owners, (), node) for owners, node in placed] + altered
+        return (_without(given, present) if others else given) + altered
 
-    def _settle(self, owner: bytes, gained: Iterable[Node], lost: Iterable[Node]) -> Iterator[RRsetChange]:
+    def _of_owner(self, owner: bytes, gained: Iterable[Node], lost: Iterable[Node]) -> Iterator[RRsetChange]:
         """Count what `owner` gains and loses; the change that can be seen, if there is one."""
         balance: dict[int, dict[bytes, int]] = {}
         for by, nodes in ((1, gained), (-1, lost)):
@@ -98,7 +100,7 @@ class ContributorCounts:
             if new:
                 added.append((rrtype, new))
         if removed or added:
-            yield RRsetChange((owner,), tuple(removed), tuple(added))
+            yield ((owner,), tuple(removed), tuple(added))
 
     def _count(self, owner: bytes, rrtype: int, changes: Mapping[bytes, int]) -> tuple[Rdatas, Rdatas]:
         """Count `changes` (by how many contributors each rdata gains); which rdata vanish and appear."""
@@ -131,10 +133,10 @@ def _by_owner(contributed: Iterable[Contribution]) -> dict[bytes, list[Node]]:
     return found
 
 
-def _without(nodes: Sequence[tuple[Owners, Node]], left: Iterable[tuple[int, bytes]]) -> list[tuple[Owners, Node]]:
-    """The nodes but for these owners at these places, and for those that then have none."""
-    there = [*nodes]
-    for place, owner in left:
-        owners, node = there[place]
-        there[place] = tuple([one for one in owners if one != owner]), node
-    return [one for one in there if one[0]]
+def _without(given: Iterable[RRsetChange], present: Iterable[tuple[int, bytes]]) -> list[RRsetChange]:
+    """The changes but for these owners at these places, and for those that then have none."""
+    left = [*given]
+    for place, owner in present:
+        owners, removed, added = left[place]
+        left[place] = tuple([one for one in owners if one != owner]), removed, added
+    return [change for change in left if change[0]]

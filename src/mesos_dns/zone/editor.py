@@ -29,7 +29,7 @@ class ZoneEditor:
         self._serial = 0
         #: The latest part, which is held back: it may be the one that completes the change.
         self._latest: Sequence[RRsetChange] = ()
-        self._uncounted: deque[Sequence[Contribution]] = deque()
+        self._uncounted: deque[list[RRsetChange]] = deque()
 
     def __repr__(self) -> str:
         return f"ZoneEditor({self.zone!r})"
@@ -51,13 +51,14 @@ class ZoneEditor:
         replicas, which answer that much sooner.
         """
         self.zone.behind = True
-        self._add([RRsetChange(owners, (), node) for owners, node in contributed])
-        self._uncounted.append(contributed)
+        given: list[RRsetChange] = [(owners, (), node) for owners, node in contributed]
+        self._add(given)
+        self._uncounted.append(given)
 
     def count(self) -> Iterator[None]:
         """Count what was loaded, a piece at each step, and give the zone the serial that its replicas have."""
         while self._uncounted:
-            self._counts.apply((), self._uncounted.popleft())
+            self._counts.settle((), self._uncounted.popleft())
             yield
         if self.zone.behind:
             self.zone.behind = False

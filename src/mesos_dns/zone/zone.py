@@ -13,8 +13,8 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, A, Record
 from mesos_dns.limits import MAX_SHARED_NODES, ZONE_PARTS
-from mesos_dns.zone.change import ZoneChange
-from mesos_dns.zone.rrsets import Node, Owners, Rdatas
+from mesos_dns.zone.change import RRsetChange, ZoneChange
+from mesos_dns.zone.rrsets import Node, Rdatas
 
 
 class Authority(NamedTuple):
@@ -129,11 +129,10 @@ class Zone:
 
     def apply(self, change: ZoneChange) -> None:
         """Take a part of a change, and with the last one its serial; applying a part twice is harmless."""
-        gained = [(owners, added) for owners, removed, added in change.changes if not removed]
         # Together, for an owner that gains a record from each of a thousand instances would be rebuilt a thousand times.
         more: dict[bytes, list[Node]] = {}
-        for place, owner in self.place(gained):
-            more.setdefault(owner, []).append(gained[place][1])
+        for place, owner in self.place(change.changes):
+            more.setdefault(owner, []).append(change.changes[place][2])
         for owner, nodes in more.items():
             self._alter(owner, (), nodes)
         for owners, removed, added in change.changes:
@@ -143,8 +142,8 @@ class Zone:
         if change.complete:
             self.serial = change.serial
 
-    def place(self, nodes: Iterable[tuple[Owners, Node]]) -> list[tuple[int, bytes]]:
-        """Give `nodes` to those owners that have no records yet; the others are returned, with their place in `nodes`.
+    def place(self, changes: Iterable[RRsetChange]) -> list[tuple[int, bytes]]:
+        """Make those of `changes` that only give something to owners without records; the other owners of such, and their places.
 
         The serial stays.
         """
@@ -152,8 +151,10 @@ class Zone:
         # right here: calls would double its cost.
         parts, children = self._nodes.parts, self._children
         left: list[tuple[int, bytes]] = []
-        for place, (owners, given) in enumerate(nodes):
-            node = self._share(given)
+        for place, (owners, removed, added) in enumerate(changes):
+            if removed:
+                continue
+            node = self._share(added)
             for owner in owners:
                 part = parts[hash(owner) % ZONE_PARTS]
                 if owner in part:
