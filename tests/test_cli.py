@@ -47,6 +47,9 @@ def quiet(monkeypatch):
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
     yield
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()  # and its thread ends
     root.setLevel(level)
     root.handlers[:] = handlers
 

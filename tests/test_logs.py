@@ -95,7 +95,8 @@ def root_logger():
     level, handlers = root.level, root.handlers[:]
     yield root
     for handler in root.handlers:
-        handler.close()
+        if handler not in handlers:
+            handler.close()  # and its thread ends
     root.setLevel(level)
     root.handlers[:] = handlers
 
