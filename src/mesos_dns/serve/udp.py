@@ -81,7 +81,12 @@ class _Listener(ABC):
                 if answered >= MAX_DATAGRAMS_PER_WAKE:
                     break
         except OSError as error:
-            self._warn.warning("receive", "cannot receive from %s: %s", self._socket.getsockname(), error)
+            self._warn.warning(
+                "receive",
+                "cannot receive from %s port %d: %s",
+                *self._socket.getsockname()[:2],
+                error.strerror or error,
+            )
         self._responder.sweep(answered)
 
     @abstractmethod
