@@ -76,7 +76,7 @@ PURE_MESOS = ours(
     *("mesos.state", "mesos.wire", "mesos.decode", "mesos.document", "mesos.tolerant", "mesos.grammar"),
     *("mesos.errors", "mesos.options", "mesos.leader", "mesos.source"),
 )
-PURE_SERVE = ours("serve.answer", "serve.keys", "serve.memo", "serve.responder", "serve.relay", "serve.shortcut")
+PURE_SERVE = ours("serve.answer", "serve.keys", "serve.memo", "serve.responder", "serve.rewrite", "serve.shortcut")
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.state")
 
 #: Of our own modules, all that a part may import, beside itself and `limits`.
@@ -90,7 +90,7 @@ MAY_IMPORT = {
     "mesos_dns.serve.memo": (),
     "mesos_dns.serve.answer": ours("dns", "names.zone"),
     "mesos_dns.serve.keys": ours("dns"),
-    "mesos_dns.serve.relay": ours("dns"),
+    "mesos_dns.serve.rewrite": ours("dns"),
     "mesos_dns.serve.shortcut": ours("dns", "names.zone", "serve.answer", "serve.keys"),
     "mesos_dns.serve.responder": (*ours("dns"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),

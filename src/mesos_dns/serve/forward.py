@@ -13,7 +13,7 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns.message import Query
 from mesos_dns.limits import MAX_FORWARDS
 from mesos_dns.logs import RateLimited
-from mesos_dns.serve import relay
+from mesos_dns.serve import rewrite
 from mesos_dns.serve.answer import Forward
 
 log = logging.getLogger(__name__)
@@ -97,16 +97,16 @@ class Forwarder:
 
     async def _ask(self, query: Query, servers: Sequence[Upstream], limit: int) -> bytes | None:
         for server in servers:
-            sent = relay.question(query, secrets.randbits(16))
+            sent = rewrite.question(query, secrets.randbits(16))
             length = query.question_end - 12
             try:
                 reply = await _exchange_udp(server, sent, length, within=self._timeout)
-                if relay.is_truncated(reply):
+                if rewrite.is_truncated(reply):
                     reply = await self._retry_tcp(server, sent, length, reply)
-                return relay.relay(reply, query, limit, truncate_bit=self._truncate_bit)
+                return rewrite.for_client(reply, query, limit, truncate_bit=self._truncate_bit)
             except TimeoutError:
                 reason = f"no answer within {self._timeout:g} s"
-            except (OSError, relay.BadReplyError) as error:
+            except (OSError, rewrite.BadReplyError) as error:
                 reason = str(error)
             self._warn.warning(
                 f"{server}", "upstream %s port %d failed: %s; the next one is asked, if there is one", *server, reason
@@ -137,7 +137,7 @@ async def _exchange_udp(server: Upstream, sent: bytes, question_length: int, *, 
             # Not until nothing is left: a flood of forged replies would never let go of the loop.
             for _ in range(16):
                 reply = sock.recv(msg.TCP_SIZE)
-                if relay.answers(reply, sent, question_length) and not answered.done():
+                if rewrite.answers(reply, sent, question_length) and not answered.done():
                     answered.set_result(reply)
                     return
         except BlockingIOError:
@@ -171,6 +171,6 @@ async def _exchange_tcp(server: Upstream, sent: bytes, question_length: int) -> 
         reply = await reader.readexactly(length)
     finally:
         writer.close()
-    if not relay.answers(reply, sent, question_length):
-        raise relay.BadReplyError("over TCP it answers another question")
+    if not rewrite.answers(reply, sent, question_length):
+        raise rewrite.BadReplyError("over TCP it answers another question")
     return reply

@@ -1,4 +1,4 @@
-"""Forwarded messages: the query that goes to an upstream, and its reply on the way back. Pure."""
+"""The rewrite of forwarded messages: the query for an upstream, and its reply for the client. Pure."""
 
 import struct
 from typing import Final
@@ -48,7 +48,7 @@ def is_truncated(reply: bytes) -> bool:
     return bool(reply[2] & msg.TC >> 8)
 
 
-def relay(reply: bytes, query: Query, limit: int, *, truncate_bit: bool) -> bytes:
+def for_client(reply: bytes, query: Query, limit: int, *, truncate_bit: bool) -> bytes:
     """The upstream's reply for the client: its ID, its spelling, our OPT, at most `limit` octets.
 
     `reply` must have passed `answers`. Raises BadReplyError if its records make no sense.

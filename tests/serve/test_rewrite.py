@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.serve.asking import ask, option, parse, read, texts
 
 from mesos_dns.dns import message as msg
-from mesos_dns.serve import relay
-from mesos_dns.serve.relay import BadReplyError
+from mesos_dns.serve import rewrite
+from mesos_dns.serve.rewrite import BadReplyError
 
 QR, AA, TC, RD, RA, AD, CD = (dns.flags.QR, dns.flags.AA, dns.flags.TC, dns.flags.RD, dns.flags.RA, 0x20, dns.flags.CD)
 
@@ -43,7 +43,7 @@ ADDRESS = "answer www.example.test. A 192.0.2.1"
 
 def test_the_question_goes_out_under_a_new_id_in_the_clients_spelling():
     query = parse(ask("wWw.Example.test.", "AAAA"))
-    sent = dns.message.from_wire(relay.question(query, 0x1234))
+    sent = dns.message.from_wire(rewrite.question(query, 0x1234))
     assert (sent.id, sent.flags, sent.edns) == (0x1234, RD, -1)
     assert sent.question[0].name.to_text() == "wWw.Example.test."
 
@@ -53,27 +53,27 @@ def test_the_question_goes_out_under_a_new_id_in_the_clients_spelling():
     [(0, 0), (RD, RD), (RD | CD | AD, RD | CD | AD), (AA | TC | RA | 0x40, 0)],
 )
 def test_flags_that_are_passed_on(asked, passed):
-    sent = dns.message.from_wire(relay.question(parse(ask("a.test.", flags=asked)), 1))
+    sent = dns.message.from_wire(rewrite.question(parse(ask("a.test.", flags=asked)), 1))
     assert sent.flags == passed
 
 
 @pytest.mark.parametrize("do", [0, dns.flags.DO])
 def test_options_stay_here_and_do_is_passed_on(do):
     octets = ask("a.test.", payload=4096, ednsflags=do | 1, options=[option(10, b"12345678")])
-    sent = dns.message.from_wire(relay.question(parse(octets), 1))
+    sent = dns.message.from_wire(rewrite.question(parse(octets), 1))
     assert (sent.edns, sent.payload, sent.ednsflags, sent.options) == (0, 1232, do, ())
 
 
 # --- whether it is the answer ------------------------------------------------------------------
 
-SENT = relay.question(parse(ask("www.example.test.")), 0x1234)
+SENT = rewrite.question(parse(ask("www.example.test.")), 0x1234)
 LENGTH = len(SENT) - 12
 GOOD = upstream_reply(SENT, ADDRESS)
 
 
 def test_the_reply_to_what_was_sent():
-    assert relay.answers(GOOD, SENT, LENGTH)
-    assert relay.answers(GOOD[:12] + GOOD[12:29].upper() + GOOD[29:], SENT, LENGTH)
+    assert rewrite.answers(GOOD, SENT, LENGTH)
+    assert rewrite.answers(GOOD[:12] + GOOD[12:29].upper() + GOOD[29:], SENT, LENGTH)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def test_the_reply_to_what_was_sent():
     ],
 )
 def test_what_is_not_the_reply(reply):
-    assert not relay.answers(reply, SENT, LENGTH)
+    assert not rewrite.answers(reply, SENT, LENGTH)
 
 
 @given(st.binary(max_size=100))
 def test_random_octets_are_not_the_reply(reply):
-    assert not relay.answers(reply, SENT, LENGTH)
+    assert not rewrite.answers(reply, SENT, LENGTH)
 
 
 # --- back to the client ------------------------------------------------------------------------
@@ -106,14 +106,14 @@ def test_random_octets_are_not_the_reply(reply):
 def relayed(octets, reply, *, limit=None, truncate_bit=True):
     query = parse(octets)
     limit = limit or msg.udp_limit(query.edns)
-    out = relay.relay(reply, query, limit, truncate_bit=truncate_bit)
+    out = rewrite.for_client(reply, query, limit, truncate_bit=truncate_bit)
     assert len(out) <= limit
     return read(out)
 
 
 def test_the_client_gets_its_id_its_spelling_and_the_records():
     octets = ask("wWw.Example.test.")
-    sent = relay.question(parse(octets), 7)
+    sent = rewrite.question(parse(octets), 7)
     records = [ADDRESS, "authority example.test. NS ns.example.test.", "additional ns.example.test. A 192.0.2.2"]
     reply = relayed(octets, upstream_reply(sent, *records, flags=RD | RA))
     assert (reply.id, reply.flags) == (0xBEEF, QR | RD | RA)
@@ -233,7 +233,7 @@ def test_any_octets_behind_the_question(rest, counts, flags, truncate_bit, edns)
     query = parse(octets)
     reply = struct.pack("!HHHHHH", 7, flags | QR, 1, *counts) + octets[12 : query.question_end] + rest
     try:
-        out = relay.relay(reply, query, msg.udp_limit(query.edns), truncate_bit=truncate_bit)
+        out = rewrite.for_client(reply, query, msg.udp_limit(query.edns), truncate_bit=truncate_bit)
     except BadReplyError:
         return
     hold_together(query, out)
@@ -247,7 +247,7 @@ def test_a_good_reply_with_octets_changed(data, truncate_bit):
     for _ in range(data.draw(st.integers(1, 3))):
         reply[data.draw(st.integers(query.question_end, len(reply) - 1))] = data.draw(st.integers(0, 255))
     try:
-        out = relay.relay(bytes(reply), query, 512, truncate_bit=truncate_bit)
+        out = rewrite.for_client(bytes(reply), query, 512, truncate_bit=truncate_bit)
     except BadReplyError:
         return
     hold_together(query, out)
