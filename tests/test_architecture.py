@@ -90,7 +90,7 @@ MAY_IMPORT = {
     "mesos_dns.serve.memo": (),
     "mesos_dns.serve.answer": ours("dns", "names.zone"),
     "mesos_dns.serve.keys": ours("dns"),
-    "mesos_dns.serve.rewrite": ours("dns"),
+    "mesos_dns.serve.rewrite": ours("dns", "serve.request"),
     "mesos_dns.serve.shortcut": ours("dns", "names.zone", "serve.answer", "serve.keys"),
     "mesos_dns.serve.responder": (*ours("dns"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
