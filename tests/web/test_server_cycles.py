@@ -56,7 +56,7 @@ async def test_clients_that_go_in_the_middle_of_a_request(server, octets, end):
             await asyncio.sleep(0.01)
             if end is not None:
                 end(sock)
-        while "connections=0" not in repr(server):
+        while "connections=0" not in repr(server):  # noqa: ASYNC110 - it tells nobody when
             await asyncio.sleep(0.001)
 
     assert await left_by(go) == {}
@@ -69,7 +69,7 @@ async def test_clients_that_go_in_the_middle_of_a_reply(server, cluster, monkeyp
 
     async def go():
         await talk(server.address, REQUEST % (b"/v1/config", b"close"), until_end=False, end=end)
-        while "connections=0" not in repr(server):
+        while "connections=0" not in repr(server):  # noqa: ASYNC110 - it tells nobody when
             await asyncio.sleep(0.001)
 
     assert await left_by(go, times=3) == {}
