@@ -6,7 +6,6 @@ configuration is bad, or its sockets cannot be had, nothing changes.
 """
 
 import asyncio
-import gc
 import logging
 import signal
 import time
@@ -14,11 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from mesos_dns import __version__, assembly
+from mesos_dns import __version__, assembly, collector
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded, as_json
 from mesos_dns.dns.rdata import Record
-from mesos_dns.limits import GC_OBJECTS, GC_ROUNDS, INTERFACE_SECONDS, START_OVER_SECONDS
+from mesos_dns.limits import INTERFACE_SECONDS, START_OVER_SECONDS
 from mesos_dns.mesos.hosts import HostLookup
 from mesos_dns.mesos.polling import PollingSource
 from mesos_dns.mesos.state import Observation
@@ -129,15 +128,8 @@ class Generation:
             await self.publisher.inherit(former.publisher)
 
     async def _observe_first(self, observation: Observation) -> None:
-        # Taking the first state makes millions of objects, which the collector would walk
-        # again and again: half as long again for 100,000 tasks.
-        gc.disable()
-        try:
-            await self.publisher.observe(observation)
-            # What was made lives long and has no cycles: the collector need not walk it ever again.
-            gc.freeze()
-        finally:
-            gc.enable()
+        await self.publisher.observe(observation)
+        collector.set_aside()
 
     async def _watch_interfaces(self) -> None:
         known: list[bytes] | None = None
@@ -242,9 +234,8 @@ class Control:
 
     async def run(self, config: Config) -> None:
         """Serve until SIGTERM or SIGINT. Raises BindError if a socket cannot be had."""
-        # States become objects that stay and have no cycles: at Python's own thresholds the collector
-        # would walk them all again and again.
-        gc.set_threshold(GC_OBJECTS, GC_ROUNDS, GC_ROUNDS)
+        collector.tune()
+        collecting = spawn(collector.look_now_and_then(), name="collect garbage")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
@@ -259,6 +250,7 @@ class Control:
             await self._ending.wait()
             log.info("ending")
         finally:
+            collecting.cancel()
             await self._stop()
 
     # --- reload --------------------------------------------------------------------------------

@@ -120,10 +120,6 @@ TCP_IDLE_SECONDS: Final = 10.0
 
 #: Seconds between two reports of a worker's counters.
 COUNTERS_SECONDS: Final = 1.0
-#: New objects in a process after which the garbage collector looks at the youngest.
-GC_OBJECTS: Final = 2_000
-#: How often it does that before it looks at those that survived, too: after 100 million new objects.
-GC_ROUNDS: Final = 50_000
 #: Niceness of control once workers serve: when all processors are busy they get three times its share.
 CONTROL_NICENESS: Final = 5
 #: Seconds between two looks whether a process has ended that is about to.

@@ -5,7 +5,6 @@ when the feed ends, and on SIGTERM after it has answered what had already arrive
 """
 
 import asyncio
-import gc
 import logging
 import resource
 import signal
@@ -13,9 +12,9 @@ import socket
 import sys
 from random import Random
 
-from mesos_dns import logs
+from mesos_dns import collector, logs
 from mesos_dns.concurrency import spawn
-from mesos_dns.limits import COUNTERS_SECONDS, DRAIN_SECONDS, GC_OBJECTS, GC_ROUNDS, LONGEST_PAUSE, OPEN_FILES
+from mesos_dns.limits import COUNTERS_SECONDS, DRAIN_SECONDS, LONGEST_PAUSE, OPEN_FILES
 from mesos_dns.names.feed import (
     Begin,
     Counters,
@@ -104,9 +103,6 @@ class Worker:
                 self._loading.apply(Change(0, (), nodes))
             case Begin():
                 self._loading = Zone(self._zone.authority)
-                # Millions of objects that live long and form no cycles: to look at them again and
-                # again would cost seconds.
-                gc.disable()
             case End(serial) if self._loading is not None:
                 self._loaded(serial)
             case _:
@@ -118,8 +114,7 @@ class Worker:
         self._zone, self._loading = self._loading, None
         self._zone.apply(Change(serial, ()))
         self._responder.use(Answerer(self._zone, self._options, self._random))
-        gc.freeze()
-        gc.enable()
+        collector.set_aside()
         if self._hold:
             self._hold = False
             spawn(self._listen(), name="start listening")
@@ -240,10 +235,7 @@ def _allow_many_files() -> None:
 def main() -> None:
     """Entry point of the worker process."""
     logs.configure(0)
-    # Answers and zone changes make objects that stay and have no cycles. The youngest are looked at often,
-    # which costs little and finds what has cycles after all. Looking at those that survived once more made
-    # answers wait up to 60 ms while 100,000 tasks arrived, and finds next to nothing.
-    gc.set_threshold(GC_OBJECTS, GC_ROUNDS, GC_ROUNDS)
+    collector.tune()
     _allow_many_files()
     asyncio.run(serve(int(sys.argv[1])))
 
