@@ -9,7 +9,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query
 from mesos_dns.dns.rdata import OPT
 from mesos_dns.limits import MAX_LABEL, MAX_NAME
-from mesos_dns.serve.request import Forward, place_of, places_of_parts
+from mesos_dns.serve.request import Forward, part_start
 
 _HEADER: Final = struct.Struct("!HHHHHH")
 _FIXED: Final = struct.Struct("!HHIH")
@@ -190,10 +190,7 @@ def _part(reply: bytes, forward: Forward, starts: list[int], limit: int) -> Iter
     aliases = [record for record in records if record.rrtype in (_CNAME, _DNAME)]
     signatures = sorted(record for record in records if record.rrtype == _RRSIG)
     others = sorted(record for record in records if record.rrtype not in (_CNAME, _DNAME, _RRSIG))
-    first = 0
-    if others:
-        place = place_of(forward.client, forward.query.name, len(others))
-        first = places_of_parts(len(others))[place]
+    first = part_start(forward.client, forward.query.name, len(others)) if others else 0
     places = {forward.query.name: 12}
     at = forward.query.question_end
     for record in (*aliases, *others[first:], *others[:first], *signatures):
