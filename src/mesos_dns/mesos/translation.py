@@ -63,7 +63,9 @@ async def translated_login(endpoint: Endpoint, url: str) -> AsyncIterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise LoginError(endpoint, f"not asked, because the login at {url} failed: {reason(error)}") from _without_frames(error)
+        raise LoginError(
+            endpoint, f"not asked, because the login at {url} failed: {reason(error)}"
+        ) from _without_frames(error)
 
 
 def _without_frames(error: BaseException) -> BaseException:
