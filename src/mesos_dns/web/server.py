@@ -61,9 +61,7 @@ class HttpServer:
             auto_decompress=False,
         )
         make = self._web
-        self._listener = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(make, self), sock=listening
-        )
+        self._listener = await asyncio.get_running_loop().create_server(lambda: _Connection(make, self), sock=listening)
         self.address = listening.getsockname()[:2]
         log.info("HTTP API on %s port %d", *self.address)
 
