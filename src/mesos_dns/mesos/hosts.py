@@ -7,6 +7,7 @@ records follow when the answer comes. A failed look-up keeps the addresses known
 
 import asyncio
 import contextlib
+import copy
 import heapq
 import ipaddress
 import logging
@@ -108,14 +109,10 @@ async def _in_thread(host: str) -> tuple[bytes, ...]:
     Raises OSError if it cannot be resolved, RuntimeError if there can be no more threads.
     """
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[tuple[bytes, ...]] = loop.create_future()
+    answer: asyncio.Future[tuple[bytes, ...] | Exception] = loop.create_future()
 
     def settle(outcome: tuple[bytes, ...] | Exception) -> None:
-        if answer.done():
-            return
-        if isinstance(outcome, Exception):
-            answer.set_exception(outcome)
-        else:
+        if not answer.done():
             answer.set_result(outcome)
 
     def work() -> None:
@@ -123,12 +120,17 @@ async def _in_thread(host: str) -> tuple[bytes, ...]:
         try:
             outcome = _addresses(host)
         except (OSError, ValueError) as error:
-            outcome = error
+            outcome = copy.copy(error)
         with contextlib.suppress(RuntimeError):  # The loop is closed: nobody asks any more.
             loop.call_soon_threadsafe(settle, outcome)
 
     threading.Thread(target=work, name="host look-up", daemon=True).start()
-    return await answer
+    outcome = await answer
+    if isinstance(outcome, Exception):
+        # Copies have no traceback. That of an error that a variable or a future keeps leads to the frame that has
+        # these, a reference cycle for each host that cannot be resolved.
+        raise copy.copy(outcome)
+    return outcome
 
 
 def _addresses(host: str) -> tuple[bytes, ...]:

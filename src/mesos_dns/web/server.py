@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from mesos_dns.concurrency import let_go
 from mesos_dns.limits import (
     HTTP_KEEP_ALIVE_SECONDS,
     HTTP_LINGER_SECONDS,
@@ -60,9 +61,7 @@ class HttpServer:
             auto_decompress=False,
         )
         make = self._web
-        self._listener = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(make(), self), sock=listening
-        )
+        self._listener = await asyncio.get_running_loop().create_server(lambda: _Connection(make, self), sock=listening)
         self.address = listening.getsockname()[:2]
         log.info("HTTP API on %s port %d", *self.address)
 
@@ -86,6 +85,8 @@ class HttpServer:
         """Log in one line, at a bounded rate, what aiohttp would log with a traceback for each bad request."""
         error = record.exc_info[1] if record.exc_info else None
         self._warnings.warning(str(record.msg), "HTTP: %s: %.200r", record.getMessage(), error)
+        if error is not None:
+            error.__traceback__ = None  # It leads to a frame of aiohttp that holds the error, a reference cycle.
         return False
 
     # --- connections ---------------------------------------------------------------------------
@@ -114,28 +115,30 @@ class HttpServer:
 
 
 class _Connection(asyncio.Protocol):
-    """Counts a connection, and passes all that happens to it on to `inner`.
+    """Counts a connection, and passes all that happens to it on to what `make` makes, if it is admitted.
 
     aiohttp does not bound connections, and older versions let one be silent for ever: hence this layer.
     """
 
-    def __init__(self, inner: asyncio.Protocol, server: HttpServer) -> None:
-        self._inner: asyncio.Protocol | None = inner
+    def __init__(self, make: Callable[[], asyncio.Protocol], server: HttpServer) -> None:
+        self._make = make
+        self._inner: asyncio.Protocol | None = None
         self._server = server
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        if self._inner is None or not self._server.opened(transport):
-            self._inner = None
+        self._transport = transport
+        if not self._server.opened(transport):
             transport.abort()
             return
-        self._transport = transport
+        self._inner = self._make()
         self._inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
             self._server.closed(self._transport)
+            let_go(self._transport)
         if self._inner is not None:
             self._inner.connection_lost(exc)
 
