@@ -65,7 +65,17 @@ def ours(*names):
 
 #: The command line, and what it puts together. Nothing below may import these.
 TOP = ours(
-    "cli", "__main__", "control", "worker", "supervisor", "publisher", "records", "assembly", "sockets", "nursery"
+    "cli",
+    "__main__",
+    "control",
+    "worker",
+    "supervisor",
+    "publisher",
+    "records",
+    "assembly",
+    "sockets",
+    "collector",
+    "nursery",
 )
 #: Constants, logging and the one way to start a task: everybody's.
 COMMON = ours("limits", "logs", "concurrency")
@@ -76,7 +86,9 @@ PURE_MESOS = ours(
     *("mesos.state", "mesos.wire", "mesos.decode", "mesos.document", "mesos.tolerant", "mesos.grammar"),
     *("mesos.errors", "mesos.options", "mesos.leader", "mesos.source"),
 )
-PURE_SERVE = ours("serve.answer", "serve.keys", "serve.memo", "serve.responder", "serve.rewrite", "serve.shortcut")
+PURE_SERVE = ours(
+    "serve.answer", "serve.keys", "serve.memo", "serve.request", "serve.responder", "serve.rewrite", "serve.shortcut"
+)
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.state")
 
 #: Of our own modules, all that a part may import, beside itself and `limits`.
@@ -88,8 +100,9 @@ MAY_IMPORT = {
     "mesos_dns.mesos": COMMON,
     "mesos_dns.names": ours("dns") + PURE_STATE,
     "mesos_dns.serve.memo": (),
-    "mesos_dns.serve.answer": ours("dns", "names.zone"),
+    "mesos_dns.serve.answer": ours("dns", "names.zone", "serve.request"),
     "mesos_dns.serve.keys": ours("dns"),
+    "mesos_dns.serve.request": ours("dns"),
     "mesos_dns.serve.rewrite": ours("dns", "serve.request"),
     "mesos_dns.serve.shortcut": ours("dns", "names.zone", "serve.answer", "serve.keys"),
     "mesos_dns.serve.responder": (*ours("dns"), *PURE_SERVE),
