@@ -3,7 +3,11 @@
 Every text names the master, what was found, what was expected and what to do.
 """
 
+from typing import TypeVar
+
 from mesos_dns.mesos.state import Endpoint
+
+E = TypeVar("E", bound=BaseException)
 
 
 class MasterError(Exception):
@@ -73,3 +77,19 @@ class NoStateError(Exception):
     def __init__(self, errors: tuple[MasterError, ...]) -> None:
         super().__init__("; ".join(map(str, errors)) or "no master to ask: configure Masters or Zk")
         self.errors = errors
+
+
+def without_frames(error: E) -> E:
+    """The same error, and those behind it, without tracebacks. For errors that something keeps.
+
+    The frames that a traceback leads to hold what keeps the error, a reference cycle; and some hold a whole state.
+    """
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            waiting += [one.__cause__, one.__context__]
+    return error

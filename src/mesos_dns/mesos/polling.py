@@ -14,7 +14,7 @@ from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.decoding.document import StateError
 from mesos_dns.mesos.decoding.v0 import Decoder
 from mesos_dns.mesos.detect.search import LeaderSearch
-from mesos_dns.mesos.errors import BodyError, MasterError, NoStateError
+from mesos_dns.mesos.errors import BodyError, MasterError, NoStateError, without_frames
 from mesos_dns.mesos.http.client import Answer, MasterClient
 from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.source import SourceStatus
@@ -133,7 +133,7 @@ class PollingSource:
                 snapshot = await self._decode(decoder, asked, answer)
             except MasterError as error:
                 log.debug("%s", error)
-                search.failed(error)
+                search.failed(without_frames(error))
                 continue
             if search.accepts(asked, pid=snapshot.pid, leader=snapshot.leader):
                 self._note_success(asked, len(answer.body), started)

@@ -13,7 +13,13 @@ from typing import Final, NamedTuple
 import aiohttp
 
 from mesos_dns import limits
-from mesos_dns.mesos.errors import DisconnectedError, LoginError, MasterTimeoutError, UnreachableError
+from mesos_dns.mesos.errors import (
+    DisconnectedError,
+    LoginError,
+    MasterTimeoutError,
+    UnreachableError,
+    without_frames,
+)
 from mesos_dns.mesos.state import Endpoint
 
 #: OpenSSL's marks around its text: `[SSL: UNKNOWN_CA] unknown ca (_ssl.c:1006)`.
@@ -45,16 +51,16 @@ async def translated(endpoint: Endpoint, *, tls: bool) -> AsyncIterator[None]:
     except aiohttp.SocketTimeoutError as error:
         raise MasterTimeoutError(
             endpoint, f"connected, but nothing came for {limits.MASTER_STALL_SECONDS:g} s: it hangs or is overloaded"
-        ) from _without_frames(error)
+        ) from without_frames(error)
     except aiohttp.ServerTimeoutError as error:
         raise MasterTimeoutError(
             endpoint,
             f"no connection within {limits.MASTER_CONNECT_SECONDS:g} s: host down, or packets dropped on the way",
-        ) from _without_frames(error)
+        ) from without_frames(error)
     except (aiohttp.ClientError, OSError, UnicodeError) as error:
         unreached = isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL | UnicodeError)
         kind = UnreachableError if unreached else DisconnectedError
-        raise kind(endpoint, "; ".join(filter(None, _words(error, tls=tls)))) from _without_frames(error)
+        raise kind(endpoint, "; ".join(filter(None, _words(error, tls=tls)))) from without_frames(error)
 
 
 @contextlib.asynccontextmanager
@@ -65,21 +71,7 @@ async def translated_login(endpoint: Endpoint, url: str) -> AsyncIterator[None]:
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise LoginError(
             endpoint, f"not asked, because the login at {url} failed: {reason(error)}"
-        ) from _without_frames(error)
-
-
-def _without_frames(error: BaseException) -> BaseException:
-    """The same error, and those behind it, without tracebacks.
-
-    aiohttp keeps what it raises, and the frames that a traceback leads to hold what keeps it: a reference cycle.
-    """
-    behind: BaseException | None = error
-    seen = set()
-    while behind is not None and id(behind) not in seen:
-        seen.add(id(behind))
-        behind.__traceback__ = None
-        behind = behind.__cause__ or behind.__context__
-    return error
+        ) from without_frames(error)
 
 
 def reason(error: Exception) -> str:
