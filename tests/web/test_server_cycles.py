@@ -38,7 +38,9 @@ async def test_several_requests_of_one_connection(server):
     assert await left_by(lambda: talk(server.address, keeping, keeping, until_end=False)) == {}
 
 
-@pytest.mark.parametrize("octets", [b"\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nCookie: " + b"x" * 9000 + b"\r\n\r\n"])
+@pytest.mark.parametrize(
+    "octets", [b"\x16\x03\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nCookie: " + b"x" * 9000 + b"\r\n\r\n"]
+)
 async def test_what_is_no_request(server, octets, caplog):
     async def ask_badly():
         await talk(server.address, octets)
@@ -48,7 +50,9 @@ async def test_what_is_no_request(server, octets, caplog):
 
 
 @pytest.mark.parametrize("end", [None, reset])
-@pytest.mark.parametrize("octets", [b"", b"GET /hea", b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"])
+@pytest.mark.parametrize(
+    "octets", [b"", b"GET /hea", b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"]
+)
 async def test_clients_that_go_in_the_middle_of_a_request(server, octets, end):
     async def go():
         with socket.create_connection(server.address) as sock:
