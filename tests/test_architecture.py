@@ -66,7 +66,7 @@ def ours(*names):
 #: The command line, and what it puts together. Nothing below may import these.
 TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
-    "early_signals",
+    *("early_signals", "collector"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
 COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics")
@@ -76,7 +76,9 @@ PURE_STATE = ours("mesos.state")
 PURE_MESOS = ours(
     *("mesos.state", "mesos.decoding", "mesos.errors", "mesos.options", "mesos.detect.search", "mesos.source"),
 )
-PURE_SERVE = ours("serve.answer", "serve.keys", "serve.memo", "serve.responder", "serve.relay", "serve.shortcut")
+PURE_SERVE = ours(
+    "serve.answer", "serve.keys", "serve.memo", "serve.request", "serve.responder", "serve.rewrite", "serve.shortcut"
+)
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
 
 #: Of our own modules, all that a part may import, beside itself, `limits` and `quoting`, which are pure.
@@ -92,9 +94,10 @@ MAY_IMPORT = {
     "mesos_dns.names": ours("dns", "zone") + PURE_STATE,
     "mesos_dns.workers.protocol": ours("zone"),
     "mesos_dns.serve.memo": (),
-    "mesos_dns.serve.answer": ours("dns", "zone"),
+    "mesos_dns.serve.answer": ours("dns", "zone", "serve.request"),
     "mesos_dns.serve.keys": ours("dns"),
-    "mesos_dns.serve.relay": ours("dns"),
+    "mesos_dns.serve.request": ours("dns"),
+    "mesos_dns.serve.rewrite": ours("dns", "serve.request"),
     "mesos_dns.serve.shortcut": ours("dns", "zone", "serve.answer", "serve.keys"),
     "mesos_dns.serve.responder": (*ours("dns"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),

@@ -90,9 +90,5 @@ TCP_IDLE_SECONDS: Final = 10.0
 
 # --- processes ---------------------------------------------------------------------------------
 
-#: New objects in a process after which the garbage collector looks at the youngest.
-GC_OBJECTS: Final = 2_000
-#: How often it does that before it looks at those that survived, too: after 100 million new objects.
-GC_ROUNDS: Final = 50_000
 #: Open files of a worker: its connections and upstream sockets at their bounds, and some to spare.
 OPEN_FILES: Final = 4096

@@ -154,6 +154,11 @@ ANSWER_RULES = (
         answers.never_truncated,
     ),
     AnswerRule(
+        "forwarded-parts",
+        "A forwarded answer that does not fit has TC and the whole records that fit (RFC 2181 section 9); Go sends none.",
+        answers.forwarded_parts,
+    ),
+    AnswerRule(
         "whole-rrsets",
         "An RRset that does not fit is left out whole, with TC (RFC 2181 sections 5 and 9); missing additional records are no reason for TC.",
         answers.truncation,

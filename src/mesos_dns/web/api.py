@@ -46,8 +46,9 @@ class Api:
         """Reply to `request`. A fault of ours becomes a 500 that says nothing; the log says what happened."""
         try:
             return await self._answer(request)
-        except ConnectionError:
+        except ConnectionError as error:
             log.debug("%s from %s: the client is gone", quoted(request.path), request.remote)
+            error.__traceback__ = None  # A future of aiohttp has the error, and a frame there the future: a cycle.
         except TimeoutError:
             self._problems.log(
                 logging.INFO,

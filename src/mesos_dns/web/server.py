@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
+from mesos_dns.concurrency import let_go
 from mesos_dns.logs import RateLimited
 from mesos_dns.quoting import quoted
 from mesos_dns.web.api import Api
@@ -70,9 +71,7 @@ class HttpServer:
             auto_decompress=False,
         )
         make = self._web
-        self._listener = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(make(), self), sock=listening
-        )
+        self._listener = await asyncio.get_running_loop().create_server(lambda: _Connection(make, self), sock=listening)
         self.address = listening.getsockname()[:2]
         log.info("HTTP API on %s port %d", *self.address)
 
@@ -98,6 +97,8 @@ class HttpServer:
         # What aiohttp found in a request has several lines, with a part of the request.
         found = " ".join(str(getattr(error, "message", error or "no more is known")).split())
         self._warnings.warning(str(record.msg), "HTTP: %s: %s", record.getMessage(), quoted(found, MAX_COMPLAINT))
+        if error is not None:
+            error.__traceback__ = None  # It leads to a frame of aiohttp that holds the error, a reference cycle.
         return False
 
     # --- connections ---------------------------------------------------------------------------
@@ -126,28 +127,30 @@ class HttpServer:
 
 
 class _Connection(asyncio.Protocol):
-    """Counts a connection, and passes all that happens to it on to `inner`.
+    """Counts a connection, and passes all that happens to it on to what `make` makes, if it is admitted.
 
     aiohttp does not bound connections, and older versions let one be silent for ever: hence this layer.
     """
 
-    def __init__(self, inner: asyncio.Protocol, server: HttpServer) -> None:
-        self._inner: asyncio.Protocol | None = inner
+    def __init__(self, make: Callable[[], asyncio.Protocol], server: HttpServer) -> None:
+        self._make = make
+        self._inner: asyncio.Protocol | None = None
         self._server = server
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        if self._inner is None or not self._server.opened(transport):
-            self._inner = None
+        self._transport = transport
+        if not self._server.opened(transport):
             transport.abort()
             return
-        self._transport = transport
+        self._inner = self._make()
         self._inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
             self._server.closed(self._transport)
+            let_go(self._transport)
         if self._inner is not None:
             self._inner.connection_lost(exc)
 
