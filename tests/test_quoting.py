@@ -13,9 +13,7 @@ from mesos_dns.quoting import MAX_QUOTED, escaped, quoted
 
 ROOT = Path(mesos_dns.__file__).parent
 #: Where Python's own spelling of a value stands in a message, and why.
-OWN_SPELLING = {
-    "workers/worker.py: stopping although upstreams still owe answers: %r": "to be mended with the worker",
-}
+OWN_SPELLING: dict[str, str] = {}
 
 
 def own_spellings():

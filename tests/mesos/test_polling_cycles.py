@@ -7,9 +7,9 @@ import pytest
 from tests.cycles import left_by, peer
 from tests.mesos.http.test_client_cycles import answers, hangs_within, resets_within
 
-from mesos_dns.mesos.errors import NoStateError
+from mesos_dns.mesos.errors import NobodyAnsweredError
 from mesos_dns.mesos.options import ClientOptions, SourceOptions
-from mesos_dns.mesos.polling import PollingSource
+from mesos_dns.mesos.polling import poll
 from mesos_dns.mesos.state import Endpoint
 
 
@@ -19,7 +19,7 @@ def state(leader, **more):
 
 def source(*masters, within=5.0, refresh=60):
     client = ClientOptions(timeout=within)
-    return PollingSource(SourceOptions(tuple(Endpoint(*one) for one in masters), refresh, client))
+    return poll(SourceOptions(tuple(Endpoint(*one) for one in masters), refresh, client))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def source(*masters, within=5.0, refresh=60):
 )
 async def test_a_round(handle, caplog):
     async def once():
-        with contextlib.suppress(NoStateError):
+        with contextlib.suppress(NobodyAnsweredError):
             await source(one, other, within=0.1 if handle is hangs_within else 5.0).once()
         caplog.clear()
 

@@ -69,6 +69,16 @@ async def test_options_of_the_client_stay_here():
         assert (sent.payload, sent.ednsflags, sent.options) == (1232, 0x8000, ())
 
 
+async def test_an_upstream_that_answers_again_is_told_as_loud_as_its_failure(caplog):
+    answers = iter([silent, silent, honest, honest])
+    async with Upstream(lambda octets: next(answers)(octets)) as upstream:  # noqa: PLW0108 - another each time
+        forwarder = make_forwarder(upstream, timeout=0.05)
+        for _ in range(4):
+            await submit(forwarder, ask(NAME))
+    told = [(one.levelname, one.getMessage().split(" ", 4)[4]) for one in caplog.records]
+    assert [(level, text[:13]) for level, text in told] == [("WARNING", "failed: no an"), ("WARNING", "answers again")]
+
+
 # --- truncated answers -------------------------------------------------------------------------
 
 MANY = [f"192.0.2.{n}" for n in range(1, 101)]

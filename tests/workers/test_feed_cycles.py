@@ -20,7 +20,7 @@ from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.protocol import Ack, FrameReader, Settings, SnapshotBegin, ZoneUpdate, encode
 from mesos_dns.workers.spawner import ProcessSpawner
 from mesos_dns.workers.worker import Feed
-from mesos_dns.zone.change import RRsetChange, ZoneChange
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zones import Zones
 
 APEX = AUTHORITY.apex
@@ -63,7 +63,7 @@ def update(serial, *changes, complete=True):
 
 def snapshot(serial):
     zone = make_zone()
-    parts = [update(serial, RRsetChange((owner,), (), zone.node(owner)), complete=False) for owner in zone]
+    parts = [update(serial, ((owner,), (), zone.node(owner)), complete=False) for owner in zone]
     return [SnapshotBegin(APEX), *parts, update(serial)]
 
 

@@ -166,6 +166,8 @@ def _outcome(host: str) -> tuple[bytes, ...] | Exception:
     try:
         return _addresses(host)
     except Exception as error:  # noqa: BLE001 - whatever the system's resolver raises: who waits must hear of it, or waits for ever
+        # What led to it has frames, and these have it: a circle for each host that cannot be resolved.
+        error.__cause__ = error.__context__ = None
         return error.with_traceback(None)
 
 

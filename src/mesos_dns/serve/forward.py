@@ -52,10 +52,17 @@ class Forwarder:
         self._idle = asyncio.Event()
         self._idle.set()
         self._warn = RateLimited(log)
+        #: Upstreams that failed when they were asked last.
+        self._failing: set[Upstream] = set()
         self.counters = {"forwarded": 0, "forward_refused": 0, "forward_failed": 0, "forward_shed": 0}
 
     def __repr__(self) -> str:
         return f"Forwarder(zones={len(self._upstreams)}, pending={self._pending})"
+
+    @property
+    def pending(self) -> int:
+        """How many questions are under way."""
+        return self._pending
 
     def submit(self, forward: Forward, limit: int, send: Callable[[bytes], None]) -> None:
         """Answer `forward` with at most `limit` octets by calling `send`, now or later, exactly once."""
@@ -104,11 +111,17 @@ class Forwarder:
     async def _ask(self, forward: Forward, servers: Sequence[Upstream], limit: int) -> bytes | None:
         for server in servers:
             try:
-                return await self._ask_one(forward, server, limit)
+                reply = await self._ask_one(forward, server, limit)
             except TimeoutError:
                 reason = f"no answer within {self._timeout:g} s"
             except (OSError, BadReplyError) as error:
-                reason = str(error)
+                reason = _words(error)
+            else:
+                if server in self._failing:
+                    self._failing.discard(server)
+                    self._warn.over(f"{server}", "upstream %s port %d answers again", *server)
+                return reply
+            self._failing.add(server)
             self._warn.warning(
                 f"{server}", "upstream %s port %d failed: %s; the next one is asked, if there is one", *server, reason
             )
@@ -127,10 +140,15 @@ class Forwarder:
             except TimeoutError:
                 reason = f"no answer within {self._timeout:g} s"
             except (OSError, BadReplyError) as error:
-                reason = str(error)
+                reason = _words(error)
             # The truncated answer is one: it says itself that there is more.
             self._warn.warning(f"tcp {server}", "upstream %s port %d does not answer over TCP: %s", *server, reason)
         return rewrite.for_client(reply, forward, limit, truncate_bit=self._truncate_bit)
+
+
+def _words(error: Exception) -> str:
+    """The system's words, without number and Python's brackets."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 async def _exchange_udp(server: Upstream, sent: bytes, question_length: int, *, within: float) -> bytes:

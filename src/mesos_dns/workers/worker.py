@@ -100,7 +100,7 @@ class Worker:
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._forwarder.drained()
         except TimeoutError:
-            log.warning("stopping although upstreams still owe answers: %r", self._forwarder)
+            log.warning("stopping although upstreams still owe answers to %d questions", self._forwarder.pending)
 
     def take(self, frame: Frame) -> None:
         """Apply one frame from control. Short, since packets wait meanwhile."""
