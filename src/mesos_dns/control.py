@@ -8,7 +8,7 @@ configuration is bad, or its sockets cannot be had, nothing changes.
 import asyncio
 import logging
 import signal
-from collections import Counter
+import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -16,7 +16,7 @@ from mesos_dns import collector, early_signals
 from mesos_dns.assembly import Plan, plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded
-from mesos_dns.generation import Generation, MakeSource
+from mesos_dns.generation import Generation, MakeSource, Reload
 from mesos_dns.mesos.polling import poll
 from mesos_dns.sockets import BindError, Sockets
 from mesos_dns.web.server import HttpServer
@@ -66,8 +66,6 @@ class Control:
         self._giving_way: asyncio.Task[None] | None = None
         self._listeners: Listeners | None = None
         self._generation: Generation | None = None
-        #: Counts of workers of former generations.
-        self._former_counters: Counter[str] = Counter()
 
     def __repr__(self) -> str:
         return f"Control({self._generation!r})"
@@ -101,11 +99,6 @@ class Control:
         pairs = listeners.sockets.pairs[: wanted.workers]
         return Generation(wanted, pairs, self._spawner, self._generation, make_source=self._make_source)
 
-    def counters(self) -> Counter[str]:
-        """Sums over all workers that ever were."""
-        present = self._generation.counters() if self._generation is not None else Counter()
-        return self._former_counters + present
-
     # --- reload --------------------------------------------------------------------------------
 
     def _on_hangup(self) -> None:
@@ -128,7 +121,7 @@ class Control:
                 return
             for warning in loaded.warnings:
                 log.warning("configuration: %s", warning)
-            old.reload_note = "a new configuration waits for a state of its masters; the one before serves meanwhile"
+            old.reload = Reload("waiting", at=time.time())
             log.info("the new configuration waits for a state of its masters; the old one serves meanwhile")
             new = self._new_generation(wanted, listeners)
             new.start()
@@ -136,6 +129,8 @@ class Control:
                 await new.stop()
                 await self._close(listeners, keep=present, workers=len(old.pool.workers))
                 return
+            new.reload = Reload("in force", at=time.time())
+            new.counted_before = old.counters()
             self._generation, self._listeners = new, listeners
             for task in (self._starting_over, self._giving_way):
                 if task is not None:
@@ -145,14 +140,14 @@ class Control:
             # Queries that wait in sockets which are about to go are answered before these are closed.
             present.sockets.retire(len(new.pool.workers) if present.sockets is listeners.sockets else 0)
             await old.stop()
-            self._former_counters += old.counters()
+            new.counted_before = old.counters()
             await self._close(present, keep=listeners, workers=len(new.pool.workers))
             log.info("the new configuration is in force; serving %s.: %s", wanted.shown.domain, listeners)
 
     def _refuse(self, present: Generation, why: str) -> None:
         """Tell that a configuration is not taken: in one line, each problem behind the other."""
         reasons = "; ".join(line.strip() for line in why.splitlines() if line.strip())
-        present.reload_note = f"the new configuration was not taken, the one before stays: {reasons}"
+        present.reload = Reload("refused", reasons, time.time())
         log.error("the new configuration is not taken, the old one stays: %s", reasons)
 
     async def _comes_to_serve(self, new: Generation, old: Generation, listeners: Listeners) -> bool:
@@ -165,9 +160,7 @@ class Control:
         if waiting.cancelled():
             return False
         if waiting.exception() is not None or not waiting.result():
-            old.reload_note = (
-                "the new configuration was not taken, the one before stays: an internal error, see the log"
-            )
+            old.reload = Reload("refused", "an internal error, see the log", time.time())
             return False
         try:
             listeners.sockets.bind()

@@ -2,18 +2,21 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import math
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from mesos_dns import __version__, collector
 from mesos_dns.assembly import Plan
 from mesos_dns.concurrency import spawn
+from mesos_dns.dns import name as names
 from mesos_dns.dns.rdata import Record
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.hosts import HostLookup
@@ -34,9 +37,29 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at this machine's own addresses.
 INTERFACE_SECONDS: Final = 30.0
+#: Held agents, frameworks and tasks that the status shows: a failover of a large cluster holds 100,000.
+MAX_HELD_SHOWN: Final = 100
 
 #: Makes the source that reads a cluster.
 MakeSource = Callable[[SourceOptions], Source]
+
+
+class Reload(NamedTuple):
+    """How the newest reload went: `state` is none, waiting, refused or in force, since the Unix time `at`."""
+
+    state: str
+    reason: str = ""
+    at: float = 0.0
+
+    @property
+    def note(self) -> str:
+        """One line for people; "" if there is nothing to know."""
+        match self.state:
+            case "waiting":
+                return "a new configuration waits for a state of its masters; the one before serves meanwhile"
+            case "refused":
+                return f"the new configuration was not taken, the one before stays: {self.reason}"
+        return ""
 
 
 class Generation:
@@ -57,8 +80,9 @@ class Generation:
         self.plan = plan
         #: Set if following the cluster ended by a mistake of ours.
         self.failed = asyncio.Event()
-        #: How the newest reload went, in one line; "" if its configuration is this one.
-        self.reload_note = ""
+        self.reload = Reload("none")
+        #: Counts of the workers of former generations.
+        self.counted_before: Counter[str] = Counter()
         self.model = Model(Naming(plan.naming))
         self.zones = Zones.of(plan.zones)
         self.version = __version__
@@ -239,15 +263,47 @@ class Generation:
 
     def notes(self) -> list[str]:
         """How old the state of the cluster is, what fails at present, and whether another configuration waits or was refused."""
-        return [*self.source.status.notes(time.monotonic()), *([self.reload_note] if self.reload_note else [])]
+        return [*self.source.status.notes(time.monotonic()), *([self.reload.note] if self.reload.note else [])]
 
     def is_shared(self, record: Record) -> bool:
         """Whether more than one entity contributes `record`."""
         return self.publisher.is_shared(record)
 
     def counters(self) -> Counter[str]:
-        """Sums over all workers."""
-        return self.pool.counters()
+        """Sums over all workers that ever were; none of them ever steps back."""
+        return self.counted_before + self.pool.counters()
+
+    def status(self) -> dict[str, object]:
+        """How everything does, for people and programs: plain values, seconds, Unix times."""
+        ready, reasons = self.ready()
+        now = time.monotonic()
+        return {
+            "version": self.version,
+            "ready": ready,
+            "reasons": reasons,
+            "reload": {"state": self.reload.state, "reason": self.reload.reason, "at": int(self.reload.at)},
+            "source": self.source.status.as_json(now),
+            "held": [
+                {
+                    "kind": held.kind,
+                    "id": held.key if isinstance(held.key, str) else held.key[1],
+                    "why": held.hold.why.value,
+                    "seconds": _left(held.hold.until, now),
+                }
+                for held in itertools.islice(self.publisher.held(), MAX_HELD_SHOWN)
+            ],
+            "zones": [
+                {"zone": names.to_text(zone.authority.apex), "serial": zone.serial, "names": len(zone)}
+                for zone in self.zones
+            ],
+            "workers": [worker.status() for worker in self.pool.workers],
+            "counters": dict(sorted(self.counters().items())),
+        }
+
+
+def _left(until: float, now: float) -> int | None:
+    """Whole seconds left, None for no end in sight."""
+    return None if until == math.inf else round(max(until - now, 0.0))
 
 
 def _publish_hosts(publisher: Publisher, found: Mapping[str, tuple[bytes, ...]]) -> None:

@@ -1,6 +1,7 @@
 """Reloads of the real program under a steady load: which queries are answered, and what is said of the reload."""
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.integration import wire
+from tests.integration import client, wire
 from tests.integration.masters import Endpoint, Master
 from tests.integration.program import Program, until
 
@@ -117,8 +118,34 @@ def test_a_refused_configuration_is_shown_until_a_good_one_comes(master: Master,
         assert all(word in line for word in ("TTL", "Domain", "config.json"))
         (logged,) = [line for line in program.log().splitlines() if "is not taken" in line]
         assert all(word in logged for word in ("TTL", "Domain"))
+        shown = json.loads(program.get("/v1/status")[1])["reload"]
+        assert shown["state"] == "refused"
+        assert "TTL" in shown["reason"]
         reload(program, ttl=9)
         assert "configuration" not in program.get("/readyz")[1]
+        assert json.loads(program.get("/v1/status")[1])["reload"]["state"] == "in force"
+
+
+def test_counts_never_step_back(master: Master, tmp_path: Path) -> None:
+    with Program(tmp_path, masters=[master.endpoint], workers=1) as program:
+        program.wait_ready()
+
+        def counters() -> dict[str, int]:
+            return json.loads(program.get("/v1/status")[1])["counters"]
+
+        for _ in range(20):
+            assert client.ask(program.dns, *QUESTION)["rcode"] == "NOERROR"
+        until(lambda: counters().get("hits", 0) + counters().get("misses", 0) >= 20, "the worker never reports")
+        before = counters()
+        os.kill(program.workers()[0], signal.SIGKILL)
+        until(lambda: counters().get("worker_restarts") == 1, "no restart is counted")
+        reload(program, ttl=9)
+        after = counters()
+        assert {name: count for name, count in before.items() if after[name] < count} == {}
+        assert after["worker_restarts"] == 1
+        (worker,) = json.loads(program.get("/v1/status")[1])["workers"]
+        assert (worker["trouble"], worker["pid"]) == ("", program.workers()[0])
+        assert worker["serials"].keys() == {"mesos."}
 
 
 def test_a_configuration_that_waits_is_shown(master: Master, tmp_path: Path) -> None:

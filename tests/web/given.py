@@ -45,6 +45,9 @@ class Cluster:
     def notes(self) -> list[str]:
         return self.said
 
+    def status(self) -> Mapping[str, Any]:
+        return {"version": self.version, "ready": not self.reasons, "workers": [], "held": None}
+
     def config_json(self) -> Mapping[str, Any]:
         self.reads += 1
         return self.config

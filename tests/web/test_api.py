@@ -1,4 +1,5 @@
 import asyncio
+import json
 import logging
 from urllib.parse import quote_from_bytes
 
@@ -36,6 +37,11 @@ async def test_a_reply_octet_for_octet(get):
 )
 async def test_the_version(get, path):
     assert (await get(path)).short == (200, "application/json", VERSION)
+
+
+async def test_the_status(get):
+    reply = await get("/v1/status")
+    assert json.loads(reply.body) == {"version": "0.7.0", "ready": True, "workers": [], "held": None}
 
 
 async def test_the_configuration(get):

@@ -40,6 +40,18 @@ class SourceStatus(msgspec.Struct, frozen=True):
             lines.append(f"{polls} failed: {' '.join(self.last_error.split())}")
         return lines
 
+    def as_json(self, now: float) -> dict[str, object]:
+        """The same as plain values; times in whole seconds."""
+        return {
+            "leader": "" if self.leader is None else str(self.leader),
+            "age": None if self.last_success is None else round(now - self.last_success),
+            "live": self.is_live,
+            "polls": self.polls,
+            "failures": self.failures,
+            "failures_in_a_row": self.consecutive_failures,
+            "last_error": self.last_error,
+        }
+
 
 def _duration(seconds: float) -> str:
     """In the largest unit of which there are two, so that nobody divides in his head."""

@@ -107,6 +107,8 @@ class Api:
                 return views.version(backend.version)
             case Endpoint.CONFIG:
                 return views.config(backend.config_json())
+            case Endpoint.STATUS:
+                return views.status(backend.status())
             case Endpoint.HOSTS:
                 return views.hosts(backend.zone, found.name, self._random)
             case Endpoint.SERVICES:

@@ -53,6 +53,9 @@ class Backend(Protocol):
     def ready(self) -> tuple[bool, Sequence[str]]:
         """Whether all workers serve the loaded zone; if not, one line for each reason."""
 
+    def status(self) -> Mapping[str, Any]:
+        """How everything does: plain values, ready for JSON."""
+
     def notes(self) -> Sequence[str]:
         """Lines about how fresh the records are, and what hinders newer ones."""
 

@@ -13,6 +13,7 @@ class Endpoint(enum.Enum):
     READINESS = enum.auto()
     VERSION = enum.auto()
     CONFIG = enum.auto()
+    STATUS = enum.auto()
     HOSTS = enum.auto()
     PORTS = enum.auto()
     SERVICES = enum.auto()
@@ -42,6 +43,7 @@ _FIXED: Final = {
     ("readyz",): Match(Endpoint.READINESS),
     ("v1", "version"): Match(Endpoint.VERSION),
     ("v1", "config"): Match(Endpoint.CONFIG),
+    ("v1", "status"): Match(Endpoint.STATUS),
     ("v1", "enumerate"): Match(Endpoint.ENUMERATE),
     ("v1", "axfr"): Match(Endpoint.AXFR),
 }

@@ -37,6 +37,11 @@ def config(values: Mapping[str, Any]) -> Pieces:
     yield render(values)
 
 
+def status(values: Mapping[str, Any]) -> Pieces:
+    """Show how everything does."""
+    yield render(values)
+
+
 # --- look-ups --------------------------------------------------------------------------------------
 
 

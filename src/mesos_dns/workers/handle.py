@@ -20,6 +20,8 @@ from typing import Final
 import msgspec
 
 from mesos_dns.concurrency import spawn
+from mesos_dns.dns import name as names
+from mesos_dns.metrics import counter
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.liveness import TICK_SECONDS, Liveness, Verdict
 from mesos_dns.workers.protocol import (
@@ -40,6 +42,10 @@ from mesos_dns.workers.spawner import Child, ProcessSpawner, end_of, ended, look
 from mesos_dns.zone.zones import Zones
 
 log = logging.getLogger(__name__)
+
+_RESTARTS: Final = counter(
+    "worker_restarts", "Workers that were started anew because the one before had ended unasked."
+)
 
 #: Octets on their way to a worker, in the kernel and in control each.
 FEED_BUFFER: Final = 4 * 1024 * 1024
@@ -122,8 +128,18 @@ class WorkerHandle:
         return any(zone.behind for zone in self._zones)
 
     def total_counters(self) -> Counter[str]:
-        """Counts of all processes that this place has had."""
-        return self._finished_counters + self.counters
+        """Counts of all processes that this place has had, and how many there were beyond the first."""
+        return self._finished_counters + self.counters + Counter({_RESTARTS.series(): self.restarts})
+
+    def status(self) -> dict[str, object]:
+        """How the worker does, for people and programs: plain values."""
+        return {
+            "number": self.number,
+            "pid": self.pid,
+            "restarts": self.restarts,
+            "serials": {names.to_text(apex): serial for apex, serial in self.serving.items()},
+            "trouble": self.trouble or "",
+        }
 
     def push(self, frames: Sequence[bytes]) -> None:
         """Queue frames for the worker."""
