@@ -450,16 +450,19 @@ def _add_instances(out: list[Contribution], name: _Name, instances: list[_Instan
                 target = canons[column.target]
                 for prefix in prefixes:
                     records[number].append(prefix + target)
-        if its_kinds is kinds:
-            for at, place, port in cells_beside_host_ports if prefixes else cells:
-                records[at].append(its_prefixes[port] + canons[place])
-        else:
-            ports = [(kinds.index(kind), prefix) for kind, prefix in zip(its_kinds, its_prefixes, strict=True)]
-            for at, place, kind_number in cells_beside_host_ports if prefixes else cells:
-                for number, prefix in ports:
-                    if number == kind_number:
-                        records[at].append(prefix + canons[place])
+        its_cells = cells_beside_host_ports if prefixes else cells
+        if its_kinds is not kinds:
+            its_cells = _aligned(its_cells, its_kinds, kinds)
+        for at, place, port in its_cells:
+            records[at].append(its_prefixes[port] + canons[place])
     return records
+
+
+def _aligned(cells: list[_Cell], its_kinds: Kinds, kinds: Kinds) -> list[_Cell]:
+    """The cells of a task that has not all of the kinds, or has them in another order, or some of them twice."""
+    return [
+        (at, place, port) for at, place, number in cells for port, kind in enumerate(its_kinds) if kind == kinds[number]
+    ]
 
 
 def _address_nodes(several: list[Addresses]) -> list[Node]:

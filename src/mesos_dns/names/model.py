@@ -15,7 +15,6 @@ from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import Record
 from mesos_dns.limits import MAX_NAME
 from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Task
-from mesos_dns.names import labels as lb
 from mesos_dns.names import provenance
 from mesos_dns.names.index import TaskKey, TasksOfFramework
 from mesos_dns.names.naming import Naming
@@ -145,9 +144,7 @@ class Model:
         self.leader = leader or self.leader
         if self.leader is None:
             return [], []
-        # A master whose host name is not resolved yet keeps its number.
-        known = [(master, self._addresses_of(master.host)) for master in self.masters]
-        records = self.naming.masters(known, (self.leader, self._addresses_of(self.leader.host)))
+        records = self.naming.masters(*self._known_masters(self.leader))
         before, self._master_records = self._master_records, records
         return ([], []) if before == records else (contributions(before), contributions(records))
 
@@ -182,53 +179,50 @@ class Model:
     def _candidates(self, owner: bytes) -> Iterator[tuple[Contributor, list[Record]]]:
         """Those that may contribute to `owner`, with records of theirs, among them all of that owner."""
         domain = self.naming.rules.domain
-        if owner == self.naming.rules.self_name:
-            yield Contributor("self"), self._self_records
+        yield from self._candidates_of_cluster(owner)
         if owner == domain or not names.is_below_or_at(owner, domain):
             return
-        if self.leader is not None:
-            known = [(master, self._addresses_of(master.host)) for master in self.masters]
-            leader = self.leader, self._addresses_of(self.leader.host)
-            for master, records in self.naming.each_master(known, leader):
-                yield Contributor("master", str(master)), records
-        if owner in self.naming.agent_owners:
-            for agent_id, agent in self.agents.items():
-                yield Contributor("agent", agent_id), self.naming.agent(self._agent_addresses[agent_id], agent.port)
         labels = [*names.labels(owner[: len(owner) - len(domain)] + names.ROOT)]
-        longest = len(owner) == MAX_NAME
         by_fragment: dict[bytes, list[str]] = {}
         for framework_id, fragment in self._fragments.items():
             by_fragment.setdefault(fragment, []).append(framework_id)
+        longest = len(owner) == MAX_NAME
         for fragment in by_fragment if longest else provenance.fragments_of(labels):
             for framework_id in by_fragment.get(fragment, ()):
-                framework, addresses = self.frameworks[framework_id], self._framework_addresses[framework_id]
-                records = self.naming.framework(framework.name, addresses, framework.port)
+                framework = self.frameworks[framework_id]
+                records = self._framework_records(framework, self._framework_addresses[framework_id], counted=0)
                 yield Contributor("framework", framework_id), records
         for reading in [provenance.reading_of_longest(labels)] if longest else provenance.readings(labels):
             for fragment in by_fragment if reading.fragment is None else [reading.fragment]:
                 for framework_id in by_fragment.get(fragment, ()):
                     yield from self._candidate_tasks(reading, framework_id, fragment)
 
+    def _candidates_of_cluster(self, owner: bytes) -> Iterator[tuple[Contributor, list[Record]]]:
+        if owner == self.naming.rules.self_name:
+            yield Contributor("self"), self._self_records
+        if owner in self.naming.agent_owners:
+            for agent_id, agent in self.agents.items():
+                yield Contributor("agent", agent_id), self.naming.agent(self._agent_addresses[agent_id], agent.port)
+        if self.leader is not None:
+            for master, records in self.naming.each_master(*self._known_masters(self.leader)):
+                yield Contributor("master", str(master)), records
+
     def _candidate_tasks(
         self, reading: Reading, framework_id: str, fragment: bytes
     ) -> Iterator[tuple[Contributor, list[Record]]]:
-        tasks = self._tasks_of_framework.get(framework_id)
-        if tasks is None:
-            return
-        rules = self.naming.rules
-        for label in provenance.matching_labels(reading, tasks.labels(), rules.label):
+        tasks = self._tasks_of_framework.get(framework_id, TasksOfFramework())
+        for label in provenance.matching_labels(reading, tasks.labels(), self.naming.rules.label):
             for key in tasks.called(label):
                 task = self.tasks[key]
                 addresses = self._agent_addresses.get(task.agent_id)
-                if addresses is None or (reading.task_hash not in (None, lb.task_hash(task.id))):
-                    continue
-                text = task.discovery_name or task.name
-                if reading.fragment is None and not provenance.may_have_longest(
-                    text, fragment, rules.domain, task.agent_id
-                ):
-                    continue
-                records = self.naming.task(task, fragment, addresses, rules=reading.rules)
-                yield Contributor("task", task.id, framework_id, key[2]), records
+                if addresses is not None and provenance.may_be(reading, task, fragment, self.naming.rules.domain):
+                    records = self.naming.task(task, fragment, addresses, rules=reading.rules)
+                    yield Contributor("task", task.id, framework_id, key[2]), records
+
+    def _known_masters(self, leader: Endpoint) -> tuple[list[tuple[Endpoint, Addresses]], tuple[Endpoint, Addresses]]:
+        # A master whose host name is not resolved yet keeps its number.
+        known = [(master, self._addresses_of(master.host)) for master in self.masters]
+        return known, (leader, self._addresses_of(leader.host))
 
     def _label_of(self, task: Task) -> bytes:
         return self.naming.rules.label(task.discovery_name or task.name)

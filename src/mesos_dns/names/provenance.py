@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
 from mesos_dns.limits import MAX_LABEL, MAX_NAME
+from mesos_dns.mesos.state import Task
 from mesos_dns.names import table
-from mesos_dns.names.labels import SHORT_HASH, SHORTEST, LabelRule
+from mesos_dns.names.labels import SHORT_HASH, SHORTEST, LabelRule, task_hash
 from mesos_dns.names.table import Pattern, Rule
 
 #: Octets of a shortened label that are not its text: the dash and the hash.
@@ -65,9 +66,13 @@ def reading_of_longest(labels: list[bytes]) -> Reading:
     return Reading(None, name, whole=False, task_hash=None, rules=table.TASK_RULES)
 
 
-def may_have_longest(text: str, fragment: bytes, domain: bytes, agent_id: str) -> bool:
-    """Whether a task with this name, or discovery name, can have an owner of the greatest length at all."""
-    return len(text.encode("utf-8", "replace")) + len(fragment) + len(domain) + len(agent_id) + _MOST_BESIDE >= MAX_NAME
+def may_be(reading: Reading, task: Task, fragment: bytes, domain: bytes) -> bool:
+    """Whether it is worth naming a task with the right label to see whether it is meant."""
+    if reading.fragment is None:
+        text = (task.discovery_name or task.name).encode("utf-8", "replace")
+        # Few can have an owner of the greatest length at all.
+        return len(text) + len(fragment) + len(domain) + len(task.agent_id) + _MOST_BESIDE >= MAX_NAME
+    return reading.task_hash is None or reading.task_hash == task_hash(task.id)
 
 
 def matching_labels(reading: Reading, labels: Iterable[bytes], rule: LabelRule) -> list[bytes]:
@@ -111,10 +116,9 @@ def _splits(labels: list[bytes], pattern: Pattern) -> Iterator[tuple[list[bytes]
 def _name_in(front: list[bytes], pattern: Pattern) -> tuple[bytes, bool, bytes | None] | None:
     """NAME, whether it is whole, and the task's hash, as in `Reading`; None if the front is no such one."""
     parts = list(front)
-    if pattern.front == "_PORT._NAME":
-        if len(parts) < 2 or not parts.pop(0).startswith(b"_"):
-            return None
-    whole, task_hash = True, None
+    if pattern.front == "_PORT._NAME" and (len(parts) < 2 or not parts.pop(0).startswith(b"_")):
+        return None
+    whole, shown_hash = True, None
     for at, label in enumerate(parts):
         if len(label) == MAX_LABEL:
             parts[at:] = [label[: MAX_LABEL - _NOT_TEXT]]
@@ -128,5 +132,5 @@ def _name_in(front: list[bytes], pattern: Pattern) -> tuple[bytes, bool, bytes |
         label, *rest = parts[-1].rsplit(b"-", 2)
         if len(rest) != 2 or not label:
             return None
-        parts[-1], task_hash = label, rest[0]
-    return b".".join(parts), whole, task_hash
+        parts[-1], shown_hash = label, rest[0]
+    return b".".join(parts), whole, shown_hash
