@@ -9,15 +9,15 @@ of an application at once; the form of services made once for a framework (`_Sha
 comprehensions, which before Python 3.12 are calls. What did not: larger pages for the heap.
 """
 
-from collections import Counter
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from mesos_dns.dns import rdata as rd
-from mesos_dns.dns.rdata import AAAA, SRV, A
-from mesos_dns.limits import MAX_ADDRESSES, MAX_LABEL, MAX_NAME
+from mesos_dns.dns.rdata import SRV
+from mesos_dns.limits import MAX_LABEL, MAX_NAME
 from mesos_dns.mesos.state import DiscoveryPort
 from mesos_dns.names import labels as lb
+from mesos_dns.names.nodes import AgentNodes, address_nodes, addresses_node, usual_addresses
 from mesos_dns.names.suffixes import BOTH, LENGTH, MAX_SUFFIXES, Addresses, Rules, SuffixTable
 from mesos_dns.names.table import SCHEDULER_LABELS, TASK_RULES, Place
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK, TaskPlacement, chosen_addresses, task_names
@@ -26,8 +26,6 @@ from mesos_dns.zone.rrsets import Node
 
 #: Applications whose names are remembered while states are taken; beyond, all are forgotten at once.
 _MAX_APPLICATIONS: Final = 10_000
-#: Agents whose address records are remembered; beyond, all are forgotten at once.
-_MAX_AGENT_NODES: Final = 20_000
 #: Kinds of discovery ports that an application may have to have its services' form remembered.
 _MAX_KINDS_REMEMBERED: Final = 8
 
@@ -123,16 +121,6 @@ class _SrvPrefixes(dict[int, bytes]):
         return prefix
 
 
-class _AgentNodes(dict[Addresses, Node]):
-    """The nodes of agents' addresses; made when first looked up."""
-
-    def __missing__(self, addresses: Addresses) -> Node:
-        if len(self) >= _MAX_AGENT_NODES:
-            self.clear()
-        node = self[addresses] = _addresses_node(addresses)
-        return node
-
-
 class _Group(NamedTuple):
     """Services that have the same records, those in these columns; `aliases` are their suffixes."""
 
@@ -198,7 +186,7 @@ class BulkNaming:
         self._addresses: dict[bytes, _AddressSuffixes] = {}
         self._shapes: dict[tuple[bytes, bool, Kinds], _Shape | None] = {}
         self._prefixes = _SrvPrefixes(rules.srv_weight)
-        self._agent_nodes = _AgentNodes()
+        self._agent_nodes = AgentNodes()
 
     def __repr__(self) -> str:
         return f"BulkNaming(applications={len(self._applications)}, shapes={len(self._shapes)})"
@@ -264,7 +252,7 @@ class BulkNaming:
         tail = lb.canonical(b"", task.id, task.agent_id)
         if len(tail) > room:
             return None
-        if (len(addresses) > 1 and not _usual_addresses(addresses)) or (len(agent) > 1 and not _usual_addresses(agent)):
+        if (len(addresses) > 1 and not usual_addresses(addresses)) or (len(agent) > 1 and not usual_addresses(agent)):
             return None
         prefixes: list[bytes] = []
         for first, last in task.ports:
@@ -273,7 +261,7 @@ class BulkNaming:
             for port in range(first, last + 1):
                 prefixes.append(self._prefixes[port])
         agent_node = self._agent_nodes[agent]
-        node = agent_node if addresses is agent else _addresses_node(addresses)
+        node = agent_node if addresses is agent else addresses_node(addresses)
         return tail, addresses, node, agent, agent_node, prefixes, discovered
 
     def _new_application(self, framework: bytes, text: str, discovery: bool) -> _Application:
@@ -404,8 +392,8 @@ def _add(
     nodes: list[Node] = []
     agent_nodes: list[Node] = []
     if len(instances) > 1:
-        nodes = _address_nodes([instance[1] for instance in instances])
-        agent_nodes = _address_nodes([instance[3] for instance in instances])
+        nodes = address_nodes([instance[1] for instance in instances])
+        agent_nodes = address_nodes([instance[3] for instance in instances])
     for name in application.names:
         for node in nodes:
             out.append((name.owners, node))
@@ -463,39 +451,3 @@ def _aligned(cells: list[_Cell], its_kinds: Kinds, kinds: Kinds) -> list[_Cell]:
     return [
         (at, place, port) for at, place, number in cells for port, kind in enumerate(its_kinds) if kind == kinds[number]
     ]
-
-
-def _address_nodes(several: list[Addresses]) -> list[Node]:
-    """The addresses of several hosts: the node of all that are there at all, of those that are there twice, and so on."""
-    nodes = []
-    addresses = [address for one in several for address in one]
-    while addresses:
-        different = tuple(dict.fromkeys(addresses))
-        nodes.append(_addresses_node(different))
-        if len(different) == len(addresses):
-            break
-        left = Counter(addresses)
-        left.subtract(different)
-        addresses = [*left.elements()]
-    return nodes
-
-
-def _addresses_node(addresses: Addresses) -> Node:
-    """The node of these addresses; empty without any."""
-    if len(addresses) == 1:
-        return ((A if len(addresses[0]) == 4 else AAAA, addresses),)
-    if not addresses:
-        return ()
-    old, new = [], []
-    for address in addresses:
-        if len(address) == 4:
-            old.append(address)
-        else:
-            new.append(address)
-    if not new:
-        return ((A, tuple(old)),)
-    return ((A, tuple(old)), (AAAA, tuple(new))) if old else ((AAAA, tuple(new)),)
-
-
-def _usual_addresses(addresses: Addresses) -> bool:
-    return len(addresses) == len(set(addresses)) <= MAX_ADDRESSES
