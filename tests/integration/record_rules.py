@@ -95,8 +95,13 @@ def alias_names(zone: Zone, cluster: Cluster) -> Zone:
 
 def discovery_ports_on_agents(zone: Zone, cluster: Cluster) -> Zone:
     new = dict(zone)
+    names = {(part, name) for part, of_task, _ in cluster.tasks for name in of_task}
+    # Go has only host ports there: who has some keeps the name of the service for them.
+    below_slave = [values for (name, t), values in zone.items() if t == "SRV" and name.endswith(f".slave.{cluster.domain}")]
+    with_host_ports = {value.rpartition(":")[0] for values in below_slave for value in values}
     for service, part, values in _task_services(zone, cluster):
         plain, on_agent = f".{part}.{cluster.domain}", f".{part}.slave.{cluster.domain}"
+        of_all_ports = (part, service.rpartition(".")[0][1:]) in names
         moved = set()
         for value in values:
             target, _, port = value.rpartition(":")
