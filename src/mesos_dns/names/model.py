@@ -130,9 +130,9 @@ class Model:
                 )
             if number % SLICE_OF_TASKS == SLICE_OF_TASKS - 1:
                 yield [], []
-        placed = [*chain.from_iterable(together.values())]
-        for start in range(0, len(placed), SLICE_OF_TASKS):
-            part = placed[start : start + SLICE_OF_TASKS]
+        placements = [*chain.from_iterable(together.values())]
+        for start in range(0, len(placements), SLICE_OF_TASKS):
+            part = placements[start : start + SLICE_OF_TASKS]
             yield (
                 self.naming.contributions([before for before, _ in part if before is not None], counted=-1),
                 self.naming.contributions([after for _, after in part if after is not None], counted=1),
