@@ -8,16 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bench import answering, forwarding, lifecycle, probing, queries, results, scaling
+from bench import answering, forwarding, lifecycle, probing, queries, ratios, results, scaling, starving
 from bench.bed import Bed, Settings, cores, say
 from bench.machine import find, machine
-from bench.servers import ROOT
+from bench.servers import OTHER, OURS, ROOT, UnavailableError, other_checkout
 
 #: The parts in the order in which they run.
 PARTS: Final[dict[str, Callable[[Bed], None]]] = {
     "answers": answering.measure,
     "forwarded": forwarding.measure,
     "latency": probing.measure_latency,
+    "beside-tcp": starving.measure,
     "start": lifecycle.measure_start,
     "change": lifecycle.measure_change,
     "tail": probing.measure_tail,
@@ -28,13 +29,17 @@ DOCUMENT: Final = ROOT / "docs" / "performance.md"
 
 def main() -> int:
     options = _parser().parse_args()
-    kept = options.out / ("quick.json" if options.quick else "full.json")
+    kept = options.out / _file_name(options)
     if options.doc:
         return _document(kept)
     if find("dnsperf") is None or find("taskset") is None:
         print("The bench needs dnsperf and taskset: apt-get install dnsperf util-linux", file=sys.stderr)
         return 1
-    settings = _settings(options)
+    try:
+        settings = _settings(options)
+    except UnavailableError as error:
+        print(f"--against {error}", file=sys.stderr)
+        return 2
     facts = machine()
     with tempfile.TemporaryDirectory(prefix="mesos-dns-bench-") as folder:
         server_cores, load_cores = cores()
@@ -43,6 +48,7 @@ def main() -> int:
         for name, part in PARTS.items():
             if bed.wanted(name) or (name == "answers" and any(bed.wanted(each.name) for each in queries.WORKLOADS)):
                 bed.attempt(name, part, bed)
+    bed.figures += ratios.beside(bed.figures, OTHER)
     print(results.rendered(bed.figures))
     for reason in bed.skipped:
         print(f"skipped {reason}")
@@ -51,6 +57,10 @@ def main() -> int:
     kept.write_text(json.dumps(merged, indent=1))
     print(f"figures: {kept}")
     return 0 if bed.figures else 1
+
+
+def _file_name(options: argparse.Namespace) -> str:
+    return f"{'quick' if options.quick else 'full'}{'-against' if options.against else ''}.json"
 
 
 def _document(kept: Path) -> int:
@@ -73,8 +83,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=0, help="interleaved runs of each measurement (3)")
     parser.add_argument("--seconds", type=float, default=0, help="length of one run (5)")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="folder for the JSON")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help="measure the Mesos-DNS of another checkout of this project in the same run, as the column `before`",
+    )
     parser.add_argument("--zone", type=Path, help="measure the other servers alone, on this zone file")
-    parser.add_argument("--doc", action="store_true", help="fill docs/performance.md from the kept figures")
+    parser.add_argument(
+        "--doc",
+        action="store_true",
+        help="fill docs/performance.md from the kept figures (with --against from those of such a run, without `before`)",
+    )
     return parser
 
 
@@ -90,6 +110,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         quick=quick,
         only=frozenset(options.only),
         zone=options.zone.resolve() if options.zone else None,
+        programs=(OURS, other_checkout(options.against)) if options.against else (OURS,),
     )
 
 

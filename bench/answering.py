@@ -1,34 +1,40 @@
 """Part `answers`: what an answer costs, and how many a core gives, beside NSD and Knot."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from bench import dnsperf, queries, servers
+from bench import dnsperf, queries, ratios, servers, tcp
 from bench.bed import SEED, Bed, Cluster, say
 from bench.saved_state import body, state_master
-from bench.servers import Server, Start, UnavailableError
+from bench.servers import Program, Server, Start, UnavailableError
 
-#: Seconds of load before the first measured run of a workload: caches and memos are what they are in service.
-_WARM_UP: Final = 2.0
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 #: A server that answers fewer of its questions as expected is broken, not fast.
 _RIGHT: Final = 0.99
 
 
 def measure(bed: Bed) -> None:
     for tasks in bed.settings.tasks:
-        cluster = bed.attempt(f"answers at {tasks:,} tasks", bed.cluster, tasks)
+        cluster = bed.attempt(f"answers at {tasks:,} tasks", bed.cluster, tasks, served=True)
         if cluster is None:
             continue
         with ExitStack() as stack:
             found = start_all(bed, cluster, stack)
-            for workload in queries.WORKLOADS:
-                if found and (bed.wanted("answers") or bed.wanted(workload.name)):
+            for workload in queries.WORKLOADS if found else ():
+                if not (bed.wanted("answers") or bed.wanted(workload.name)):
+                    continue
+                if bed.settings.quick and workload.long and not bed.named(workload.name):
+                    bed.skip(workload.title, f"not in a quick run, unless with --only {workload.name}")
+                else:
                     compare(bed, cluster, found, workload)
 
 
-def start_all(bed: Bed, cluster: Cluster, stack: ExitStack) -> list[Server]:
+def start_all(bed: Bed, cluster: Cluster, stack: ExitStack, peers: tuple[str, ...] = ("NSD", "Knot")) -> list[Server]:
     """Every server that is there, each on the server core; they are loaded one after the other."""
     zones = {cluster.names.origin: cluster.zone}
     cores = bed.server_cores
@@ -36,14 +42,18 @@ def start_all(bed: Bed, cluster: Cluster, stack: ExitStack) -> list[Server]:
         "NSD": lambda: stack.enter_context(servers.nsd(zones, bed.folder, cores)),
         "Knot": lambda: stack.enter_context(servers.knot(cluster.names.origin, cluster.zone, bed.folder, cores)),
     }
+    entries = {name: entries[name] for name in peers}
     if cluster.state is not None:
-        entries = {"Mesos-DNS": lambda: start_mesos_dns(bed, cluster.state, stack, workers=1)} | entries
+        entries = {
+            program.name: partial(start_mesos_dns, bed, cluster.state, stack, program, workers=1)
+            for program in bed.settings.programs
+        } | entries
     found = (bed.attempt(name, entry) for name, entry in entries.items())
     return [server for server in found if server is not None]
 
 
 def start_mesos_dns(
-    bed: Bed, state: Path | None, stack: ExitStack, *, workers: int, refresh: int = 3600, upstream: int | None = None
+    bed: Bed, state: Path | None, stack: ExitStack, program: Program, *, workers: int, upstream: int | None = None
 ) -> Server:
     """Mesos-DNS, ready, with its workers on the server cores and its control process on the others.
 
@@ -53,8 +63,8 @@ def start_mesos_dns(
         raise UnavailableError("Mesos-DNS needs a state: it is left out with --zone")
     source = stack.enter_context(state_master())
     source.serving = body("state", state.read_bytes(), source.port)
-    config = servers.mesos_dns_config(source.port, workers=workers, refresh=refresh, upstream=upstream)
-    server = stack.enter_context(servers.mesos_dns(config, bed.folder))
+    config = servers.mesos_dns_config(source.port, workers=workers, refresh=3600, upstream=upstream)
+    server = stack.enter_context(servers.mesos_dns(config, bed.folder, program))
     servers.wait_until_ready(server)
     if len(server.workers()) < workers:
         raise server.failure(f"{len(server.workers())} processes below the first, expected {workers} workers")
@@ -75,27 +85,40 @@ def compare(bed: Bed, cluster: Cluster, found: list[Server], workload: queries.W
     """One workload, all servers, interleaved: what disturbs the machine disturbs them alike."""
     runs = {server.name: _Runs() for server in found}
     for turn in range(bed.settings.runs):
-        seconds = bed.settings.seconds + (_WARM_UP if turn == 0 else 0)
-        messages = queries.questions(workload, cluster.names, seconds=seconds, seed=SEED + turn)
+        seconds = bed.settings.seconds + (bed.settings.warm_up if turn == 0 else 0)
+        try:
+            messages = queries.questions(workload, cluster.names, seconds=seconds, seed=SEED + turn)
+        except queries.NothingToAskError as error:
+            bed.skip(workload.title, error)
+            return
         asking = dnsperf.Asking(
-            bed.queries(workload.name, messages), bed.settings.seconds, bed.load_cores, tcp=workload.tcp
+            bed.queries(workload.name, messages),
+            bed.settings.seconds,
+            bed.load_cores,
+            tcp=workload.tcp,
+            outstanding=workload.outstanding,
+            rate=workload.rate,
+            per_connection=workload.per_connection,
         )
-        for server in found:
+        for server in ratios.turned(found, turn):
             if server.name in runs and not one_run(bed, server, workload, asking, runs[server.name], first=turn == 0):
                 del runs[server.name]
-    for name, values in runs.items():
-        for table, figures in _tables(cluster, values):
-            bed.add(table, workload.title, name, *figures)
+    _add(bed, cluster, workload, runs)
 
 
-def _tables(cluster: Cluster, runs: _Runs) -> list[tuple[str, list[float]]]:
-    return [
-        (f"answers-cpu-{cluster.tasks}", runs.cpu_us),
-        (f"answers-qps-{cluster.tasks}", runs.qps),
-        (f"answers-latency-{cluster.tasks}", runs.latency_ms),
-        (f"answers-octets-{cluster.tasks}", runs.octets),
-        (f"answers-lost-{cluster.tasks}", runs.lost),
-    ]
+def _add(bed: Bed, cluster: Cluster, workload: queries.Workload, runs: dict[str, _Runs]) -> None:
+    tables: dict[str, tuple[Callable[[_Runs], list[float]], str]] = {
+        "cpu": (lambda each: each.cpu_us, "NSD"),
+        "qps": (lambda each: each.qps, "NSD"),
+        "latency": (lambda each: each.latency_ms, "NSD"),
+        "octets": (lambda each: each.octets, ""),
+        "lost": (lambda each: each.lost, ""),
+    }
+    for name, (figures, peer) in tables.items():
+        if name == "qps" and workload.rate:  # the rate is what was asked for
+            continue
+        columns = {server: figures(each) for server, each in runs.items()}
+        bed.compare(f"answers-{name}-{cluster.tasks}", workload.title, columns, peer)
 
 
 def one_run(
@@ -103,13 +126,14 @@ def one_run(
 ) -> bool:
     """Measure once; False, and a reason noted, when the server did not answer as expected."""
     what = f"{workload.title}, {server.name}"
+    run = tcp.run if workload.own_client else dnsperf.run
     if first:
-        warm = dnsperf.Asking(asking.queries, _WARM_UP, asking.cores, tcp=asking.tcp)
-        if bed.attempt(what, dnsperf.run, servers.ADDRESS, server.port, warm) is None:
+        warm = replace(asking, seconds=bed.settings.warm_up)
+        if bed.attempt(what, run, servers.ADDRESS, server.port, warm) is None:
             return False
-    before = server.cpu_seconds()
-    result = bed.attempt(what, dnsperf.run, servers.ADDRESS, server.port, asking)
-    spent = server.cpu_seconds() - before
+    before = server.run_seconds()
+    result = bed.attempt(what, run, servers.ADDRESS, server.port, asking)
+    spent = server.run_seconds() - before
     if result is None:
         return False
     load, own = result
@@ -122,5 +146,5 @@ def one_run(
     runs.latency_ms.append(load.latency_ms)
     runs.octets.append(load.response_octets)
     runs.lost.append(1e6 * load.lost / load.sent)
-    say(f"{what}: {runs.cpu_us[-1]:.2f} µs, {load.qps:,.0f} q/s, dnsperf {own / load.answered * 1e6:.1f} µs")
+    say(f"{what}: {runs.cpu_us[-1]:.2f} µs, {load.qps:,.0f} q/s, client {own / load.answered * 1e6:.1f} µs")
     return True

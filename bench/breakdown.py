@@ -20,17 +20,17 @@ from typing import Any, ParamSpec, TypeVar
 from bench.processes import memory
 from mesos_dns import assembly, config
 from mesos_dns.mesos.decoding.v0 import Decoder
-from mesos_dns.names import feed
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
-from mesos_dns.zone.change import Change
+from mesos_dns.workers.protocol import FrameReader, ZoneUpdate
+from mesos_dns.workers.replication import snapshot_frames
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.zones import Zones
 
 P = ParamSpec("P")
 T = TypeVar("T")
-#: Records of one feed frame, as control cuts them.
-_OWNERS_PER_FRAME = 256
 
 
 def weigh(parts: Iterable[tuple[str, Any]]) -> dict[str, int]:
@@ -70,9 +70,10 @@ def take(state: Path, settings: config.Config) -> dict[str, Any]:
     octets = state.read_bytes()
     decoder = Decoder()
     masters = assembly.masters(settings)
-    zone = Zone(assembly.authority(settings))
+    zones = Zones.of([assembly.authority(settings)])
+    (zone,) = zones
     model = Model(Naming(assembly.rules(settings)))
-    publisher = Publisher(model, zone, lambda *_: None, clock=time.monotonic, epoch=time.time)
+    publisher = Publisher(model, zones, lambda *_: None, clock=time.monotonic, epoch=time.time)
     gc.disable()
     snapshot = stages.run("decode the first state", decoder.decode, octets, masters=masters)
     stages.run("name everything, fill the zone", asyncio.run, publisher.observe(snapshot))
@@ -89,22 +90,16 @@ def take(state: Path, settings: config.Config) -> dict[str, Any]:
 
 
 def _frames(zone: Zone) -> list[bytes]:
-    owners = list(zone)
-    return [
-        feed.encode(
-            feed.Load([([owner], zone.node(owner) or ()) for owner in owners[start : start + _OWNERS_PER_FRAME]])
-        )
-        for start in range(0, len(owners), _OWNERS_PER_FRAME)
-    ]
+    return list(snapshot_frames(zone))
 
 
 def _replica(zone: Zone, frames: list[bytes]) -> Zone:
-    replica, reader = Zone(zone.authority), feed.FrameReader()
-    for frame in frames:
-        reader.feed(frame)
-        for load in reader:
-            assert isinstance(load, feed.Load)
-            replica.apply(Change(zone.serial, (), load.nodes))
+    replica, reader = Zone(zone.authority), FrameReader()
+    for octets in frames:
+        reader.feed(octets)
+        for frame in reader:
+            if isinstance(frame, ZoneUpdate):
+                replica.apply(ZoneChange(zone.serial, frame.changes))
     return replica
 
 

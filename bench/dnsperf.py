@@ -58,7 +58,7 @@ def parse(text: str) -> Load:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How dnsperf is run. `queries` is a file of messages as TCP frames them."""
+    """How dnsperf or `bench.tcp` is run. `queries` is a file of messages as TCP frames them."""
 
     queries: Path
     seconds: float
@@ -66,6 +66,10 @@ class Asking:
     tcp: bool = False
     clients: int = 16
     outstanding: int = 400
+    #: Queries a second; 0 is as many as the server answers.
+    rate: int = 0
+    #: Replies after which a TCP connection is closed; 0 is never. For `bench.tcp` alone.
+    per_connection: int = 0
 
 
 def command(address: str, port: int, asking: Asking) -> list[str]:
@@ -73,6 +77,7 @@ def command(address: str, port: int, asking: Asking) -> list[str]:
         *("dnsperf", "-s", address, "-p", str(port), "-B", "-d", str(asking.queries)),
         *("-l", f"{asking.seconds:g}", "-c", str(asking.clients), "-q", str(asking.outstanding), "-t", "1"),
         *(("-m", "tcp") if asking.tcp else ()),
+        *(("-Q", str(asking.rate)) if asking.rate else ()),
     ]
 
 

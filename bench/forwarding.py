@@ -1,9 +1,10 @@
 """Part `forwarded`: names of other zones, passed on to a resolver that knows them."""
 
 from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
-from bench import dnsperf, queries, servers, wire
+from bench import dnsperf, queries, ratios, servers, wire
 from bench.answering import start_mesos_dns
 from bench.bed import SEED, Bed, Cluster, say
 from bench.servers import Server, Start
@@ -39,7 +40,8 @@ def start_all(bed: Bed, cluster: Cluster, upstream: int, stack: ExitStack) -> li
     }
     if cluster.state is not None:
         entries = {
-            "Mesos-DNS": lambda: start_mesos_dns(bed, cluster.state, stack, workers=1, upstream=upstream)
+            program.name: partial(start_mesos_dns, bed, cluster.state, stack, program, workers=1, upstream=upstream)
+            for program in bed.settings.programs
         } | entries
     found = []
     for name, entry in entries.items():
@@ -61,7 +63,7 @@ def compare(bed: Bed, found: list[Server]) -> None:
         asking = dnsperf.Asking(
             bed.queries("forwarded", messages), bed.settings.seconds, bed.load_cores, outstanding=100
         )
-        for server in found:
+        for server in ratios.turned(found, turn):
             before = server.cpu_seconds()
             result = bed.attempt(
                 f"forwarded, {server.name}",
@@ -78,7 +80,6 @@ def compare(bed: Bed, found: list[Server]) -> None:
                 continue
             costs[server.name].append(((server.cpu_seconds() - before) / load.answered * 1e6, load.qps))
             say(f"forwarded, {server.name}: {costs[server.name][-1][0]:.1f} µs, {load.qps:,.0f} q/s")
-    for name, runs in costs.items():
-        if runs:
-            bed.add("forwarded-cpu", TITLE, name, *(cost for cost, _ in runs))
-            bed.add("forwarded-qps", TITLE, name, *(qps for _, qps in runs))
+    whole = {name: runs for name, runs in costs.items() if len(runs) == bed.settings.runs}
+    bed.compare("forwarded-cpu", TITLE, {name: [cost for cost, _ in runs] for name, runs in whole.items()}, "Unbound")
+    bed.compare("forwarded-qps", TITLE, {name: [qps for _, qps in runs] for name, runs in whole.items()}, "Unbound")

@@ -10,7 +10,7 @@ from typing import Final
 from bench import dnsperf, processes, queries, servers, wire
 from bench.bed import SEED, Bed, Cluster, say
 from bench.saved_state import Poll, StateMaster, body, readdressed, state_master
-from bench.servers import Server, UnavailableError
+from bench.servers import Program, Server, UnavailableError
 from bench.spread import spread
 
 WORKERS: Final = 2
@@ -23,30 +23,27 @@ _MEGABYTE: Final = 1e6
 
 def measure_start(bed: Bed) -> None:
     """Start-up and memory at each size; the small cluster first, for comparison."""
-    base = bed.attempt("memory of a small cluster", start_small, bed)
+    bases = {
+        program: bed.attempt(program.titled("memory of a small cluster"), start_once, bed, SMALL, program)
+        for program in bed.settings.programs
+    }
     for tasks in bed.settings.large:
-        cluster = bed.attempt(f"start at {tasks:,} tasks", bed.cluster, tasks)
-        if cluster is None:
-            continue
-        starts = []
-        for _ in range(bed.settings.runs):
-            found = bed.attempt(f"start at {tasks:,} tasks", start_once, bed, cluster)
-            if found is None:
-                break
-            starts.append(found)
-        if starts:
-            _add_starts(bed, cluster, starts, base)
-            bed.attempt(f"stages at {tasks:,} tasks", break_down, bed, cluster)
+        for program, starts in bed.turns(f"start at {tasks:,} tasks", start_once, tasks).items():
+            _add_starts(bed, bed.cluster(tasks), program, starts, bases[program])
+            bed.attempt(program.titled(f"stages at {tasks:,} tasks"), break_down, bed, tasks, program)
 
 
-def break_down(bed: Bed, cluster: Cluster) -> None:
-    """Where the time and the memory go, stage by stage and part by part, once."""
+def break_down(bed: Bed, tasks: int, program: Program) -> None:
+    """Where the time and the memory go, stage by stage and part by part, once.
+
+    Each checkout takes its stages with its own `bench.breakdown`, which knows its modules.
+    """
     config = bed.folder / "breakdown.json"
     config.write_text(json.dumps(servers.mesos_dns_config(5050, workers=1, refresh=60)))
     output = bed.folder / "breakdown.out"
-    servers.run_tool(("bench.breakdown", str(cluster.state), str(config)), output)
+    servers.run_tool(("bench.breakdown", str(bed.cluster(tasks).state), str(config)), output, program)
     found = json.loads(output.read_text())
-    column = f"{cluster.tasks:,} tasks"
+    column = program.titled(f"{tasks:,} tasks")
     for stage, seconds in found["seconds"].items():
         bed.add("stages", stage, column, seconds)
     for part, octets in found["octets"].items():
@@ -76,20 +73,16 @@ class Started:
         return self.control.peak_rss + sum(worker.peak_rss for worker in self.workers)
 
 
-def start_small(bed: Bed) -> Started:
-    """What the program needs with next to no names."""
-    return start_once(bed, bed.cluster(SMALL))
-
-
-def start_once(bed: Bed, cluster: Cluster) -> Started:
+def start_once(bed: Bed, tasks: int, program: Program) -> Started:
     """Start on all cores with two workers, wait, put some load on it, and look at its memory."""
+    cluster = bed.cluster(tasks)
     if cluster.state is None:
         raise UnavailableError("Mesos-DNS needs a state: it is left out with --zone")
     with ExitStack() as stack:
         master = stack.enter_context(state_master())
         master.serving = body("first", cluster.state.read_bytes(), master.port)
         config = servers.mesos_dns_config(master.port, workers=WORKERS, refresh=3600)
-        server = stack.enter_context(servers.mesos_dns(config, bed.folder))
+        server = stack.enter_context(servers.mesos_dns(config, bed.folder, program))
         # A name of the tasks: names of the masters could be there before the state is.
         answer = servers.wait_for_answer(server, cluster.names.by_type["SRV"][-1], wire.SRV)
         ready = servers.wait_until_ready(server)
@@ -98,44 +91,59 @@ def start_once(bed: Bed, cluster: Cluster) -> Started:
         dnsperf.run(servers.ADDRESS, server.port, dnsperf.Asking(asked, 1, bed.load_cores))
         control, *workers = (processes.memory(pid) for pid in server.pids())
         say(
-            f"{cluster.tasks:,} tasks: first answer after {answer:.2f} s, ready after {ready:.2f} s, {cpu:.2f} s of CPU"
+            f"{program.titled(f'{tasks:,} tasks')}: "
+            f"first answer after {answer:.2f} s, ready after {ready:.2f} s, {cpu:.2f} s of CPU"
         )
         return Started(answer, ready, cpu, control, workers)
 
 
-def _add_starts(bed: Bed, cluster: Cluster, starts: list[Started], base: Started | None) -> None:
-    column = f"{cluster.tasks:,} tasks"
+def _add_starts(bed: Bed, cluster: Cluster, program: Program, starts: list[Started], base: Started | None) -> None:
+    column = program.titled(f"{cluster.tasks:,} tasks")
     bed.add("start", "execution to first answer, s", column, *(each.answer for each in starts))
     bed.add("start", "execution to ready, s", column, *(each.ready for each in starts))
     bed.add("start", "processor time until ready, s", column, *(each.cpu for each in starts))
     table = f"memory-{cluster.tasks}"
+
+    def add_memory(row: str, rss: list[int], pss: list[int], peak: list[int]) -> None:
+        for text, octets in (("resident (RSS)", rss), ("shared out (PSS)", pss), ("peak of RSS", peak)):
+            bed.add(table, row, program.titled(text), *(each / _MEGABYTE for each in octets))
+
     for number in range(-1, WORKERS):
         row = "control" if number < 0 else f"worker {number + 1}"
         found = [each.control if number < 0 else each.workers[number] for each in starts]
-        bed.add(table, row, "resident (RSS)", *(each.rss / _MEGABYTE for each in found))
-        bed.add(table, row, "shared out (PSS)", *(each.pss / _MEGABYTE for each in found))
-        bed.add(table, row, "peak of RSS", *(each.peak_rss / _MEGABYTE for each in found))
-    bed.add(table, "all", "resident (RSS)", *(each.rss / _MEGABYTE for each in starts))
-    bed.add(table, "all", "shared out (PSS)", *(each.pss / _MEGABYTE for each in starts))
-    bed.add(table, "all", "peak of RSS", *(each.peak / _MEGABYTE for each in starts))
-    names = cluster.names.owners
-    bed.add("names", "names in the zone", column, names)
+        add_memory(row, [each.rss for each in found], [each.pss for each in found], [each.peak_rss for each in found])
+    add_memory("all", [each.rss for each in starts], [each.pss for each in starts], [each.peak for each in starts])
+    bed.add("names", "names in the zone", column, cluster.names.owners)
     if base is not None:
-        more = [each.pss - base.pss for each in starts]
-        bed.add("names", "octets per name, all processes", column, *(each / names for each in more))
-        control = [(each.control.pss - base.control.pss) / names for each in starts]
-        bed.add("names", "octets per name, control", column, *control)
-        for number in range(WORKERS):
-            worker = [(each.workers[number].pss - base.workers[number].pss) / names for each in starts]
-            bed.add("names", f"octets per name, worker {number + 1}", column, *worker)
+        _add_names(bed, column, cluster.names.owners, starts, base)
+
+
+def _add_names(bed: Bed, column: str, names: int, starts: list[Started], base: Started) -> None:
+    """What a name costs: memory beyond that of the same program with next to no names."""
+    more = [(each.pss - base.pss) / names for each in starts]
+    bed.add("names", "octets per name, all processes", column, *more)
+    control = [(each.control.pss - base.control.pss) / names for each in starts]
+    bed.add("names", "octets per name, control", column, *control)
+    for number in range(WORKERS):
+        worker = [(each.workers[number].pss - base.workers[number].pss) / names for each in starts]
+        bed.add("names", f"octets per name, worker {number + 1}", column, *worker)
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """The polls of one run with what each cost every process, and how long one task's news took."""
+
+    found: list[tuple[str, Poll, tuple[float, ...]]]
+    delays: list[float]
 
 
 def measure_change(bed: Bed) -> None:
     for tasks in bed.settings.large:
-        bed.attempt(f"changes at {tasks:,} tasks", change, bed, tasks)
+        for program, found in bed.turns(f"changes at {tasks:,} tasks", change, tasks).items():
+            bed.attempt(f"changes at {tasks:,} tasks", _add_changes, bed, program.titled(f"{tasks:,} tasks"), found)
 
 
-def change(bed: Bed, tasks: int) -> None:
+def change(bed: Bed, tasks: int, program: Program) -> Polled:
     """Let Mesos-DNS poll: the same state again, one moved task, and many moved tasks.
 
     What lies between the start of one poll and that of the next is the cost of the first of them.
@@ -157,13 +165,24 @@ def change(bed: Bed, tasks: int) -> None:
         # Longer than one reload takes, so that no poll begins before the work for the last one is done.
         refresh = 3 if cluster.tasks <= 10_000 else 20
         config = servers.mesos_dns_config(master.port, workers=WORKERS, refresh=refresh)
-        server = stack.enter_context(servers.mesos_dns(config, bed.folder))
+        server = stack.enter_context(servers.mesos_dns(config, bed.folder, program))
         servers.wait_until_ready(server)
         control, *workers = server.pids()
         master.sample = lambda: (processes.cpu_seconds([control]), *(processes.run_seconds(pid) for pid in workers))
-        master.script.extend([base, one, base, many, base] * bed.settings.runs)
-        seen = _watch(server, cluster, master, timeout=(refresh + 15) * 5 * bed.settings.runs)
-    _add_changes(bed, cluster, master.polls, seen)
+        master.script.extend([base, one, base, many, base])
+        seen = _watch(server, cluster, master, timeout=(refresh + 15) * 5)
+    found = kinds(master.polls)
+    say(f"{program.titled(f'{tasks:,} tasks')}: {[(kind, round(sum(cost), 3)) for kind, _, cost in found]}")
+    return Polled(found, _delays(found, seen))
+
+
+def _delays(found: list[tuple[str, Poll, tuple[float, ...]]], seen: list[float]) -> list[float]:
+    """Seconds from each poll that brought one new address to the first answer with a new serial."""
+    return [
+        min(later) - poll.at
+        for kind, poll, _ in found
+        if kind == "one" and (later := [at for at in seen if at > poll.at])
+    ]
 
 
 def _watch(server: Server, cluster: Cluster, master: StateMaster, timeout: float) -> list[float]:
@@ -201,20 +220,14 @@ def kinds(polls: list[Poll]) -> list[tuple[str, Poll, tuple[float, ...]]]:
     return found
 
 
-def _add_changes(bed: Bed, cluster: Cluster, polls: list[Poll], seen: list[float]) -> None:
-    column = f"{cluster.tasks:,} tasks"
-    found = kinds(polls)
-    delays = [
-        min(later) - poll.at
-        for kind, poll, _ in found
-        if kind == "one" and (later := [at for at in seen if at > poll.at])
-    ]
+def _add_changes(bed: Bed, column: str, runs: list[Polled]) -> None:
+    delays = [delay for run in runs for delay in run.delays]
     if not delays:
         raise UnavailableError("the serial never changed after new addresses")
     bed.add("reload", "poll to first answer with its news, s", column, *delays)
     titles = {"none": "nothing new", "one": "1 task changed", "many": f"{CHANGED:,} tasks changed"}
     for number, process in enumerate(("control", *(f"worker {place + 1}" for place in range(WORKERS)))):
-        spent = {kind: [cost[number] for each, _, cost in found if each == kind] for kind in titles}
+        spent = {kind: [cost[number] for run in runs for each, _, cost in run.found if each == kind] for kind in titles}
         for kind, text in titles.items():
             bed.add("reload", f"processor time of {process}, {text}, s", column, *spent[kind])
         usual = spread(spent["one"]).median

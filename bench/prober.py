@@ -3,7 +3,8 @@
     python -m bench.prober --port 5300 --queries FILE --rate 2000 --seconds 10
 
 An open loop: a question leaves when its time has come, answered or not, so a server that stalls
-cannot hide the stall by slowing the questions down. Prints one JSON object; ends early on SIGTERM.
+cannot hide the stall by slowing the questions down. Prints `begun` after its warm-up, and at the end
+one JSON object; ends early on SIGTERM.
 
 What is measured is the server: a delay runs from the moment before the packet is sent until the
 kernel received the reply (SO_TIMESTAMPNS), so a prober that wakes late is not blamed on the server.
@@ -32,6 +33,8 @@ _SOCKETS: Final = 8
 #: A reply that takes longer counts as lost: clients ask again after five seconds (resolv.conf(5)).
 LOST_AFTER: Final = 5.0
 _IDS: Final = 2**16
+#: What is printed when the questions begin to count.
+BEGUN: Final = "begun"
 #: Seconds at the start that do not count: this program and the server's pages are cold.
 _WARM_UP: Final = 0.3
 
@@ -127,6 +130,7 @@ def run(probe: Probe, rate: float, seconds: float, stopped: list[int]) -> None:
     """Ask until the time is over or `stopped` holds a signal, then wait for what is still out."""
     pace(probe, rate, _WARM_UP, stopped)
     probe.start_counting()
+    print(BEGUN, flush=True)
     pace(probe, rate, seconds, stopped)
     until = time.monotonic() + LOST_AFTER
     while len(probe.delays_ms) < probe.counted and time.monotonic() < until:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import lifecycle, queries, servers, wire
+from bench import lifecycle, queries, ratios, servers, wire
 from bench.answering import start_all
 from bench.bed import SEED, Bed, Cluster, agents, say
+from bench.prober import BEGUN
 from bench.saved_state import body, readdressed, state_master
-from bench.servers import ROOT, Server, UnavailableError
+from bench.servers import ROOT, Program, Server, UnavailableError
 from bench.spread import Tail
 
 RATE: Final = 2000
@@ -38,18 +39,26 @@ class Probing:
         if self.process.returncode != 0:
             raise UnavailableError(f"the prober ended with {self.process.returncode}")
         found: dict[str, Any] = json.loads(output)
+        if not found["sent"]:
+            raise UnavailableError("the prober asked nothing")
         self.result = Tail(**{name: found[name] for name in Tail.__slots__} | {"noise": found["lag"]["p999"]})
         return found
 
 
 @contextmanager
-def probing(port: int, asked: Path, seconds: float, cores: set[int]) -> Iterator[Probing]:
-    """Probe while the block lasts, but not longer than `seconds`; then `result` tells the delays."""
+def probing(port: int, asked: Path, seconds: float, cores: set[int], rate: int = RATE) -> Iterator[Probing]:
+    """Probe while the block lasts, but not longer than `seconds`; then `result` tells the delays.
+
+    The block begins when the questions count: on a busy machine it takes a second to get there.
+    """
     command = ["taskset", "-c", ",".join(map(str, sorted(cores))), sys.executable, "-m", "bench.prober"]
-    command += ["--port", str(port), "--queries", str(asked), "--rate", str(RATE), "--seconds", f"{seconds:g}"]
+    command += ["--port", str(port), "--queries", str(asked), "--rate", str(rate), "--seconds", f"{seconds:g}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     found = Probing(process)
     try:
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != BEGUN:
+            raise UnavailableError("the prober ended before it asked anything")
         yield found
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -63,9 +72,9 @@ def probing(port: int, asked: Path, seconds: float, cores: set[int]) -> Iterator
             process.communicate()
 
 
-def probe_for(port: int, asked: Path, seconds: float, cores: set[int]) -> Tail:
+def probe_for(port: int, asked: Path, seconds: float, cores: set[int], rate: int = RATE) -> Tail:
     """Probe for a fixed time."""
-    with probing(port, asked, seconds + 1, cores) as found:
+    with probing(port, asked, seconds + 1, cores, rate) as found:
         time.sleep(seconds)
     assert found.result is not None
     return found.result
@@ -74,24 +83,23 @@ def probe_for(port: int, asked: Path, seconds: float, cores: set[int]) -> Tail:
 def measure_latency(bed: Bed) -> None:
     """Every server in turn, one process each, nothing else going on."""
     for tasks in bed.settings.tasks[-1:]:
-        cluster = bed.attempt(f"latency at {tasks:,} tasks", bed.cluster, tasks)
+        cluster = bed.attempt(f"latency at {tasks:,} tasks", bed.cluster, tasks, served=True)
         if cluster is None:
             continue
         asked = bed.queries("latency", queries.questions(queries.WORKLOADS[0], cluster.names, seconds=1, seed=SEED))
         with ExitStack() as stack:
             found = start_all(bed, cluster, stack)
             tails: dict[str, list[Tail]] = {server.name: [] for server in found}
-            for _ in range(bed.settings.runs):
-                for server in found:
+            for turn in range(bed.settings.runs):
+                for server in ratios.turned(found, turn):
                     tails[server.name].append(probe_for(server.port, asked, bed.settings.seconds, bed.load_cores))
-        for name, each in tails.items():
-            bed.add_tail(f"latency-{tasks}", name, each)
+        bed.compare_tails(f"latency-{tasks}", tails)
 
 
 def measure_tail(bed: Bed) -> None:
     """As installed: two workers, no process kept on any core, so that control competes with them."""
     for tasks in bed.settings.large:
-        situations: list[tuple[str, Callable[[Bed, int], Tail]]] = [
+        situations: list[tuple[str, Callable[[Bed, int, Program], Tail]]] = [
             ("nothing changes", quiet),
             (f"{tasks:,} tasks come to a cluster of {lifecycle.SMALL}", first_load),
             ("the same state is fetched every second", refetched),
@@ -99,14 +107,9 @@ def measure_tail(bed: Bed) -> None:
             (f"{CHANGES} tasks a second start and end", changing),
         ]
         for title, situation in situations:
-            tails = []
-            for _ in range(bed.settings.runs):
-                found = bed.attempt(f"{title} ({tasks:,} tasks)", situation, bed, tasks)
-                if found is None:
-                    break
-                tails.append(found)
-            if tails:
-                _add(bed, f"tail-{tasks}", title, tails)
+            tails = bed.turns(f"{title} ({tasks:,} tasks)", situation, tasks)
+            for program, found in tails.items():
+                _add(bed, f"tail-{tasks}", program.titled(title), found)
 
 
 def _add(bed: Bed, table: str, title: str, tails: list[Tail]) -> None:
@@ -118,9 +121,9 @@ def _add(bed: Bed, table: str, title: str, tails: list[Tail]) -> None:
     bed.add(table, title, "noise", *(each.noise for each in tails))
 
 
-def _started(bed: Bed, stack: ExitStack, master: int, refresh: int) -> Server:
+def _started(bed: Bed, stack: ExitStack, program: Program, master: int, refresh: int) -> Server:
     config = servers.mesos_dns_config(master, workers=lifecycle.WORKERS, refresh=refresh)
-    server = stack.enter_context(servers.mesos_dns(config, bed.folder))
+    server = stack.enter_context(servers.mesos_dns(config, bed.folder, program))
     servers.wait_until_ready(server)
     return server
 
@@ -136,7 +139,7 @@ def _asked(bed: Bed, names: list[str]) -> Path:
     return bed.queries("tail", [wire.query(name, wire.A) for name in chosen])
 
 
-def _in_service(bed: Bed, tasks: int, refresh: int, *, moves: bool, seconds: float) -> Tail:
+def _in_service(bed: Bed, tasks: int, program: Program, refresh: int, *, moves: bool, seconds: float) -> Tail:
     cluster = bed.cluster(tasks)
     with ExitStack() as stack:
         master = stack.enter_context(state_master())
@@ -146,25 +149,25 @@ def _in_service(bed: Bed, tasks: int, refresh: int, *, moves: bool, seconds: flo
             bodies.append(body("moved", readdressed(state, _MOVED, random.Random(SEED))[0], master.port))
         del state
         master.serving = bodies[0]
-        server = _started(bed, stack, master.port, refresh)
+        server = _started(bed, stack, program, master.port, refresh)
         # The other one first: the start has taken the first of them.
         master.script.extend(bodies[::-1] * 1000)
         return probe_for(server.port, _asked(bed, list(cluster.names.by_type["A"])), seconds, bed.load_cores)
 
 
-def quiet(bed: Bed, tasks: int) -> Tail:
+def quiet(bed: Bed, tasks: int, program: Program) -> Tail:
     """For comparison: no poll at all."""
-    return _in_service(bed, tasks, 3600, moves=False, seconds=bed.settings.seconds)
+    return _in_service(bed, tasks, program, 3600, moves=False, seconds=bed.settings.seconds)
 
 
-def refetched(bed: Bed, tasks: int) -> Tail:
+def refetched(bed: Bed, tasks: int, program: Program) -> Tail:
     """Polls that bring nothing new: what each RefreshSeconds costs the answers."""
-    return _in_service(bed, tasks, 1, moves=False, seconds=_busy_seconds(bed))
+    return _in_service(bed, tasks, program, 1, moves=False, seconds=_busy_seconds(bed))
 
 
-def moving(bed: Bed, tasks: int) -> Tail:
+def moving(bed: Bed, tasks: int, program: Program) -> Tail:
     """Polls that each bring other addresses for some tasks."""
-    return _in_service(bed, tasks, 1, moves=True, seconds=_busy_seconds(bed))
+    return _in_service(bed, tasks, program, 1, moves=True, seconds=_busy_seconds(bed))
 
 
 def _busy_seconds(bed: Bed) -> float:
@@ -172,7 +175,7 @@ def _busy_seconds(bed: Bed) -> float:
     return bed.settings.seconds * 4
 
 
-def first_load(bed: Bed, tasks: int) -> Tail:
+def first_load(bed: Bed, tasks: int, program: Program) -> Tail:
     """The whole zone arrives while the names that are there already are asked for."""
     small, large = bed.cluster(lifecycle.SMALL), bed.cluster(tasks)
     both = sorted(set(small.names.by_type["A"]) & set(large.names.by_type["A"]))
@@ -181,7 +184,7 @@ def first_load(bed: Bed, tasks: int) -> Tail:
     with ExitStack() as stack:
         master = stack.enter_context(state_master())
         master.serving = body("small", _state(small), master.port)
-        server = _started(bed, stack, master.port, 1)
+        server = _started(bed, stack, program, master.port, 1)
         arriving = body("large", _state(large), master.port)
         last = large.names.by_type["SRV"][-1]
         with probing(server.port, _asked(bed, both), 300, bed.load_cores) as found:
@@ -199,11 +202,11 @@ def _wait_for_name(server: Server, name: str, timeout: float = 240.0) -> None:
         time.sleep(0.2)
 
 
-def changing(bed: Bed, tasks: int) -> Tail:
+def changing(bed: Bed, tasks: int, program: Program) -> Tail:
     """The simulated cluster of the demo, with its own changes; it makes its states on the same cores."""
     with ExitStack() as stack:
         source = stack.enter_context(servers.changing_master(tasks, agents(tasks), CHANGES, bed.folder, bed.load_cores))
-        server = _started(bed, stack, source.port, 1)
+        server = _started(bed, stack, program, source.port, 1)
         # The same cluster at first; names of tasks that have ended meanwhile are answered, too.
         asked = _asked(bed, list(bed.cluster(tasks).names.by_type["A"]))
         return probe_for(server.port, asked, _busy_seconds(bed), bed.load_cores)

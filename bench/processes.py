@@ -57,9 +57,10 @@ def run_seconds(pid: int) -> float:
     Finer than `cpu_seconds`, for costs below a clock tick; threads that have ended are not in it.
     """
     total = 0
-    for task in (_PROC / str(pid) / "task").iterdir():
-        with suppress(OSError):
-            total += int((task / "schedstat").read_text().split()[0])
+    with suppress(OSError):  # the process has ended
+        for task in (_PROC / str(pid) / "task").iterdir():
+            with suppress(OSError):  # the thread has ended
+                total += int((task / "schedstat").read_text().split()[0])
     return total / 1e9
 
 

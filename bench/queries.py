@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bench import wire
+from bench import services, wire
 from bench.zonefile import ZoneNames
 
 #: Questions of a workload that may repeat. More than the names of a 10,000-task cluster have of one
@@ -16,6 +16,8 @@ REPEATED: Final = 50_000
 UNREPEATED_PER_SECOND: Final = 130_000
 #: Distinct names of the NXDOMAIN workload: people mistype the same few again and again.
 UNKNOWN: Final = 1_000
+#: Copies of one question in a file that is read again and again.
+_SAME: Final = 100
 #: EDNS sizes that clients are seen to send; None is a query without EDNS.
 SIZES: Final = (None, 512, 1220, 1232, 1400, 1410, 1472, 2048, 4000, 4096, 8192, 65535)
 
@@ -32,8 +34,22 @@ class Workload:
     #: No packet may come twice, so the questions grow with the length of the run.
     unrepeated: bool = False
     tcp: bool = False
+    #: Asked by `bench.tcp` instead of dnsperf, which closes no connection and reads no answer above 16 kB.
+    own_client: bool = False
+    #: Replies after which a TCP connection is closed; 0 is never.
+    per_connection: int = 0
+    #: Questions on their way at a time.
+    outstanding: int = 400
+    #: Questions a second; 0 is as many as the server answers.
+    rate: int = 0
+    #: Left out by --quick unless it is named.
+    long: bool = False
     #: Servers that go on answering must say so with one of these RCODEs, at least for most questions.
     codes: tuple[str, ...] = ("NOERROR",)
+
+
+class NothingToAskError(ValueError):
+    """The zone lacks the names that a workload asks for."""
 
 
 def unknown_names(zone: ZoneNames, randomness: random.Random, count: int) -> list[str]:
@@ -52,8 +68,18 @@ def _typed(rrtype: str) -> Make:
     def make(zone: ZoneNames, randomness: random.Random, count: int) -> list[bytes]:
         names = zone.by_type[rrtype]
         if not names:
-            raise ValueError(f"the zone {zone.origin} has no {rrtype} records: nothing to ask for")
+            raise NothingToAskError(f"the zone {zone.origin} has no {rrtype} records: nothing to ask for")
         return [wire.query(name, wire.TYPES[rrtype]) for name in randomness.choices(names, k=count)]
+
+    return make
+
+
+def _service(instances: int) -> Make:
+    def make(zone: ZoneNames, _: random.Random, count: int) -> list[bytes]:
+        wanted = services.owner(instances, zone.origin)
+        if wanted not in zone.services:
+            raise NothingToAskError(f"the zone {zone.origin} has no {wanted}: nothing to ask for")
+        return [wire.query(wanted, wire.SRV)] * min(count, _SAME)
 
     return make
 
@@ -135,8 +161,20 @@ WORKLOADS: Final = (
     Workload("cookies", "A, random cookies", _cookies, unrepeated=True),
     Workload("sizes", "A, differing EDNS sizes", _sizes),
     Workload("unique", "NXDOMAIN, no name twice", _unique, unrepeated=True, codes=("NXDOMAIN",)),
-    Workload("flood", "half A, half never twice", _flood, unrepeated=True, codes=("NOERROR", "NXDOMAIN")),
+    Workload("flood", "half A, half never twice", _flood, unrepeated=True, codes=("NOERROR", "NXDOMAIN"), long=True),
     Workload("tcp", "A, TCP", _typed("A"), tcp=True),
+    Workload(
+        "tcp-single", "A, TCP, one question a connection", _typed("A"), tcp=True, own_client=True, per_connection=1
+    ),
+    *(
+        Workload(
+            f"srv-{size}", f"SRV of {size} instances, TCP", _service(size), tcp=True, own_client=True, outstanding=64
+        )
+        for size in (60, 200)
+    ),
+    Workload("a-1000", "A, UDP, 1,000 a second", _typed("A"), rate=1_000),
+    Workload("a-5000", "A, UDP, 5,000 a second", _typed("A"), rate=5_000, long=True),
+    Workload("a-20000", "A, UDP, 20,000 a second", _typed("A"), rate=20_000, long=True),
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bench import tables
 from bench.machine import Machine
+from bench.servers import OTHER
 from bench.tables import Figure
 
 #: Tables in their order: name up to the cluster size, title, what the rows are, unit.
@@ -20,6 +21,7 @@ TABLES: Final = (
     ("forwarded-cpu", "Processor time for a forwarded query, µs", "workload"),
     ("forwarded-qps", "Forwarded queries per second", "workload"),
     ("latency", "Time to an answer at 2,000 queries a second, ms", ""),
+    ("beside-tcp", "Time to an answer over UDP at 1,000 a second while TCP clients ask for large ones, ms", ""),
     ("start", "Start-up", ""),
     ("reload", "Fetching a whole state again", ""),
     ("memory", "Memory, MB", "process"),
@@ -88,6 +90,11 @@ def write_document(results: dict[str, Any], document: Path) -> list[str]:
     return missing
 
 
+def of_other_checkout(figure: Figure) -> bool:
+    """True for what --against measured of another checkout, or in comparison to it: of no use to users."""
+    return any(OTHER in text.replace("/", ", ").split(", ") for text in (figure.row, figure.column))
+
+
 def _facts(results: dict[str, Any]) -> str:
     machine = results["machine"]
     versions = ", ".join(text for text in machine["versions"].values() if " " in text)
@@ -101,5 +108,6 @@ def _table(results: dict[str, Any], name: str) -> str:
     found = results.get("tables", {}).get(name)
     if found is None:
         return ""
-    lines = tables.grid((tables.figure_from_json(figure) for figure in found["figures"]), title(name)[1])
+    figures = (tables.figure_from_json(figure) for figure in found["figures"])
+    lines = tables.grid((figure for figure in figures if not of_other_checkout(figure)), title(name)[1])
     return tables.markdown(lines)

@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from bench import dnsperf, processes, queries, servers
+from bench import dnsperf, processes, queries, ratios, servers
 from bench.answering import start_mesos_dns
-from bench.bed import SEED, Bed, say
+from bench.bed import SEED, Bed, Cluster, say
 from bench.quota import limited
-from bench.servers import Server
+from bench.servers import Program, Server
 
 #: So many that the hash of the kernel spreads them almost evenly over the workers.
 _CLIENTS: Final = 128
@@ -47,31 +47,43 @@ def measure(bed: Bed) -> None:
 def compare(bed: Bed, usable: list[int]) -> None:
     cluster = bed.cluster(bed.settings.tasks[-1])
     asked = bed.queries("cores", queries.questions(queries.WORKLOADS[0], cluster.names, seconds=1, seed=SEED))
-    single, double = [], []
+    shares: dict[Program, tuple[list[Share], list[Share]]] = {each: ([], []) for each in bed.settings.programs}
     with ExitStack() as stack:
-        one = start_mesos_dns(bed, cluster.state, stack, workers=1)
-        two = start_mesos_dns(bed, cluster.state, stack, workers=2)
-        for server in (one, two):
-            for place, pid in enumerate(server.workers()):
-                processes.pin([pid], {usable[place]})
-                stack.enter_context(limited(pid, _PART))
+        pairs = {program: _pair(bed, cluster, program, usable, stack) for program in shares}
         # As many queries on their way for each worker: with fewer it would not be the workers that limit.
         cores = set(usable[2:] or usable)
         asking = [
             dnsperf.Asking(asked, bed.settings.seconds, cores, clients=_CLIENTS, outstanding=_OUTSTANDING * workers)
             for workers in (1, 2)
         ]
-        for _ in range(bed.settings.runs):
-            single.append(run(one, asking[0]))
-            double.append(run(two, asking[1]))
-    for column, shares in (("1 worker", single), ("2 workers", double)):
+        for turn in range(bed.settings.runs):
+            for program, pair in ratios.turned(list(pairs.items()), turn):
+                for found, server, how in zip(shares[program], pair, asking, strict=True):
+                    found.append(run(server, how))
+    for program, (single, double) in shares.items():
+        _add(bed, program, single, double)
+
+
+def _pair(bed: Bed, cluster: Cluster, program: Program, usable: list[int], stack: ExitStack) -> tuple[Server, Server]:
+    """A server with one worker and one with two, each worker with its part of a core of its own."""
+    one, two = (start_mesos_dns(bed, cluster.state, stack, program, workers=workers) for workers in (1, 2))
+    for server in (one, two):
+        for place, pid in enumerate(server.workers()):
+            processes.pin([pid], {usable[place]})
+            stack.enter_context(limited(pid, _PART))
+    return one, two
+
+
+def _add(bed: Bed, program: Program, single: list[Share], double: list[Share]) -> None:
+    for text, shares in (("1 worker", single), ("2 workers", double)):
+        column = program.titled(text)
         bed.add("cores", "answers per second", column, *(each.qps for each in shares))
         bed.add("cores", "processor time of workers for an answer, µs", column, *(each.cost_us for each in shares))
         bed.add("cores", "processor time of dnsperf for an answer, µs", column, *(each.load_us for each in shares))
         bed.add("cores", "part of the busiest worker, %", column, *(each.busiest for each in shares))
         bed.add("cores", "lost", column, *(each.lost for each in shares))
-    ratios = [after.qps / before.qps for before, after in zip(single, double, strict=True)]
-    bed.add("cores", "times the answers of one worker", "2 workers", *ratios)
+    times = [after.qps / before.qps for before, after in zip(single, double, strict=True)]
+    bed.add("cores", "times the answers of one worker", program.titled("2 workers"), *times)
 
 
 def run(server: Server, asking: dnsperf.Asking) -> Share:

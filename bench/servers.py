@@ -32,6 +32,44 @@ class UnavailableError(Exception):
     """What cannot be measured here, with the reason: the bench goes on without it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A checkout of this project, whose Mesos-DNS is measured. `name` is its column in the tables."""
+
+    name: str
+    root: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which this interpreter imports the modules of that checkout, and its bench."""
+        paths = [str(self.root / "src"), str(self.root), os.environ.get("PYTHONPATH", "")]
+        return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+    def titled(self, text: str) -> str:
+        """A row or column of a table that has no column for each server."""
+        return text if self == OURS else f"{text}, {self.name}"
+
+
+OURS: Final = Program("Mesos-DNS", ROOT)
+#: What another checkout is called in the tables.
+OTHER: Final = "before"
+
+
+def other_checkout(root: Path) -> Program:
+    """The program of another checkout; UnavailableError when this interpreter does not run that one.
+
+    Without the check a wrong path would compare this checkout with itself, and nobody would notice.
+    """
+    program = Program(OTHER, root.resolve())
+    command = [sys.executable, "-c", "import mesos_dns; print(mesos_dns.__file__)"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=program.environment, cwd="/")
+    found = done.stdout.strip()
+    if not found or not Path(found).resolve().is_relative_to(program.root / "src"):
+        reason = f"the program that runs is {found}" if found else done.stderr.strip()[-300:]
+        raise UnavailableError(f"{root}: expected a checkout of this project, with src/mesos_dns in it; {reason}")
+    return program
+
+
 @dataclass(slots=True)
 class Server:
     """A running server. `name` is its column in the tables."""
@@ -53,7 +91,12 @@ class Server:
         return self.pids()[1:]
 
     def cpu_seconds(self) -> float:
+        """User and system time of all processes, those that have ended too, in ticks of 10 ms."""
         return processes.cpu_seconds(self.pids())
+
+    def run_seconds(self) -> float:
+        """The same of the threads that run now, to the nanosecond: for runs that cost few ticks."""
+        return sum(processes.run_seconds(pid) for pid in self.pids())
 
     def failure(self, what: str) -> UnavailableError:
         log = self.log.read_text(errors="replace")[-1500:]
@@ -94,15 +137,20 @@ def answered(port: int, name: str, rrtype: int = wire.A, timeout: float = 0.5) -
 
 
 @contextmanager
-def launched(name: str, command: Sequence[str], folder: Path, port: int, http: str = "") -> Iterator[Server]:
+def launched(
+    name: str, command: Sequence[str], folder: Path, port: int, http: str = "", *, program: Program = OURS
+) -> Iterator[Server]:
     """The program while the block lasts; it ends with the block, whatever happens in it."""
     log = folder / f"{name.replace(' ', '-').lower()}-{port}.log"
-    environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), environment.get("PYTHONPATH", "")]))
     with log.open("wb") as output:
         started = time.monotonic()
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=folder
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=program.environment,
+            cwd=folder,
         )
     server = Server(name, port, process, log, http, started)
     try:
@@ -171,7 +219,7 @@ server:
   round-robin: yes
   minimal-responses: yes
   do-ip6: no
-  tcp-count: 200
+  tcp-count: 400
   tcp-query-count: 0
 remote-control:
   control-enable: no
@@ -209,7 +257,7 @@ server:
     udp-workers: 1
     tcp-workers: 1
     background-workers: 1
-    tcp-max-clients: 200
+    tcp-max-clients: 400
     answer-rotation: on
 log:
   - target: stderr
@@ -283,13 +331,14 @@ def mesos_dns_config(master: int, *, workers: int, refresh: int, upstream: int |
 
 
 @contextmanager
-def mesos_dns(config: dict[str, Any], folder: Path) -> Iterator[Server]:
+def mesos_dns(config: dict[str, Any], folder: Path, program: Program = OURS) -> Iterator[Server]:
     """Mesos-DNS on all cores, not yet ready: see `wait_until_ready` and `pin_workers`."""
     port = int(config["port"])
     path = folder / f"mesos-dns-{port}.json"
     path.write_text(json.dumps(config))
     http = f"http://{ADDRESS}:{config['httpport']}"
-    with launched("Mesos-DNS", mesos_dns_command("run", "--config", str(path)), folder, port, http) as server:
+    command = mesos_dns_command("run", "--config", str(path))
+    with launched(program.name, command, folder, port, http, program=program) as server:
         yield server
 
 
@@ -338,14 +387,17 @@ def wait_for_connection(server: Server, *, timeout: float = 120.0) -> None:
     raise server.failure(f"nothing listens on port {server.port} within {timeout:.0f} s")
 
 
-def run_tool(arguments: Sequence[str], output: Path) -> None:
+def run_tool(arguments: Sequence[str], output: Path, program: Program = OURS) -> None:
     """Run a command of this project and keep what it prints; UnavailableError when it fails."""
-    environment = dict(os.environ)
-    paths = [str(ROOT / "src"), str(ROOT), environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     with output.open("wb") as file:
         done = subprocess.run(
-            [sys.executable, "-m", *arguments], stdout=file, stderr=subprocess.PIPE, env=environment, check=False
+            [sys.executable, "-m", *arguments],
+            stdout=file,
+            stderr=subprocess.PIPE,
+            env=program.environment,
+            check=False,
+            # Python looks for modules in the working directory first, which may be another checkout.
+            cwd=output.parent,
         )
     if done.returncode != 0:
         tail = done.stderr.decode(errors="replace")[-500:].strip()

@@ -17,6 +17,8 @@ class ZoneNames:
     #: All owner names, whatever they own.
     owners: int
     records: int
+    #: Owners of the SRV records of applications that the bench has added (`bench.services`).
+    services: tuple[str, ...] = ()
 
 
 def zone_names(lines: Iterable[str]) -> ZoneNames:

@@ -9,8 +9,6 @@ import sys
 import pytest
 from tests.scripted import Running, Source
 
-from mesos_dns import generation
-
 
 @pytest.fixture
 async def running(monkeypatch):
@@ -27,10 +25,9 @@ async def running(monkeypatch):
         sources.append(Source(options))
         return sources[-1]
 
-    monkeypatch.setattr(generation, "PollingSource", source)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     thresholds = gc.get_threshold()
-    it = Running(sources, lines)
+    it = Running(sources, lines, source)
     try:
         yield it
         await it.end()

@@ -57,10 +57,10 @@ class Source:
 class Running:
     """A control in this process. `configs` are what each reload finds: a configuration, or what is raised."""
 
-    def __init__(self, sources, lines):
+    def __init__(self, sources, lines, make_source):
         self.sources = sources
         self._lines = lines
-        self.control = Control(self._load, 0)
+        self.control = Control(self._load, 0, make_source=make_source)
         self.configs = []
         self.warnings = ()
         self.task = None
@@ -106,12 +106,12 @@ class Running:
         return self.control._generation
 
     @property
-    def front(self):
-        return self.control._front
+    def listeners(self):
+        return self.control._listeners
 
     @property
     def http_port(self):
-        return self.front.web.address[1]
+        return self.listeners.web.address[1]
 
     def addresses(self, owner):
         return sorted(map(rd.address_text, self.generation.zone.rdatas(names.from_text(owner), rd.A)))

@@ -64,9 +64,12 @@ def ours(*names):
 
 
 #: The command line, and what it puts together. Nothing below may import these.
-TOP = ours(*("cli", "__main__", "control", "generation", "publisher", "records", "assembly", "sockets", "workers"))
-#: Constants, logging and the one way to start a task: everybody's.
-COMMON = ours("limits", "logs", "concurrency")
+TOP = ours(
+    *("cli", "__main__", "control", "generation", "publisher", "records", "assembly", "sockets", "workers"),
+    "early_signals",
+)
+#: Constants, logging, what is counted, and the one way to start a task: everybody's.
+COMMON = ours("limits", "logs", "concurrency", "metrics")
 
 PURE_STATE = ours("mesos.state")
 #: Typed decoding: octets in, values out.
@@ -81,6 +84,7 @@ MAY_IMPORT = {
     "mesos_dns.limits": (),
     "mesos_dns.concurrency": (),
     "mesos_dns.logs": (),
+    "mesos_dns.metrics": (),
     "mesos_dns.dns": (),
     "mesos_dns.mesos": COMMON,
     "mesos_dns.zone": ours("dns"),

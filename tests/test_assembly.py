@@ -96,7 +96,7 @@ def test_settings():
         ZoneResolvers={"Example.ORG": ["192.0.2.2:54"], "a.example.com": ["192.0.2.3"]},
     )
     assert assembly.settings(config, 2, hold=True) == Settings(
-        authority=assembly.authority(config),
+        zones=[assembly.authority(config)],
         recursion=False,
         truncate_bit=False,
         upstreams={
@@ -129,8 +129,50 @@ def test_without_external_names_nobody_is_asked():
     ],
 )
 def test_how_many_workers(monkeypatch, keys, cores, count):
+    assert assembly.worker_count(given(**keys), cores) == count
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     assert assembly.worker_count(given(**keys)) == count
+
+
+# --- the whole plan ------------------------------------------------------------------------------
+
+
+def test_a_plan_has_every_part():
+    config = given(Port=5353, Listener="127.0.0.1", HttpPort=80, HTTPListener="::1", Workers=3, RefreshSeconds=9)
+    plan = assembly.plan(config, verbosity=1)
+    assert plan.zones == (assembly.authority(config),)
+    assert plan.naming == assembly.rules(config)
+    assert plan.source == assembly.source_options(config)
+    assert plan.worker == assembly.settings(config, 1, hold=False)
+    assert (plan.dns, plan.http, plan.workers) == (("127.0.0.1", 5353), ("::1", 80), 3)
+
+
+def test_what_is_off_has_no_part_in_the_plan():
+    assert assembly.plan(given(HttpOn=False)).http is None
+    off = assembly.plan(given(DnsOn=False, Listener="127.0.0.1"), cores=8)
+    assert (off.workers, off.dns.host) == (0, "127.0.0.1")  # this server still has a name
+
+
+def test_what_the_http_api_shows():
+    shown = assembly.plan(
+        given(Domain="Cluster", SOAMname="NS1.x", SOARname="a@x", RefreshSeconds=9, EnumerationOn=False)
+    ).shown
+    assert (shown.domain, shown.mname, shown.rname) == ("cluster", "NS1.x.", "a.x.")
+    assert (shown.refresh_seconds, shown.enumeration_on) == (9, False)
+    config = shown.config_json(42)
+    assert (config["SOASerial"], config["RefreshSeconds"], config["Domain"]) == (42, 9, "cluster")
+    assert list(config) == list(shown.effective)
+
+
+def test_a_plan_shows_no_secrets():
+    text = repr(assembly.plan(given(MesosAuthentication="basic", **CREDENTIALS)))
+    assert "dns" in text
+    assert "hush" not in text
+
+
+def test_equal_configurations_make_equal_plans():
+    assert assembly.plan(given(), cores=2) == assembly.plan(given(), cores=2)
+    assert assembly.plan(given(), cores=2) != assembly.plan(given(TTL=5), cores=2)
 
 
 # --- the source ----------------------------------------------------------------------------------

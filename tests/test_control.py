@@ -29,13 +29,15 @@ async def test_it_is_ready_when_the_first_state_is_served_by_all_workers(running
     assert running.generation.ready()[0] is False
     assert running.generation.ready()[1][0] == "no state of the cluster yet"
     whys = running.generation.ready()[1][1:]
-    assert [why[:24] for why in whys] == ["worker 0 has no zone yet", "worker 1 has no zone yet"]
+    assert whys == ["worker 0 is not running", "worker 1 is not running"]
     running.sources[0].shows(state())
     await running.serving()
     assert running.generation.ready() == (True, [])
     assert running.addresses("marathon.mesos") == ["10.2.0.1"]
     assert running.addresses("ns1.mesos") == ["127.0.0.1"]
-    assert [slot.serving for slot in running.generation.pool.slots] == [running.generation.zone.serial] * 2
+    assert [[*handle.serving.values()] for handle in running.generation.pool.workers] == [
+        [running.generation.zone.serial]
+    ] * 2
 
 
 async def test_why_there_is_no_state_yet_is_said(running):
@@ -49,7 +51,7 @@ async def test_it_ends_and_leaves_nothing(running, number):
     await running.start(WITH_WORKER)
     running.sources[0].shows(state())
     await running.serving()
-    dns, http = running.front.sockets.port, running.http_port
+    dns, http = running.listeners.sockets.port, running.http_port
     assert listens(dns)
     assert listens(http)
     await running.end(number)
@@ -67,22 +69,22 @@ async def test_it_can_be_ended_before_the_first_state(running):
 
 async def test_without_dns_there_are_no_sockets_and_without_http_no_server(running):
     await running.start(CONFIG)
-    assert running.front.sockets.pairs == []
-    assert str(running.front).startswith("DNS off, HTTP 127.0.0.1 port ")
+    assert running.listeners.sockets.pairs == []
+    assert str(running.listeners).startswith("DNS off, HTTP 127.0.0.1 port ")
     running.reload(dataclasses.replace(WITH_WORKER, http_on=False))
     await running.pending()
     port = running.http_port
     running.sources[1].shows(state())
     await running.in_force()
-    assert running.front.web is None
+    assert running.listeners.web is None
     assert not listens(port)
-    assert str(running.front) == f"DNS 127.0.0.1 port {running.front.sockets.port} (1 workers), HTTP off"
+    assert str(running.listeners) == f"DNS 127.0.0.1 port {running.listeners.sockets.port} (1 workers), HTTP off"
     running.reload(CONFIG)
     await running.pending()
-    port = running.front.sockets.port
+    port = running.listeners.sockets.port
     running.sources[2].shows(state())
     await running.in_force()
-    assert running.front.sockets.pairs == []
+    assert running.listeners.sockets.pairs == []
     assert not listens(port)
     assert listens(running.http_port)
 
@@ -123,7 +125,7 @@ async def test_a_reload_replaces_the_generation_when_the_new_one_serves(running)
     await running.start(WITH_WORKER)
     running.sources[0].shows(state())
     await running.serving()
-    old, port, http = running.generation, running.front.sockets.port, running.http_port
+    old, port, http = running.generation, running.listeners.sockets.port, running.http_port
     old_workers = children()
     serial = old.zone.serial
     running.warnings = ("TTL (file x): is small",)
@@ -139,8 +141,8 @@ async def test_a_reload_replaces_the_generation_when_the_new_one_serves(running)
     assert running.generation.zone.authority.ttl == 7
     assert running.addresses("marathon.cluster") == ["10.2.0.1"]
     assert running.generation.zone.serial > serial
-    assert (running.front.sockets.port, running.http_port) == (port, http)
-    assert len(running.front.sockets.pairs) == 2
+    assert (running.listeners.sockets.port, running.http_port) == (port, http)
+    assert len(running.listeners.sockets.pairs) == 2
     assert not old_workers & children()
     assert running.sources[0].closed.is_set()
 
@@ -153,7 +155,7 @@ async def test_fewer_workers_leave_no_socket_behind(running):
     await running.pending()
     running.sources[1].shows(state())
     await running.in_force()
-    assert len(running.front.sockets.pairs) == 1
+    assert len(running.listeners.sockets.pairs) == 1
     assert len(children()) == 1
 
 
@@ -161,7 +163,7 @@ async def test_a_reload_to_other_ports_closes_the_old_ones(running):
     await running.start(WITH_WORKER)
     running.sources[0].shows(state())
     await running.serving()
-    dns, http = running.front.sockets.port, running.http_port
+    dns, http = running.listeners.sockets.port, running.http_port
     running.reload(dataclasses.replace(WITH_WORKER, listener="127.0.0.2", http_listener="127.0.0.2"))
     await running.pending()
     assert listens(dns)
@@ -170,19 +172,19 @@ async def test_a_reload_to_other_ports_closes_the_old_ones(running):
     await running.in_force()
     assert not listens(dns)
     assert not listens(http)
-    assert running.front.web.address[0] == "127.0.0.2"
+    assert running.listeners.web.address[0] == "127.0.0.2"
 
 
 async def test_a_bad_configuration_keeps_the_generation(running):
     await running.start()
     running.sources[0].shows(state())
     await running.serving()
-    before = running.generation, running.front
+    before = running.generation, running.listeners
     problem = Problem("TTL", "file x", "is -1, must be 0 to 2147483647")
     running.reload(ConfigError((problem,)))
     line = await running.said("the new configuration is not taken, the old one stays")
     assert str(problem) in line
-    assert (running.generation, running.front) == before
+    assert (running.generation, running.listeners) == before
     running.sources[0].shows(state(agents=["A-0"]))
     await running.said("state taken")
     assert running.addresses("slave.mesos") == ["10.1.0.0"]
@@ -190,27 +192,27 @@ async def test_a_bad_configuration_keeps_the_generation(running):
 
 async def test_a_reload_that_cannot_bind_dns_keeps_the_generation(running):
     await running.start(WITH_WORKER)
-    before = running.generation, running.front
+    before = running.generation, running.listeners
     with taken_port() as port:
         running.reload(dataclasses.replace(WITH_WORKER, port=port, workers=2))
         line = await running.said("the new configuration is not taken, the old one stays")
     assert f"cannot listen on TCP 127.0.0.1 port {port}" in line
-    assert (running.generation, running.front) == before
+    assert (running.generation, running.listeners) == before
     assert len(running.sources) == 1
 
 
 async def test_a_reload_that_cannot_bind_http_lets_go_of_its_dns_sockets(running):
     await running.start(WITH_WORKER)
-    before = running.generation, running.front
+    before = running.generation, running.listeners
     opened = []
     with taken_port() as port, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "Sockets", lambda *args: opened.append(Sockets(*args)) or opened[-1])
+        patch.setattr(module, "Sockets", lambda *args, **more: opened.append(Sockets(*args, **more)) or opened[-1])
         running.reload(dataclasses.replace(WITH_WORKER, http_port=port, workers=3))
         assert "cannot serve HTTP" in await running.said("the old one stays")
-        assert len(running.front.sockets.pairs) == 1
+        assert len(running.listeners.sockets.pairs) == 1
         running.reload(dataclasses.replace(WITH_WORKER, http_port=port, listener="127.0.0.2"))
         assert "cannot serve HTTP" in await running.said("the old one stays")
-    assert (running.generation, running.front) == before
+    assert (running.generation, running.listeners) == before
     assert [sockets.pairs for sockets in opened] == [[]]
 
 
@@ -225,9 +227,9 @@ async def test_a_newer_reload_replaces_one_that_waits(running):
     assert running.sources[1].closed.is_set()
     running.sources[2].shows(state())
     await running.in_force()
-    assert running.generation.config.ttl == 2
-    assert len(running.front.sockets.pairs) == 1
-    assert running.front.web.address[0] == "127.0.0.1"
+    assert running.generation.plan.zones[0].ttl == 2
+    assert len(running.listeners.sockets.pairs) == 1
+    assert running.listeners.web.address[0] == "127.0.0.1"
     assert len(children()) == 1
 
 
@@ -245,10 +247,10 @@ async def test_of_many_reloads_at_once_the_last_counts(running):
     await running.pending()
     running.sources[-1].shows(state())
     await running.in_force()
-    assert running.generation.config.ttl == 2
+    assert running.generation.plan.zones[0].ttl == 2
     assert running.configs == []
-    assert len(running.front.sockets.pairs) == 2
-    assert [slot.serving > 0 for slot in running.generation.pool.slots] == [True, True]
+    assert len(running.listeners.sockets.pairs) == 2
+    assert [handle.is_serving for handle in running.generation.pool.workers] == [True, True]
     assert len(children()) == 2
 
 
@@ -271,15 +273,15 @@ async def test_a_reload_that_is_asked_for_while_another_binds_its_sockets(runnin
         await running.pending()
     running.sources[-1].shows(state())
     await running.in_force()
-    assert running.generation.config.ttl == 2
+    assert running.generation.plan.zones[0].ttl == 2
 
 
 async def test_a_reload_while_the_old_generation_drains_leaves_nothing_of_it(running):
     await running.start(WITH_WORKER)
     running.sources[0].shows(state())
     await running.serving()
-    old, dns, http = running.generation, running.front.sockets.port, running.http_port
-    os.kill(old.pool.slots[0].pid, signal.SIGSTOP)  # its worker takes its time
+    old, dns, http = running.generation, running.listeners.sockets.port, running.http_port
+    os.kill(old.pool.workers[0].pid, signal.SIGSTOP)  # its worker takes its time
     running.reload(dataclasses.replace(WITH_WORKER, listener="127.0.0.2", http_listener="127.0.0.2"))
     await running.pending()
     running.sources[1].shows(state())
@@ -288,11 +290,11 @@ async def test_a_reload_while_the_old_generation_drains_leaves_nothing_of_it(run
             await asyncio.sleep(0.001)
     running.reload(dataclasses.replace(WITH_WORKER, listener="127.0.0.2", http_listener="127.0.0.2", ttl=3))
     await asyncio.sleep(0.01)
-    os.kill(old.pool.slots[0].pid, signal.SIGCONT)
+    os.kill(old.pool.workers[0].pid, signal.SIGCONT)
     await running.pending()
     running.sources[2].shows(state())
     await running.in_force()
-    assert running.generation.config.ttl == 3
+    assert running.generation.plan.zones[0].ttl == 3
     assert not listens(dns)
     assert not listens(http)
     assert len(children()) == 1
@@ -326,7 +328,7 @@ async def test_a_replaced_generation_leaves_the_memory(running):
 
 async def test_it_gives_way_to_its_workers_once_they_serve(running, monkeypatch):
     given = asyncio.Queue()
-    monkeypatch.setattr(module, "give_way", given.put_nowait)
+    monkeypatch.setattr(module, "lower_priority", given.put_nowait)
     running.control._niceness = 5
     await running.start()
     assert given.empty()
@@ -337,7 +339,7 @@ async def test_it_gives_way_to_its_workers_once_they_serve(running, monkeypatch)
 
 async def test_it_gives_way_also_if_only_its_second_configuration_comes_to_serve(running, monkeypatch):
     given = []
-    monkeypatch.setattr(module, "give_way", given.append)
+    monkeypatch.setattr(module, "lower_priority", given.append)
     await running.start()
     running.reload(CONFIG)
     await running.pending()

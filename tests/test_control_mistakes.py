@@ -66,13 +66,13 @@ async def test_a_reload_that_fails_inside_keeps_the_generation(running):
     await running.start()
     running.sources[0].shows(state())
     await running.serving()
-    before = running.generation, running.front
+    before = running.generation, running.listeners
     running.reload(dataclasses.replace(CONFIG, http_listener="127.0.0.2"))
     await running.pending()
     reload = running.control._reload
     running.sources[1].shows(RuntimeError("a mistake"))
     await asyncio.wait_for(asyncio.wait([reload]), PATIENCE)
-    assert (running.generation, running.front) == before
+    assert (running.generation, running.listeners) == before
 
 
 async def test_the_collector_is_on_again_when_the_first_state_is_given_up_half_way(running, monkeypatch):

@@ -21,6 +21,7 @@ from mesos_dns.names import labels as lb
 from mesos_dns.names import skipped
 from mesos_dns.names.naming import Naming
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK
+from mesos_dns.workers import handle, protocol
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -174,8 +175,8 @@ def test_the_bounds_that_operations_md_tells() -> None:
     text = OPERATIONS.read_text()
     for told, value in {
         "the old names stay for {} s": 600,
-        "killed after {} s": limits.STOP_SECONDS,
-        "at most {} s for upstreams": limits.DRAIN_SECONDS,
+        "killed after {} s": handle.STOP_SECONDS,
+        "at most {} s for upstreams": protocol.DRAIN_SECONDS,
         "at most {} s apart": limits.MAX_RETRY_SECONDS,
         "{} questions to upstreams": limits.MAX_FORWARDS,
     }.items():
@@ -267,7 +268,7 @@ def setting(name: str) -> list[str]:
 
 def test_the_unit_leaves_room_for_what_the_program_allows_itself() -> None:
     assert int(setting("LimitNOFILE")[0]) > limits.MAX_TCP_CONNECTIONS + limits.MAX_FORWARDS + 100
-    assert int(setting("TimeoutStopSec")[0]) > limits.STOP_SECONDS + limits.HTTP_STOP_SECONDS
+    assert int(setting("TimeoutStopSec")[0]) > handle.STOP_SECONDS + limits.HTTP_STOP_SECONDS
     assert str(cli.BAD_CONFIG) in setting("RestartPreventExitStatus")[0].split()
 
 

@@ -19,6 +19,7 @@ from mesos_dns.names.naming import Naming
 from mesos_dns.names.reconciler import GRACE
 from mesos_dns.publisher import Publisher
 from mesos_dns.zone.zone import Authority, Zone
+from mesos_dns.zone.zones import Zones
 
 AUTHORITY = Authority(
     names.from_text("mesos"), names.from_text("mesos-dns.mesos"), names.from_text("root.mesos"), 60, 600, 86400, 30, 60
@@ -43,21 +44,27 @@ class Time:
 class Published:
     """A publisher, everything that it published, and the zone that follows from that alone."""
 
-    def __init__(self, time=None, **more):
+    def __init__(self, time=None, last_serial=0):
         self.time = Time() if time is None else time
-        self.serials = []
+        self.parts = []
         self.edits = []
         self.replica = Zone(AUTHORITY)
         self.zone = Zone(AUTHORITY)
         self.publisher = Publisher(
-            Model(Naming(rules())), self.zone, self._publish, clock=self.time.clock, epoch=self.time.epoch, **more
+            Model(Naming(rules())),
+            Zones([self.zone]),
+            self.publish,
+            clock=self.time.clock,
+            epoch=self.time.epoch,
+            last_serial=last_serial,
         )
 
-    def _publish(self, change):
-        self.serials.append(change.serial)
-        self.edits += [(edit.owner, edit.rrtype) for edit in change.edits]
-        self.edits += [(owner, rrtype) for owners, node in change.nodes for owner in owners for rrtype, _ in node]
-        self.replica.apply(change._replace(serial=change.serial or self.replica.serial))
+    def publish(self, apex, change):
+        assert apex == AUTHORITY.apex
+        self.parts.append((change.serial, change.complete))
+        for owners, removed, added in change.changes:
+            self.edits += [(owner, rrtype) for owner in owners for rrtype, _ in removed + added]
+        self.replica.apply(change)
 
     def addresses(self, owner):
         return sorted(map(rd.address_text, self.zone.rdatas(names.from_text(owner), rd.A)))
@@ -65,13 +72,13 @@ class Published:
     @property
     def reached(self):
         """The serials that workers were told of."""
-        return [serial for serial in self.serials if serial]
+        return [serial for serial, complete in self.parts if complete]
 
     def take_news(self):
         """What was published since the last time, as owners and types."""
         news = {(names.to_text(owner), rd.TYPE_TEXT[rrtype]) for owner, rrtype in self.edits}
         self.edits.clear()
-        self.serials.clear()
+        self.parts.clear()
         return news
 
     def assert_replicated(self):
@@ -153,7 +160,7 @@ async def test_the_serial_stays_while_the_content_does(published):
     await published.publisher.observe(Delta())
     await published.publisher.self_found([HERE])
     await published.publisher.hosts_found({"nobody.example": (HERE,)})
-    assert (published.serials, published.edits) == ([], [])
+    assert (published.parts, published.edits) == ([], [])
 
 
 async def test_a_task_that_moves_to_a_name_that_others_have_as_well_changes_nothing(published):
@@ -199,30 +206,62 @@ async def test_the_serial_never_comes_to_0_which_means_nothing_loaded():
 @pytest.mark.usefixtures("small_slices")
 async def test_the_serial_comes_with_the_last_of_many_slices(published):
     await published.publisher.observe(state())
-    assert len(published.serials) > 3
-    # The last one only says that the zone is complete, too.
-    assert published.serials == [0] * (len(published.serials) - 2) + [NOW, 0]
+    assert len(published.parts) > 3
+    # The last one only says that the zone here is complete, too.
+    assert published.parts == [(NOW, False)] * (len(published.parts) - 2) + [(NOW, True), (NOW, False)]
     published.assert_replicated()
     published.take_news()
     others = {key: msgspec.structs.replace(task, name=f"other-{task.name}") for key, task in TASKS.items()}
     await published.publisher.observe(msgspec.structs.replace(state(), tasks=others))
-    assert published.serials == [0] * (len(published.serials) - 1) + [NOW + 1]
+    assert published.parts == [(NOW + 1, False)] * (len(published.parts) - 1) + [(NOW + 1, True)]
     published.assert_replicated()
 
 
 @pytest.mark.usefixtures("small_slices")
-async def test_workers_have_a_first_state_before_it_is_counted_here(published):
+async def test_workers_have_a_first_state_before_it_is_counted_here():
     seen = []
 
-    def publish(change):
-        published._publish(change)
-        seen.append((change.serial, published.zone.serial, published.zone.behind, len(published.zone)))
+    class Watched(Published):
+        def publish(self, apex, change):
+            super().publish(apex, change)
+            seen.append((change.complete, self.zone.serial, self.zone.behind, len(self.zone)))
 
-    published.publisher._publish = publish
+    published = Watched()
     await published.publisher.observe(state())
     names_in_all = len(published.replica)
-    assert seen[-2:] == [(NOW, 0, True, 0), (0, NOW, False, names_in_all)]
+    assert seen[-2:] == [(True, 0, True, 0), (False, NOW, False, names_in_all)]
     assert {entry[1:] for entry in seen[:-1]} == {(0, True, 0)}
+
+
+# --- several zones -----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_slices")
+async def test_each_record_goes_into_the_closest_zone_and_each_zone_has_a_serial_of_its_own():
+    inner = AUTHORITY._replace(apex=names.from_text("marathon.mesos"))
+    zones, replicas = Zones.of([AUTHORITY, inner]), Zones.of([AUTHORITY, inner])
+    parts = []
+
+    def publish(apex, change):
+        parts.append((apex, change.serial, change.complete))
+        replicas[apex].apply(change)
+
+    publisher = Publisher(Model(Naming(rules())), zones, publish, clock=lambda: 0.0, epoch=lambda: NOW)
+    await publisher.observe(state())
+    assert [zone.serial for zone in zones] == [zone.serial for zone in replicas] == [NOW, NOW]
+    one = Published()
+    await one.publisher.observe(state())
+    whole = everything(one.zone)
+    assert everything(zones[inner.apex]) == {row for row in whole if names.is_below_or_at(row[0], inner.apex)}
+    assert everything(zones[inner.apex])
+    assert everything(zones[AUTHORITY.apex]) == whole - everything(zones[inner.apex])
+    assert [everything(zone) for zone in replicas] == [everything(zone) for zone in zones]
+    parts.clear()
+    await publisher.self_found([HERE])
+    assert parts == [(AUTHORITY.apex, NOW + 1, True)]
+    assert [zone.serial for zone in replicas] == [NOW + 1, NOW]
+    shared = next(iter(zones[inner.apex].records()))
+    assert publisher.is_shared(shared) == one.publisher.is_shared(shared)
 
 
 async def test_what_several_entities_contribute_to_a_first_state_is_counted(published):
@@ -377,7 +416,7 @@ async def test_what_cannot_be_named_is_said_once(published, caplog):
 async def test_repr(published):
     await published.publisher.observe(state())
     model = "Model(agents=3, frameworks=2, tasks=6)"
-    assert repr(published.publisher) == f"Publisher({model}, {published.zone!r})"
+    assert repr(published.publisher) == f"Publisher({model}, Zones([{published.zone!r}]))"
 
 
 # --- any history -------------------------------------------------------------------------------

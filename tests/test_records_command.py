@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.integration.masters import Master
 from tests.names.cluster import packed
+from tests.zone.changes import edit
 
 from mesos_dns import records
 from mesos_dns.cli import main
@@ -24,7 +25,7 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos import hosts
 from mesos_dns.records import FORMATS, NoStateError, zone_of
-from mesos_dns.zone.change import Change, Edit
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Authority, Zone
 
 FIXTURES = Path(__file__).parent / "fixtures" / "mesos"
@@ -162,14 +163,14 @@ def test_whatever_octets_names_have(contents):
     zone = Zone(AUTHORITY)
     for labels, (rrtype, rdata) in contents:
         owner = names.from_labels([*labels, b"mesos"])
-        zone.apply(Change(1, (Edit(owner, rrtype, (), (rdata,)),)))
+        zone.apply(ZoneChange(1, (edit(owner, rrtype, (), (rdata,)),)))
     start = {(AUTHORITY.apex, rd.SOA, zone.soa()), (AUTHORITY.apex, rd.NS, AUTHORITY.mname)}
     assert parsed("\n".join(lines(zone, "zone"))) == everything(zone) | start
 
 
 def test_a_name_of_this_server_in_another_zone_is_left_out():
     zone = Zone(AUTHORITY)
-    zone.apply(Change(7, (Edit(names.from_text("ns.example"), rd.A, (), packed("192.0.2.1")),)))
+    zone.apply(ZoneChange(7, (edit(names.from_text("ns.example"), rd.A, (), packed("192.0.2.1")),)))
     assert lines(zone, "zone") == [
         "$ORIGIN mesos.",
         "$TTL 60",
@@ -185,11 +186,11 @@ def test_a_name_of_this_server_in_another_zone_is_left_out():
 def small_zone():
     zone = Zone(AUTHORITY)
     edits = (
-        Edit(names.from_text("b.mesos"), rd.A, (), packed("10.0.0.2", "10.0.0.1")),
-        Edit(names.from_text("a.b.mesos"), rd.AAAA, (), packed("2001:db8::1")),
-        Edit(names.from_text("_a._tcp.mesos"), rd.SRV, (), (rd.srv(1, 80, names.from_text("b.mesos")),)),
+        edit(names.from_text("b.mesos"), rd.A, (), packed("10.0.0.2", "10.0.0.1")),
+        edit(names.from_text("a.b.mesos"), rd.AAAA, (), packed("2001:db8::1")),
+        edit(names.from_text("_a._tcp.mesos"), rd.SRV, (), (rd.srv(1, 80, names.from_text("b.mesos")),)),
     )
-    zone.apply(Change(7, edits))
+    zone.apply(ZoneChange(7, edits))
     return zone
 
 
@@ -205,7 +206,7 @@ def test_a_table_has_aligned_columns_and_an_order_that_does_not_change():
 def test_one_long_name_does_not_push_the_columns_apart():
     zone = small_zone()
     long = names.from_labels([b"x" * 63, b"x" * 63, b"mesos"])
-    zone.apply(Change(8, (Edit(long, rd.A, (), packed("10.0.0.3")),)))
+    zone.apply(ZoneChange(8, (edit(long, rd.A, (), packed("10.0.0.3")),)))
     assert max(line.index(" ") for line in lines(zone, "table")) > 100
     assert "b.mesos." + 52 * " " + "  A     10.0.0.1" in lines(zone, "table")
 

@@ -1,16 +1,88 @@
-"""From the configuration to the plain values that the parts take. Pure."""
+"""From the configuration to the plain values that the parts take: asked once, answered in one `Plan`."""
 
 import os
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
-from mesos_dns.config import Config, host_and_port
+import msgspec
+
+from mesos_dns.config import Config, as_json, host_and_port
 from mesos_dns.dns import name as names
-from mesos_dns.limits import MAX_AUTOMATIC_WORKERS
 from mesos_dns.mesos.options import ClientOptions, IamAccount, SourceOptions
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
 from mesos_dns.workers.protocol import Settings
 from mesos_dns.zone.zone import Authority
+
+#: Workers if the configuration names no number: more cores than that are better used by replicas.
+MAX_AUTOMATIC_WORKERS: Final = 4
+
+
+class Address(NamedTuple):
+    """What a server listens on: an address, for HTTP also a host name or "" for every address; and a port, 0 for any free one."""
+
+    host: str
+    port: int
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What the HTTP API shows of the configuration.
+
+    `domain` has no dot at the end; `mname` and `rname` have one. `effective` is the object of `GET /v1/config`, in its order,
+    without secrets; its `SOASerial` is 0.
+    """
+
+    domain: str
+    mname: str
+    rname: str
+    refresh_seconds: int
+    enumeration_on: bool
+    effective: Mapping[str, Any]
+
+    def config_json(self, serial: int) -> dict[str, Any]:
+        """`effective` with the serial of the zone as it is now."""
+        return {**self.effective, "SOASerial": serial}
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Everything that the program does under one configuration, as plain values. Two equal plans mean the same program.
+
+    `zones` are those of which this server is the authority; the first is that of the Mesos domain. `naming` says how things are
+    called, `source` which masters are read and how. `dns` is where DNS is served by `workers` processes (0: not at all; the
+    address is then still that of this server's own name), `worker` what each of them is told, its sockets and `hold` apart.
+    `http` is where the HTTP API is served, None if it is not.
+    """
+
+    zones: tuple[Authority, ...]
+    naming: Rules
+    source: SourceOptions
+    dns: Address
+    workers: int
+    worker: Settings
+    http: Address | None
+    shown: Shown
+
+
+def plan(config: Config, *, verbosity: int = 0, cores: int | None = None) -> Plan:
+    """The plan of `config`. Workers log with `verbosity`; `cores` are those that this process may use, None to ask the system."""
+    return Plan(
+        zones=(authority(config),),
+        naming=rules(config),
+        source=source_options(config),
+        dns=Address(config.listener, config.port),
+        workers=worker_count(config, cores),
+        worker=settings(config, verbosity, hold=False),
+        http=Address(config.http_listener, config.http_port) if config.http_on else None,
+        shown=Shown(
+            domain=config.domain,
+            mname=config.soa_mname,
+            rname=config.soa_rname,
+            refresh_seconds=config.refresh_seconds,
+            enumeration_on=config.enumeration_on,
+            effective=as_json(config, 0),
+        ),
+    )
 
 
 def absolute(name: str) -> bytes:
@@ -49,7 +121,7 @@ def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
     upstreams = {names.from_text(zone): [host_and_port(u) for u in us] for zone, us in config.zone_upstreams.items()}
     upstreams[names.ROOT] = [host_and_port(upstream) for upstream in config.upstreams]
     return Settings(
-        authority=authority(config),
+        zones=[authority(config)],
         recursion=config.recurse_on,
         truncate_bit=config.set_truncate_bit,
         upstreams=upstreams,
@@ -65,11 +137,11 @@ def masters(config: Config) -> tuple[Endpoint, ...]:
     return tuple(Endpoint(*host_and_port(master)) for master in config.masters)
 
 
-def worker_count(config: Config) -> int:
-    """`Workers`, or as many as this process may use cores, at most 4; none with `DnsOn` off."""
+def worker_count(config: Config, cores: int | None = None) -> int:
+    """`Workers`, or one for each core that this process may use, at most 4; none with `DnsOn` off."""
     if not config.dns_on:
         return 0
-    return config.workers or min(len(os.sched_getaffinity(0)), MAX_AUTOMATIC_WORKERS)
+    return config.workers or min(cores or len(os.sched_getaffinity(0)), MAX_AUTOMATIC_WORKERS)
 
 
 def source_options(config: Config) -> SourceOptions:

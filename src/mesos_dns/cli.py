@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from mesos_dns import __version__, logs
+from mesos_dns import __version__, early_signals, logs
 from mesos_dns.config import ConfigError, Loaded, load
-from mesos_dns.limits import CONTROL_NICENESS
 
 BAD_CONFIG: Final = 78
 _DEFAULT_CONFIG: Final = "config.json"
@@ -43,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command and end the process with its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
     options = _parse(args)
+    if options.command != "run":
+        early_signals.leave()
     if getattr(options, "version", False):
         options.command = "version"
     try:
@@ -159,6 +160,7 @@ def _run(options: argparse.Namespace) -> int:
     # Imported here, since the other commands need not wait for the HTTP libraries.
     from mesos_dns.control import Control  # noqa: PLC0415 - as said above
     from mesos_dns.sockets import BindError  # noqa: PLC0415 - as said above
+    from mesos_dns.workers.spawner import CONTROL_NICENESS  # noqa: PLC0415 - as said above
 
     logs.configure(options.v)
     try:

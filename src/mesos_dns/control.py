@@ -1,6 +1,6 @@
 """The control process: composition root of everything but the workers.
 
-A *generation* is all that follows from one configuration: source, model, zone, workers. SIGHUP makes
+A *generation* is all that follows from one configuration: source, model, zones, workers. SIGHUP makes
 a new generation beside the old one, and the old one goes on until the new one serves; if the new
 configuration is bad, or its sockets cannot be had, nothing changes.
 """
@@ -9,22 +9,28 @@ import asyncio
 import gc
 import logging
 import signal
+from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from mesos_dns import assembly
+from mesos_dns import early_signals
+from mesos_dns.assembly import Plan, plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded
-from mesos_dns.generation import Generation
-from mesos_dns.limits import GC_OBJECTS, GC_ROUNDS, START_OVER_SECONDS
+from mesos_dns.generation import Generation, MakeSource
+from mesos_dns.limits import GC_OBJECTS, GC_ROUNDS
+from mesos_dns.mesos.polling import PollingSource
 from mesos_dns.sockets import BindError, Sockets
 from mesos_dns.web.server import HttpServer
-from mesos_dns.workers.spawner import Nursery, give_way
+from mesos_dns.workers.spawner import ProcessSpawner, lower_priority, present_niceness
 
 log = logging.getLogger(__name__)
 
+#: Seconds until following the cluster is begun anew after an internal error.
+START_OVER_SECONDS: Final = 5.0
 
-class Front(NamedTuple):
+
+class Listeners(NamedTuple):
     """What clients connect to; outlives a generation if the next one wants the same."""
 
     sockets: Sockets
@@ -37,14 +43,22 @@ class Front(NamedTuple):
 
 
 class Control:
-    """The program: one generation at a time, its front, signals."""
+    """The program: one generation at a time, its listeners, signals."""
 
-    def __init__(self, load: Callable[[], Loaded], verbosity: int, niceness: int = 0) -> None:
-        """`niceness` is that of this process from when it serves on; that of workers stays as it is now."""
+    def __init__(
+        self,
+        load: Callable[[], Loaded],
+        verbosity: int,
+        niceness: int = 0,
+        *,
+        make_source: MakeSource = PollingSource,
+    ) -> None:
+        """`niceness` is added to that of this process when it serves; that of workers stays as it is now."""
         self._load = load
         self._verbosity = verbosity
-        self._niceness = niceness
-        self._nursery = Nursery()
+        self._niceness = present_niceness() + niceness
+        self._make_source = make_source
+        self._spawner = ProcessSpawner()
         self._ending = asyncio.Event()
         self._reload: asyncio.Task[None] | None = None
         self._one_reload = asyncio.Lock()
@@ -52,8 +66,10 @@ class Control:
         self._waiting: asyncio.Task[bool] | None = None
         self._starting_over: asyncio.Task[None] | None = None
         self._giving_way: asyncio.Task[None] | None = None
-        self._front: Front | None = None
+        self._listeners: Listeners | None = None
         self._generation: Generation | None = None
+        #: Counts of workers of former generations.
+        self._former_counters: Counter[str] = Counter()
 
     def __repr__(self) -> str:
         return f"Control({self._generation!r})"
@@ -67,17 +83,30 @@ class Control:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        wanted = plan(config, verbosity=self._verbosity)
         try:
-            self._front = await self._open_front(config)
-            self._generation = Generation(config, self._front.sockets, self._verbosity, self._nursery)
+            self._listeners = await self._open_listeners(wanted)
+            self._generation = self._new_generation(wanted, self._listeners)
+            self._generation.pool.listen()
             self._generation.start()
             self._giving_way = spawn(self._give_way(self._generation), name="give way")
             self._starting_over = spawn(self._start_over(self._generation), name="start over")
-            log.info("serving %s.: %s", config.domain, self._front)
+            log.info("serving %s.: %s", wanted.shown.domain, self._listeners)
+            if early_signals.hangup_came():
+                self._on_hangup()
             await self._ending.wait()
             log.info("ending")
         finally:
             await self._stop()
+
+    def _new_generation(self, wanted: Plan, listeners: Listeners) -> Generation:
+        pairs = listeners.sockets.pairs[: wanted.workers]
+        return Generation(wanted, pairs, self._spawner, self._generation, make_source=self._make_source)
+
+    def counters(self) -> Counter[str]:
+        """Sums over all workers that ever were."""
+        present = self._generation.counters() if self._generation is not None else Counter()
+        return self._former_counters + present
 
     # --- reload --------------------------------------------------------------------------------
 
@@ -89,43 +118,66 @@ class Control:
 
     async def _replace_generation(self) -> None:
         async with self._one_reload:
-            old, old_front = self._generation, self._front
-            if self._outdated() or old is None or old_front is None:
+            old, present = self._generation, self._listeners
+            if self._outdated() or old is None or present is None:
                 return
             try:
                 loaded = self._load()
-                config = loaded.config
-                front = await self._open_front(config)
+                wanted = plan(loaded.config, verbosity=self._verbosity)
+                listeners = await self._open_listeners(wanted)
             except (ConfigError, BindError) as error:
-                log.error("the new configuration is not taken, the old one stays:\n%s", error)  # noqa: TRY400
+                self._refuse(old, str(error))
                 return
             for warning in loaded.warnings:
                 log.warning("configuration: %s", warning)
+            old.reload_note = "a new configuration waits for a state of its masters; the one before serves meanwhile"
             log.info("the new configuration waits for a state of its masters; the old one serves meanwhile")
-            new = Generation(config, front.sockets, self._verbosity, self._nursery, old)
+            new = self._new_generation(wanted, listeners)
             new.start()
-            if not await self._comes_to_serve(new):
+            if not await self._comes_to_serve(new, old, listeners):
                 await new.stop()
-                await self._close_front(front, keep=old_front, workers=len(old.pool.slots))
+                await self._close(listeners, keep=present, workers=len(old.pool.workers))
                 return
-            self._generation, self._front = new, front
+            self._generation, self._listeners = new, listeners
             for task in (self._starting_over, self._giving_way):
                 if task is not None:
                     task.cancel()
             self._starting_over = spawn(self._start_over(new), name="start over")
-            give_way(self._niceness)  # It serves, and the one before may never have come to that.
+            lower_priority(self._niceness)  # It serves, and the one before may never have come to that.
+            # Queries that wait in sockets which are about to go are answered before these are closed.
+            present.sockets.retire(len(new.pool.workers) if present.sockets is listeners.sockets else 0)
             await old.stop()
-            await self._close_front(old_front, keep=front, workers=len(new.pool.slots))
-            log.info("the new configuration is in force; serving %s.: %s", config.domain, front)
+            self._former_counters += old.counters()
+            await self._close(present, keep=listeners, workers=len(new.pool.workers))
+            log.info("the new configuration is in force; serving %s.: %s", wanted.shown.domain, listeners)
 
-    async def _comes_to_serve(self, new: Generation) -> bool:
-        """Wait until `new` serves; False if it fails, or is given up for a newer one or the end."""
+    def _refuse(self, present: Generation, why: str) -> None:
+        """Tell that a configuration is not taken: in one line, each problem behind the other."""
+        reasons = "; ".join(line.strip() for line in why.splitlines() if line.strip())
+        present.reload_note = f"the new configuration was not taken, the one before stays: {reasons}"
+        log.error("the new configuration is not taken, the old one stays: %s", reasons)
+
+    async def _comes_to_serve(self, new: Generation, old: Generation, listeners: Listeners) -> bool:
+        """Wait until `new` can serve, and let it; False if it fails, or is given up for a newer one or the end."""
         if self._outdated():
             return False
         self._waiting = spawn(new.serving(), name="wait for the new configuration")
         await asyncio.wait([self._waiting])
         waiting, self._waiting = self._waiting, None
-        return not waiting.cancelled() and waiting.exception() is None and waiting.result()
+        if waiting.cancelled():
+            return False
+        if waiting.exception() is not None or not waiting.result():
+            old.reload_note = (
+                "the new configuration was not taken, the one before stays: an internal error, see the log"
+            )
+            return False
+        try:
+            listeners.sockets.bind()
+        except BindError as error:
+            self._refuse(old, str(error))
+            return False
+        new.pool.listen()
+        return True
 
     def _outdated(self) -> bool:
         """Whether the present task is no reload any more that anybody wants."""
@@ -134,7 +186,7 @@ class Control:
     async def _give_way(self, generation: Generation) -> None:
         """Once names are served nothing is as urgent as answers."""
         if await generation.serving():
-            give_way(self._niceness)
+            lower_priority(self._niceness)
 
     async def _start_over(self, generation: Generation) -> None:
         """Make a new generation if following the cluster ended by a mistake; the old one serves on."""
@@ -147,43 +199,52 @@ class Control:
 
     # --- sockets and HTTP ----------------------------------------------------------------------
 
-    async def _open_front(self, config: Config) -> Front:
-        """Bind what `config` asks for, re-using what is bound already. Raises BindError."""
-        present = self._front
+    async def _open_listeners(self, wanted: Plan) -> Listeners:
+        """Bind what is wanted, re-using what is bound already. Raises BindError.
+
+        Sockets on a port that is being served get no queries before they are read: they are bound later.
+        """
+        present = self._listeners
         sockets = present.sockets if present is not None else None
-        if sockets is None or not sockets.serves(config.listener, config.port):
-            if sockets is not None and sockets.pairs and config.port == sockets.port:
-                # Two overlapping sets of sockets would share the queries while both are bound.
-                raise BindError(f"another Listener on the same Port ({config.port}) needs a restart")
-            sockets = Sockets(config.listener, config.port)
+        in_use = sockets is not None and bool(sockets.pairs)
+        if sockets is None or not sockets.serves(*wanted.dns):
+            joins = sockets is not None and in_use and wanted.dns.port == sockets.port
+            sockets = Sockets(*wanted.dns, joins=joins)
+            in_use = joins
         before = len(sockets.pairs)
         try:
-            sockets.provide(assembly.worker_count(config))
-            return Front(sockets, await self._open_web(config))
+            if in_use:
+                sockets.prepare(wanted.workers)
+            else:
+                sockets.provide(wanted.workers)
+            return Listeners(sockets, await self._open_web(wanted))
         except BindError:
             sockets.keep(before)
             raise
 
-    async def _open_web(self, config: Config) -> HttpServer | None:
-        if not config.http_on:
+    async def _open_web(self, wanted: Plan) -> HttpServer | None:
+        if wanted.http is None:
             return None
-        if self._front is not None and self._front.web is not None and self._generation is not None:
-            present = self._generation.config
-            if (present.http_listener, present.http_port) == (config.http_listener, config.http_port):
-                return self._front.web
+        if (
+            self._listeners is not None
+            and self._listeners.web is not None
+            and self._generation is not None
+            and self._generation.plan.http == wanted.http
+        ):
+            return self._listeners.web
         web = HttpServer(self._current)
         try:
-            await web.start(config.http_listener, config.http_port)
+            await web.start(*wanted.http)
         except OSError as error:
             raise BindError(f"cannot serve HTTP: {error}") from error
         return web
 
-    async def _close_front(self, front: Front, *, keep: Front, workers: int) -> None:
-        """Close what of `front` is not in `keep`, whose sockets serve so many workers."""
-        if front.web is not None and front.web is not keep.web:
-            await front.web.stop()
-        if front.sockets is not keep.sockets:
-            front.sockets.close()
+    async def _close(self, listeners: Listeners, *, keep: Listeners, workers: int) -> None:
+        """Close what of `listeners` is not in `keep`, whose sockets serve so many workers."""
+        if listeners.web is not None and listeners.web is not keep.web:
+            await listeners.web.stop()
+        if listeners.sockets is not keep.sockets:
+            listeners.sockets.close()
         keep.sockets.keep(workers)
 
     def _current(self) -> Generation:
@@ -200,10 +261,10 @@ class Control:
             self._waiting.cancel()
         async with self._one_reload:
             pass  # Whichever was under way has tidied up.
-        if self._front is not None and self._front.web is not None:
-            await self._front.web.stop()
+        if self._listeners is not None and self._listeners.web is not None:
+            await self._listeners.web.stop()
         if self._generation is not None:
             await self._generation.stop()
-        if self._front is not None:
-            self._front.sockets.close()
-        self._nursery.close()
+        if self._listeners is not None:
+            self._listeners.sockets.close()
+        self._spawner.close()

@@ -1,67 +1,91 @@
-"""Everything that follows from one configuration: source, model, zone, workers."""
+"""Everything that follows from one configuration: source, model, zones, workers."""
 
 import asyncio
 import gc
 import logging
 import time
+import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
-from mesos_dns import __version__, assembly
+import msgspec
+
+from mesos_dns import __version__
+from mesos_dns.assembly import Plan
 from mesos_dns.concurrency import spawn
-from mesos_dns.config import Config, as_json
 from mesos_dns.dns.rdata import Record
-from mesos_dns.limits import INTERFACE_SECONDS
+from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.hosts import HostLookup
+from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.polling import PollingSource
+from mesos_dns.mesos.source import Source
 from mesos_dns.mesos.state import Observation
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
-from mesos_dns.sockets import Sockets, own_addresses
+from mesos_dns.sockets import Pair, own_addresses
 from mesos_dns.workers.pool import WorkerPool
-from mesos_dns.workers.spawner import Nursery
+from mesos_dns.workers.spawner import ProcessSpawner
 from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.zones import Zones
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two looks at this machine's own addresses.
+INTERFACE_SECONDS: Final = 30.0
+
+#: Makes the source that reads a cluster.
+MakeSource = Callable[[SourceOptions], Source]
+
 
 class Generation:
-    """Everything that follows from one configuration. Implements what the HTTP API reads."""
+    """One configuration at work. Implements what the HTTP API reads.
+
+    With `former`, the generation that serves at present, workers hold back until they have all zones.
+    """
 
     def __init__(
         self,
-        config: Config,
-        sockets: Sockets,
-        verbosity: int,
-        nursery: Nursery,
+        plan: Plan,
+        pairs: Sequence[Pair],
+        spawner: ProcessSpawner,
         former: "Generation | None" = None,
+        *,
+        make_source: MakeSource = PollingSource,
     ) -> None:
-        self.config = config
+        self.plan = plan
         #: Set if following the cluster ended by a mistake of ours.
         self.failed = asyncio.Event()
-        self.model = Model(Naming(assembly.rules(config)))
-        self.zone = Zone(assembly.authority(config))
+        #: How the newest reload went, in one line; "" if its configuration is this one.
+        self.reload_note = ""
+        self.model = Model(Naming(plan.naming))
+        self.zones = Zones.of(plan.zones)
         self.version = __version__
         self._former = former
-        pairs = sockets.pairs[: assembly.worker_count(config)]
-        settings = assembly.settings(config, verbosity, hold=former is not None)
-        self.pool = WorkerPool(pairs, settings, self.zone, nursery)
-        last_serial = former.zone.serial if former is not None else 0
+        settings = msgspec.structs.replace(plan.worker, hold=former is not None)
+        self.pool = WorkerPool(pairs, settings, self.zones, spawner)
+        last_serial = max((zone.serial for zone in former.zones), default=0) if former is not None else 0
         self.publisher = Publisher(
-            self.model, self.zone, self.pool.publish, clock=time.monotonic, epoch=time.time, last_serial=last_serial
+            self.model,
+            self.zones,
+            self.pool.publish,
+            clock=time.monotonic,
+            epoch=time.time,
+            last_serial=last_serial,
         )
-        self.source = PollingSource(assembly.source_options(config))
+        self.source = make_source(plan.source)
         publisher = self.publisher
         # No method of this object: after `gc.freeze` nobody finds cycles, and it must vanish when it is replaced.
         self._hosts = HostLookup(lambda found: _publish_hosts(publisher, found))
         self._tasks: list[asyncio.Task[None]] = []
+        self._warn = RateLimited(log)
 
     def __repr__(self) -> str:
         return f"Generation({self.publisher!r}, {self.pool!r})"
 
     def start(self) -> None:
-        """Start workers, polling, look-ups."""
+        """Start workers, reading the cluster, look-ups."""
         self.pool.start()
         self._hosts.start()
         self._tasks = [
@@ -117,7 +141,7 @@ class Generation:
     async def _inherit(self) -> None:
         # A step of its own: no variable of what runs for ever may keep the former generation in memory.
         former, self._former = self._former, None
-        if former is not None and former.config.masters == self.config.masters:
+        if former is not None and former.plan.source.masters == self.plan.source.masters:
             await self.publisher.inherit(former.publisher)
 
     async def _observe_first(self, observation: Observation) -> None:
@@ -134,56 +158,75 @@ class Generation:
     async def _watch_interfaces(self) -> None:
         known: list[bytes] | None = None
         while True:
-            addresses = own_addresses(self.config.listener)
-            if addresses != known:
-                known = addresses
-                await self.publisher.self_found(addresses)
+            try:
+                addresses = own_addresses(self.plan.dns.host)
+                if addresses != known:
+                    await self.publisher.self_found(addresses)
+                    known = addresses
+            except OSError as error:
+                self._warn.warning(
+                    "interfaces",
+                    "cannot look at this machine's addresses, those known stay: %s",
+                    error.strerror or error,
+                )
+            except Exception:  # noqa: BLE001 - whatever it is, the next look may go well
+                self._warn.log(
+                    logging.ERROR,
+                    "mistake",
+                    "taking this machine's addresses failed by an internal error: please report it\n%s",
+                    traceback.format_exc(),
+                )
             await asyncio.sleep(INTERFACE_SECONDS)
 
     # --- what the HTTP API reads ---------------------------------------------------------------
 
     @property
+    def zone(self) -> Zone:
+        """The zone of the Mesos domain."""
+        return next(iter(self.zones))
+
+    @property
     def enumeration_on(self) -> bool:
         """Whether `/v1/enumerate` and `/v1/axfr` exist."""
-        return self.config.enumeration_on
+        return self.plan.shown.enumeration_on
 
     @property
     def refresh_seconds(self) -> int:
         """`RefreshSeconds`."""
-        return self.config.refresh_seconds
+        return self.plan.shown.refresh_seconds
 
     @property
     def mname(self) -> str:
         """`SOAMname`, as configured."""
-        return self.config.soa_mname
+        return self.plan.shown.mname
 
     @property
     def rname(self) -> str:
         """`SOARname`, as configured."""
-        return self.config.soa_rname
+        return self.plan.shown.rname
 
     @property
     def domain(self) -> str:
         """`Domain`."""
-        return self.config.domain
+        return self.plan.shown.domain
 
     def config_json(self) -> dict[str, object]:
         """The effective configuration, without secrets."""
-        return as_json(self.config, self.zone.serial)
+        return self.plan.shown.config_json(self.zone.serial)
 
     def ready(self) -> tuple[bool, list[str]]:
-        """Whether the zone is loaded and every worker serves it; the reasons if not."""
+        """Whether the zones are loaded and every worker serves them; the reasons if not."""
         reasons = []
         if not self.publisher.loaded.is_set():
             status = self.source.status
             tried = f": {status.last_error}" if status.last_error else ""
             reasons.append(f"no state of the cluster yet{tried}")
-        reasons += [f"worker {slot.number} has no zone yet (pid {slot.pid})" for slot in self.pool.behind()]
+        reasons += self.pool.troubles()
         return not reasons, reasons
 
     def notes(self) -> list[str]:
-        """How old the state of the cluster is, and what fails at present."""
-        return self.source.status.notes(time.monotonic())
+        """How old the state of the cluster is, what fails at present, and whether another configuration waits or was refused."""
+        return [*self.source.status.notes(time.monotonic()), *([self.reload_note] if self.reload_note else [])]
 
     def is_shared(self, record: Record) -> bool:
         """Whether more than one entity contributes `record`."""
@@ -191,7 +234,7 @@ class Generation:
 
     def counters(self) -> Counter[str]:
         """Sums over all workers."""
-        return sum((slot.total_counters() for slot in self.pool.slots), Counter())
+        return self.pool.counters()
 
 
 def _publish_hosts(publisher: Publisher, found: Mapping[str, tuple[bytes, ...]]) -> None:

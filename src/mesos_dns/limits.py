@@ -69,19 +69,11 @@ MAX_DATAGRAMS_PER_WAKE: Final = 256
 
 # --- between the processes ---------------------------------------------------------------------
 
-#: Octets of one frame: one owner with 100,000 SRV records is 5 MB.
-MAX_FRAME: Final = 64 * 1024 * 1024
-#: Edits, or nodes, in one frame. A worker applies a frame between two packets, so it must be short: 0.3 ms, or
+#: Changes of record sets in one frame. A worker applies a frame between two packets, so it must be short: 0.3 ms, or
 #: 1 ms while a large state keeps all processors busy.
-EDITS_PER_FRAME: Final = 100
+CHANGES_PER_FRAME: Final = 100
 #: Octets of a frame that has more than one of them; 100 usual ones have 16,000.
 FRAME_OCTETS: Final = 64 * 1024
-#: Octets on their way to a worker, in the kernel and in control each.
-FEED_BUFFER: Final = 4 * 1024 * 1024
-#: Octets of frames that are written together, roughly: what a worker reads in one go.
-FEED_PORTION: Final = 256 * 1024
-#: Octets waiting for a worker that does not read before it is given a new snapshot instead.
-MAX_FEED_BACKLOG: Final = 256 * 1024 * 1024
 
 # --- forwarding --------------------------------------------------------------------------------
 
@@ -105,30 +97,12 @@ TCP_IDLE_SECONDS: Final = 10.0
 
 # --- processes ---------------------------------------------------------------------------------
 
-#: Seconds between two reports of a worker's counters.
-COUNTERS_SECONDS: Final = 1.0
 #: New objects in a process after which the garbage collector looks at the youngest.
 GC_OBJECTS: Final = 2_000
 #: How often it does that before it looks at those that survived, too: after 100 million new objects.
 GC_ROUNDS: Final = 50_000
-#: Niceness of control once workers serve: when all processors are busy they get three times its share.
-CONTROL_NICENESS: Final = 5
-#: Seconds between two looks whether a process has ended that is about to.
-REAP_SECONDS: Final = 0.01
-#: Seconds that a worker pauses at the most between two frames of its feed.
-LONGEST_PAUSE: Final = 0.005
 #: Open files of a worker: its connections and upstream sockets at their bounds, and some to spare.
 OPEN_FILES: Final = 4096
-#: Seconds that a stopping worker waits for upstreams; then it ends without their answers.
-DRAIN_SECONDS: Final = 3.0
-#: Octets of the kernel's buffers for one UDP socket, if net.core.rmem_max allows: 10,000 queries.
-SOCKET_BUFFER: Final = 8 * 1024 * 1024
-#: Seconds from the start of a worker to the next if it died: at once first, then doubling.
-RESTART_SECONDS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-#: A worker that lived this many seconds was healthy: the next restart is at once again.
-HEALTHY_SECONDS: Final = 10.0
-#: Seconds that a worker gets to drain and end before it is killed.
-STOP_SECONDS: Final = DRAIN_SECONDS + 2.0
 
 # --- host names in states ----------------------------------------------------------------------
 
@@ -156,12 +130,6 @@ MAX_REMEMBERED_PATHS: Final = 256
 MAX_UNLISTED_MASTERS: Final = 8
 #: First pause after a failed poll, in seconds; it doubles with each further failure.
 FIRST_RETRY_SECONDS: Final = 1.0
-#: Workers if the configuration names no number: more cores than that are better used by replicas.
-MAX_AUTOMATIC_WORKERS: Final = 4
-#: Seconds until following the cluster is begun anew after an internal error.
-START_OVER_SECONDS: Final = 5.0
-#: Seconds between two looks at this machine's own addresses.
-INTERFACE_SECONDS: Final = 30.0
 #: Longest pause after failed polls, in seconds: with a long RefreshSeconds a master that comes back must not wait for it.
 MAX_RETRY_SECONDS: Final = 60.0
 

@@ -1,12 +1,13 @@
-"""The one way from what a source observes to the zone and its workers.
+"""The one way from what a source observes to the zones and their workers.
 
-Observations, resolved host names and the addresses of this machine all end up in `_apply`: model,
-ledger, zone, serial, workers. Long work is done in slices, between which the event loop runs.
+Observations, resolved host names and the addresses of this machine all end up in `_apply`: model, zones with their serials,
+workers. Long work is done in slices, between which the event loop runs.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from mesos_dns.dns.rdata import Record
@@ -14,31 +15,33 @@ from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.state import Delta, Observation, Snapshot
 from mesos_dns.names.model import Contributions, Model
 from mesos_dns.names.reconciler import Reconciler
-from mesos_dns.zone.change import Change
-from mesos_dns.zone.contributors import Contribution, Ledger
-from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.change import ZoneChange
+from mesos_dns.zone.contributors import Contribution
+from mesos_dns.zone.editor import ZoneEditor
+from mesos_dns.zone.zones import Zones
 
 log = logging.getLogger(__name__)
 
 
 class Publish(Protocol):
-    """Takes changes of the zone. The serial is its new one, or 0 if more follow before that is reached."""
+    """Takes the changes of the zone with the apex `zone`, part by part."""
 
-    def __call__(self, change: Change) -> None:
+    def __call__(self, zone: bytes, change: ZoneChange) -> None:
         """Pass on."""
 
 
 class Publisher:
-    """Keeps `zone` in step with what is observed.
+    """Keeps `zones` in step with what is observed.
 
-    `clock` is any steady clock in seconds, `epoch` the Unix time: serials begin there, grow with
-    each change of content, and are above `last_serial`.
+    A record goes into the closest zone above its owner; one outside of all (this server's own name may be) into the first. `clock` is any
+    steady clock in seconds, `epoch` the Unix time: serials begin there, grow with each change of content, and are above
+    `last_serial`.
     """
 
     def __init__(
         self,
         model: Model,
-        zone: Zone,
+        zones: Zones,
         publish: Publish,
         *,
         clock: Callable[[], float],
@@ -46,25 +49,26 @@ class Publisher:
         last_serial: int = 0,
     ) -> None:
         self.model = model
-        self.zone = zone
+        self.zones = zones
         self.loaded = asyncio.Event()
-        self._publish = publish
         self._clock = clock
-        self._epoch = epoch
-        self._last_serial = last_serial
         self._observed = False
         self._found: dict[str, tuple[bytes, ...]] = {}
-        self._ledger = Ledger(zone)
+        self._editors = {
+            zone.authority.apex: ZoneEditor(zone, partial(publish, zone.authority.apex), epoch, last_serial)
+            for zone in zones
+        }
+        self._first = next(iter(self._editors.values()))
         self._reconciler = Reconciler(model)
         self._one_at_a_time = asyncio.Lock()
         self._warn = RateLimited(log, interval=600)
 
     def __repr__(self) -> str:
-        return f"Publisher({self.model!r}, {self.zone!r})"
+        return f"Publisher({self.model!r}, {self.zones!r})"
 
     def is_shared(self, record: Record) -> bool:
         """Whether more than one entity contributes `record`."""
-        return self._ledger.is_shared(record)
+        return self._editor_of(record[0]).is_shared(record)
 
     async def inherit(self, former: "Publisher") -> None:
         """Begin with what `former` knows of the same cluster, instead of with nothing.
@@ -85,7 +89,7 @@ class Publisher:
                 delta = self._reconciler.delta(observation, self._clock())
                 self._observed = True
                 # An empty model withdraws nothing.
-                take = self._load if self.model.is_empty and not self.zone.serial else self._apply
+                take = self._load if self.model.is_empty and not self._first.zone.serial else self._apply
                 first = [self.model.set_masters(observation.masters, observation.leader)]
                 await take(_chain(first, self.model.apply(delta)))
                 self.loaded.set()
@@ -108,52 +112,62 @@ class Publisher:
             await self._apply([self.model.set_self(addresses)])
 
     async def _apply(self, slices: Iterable[Contributions]) -> None:
-        """Let contributions become records. The serial moves at the end, and only if anything changed."""
-        pending: Change | None = None
+        """Let contributions become records. A serial moves at the end, and only if anything changed in its zone."""
         for withdrawn, contributed in slices:
-            if withdrawn or contributed:
-                change = self._ledger.apply(withdrawn, contributed)
-                if change.edits or change.nodes:
-                    if pending is not None:
-                        self._publish(pending._replace(serial=0))
-                    pending = change
+            for editor, lost, gained in self._by_zone(withdrawn, contributed):
+                editor.contribute(lost, gained)
             await asyncio.sleep(0)
-        # Before the first state there is nothing to serve, only parts of it.
-        if self._observed and (pending is not None or not self.zone.serial):
-            serial = self._next_serial()
-            self.zone.apply(Change(serial, ()))
-            self._publish((pending or Change(0, ()))._replace(serial=serial))
-        elif pending is not None:
-            # A worker that had its snapshot before needs these parts, too.
-            self._publish(pending._replace(serial=0))
+        for editor in self._editors.values():
+            if self._observed:
+                editor.complete()
+            else:
+                # Before the first state there is nothing to serve, only parts of it; a worker that had its snapshot
+                # before needs these, too.
+                editor.flush()
 
     async def _load(self, slices: Iterable[Contributions]) -> None:
-        """Take a first state: workers first, so that they answer, and then this zone, which counts.
+        """Take a first state: workers first, so that they answer, and then these zones, which count.
 
-        That takes a second for 100,000 tasks. Until its end the zone is behind its replicas.
+        That takes a second for 100,000 tasks. Until its end the zones are behind their replicas.
         """
-        uncounted: list[list[Contribution]] = []
-        self.zone.behind = True
         for _, contributed in slices:
-            if contributed:
-                # As good as what the ledger would make of it, as long as nothing is withdrawn.
-                self._publish(Change(0, (), contributed))
-                uncounted.append(contributed)
+            for editor, _, gained in self._by_zone((), contributed):
+                editor.load(gained)
             await asyncio.sleep(0)
-        serial = self._next_serial()
-        self._publish(Change(serial, ()))
-        for contributed in uncounted:
-            self._ledger.apply((), contributed)
-            await asyncio.sleep(0)
-        self.zone.behind = False
-        self.zone.apply(Change(serial, ()))
-        # Whoever waits for a zone that can be copied shall look again.
-        self._publish(Change(0, ()))
+        for editor in self._editors.values():
+            editor.complete()
+        for editor in self._editors.values():
+            for _ in editor.count():
+                await asyncio.sleep(0)
 
-    def _next_serial(self) -> int:
-        # 0 would mean that nothing is loaded.
-        self._last_serial = max(self._last_serial + 1, int(self._epoch())) & 0xFFFFFFFF or 1
-        return self._last_serial
+    def _by_zone(
+        self, withdrawn: Sequence[Contribution], contributed: Sequence[Contribution]
+    ) -> Iterator[tuple[ZoneEditor, Sequence[Contribution], Sequence[Contribution]]]:
+        """What each zone loses and gains."""
+        if not withdrawn and not contributed:
+            return
+        if len(self._editors) == 1:
+            yield self._first, withdrawn, contributed
+            return
+        lost, gained = self._divided(withdrawn), self._divided(contributed)
+        for apex, editor in self._editors.items():
+            if apex in lost or apex in gained:
+                yield editor, lost.get(apex, ()), gained.get(apex, ())
+
+    def _divided(self, contributions: Iterable[Contribution]) -> dict[bytes, list[Contribution]]:
+        """By the apex of the zone that they belong to."""
+        found: dict[bytes, list[Contribution]] = {}
+        for owners, node in contributions:
+            parts: dict[bytes, list[bytes]] = {}
+            for owner in owners:
+                parts.setdefault(self._editor_of(owner).zone.authority.apex, []).append(owner)
+            for apex, its in parts.items():
+                found.setdefault(apex, []).append((tuple(its), node))
+        return found
+
+    def _editor_of(self, owner: bytes) -> ZoneEditor:
+        zone = self.zones.find(owner)
+        return self._first if zone is None else self._editors[zone.authority.apex]
 
     def _report(self, delta: Delta) -> None:
         log.log(
@@ -161,8 +175,8 @@ class Publisher:
             "state taken: %d tasks changed, %d gone; serial %d, %d names",
             len(delta.tasks),
             len(delta.tasks_gone),
-            self.zone.serial,
-            len(self.zone),
+            self._first.zone.serial,
+            sum(map(len, self.zones)),
         )
         skipped = self.model.naming.skipped
         for reason, times in skipped.counts.items():

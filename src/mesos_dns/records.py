@@ -23,6 +23,7 @@ from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
 from mesos_dns.sockets import own_addresses
 from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.zones import Zones
 
 
 class NoStateError(Exception):
@@ -36,13 +37,14 @@ def zone_of(config: Config, state: str | None, *, resolve: bool) -> Zone:
 
 async def _zone_of(config: Config, state: str | None, *, resolve: bool) -> Zone:
     snapshot = _saved(config, state) if state else await _live(config)
-    zone = Zone(assembly.authority(config))
+    zones = Zones.of([assembly.authority(config)])
     model = Model(Naming(assembly.rules(config)))
-    publisher = Publisher(model, zone, lambda *_: None, clock=time.monotonic, epoch=time.time)
+    publisher = Publisher(model, zones, lambda *_: None, clock=time.monotonic, epoch=time.time)
     await publisher.observe(snapshot)
     await publisher.self_found(own_addresses(config.listener))
     if resolve and (hosts := model.host_names()):
         await publisher.hosts_found(await look_up(hosts))
+    (zone,) = zones
     return zone
 
 

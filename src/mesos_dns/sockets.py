@@ -7,15 +7,22 @@ and the packets queued there behind, and a reload hands the same sockets to new 
 import contextlib
 import errno
 import socket
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import ifaddr
 
 from mesos_dns.dns import rdata as rd
-from mesos_dns.limits import SOCKET_BUFFER
 
+#: Octets of the kernel's buffers for one UDP socket, if net.core.rmem_max allows: 10,000 queries.
+SOCKET_BUFFER: Final = 8 * 1024 * 1024
+#: TCP connections that may wait to be accepted; net.core.somaxconn may allow fewer.
+BACKLOG: Final = 512
+#: The sockets of a pair.
+_KINDS: Final = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+#: A port that nobody answers from (RFC 863).
+_DISCARD: Final = 9
 #: How often a TCP twin is sought for a random UDP port, before we give up.
-_TRIES = 20
+_TRIES: Final = 20
 
 
 class BindError(Exception):
@@ -35,13 +42,22 @@ class Pair(NamedTuple):
 
 
 class Sockets:
-    """One UDP and one TCP socket for each worker, all on the same address and port."""
+    """One UDP and one TCP socket for each worker, all on the same address and port.
 
-    def __init__(self, host: str, port: int) -> None:
+    Sockets that are bound get queries at once, read or not. So those that join others which are being read are made first
+    (`prepare`), handed to workers, and bound when these are ready (`bind`); those that go are taken out of the way of new
+    queries first (`retire`), read to the end, and then closed (`keep`).
+    """
+
+    def __init__(self, host: str, port: int, *, joins: bool = False) -> None:
+        """`joins`: this process has other sockets on the same port, so that nobody else can have it."""
         self._host = host
         self._asked_port = port
+        self._joins = joins
         self.port = port
         self.pairs: list[Pair] = []
+        #: How many of `pairs` are bound.
+        self._bound = 0
 
     def __repr__(self) -> str:
         return f"Sockets({self._host!r}, port={self.port}, pairs={len(self.pairs)})"
@@ -50,7 +66,7 @@ class Sockets:
         return f"{self._host} port {self.port} ({len(self.pairs)} workers)" if self.pairs else "off"
 
     def serves(self, host: str, port: int) -> bool:
-        """Whether these sockets are bound to what is asked."""
+        """Whether these sockets are bound to what is asked, or will be."""
         return (self._host, self._asked_port) == (host, port)
 
     def provide(self, count: int) -> list[Pair]:
@@ -65,13 +81,36 @@ class Sockets:
         except BindError:
             self.keep(before)
             raise
+        self._bound = len(self.pairs)
         return self.pairs[:count]
+
+    def prepare(self, count: int) -> list[Pair]:
+        """Make sockets until there are `count` pairs, without binding them."""
+        while len(self.pairs) < count:
+            self.pairs.append(Pair(*(_open(self._host, kind, shared=True) for kind in _KINDS)))
+        return self.pairs[:count]
+
+    def bind(self) -> None:
+        """Bind what was prepared: queries come from now on. Raises BindError; what could be bound is bound then."""
+        for pair in self.pairs[self._bound :]:
+            for sock, kind in zip(pair, _KINDS, strict=True):
+                _bind_to(sock, self._host, self.port, kind)
+            pair.tcp.listen(BACKLOG)
+            self._bound += 1
+
+    def retire(self, count: int) -> None:
+        """Let no new query come to the UDP sockets of the pairs beyond the first `count`; what waits there stays."""
+        for pair in self.pairs[count : self._bound]:
+            # The kernel chooses among the sockets of a port those that are not connected to anybody else. Nothing is sent.
+            with contextlib.suppress(OSError):
+                pair.udp.connect((_near(self._host), _DISCARD))
 
     def keep(self, count: int) -> None:
         """Close what is beyond the first `count` pairs."""
         for pair in self.pairs[count:]:
             pair.close()
         del self.pairs[count:]
+        self._bound = min(self._bound, count)
 
     def close(self) -> None:
         """Close all."""
@@ -81,7 +120,7 @@ class Sockets:
         # With SO_REUSEPORT a second server of the same user would share the port without a word, and
         # each would get half of the queries. Without the option the kernel tells.
         if self._asked_port:
-            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            for kind in () if self._joins else _KINDS:
                 _bind(self._host, self._asked_port, kind, shared=False).close()
             return self._pair(self._asked_port)
         for _ in range(_TRIES):
@@ -96,33 +135,53 @@ class Sockets:
         except BindError:
             udp.close()
             raise
-        tcp.listen(512)
+        tcp.listen(BACKLOG)
         return Pair(udp, tcp)
 
 
 def _bind(host: str, port: int, kind: socket.SocketKind, *, shared: bool) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+    sock = _open(host, kind, shared=shared)
     try:
-        if kind == socket.SOCK_STREAM:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        else:
-            # As much as the system allows: a burst then waits in the kernel instead of being lost.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
-        if shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            # As in Go, the IPv6 wildcard means every address of both families.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
+        _bind_to(sock, host, port, kind)
+    except BindError:
+        sock.close()
+        raise
+    return sock
+
+
+def _open(host: str, kind: socket.SocketKind, *, shared: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+    except OSError as error:
+        raise BindError(f"cannot listen on {host}: {error.strerror}; {_advice(error)}") from error
+    if kind == socket.SOCK_STREAM:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    else:
+        # As much as the system allows: a burst then waits in the kernel instead of being lost.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if family == socket.AF_INET6:
+        # As in Go, the IPv6 wildcard means every address of both families.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
+    return sock
+
+
+def _bind_to(sock: socket.socket, host: str, port: int, kind: socket.SocketKind) -> None:
+    try:
         sock.bind((host, port))
     except OSError as error:
-        sock.close()
         protocol = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
         raise BindError(
             f"cannot listen on {protocol} {host} port {port}: {error.strerror}; {_advice(error)}"
         ) from error
-    return sock
+
+
+def _near(host: str) -> str:
+    """An address that is reached from `host` without leaving the machine."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def _advice(error: OSError) -> str:

@@ -28,6 +28,7 @@ def test_sizes_are_octets():
 
 def test_a_process_that_has_ended_costs_nothing_more():
     assert processes.cpu_seconds([2**22 + 1]) == 0.0
+    assert processes.run_seconds(2**22 + 1) == 0.0
 
 
 def test_a_tree_has_the_children_and_their_memory():

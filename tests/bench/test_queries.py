@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import dns.message
 import dns.rdatatype
@@ -16,6 +17,7 @@ ZONE = zone_names(
         "_web-1._tcp.marathon.mesos. 60 IN SRV 0 0 31000 web-1.marathon.mesos.",
     ]
 )
+ZONE = replace(ZONE, services=("_of60._tcp.marathon.mesos.", "_of200._tcp.marathon.mesos."))
 BY_NAME = {workload.name: workload for workload in queries.WORKLOADS}
 
 
@@ -36,7 +38,7 @@ def names(messages):
 @pytest.mark.parametrize("workload", queries.WORKLOADS, ids=lambda workload: workload.name)
 def test_every_question_is_well_formed_and_comes_again_for_the_same_seed(workload):
     messages = asked(workload.name)
-    assert len(messages) == 200
+    assert len(messages) == (100 if "srv-" in workload.name else 200)
     assert all(len(message.question) == 1 for message in messages)
     assert names(asked(workload.name)) == names(messages)
 

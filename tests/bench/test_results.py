@@ -37,6 +37,16 @@ def test_results_survive_their_file(tmp_path):
     assert results.load(path) == kept
 
 
+def test_a_document_leaves_out_what_is_of_another_checkout(tmp_path):
+    document = tmp_path / "performance.md"
+    document.write_text("<!-- bench:tail-10 -->\n<!-- /bench:tail-10 -->")
+    columns = ("p50", "before", "before/NSD", "ours/before", "10 tasks, before")
+    found = [Figure("tail-10", "quiet", column, (1.0,)) for column in columns]
+    found.append(Figure("tail-10", "quiet, before", "p50", (1.0,)))
+    results.write_document(results.merged({}, found, MACHINE, []), document)
+    assert document.read_text().splitlines()[1:-1] == ["|  | p50 |", "|---|---|", "| quiet | 1.00 |"]
+
+
 def test_a_document_is_filled_and_what_is_missing_is_told(tmp_path):
     document = tmp_path / "performance.md"
     places = ("machine", "answers-cpu-1000", "cores")

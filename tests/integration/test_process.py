@@ -13,7 +13,7 @@ from tests.integration import client, wire
 from tests.integration.masters import Master
 from tests.integration.program import Program, free_port, run, sample_state, until
 
-from mesos_dns.limits import CONTROL_NICENESS
+from mesos_dns.workers.spawner import CONTROL_NICENESS
 
 QUESTION = ("web.marathon.mesos.", "A")
 

@@ -9,8 +9,8 @@ from mesos_dns.dns.rdata import SRV
 from mesos_dns.mesos.state import Agent, Delta, DiscoveryPort, Endpoint, Framework, Task
 from mesos_dns.names.model import SLICE_OF_TASKS, Model
 from mesos_dns.names.naming import Naming
-from mesos_dns.zone.change import Change
-from mesos_dns.zone.contributors import Ledger, records_of
+from mesos_dns.zone.change import ZoneChange
+from mesos_dns.zone.contributors import ContributorCounts, records_of
 from mesos_dns.zone.zone import Authority, Zone
 
 AUTHORITY = Authority(b"\5mesos\0", b"\3ns1\5mesos\0", b"\4root\5mesos\0", 60, 600, 86400, 60, 60)
@@ -22,15 +22,15 @@ class Cluster:
     def __init__(self):
         self.model = Model(Naming(rules()))
         self.zone = Zone(AUTHORITY)
-        self.ledger = Ledger(self.zone)
+        self.ledger = ContributorCounts(self.zone)
 
     def take(self, *contributions):
         """Settle contributions; how many edits that made."""
         edits = 0
         for withdrawn, contributed in contributions:
-            change = self.ledger.apply(withdrawn, contributed)
-            self.zone.apply(Change(self.zone.serial + 1, ()))
-            edits += len(change.edits) + sum(len(owners) * len(node) for owners, node in change.nodes)
+            changes = self.ledger.apply(withdrawn, contributed)
+            self.zone.apply(ZoneChange(self.zone.serial + 1, ()))
+            edits += sum(len(owners) * (len(removed) + len(added)) for owners, removed, added in changes)
         return edits
 
     def apply(self, delta):

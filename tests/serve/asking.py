@@ -9,13 +9,14 @@ import dns.name
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
+from tests.zone.changes import edit
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.responder import Responder
-from mesos_dns.zone.change import Change, Edit
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Authority, Zone
 
 AUTHORITY = Authority(
@@ -51,15 +52,15 @@ def edits(table):
         if kind == "SRV":
             pairs = (value.rsplit(":", 1) for value in values)
             rdatas = [rd.srv(1, int(port), names.from_text(target)) for target, port in pairs]
-            yield Edit(names.from_text(owner), rd.SRV, (), tuple(rdatas))
+            yield edit(names.from_text(owner), rd.SRV, (), tuple(rdatas))
         else:
             rrtype = {"A": rd.A, "AAAA": rd.AAAA}[kind]
-            yield Edit(names.from_text(owner), rrtype, (), tuple(map(rd.pack_address, values)))
+            yield edit(names.from_text(owner), rrtype, (), tuple(map(rd.pack_address, values)))
 
 
 def make_zone(table=RECORDS, authority=AUTHORITY, serial=4711):
     zone = Zone(authority)
-    zone.apply(Change(serial, tuple(edits(table))))
+    zone.apply(ZoneChange(serial, tuple(edits(table))))
     return zone
 
 

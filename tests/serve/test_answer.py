@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.serve.asking import AUTHORITY, ask, make_answerer, make_zone, option, parse, read, texts
+from tests.zone.changes import edit
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.serve.answer import Forward, clean_wildcards
-from mesos_dns.zone.change import Change, Edit
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 
 AA, RD, RA, QR, TC, CD = (dns.flags.AA, dns.flags.RD, dns.flags.RA, dns.flags.QR, dns.flags.TC, dns.flags.CD)
@@ -140,7 +141,7 @@ def test_the_ttl_of_a_negative_answer_is_the_smaller_of_ttl_and_minimum():
 def test_a_serial_change_shows_in_the_soa(answerer):
     zone = make_zone()
     answerer = make_answerer(zone)
-    zone.apply(Change(4712, ()))
+    zone.apply(ZoneChange(4712, ()))
     assert " 4712 " in texts(reply_to(answerer, ask("mesos.", "SOA")).answer)[0]
 
 
@@ -406,7 +407,7 @@ def test_addresses_that_do_not_fit_are_left_out_in_whole_sets_without_tc():
 def huge(count):
     zone = Zone(AUTHORITY)
     rdatas = tuple(struct.pack("!I", n) for n in range(count))
-    zone.apply(Change(1, (Edit(names.from_text("huge.mesos"), rd.A, (), rdatas),)))
+    zone.apply(ZoneChange(1, (edit(names.from_text("huge.mesos"), rd.A, (), rdatas),)))
     return zone
 
 

@@ -15,7 +15,7 @@ from mesos_dns.serve import mmsg
 from mesos_dns.serve.answer import Forward
 from mesos_dns.serve.memo import Memo
 from mesos_dns.serve.udp import BatchedListener
-from mesos_dns.zone.change import Change
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 
 ZONE = make_zone()
@@ -144,7 +144,7 @@ def test_a_change_of_the_zone_is_seen_at_once(udp_socket):
     hot = Hot(responder, udp_socket)
     assert len(texts(read(hot.ask(ask(NAME))).answer)) == 1
     assert len(texts(read(responder.respond_tcp(ask(NAME))).answer)) == 1
-    zone.apply(Change(4712, tuple(edits(f"{NAME} A 1.2.3.12"))))
+    zone.apply(ZoneChange(4712, tuple(edits(f"{NAME} A 1.2.3.12"))))
     responder.forget()
     assert len(texts(read(hot.ask(ask(NAME))).answer)) == 2
     assert len(texts(read(responder.respond_tcp(ask(NAME))).answer)) == 2
@@ -167,7 +167,7 @@ def test_errors_are_not_remembered(udp_socket):
     hot = Hot(responder, udp_socket)
     for _ in range(3):
         assert read(hot.ask(ask(NAME))).rcode() == msg.SERVFAIL
-    zone.apply(Change(1, tuple(edits(f"{NAME} A 1.2.3.12"))))
+    zone.apply(ZoneChange(1, tuple(edits(f"{NAME} A 1.2.3.12"))))
     assert read(hot.ask(ask(NAME))).rcode() == msg.NOERROR
 
 

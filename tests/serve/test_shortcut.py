@@ -10,7 +10,7 @@ from mesos_dns.dns import name as names
 from mesos_dns.serve.answer import Forward
 from mesos_dns.serve.keys import any_key
 from mesos_dns.serve.shortcut import Shortcut
-from mesos_dns.zone.change import Change
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 
 ZONE = make_zone()
@@ -116,7 +116,7 @@ def test_a_new_serial_shows_in_negative_replies():
     shortcut = Shortcut(make_answerer(zone), tcp=False)
     octets = ask("nope.mesos.")
     for serial in (4711, 4712):
-        zone.apply(Change(serial, ()))
+        zone.apply(ZoneChange(serial, ()))
         reply = read(rendered(octets, shortcut.render(any_key(octets))))
         assert f" {serial} " in texts(reply.authority)[0]
 
@@ -125,7 +125,7 @@ def test_changes_of_the_zone_are_seen():
     zone = make_zone()
     shortcut = Shortcut(make_answerer(zone), tcp=False)
     octets = ask(NAME)
-    zone.apply(Change(4712, tuple(edits(f"{NAME} A 1.2.3.12"))))
+    zone.apply(ZoneChange(4712, tuple(edits(f"{NAME} A 1.2.3.12"))))
     assert len(texts(read(rendered(octets, shortcut.render(any_key(octets)))).answer)) == 2
 
 

@@ -9,7 +9,7 @@ from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.names.suffixes import Rules
 from mesos_dns.web.server import HttpServer
-from mesos_dns.zone.contributors import Ledger
+from mesos_dns.zone.contributors import ContributorCounts
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def empty() -> Cluster:
     """Nothing loaded yet: serial 0."""
     rules = Rules(MESOS, NS1, labels.rfc1123, ("netinfo", "mesos", "host"), 1)
     zone = new_zone()
-    return Cluster(Model(Naming(rules)), zone, Ledger(zone))
+    return Cluster(Model(Naming(rules)), zone, ContributorCounts(zone))
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns.rdata import Record, pack_address
 from mesos_dns.mesos.state import Delta, Task
 from mesos_dns.names.model import Model
-from mesos_dns.zone.change import Change
-from mesos_dns.zone.contributors import Contribution, Ledger
+from mesos_dns.zone.change import ZoneChange
+from mesos_dns.zone.contributors import Contribution, ContributorCounts
 from mesos_dns.zone.zone import Authority, Zone
 
 MESOS = names.from_text("mesos.")
@@ -24,7 +24,7 @@ class Cluster:
 
     model: Model
     zone: Zone
-    ledger: Ledger
+    ledger: ContributorCounts
     version: str = "0.7.0"
     enumeration_on: bool = True
     refresh_seconds: int = 60
@@ -55,7 +55,7 @@ class Cluster:
 
     def change(self, withdrawn: list[Contribution], contributed: list[Contribution]) -> None:
         self.ledger.apply(withdrawn, contributed)
-        self.zone.apply(Change(self.zone.serial + 1, ()))
+        self.zone.apply(ZoneChange(self.zone.serial + 1, ()))
 
 
 def new_zone() -> Zone:

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.web.given import MESOS, new_zone, packed, tasks
+from tests.zone.changes import edit
 
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.state import Agent, Delta, Framework, Task
 from mesos_dns.web import views
-from mesos_dns.zone.change import Change, Edit
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 
 
@@ -27,7 +28,7 @@ def axfr(zone):
 
 
 def put(zone: Zone, name: str, rrtype: int, *rdatas: bytes) -> None:
-    zone.apply(Change(zone.serial + 1, (Edit(names.from_text(name), rrtype, (), rdatas),)))
+    zone.apply(ZoneChange(zone.serial + 1, (edit(names.from_text(name), rrtype, (), rdatas),)))
 
 
 # --- hosts -----------------------------------------------------------------------------------------
@@ -266,7 +267,7 @@ _LABELS = st.binary(min_size=1, max_size=6).map(bytes.lower)
 def test_names_are_sorted_however_they_are_sliced(some, slice_size):
     zone = new_zone()
     for label in some:
-        zone.apply(Change(1, (Edit(names.from_labels([label])[:-1] + MESOS, rd.A, (), packed("10.0.0.1")),)))
+        zone.apply(ZoneChange(1, (edit(names.from_labels([label])[:-1] + MESOS, rd.A, (), packed("10.0.0.1")),)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(views, "NAMES_PER_PIECE", slice_size)
         shown = "".join(axfr(zone))

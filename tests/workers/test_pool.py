@@ -13,18 +13,23 @@ import dns.rcode
 import pytest
 from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
 
-from mesos_dns.limits import EDITS_PER_FRAME
+from mesos_dns.limits import CHANGES_PER_FRAME
 from mesos_dns.sockets import Sockets
-from mesos_dns.workers import handle
+from mesos_dns.workers import handle as module
+from mesos_dns.workers import liveness
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.protocol import FrameReader, Settings
-from mesos_dns.workers.spawner import Nursery
-from mesos_dns.zone.change import Change
+from mesos_dns.workers.spawner import ProcessSpawner
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.zones import Zones
 
 NAME = "chronos.marathon.mesos."
-SETTINGS = Settings(AUTHORITY, True, True, {}, 5.0, [], 0, False)
+APEX = AUTHORITY.apex
+SETTINGS = Settings([AUTHORITY], True, True, {}, 5.0, [], 0, False)
 PATIENCE = 20.0
+#: Seconds that a busy machine may take longer.
+BUSY = 5.0
 
 
 def addresses(reply):
@@ -79,7 +84,7 @@ async def said():
     lines = asyncio.Queue()
     handler = logging.Handler()
     handler.emit = lambda record: lines.put_nowait(record.getMessage())
-    handle.log.addHandler(handler)
+    module.log.addHandler(handler)
 
     async def wait_for(text):
         async with asyncio.timeout(PATIENCE):
@@ -88,7 +93,7 @@ async def said():
         return line
 
     yield wait_for
-    handle.log.removeHandler(handler)
+    module.log.removeHandler(handler)
 
 
 class Running:
@@ -99,20 +104,22 @@ class Running:
         self.sockets = Sockets("127.0.0.1", 0)
         pairs = self.sockets.provide(workers)
         values = {name: getattr(SETTINGS, name) for name in SETTINGS.__struct_fields__}
-        self.nursery = Nursery()
-        self.pool = WorkerPool(pairs, Settings(**(values | settings)), zone, self.nursery)
+        self.spawner = ProcessSpawner()
+        self.pool = WorkerPool(pairs, Settings(**(values | settings)), Zones([zone]), self.spawner)
         self.client = Client(self.sockets.port)
 
     @property
-    def slot(self):
-        return self.pool.slots[0]
+    def handle(self):
+        return self.pool.workers[0]
 
     async def serving(self, serial=None, restarts=0):
         """Wait until every worker serves this serial (or any), each after so many restarts at least."""
         async with asyncio.timeout(PATIENCE):
             while not all(
-                slot.serving and slot.serving == (serial or slot.serving) and slot.restarts >= restarts
-                for slot in self.pool.slots
+                handle.is_serving
+                and handle.serving[APEX] == (serial or handle.serving[APEX])
+                and handle.restarts >= restarts
+                for handle in self.pool.workers
             ):
                 self.pool._changed.clear()
                 await self.pool._changed.wait()
@@ -120,22 +127,24 @@ class Running:
     def change(self, table, serial):
         """Add the records of a table to the zone, and publish that."""
         change = tuple(edits(table))
-        self.zone.apply(Change(serial or self.zone.serial, change))
-        self.pool.publish(Change(serial, change))
+        part = ZoneChange(serial or self.zone.serial + 1, change, complete=bool(serial))
+        self.zone.apply(part)
+        self.pool.publish(APEX, part)
 
-    def signal(self, number, slot=0):
-        os.kill(self.pool.slots[slot].pid, number)
+    def signal(self, number, handle=0):
+        os.kill(self.pool.workers[handle].pid, number)
 
     async def __aenter__(self):
+        self.pool.listen()
         self.pool.start()
         return self
 
     async def __aexit__(self, *_):
-        for slot in self.pool.slots:
-            if slot.pid is not None:
-                os.kill(slot.pid, signal.SIGCONT)
+        for handle in self.pool.workers:
+            if handle.pid is not None:
+                os.kill(handle.pid, signal.SIGCONT)
         await self.pool.stop()
-        self.nursery.close()
+        self.spawner.close()
         self.client.close()
         self.sockets.close()
 
@@ -149,16 +158,16 @@ def running(zone=None, workers=1, **settings):
 
 async def test_workers_answer_from_the_zone_over_udp_and_tcp():
     async with running(workers=2) as it:
-        assert len(it.pool.behind()) == 2
+        assert it.pool.troubles() == ["worker 0 is not running", "worker 1 is not running"]
         await asyncio.wait_for(it.pool.serving(), PATIENCE)
-        assert it.pool.behind() == []
+        assert it.pool.troubles() == []
         assert await it.client.udp() == await it.client.tcp() == ["1.2.3.11"]
         assert await it.client.udp("nobody.mesos.") == []
-        assert [slot.serving for slot in it.pool.slots] == [4711, 4711]
-        pids = [slot.pid for slot in it.pool.slots]
-        slots = ", ".join(f"Slot({n}, pid={pid}, serving=4711, restarts=0)" for n, pid in enumerate(pids))
-        assert repr(it.pool) == f"WorkerPool([{slots}])"
-    assert [(slot.pid, slot.serving) for slot in it.pool.slots] == [(None, 0)] * 2
+        assert [handle.serving for handle in it.pool.workers] == [{APEX: 4711}, {APEX: 4711}]
+        pids = [handle.pid for handle in it.pool.workers]
+        handles = ", ".join(f"WorkerHandle({n}, pid={pid}, serving=[4711], restarts=0)" for n, pid in enumerate(pids))
+        assert repr(it.pool) == f"WorkerPool([{handles}])"
+    assert [(handle.pid, handle.serving) for handle in it.pool.workers] == [(None, {})] * 2
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -182,17 +191,17 @@ async def test_counters_are_summed_over_the_lives_of_a_worker():
         await it.serving()
         await it.client.udp()
         await it.client.udp("nobody.mesos.")
-        first = it.slot.pid
+        first = it.handle.pid
         it.signal(signal.SIGTERM)  # it drains and reports for the last time
         await it.serving(restarts=1)
-        assert it.slot.pid != first
-        asked = it.slot.total_counters()
+        assert it.handle.pid != first
+        asked = it.handle.total_counters()
         assert asked["misses"] + asked["hits"] == 2
         await it.client.udp()
         await it.pool.stop()
-        asked = it.slot.total_counters()
+        asked = it.handle.total_counters()
         assert asked["misses"] + asked["hits"] == 3
-        assert it.slot.counters == Counter()
+        assert it.handle.counters == Counter()
 
 
 # --- before and while the first state is taken ---------------------------------------------------
@@ -202,7 +211,7 @@ async def test_before_the_first_state_names_of_the_zone_are_not_known():
     async with running(Zone(AUTHORITY)) as it:
         it.client.send()
         assert (await it.client.receive()).rcode() == dns.rcode.SERVFAIL
-        assert it.pool.behind() == [it.slot]
+        assert it.pool.troubles() == [f"worker 0 has no zone yet (pid {it.handle.pid})"]
         it.change(f"{NAME} A 1.2.3.11", 0)
         it.change("new.mesos A 1.2.3.13", 1)
         await it.serving(1)
@@ -242,27 +251,27 @@ async def test_a_killed_worker_is_replaced_within_a_second_and_what_was_asked_me
 
 
 async def test_a_worker_that_dies_again_and_again_is_restarted_ever_more_slowly(monkeypatch, said):
-    monkeypatch.setattr(handle.sys, "executable", "/bin/false")
-    monkeypatch.setattr(handle, "RESTART_SECONDS", (0.0, 0.1, 0.2))
+    monkeypatch.setattr(module.sys, "executable", "/bin/false")
+    monkeypatch.setattr(module, "RESTART_SECONDS", (0.0, 0.1, 0.2))
     async with running():
         for delay in ("0.0", "0.1", "0.2", "0.2"):
-            assert await said("ended unasked") == f"worker 0 ended unasked; another starts in {delay} s"
+            assert await said("ended unasked") == f"worker 0 ended unasked (exit code 1); another starts in {delay} s"
 
 
 async def test_a_worker_that_lived_for_long_is_restarted_at_once(monkeypatch, said):
-    monkeypatch.setattr(handle.sys, "executable", "/bin/false")
-    monkeypatch.setattr(handle, "HEALTHY_SECONDS", 0.0)
+    monkeypatch.setattr(module.sys, "executable", "/bin/false")
+    monkeypatch.setattr(module, "HEALTHY_SECONDS", 0.0)
     async with running():
         for _ in range(3):
-            assert await said("ended unasked") == "worker 0 ended unasked; another starts in 0.0 s"
+            assert await said("ended unasked") == "worker 0 ended unasked (exit code 1); another starts in 0.0 s"
 
 
 async def test_a_worker_that_cannot_be_started_is_said_and_tried_again(monkeypatch, said):
     python = sys.executable
-    monkeypatch.setattr(handle.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(module.sys, "executable", "/nowhere/python")
     async with running() as it:
         assert "No such file or directory: '/nowhere/python'" in await said("worker 0 cannot be started")
-        monkeypatch.setattr(handle.sys, "executable", python)
+        monkeypatch.setattr(module.sys, "executable", python)
         await it.serving()
         assert await it.client.udp() == ["1.2.3.11"]
 
@@ -281,14 +290,14 @@ async def test_stop_lets_workers_answer_what_has_arrived():
         it.signal(signal.SIGCONT)
         await asyncio.wait_for(stopping, PATIENCE)
         assert sorted([(await it.client.receive()).id for _ in range(20)]) == list(range(20))
-        assert it.slot.restarts == 0
+        assert it.handle.restarts == 0
 
 
 async def test_a_worker_that_ignores_sigterm_is_killed(monkeypatch, caplog):
-    monkeypatch.setattr(handle, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.1)
     async with running() as it:
         await it.serving()
-        pid = it.slot.pid
+        pid = it.handle.pid
         it.signal(signal.SIGSTOP)
         await asyncio.wait_for(it.pool.stop(), 5)
         with pytest.raises(ProcessLookupError):
@@ -300,24 +309,24 @@ async def test_a_pool_can_be_stopped_while_its_workers_start():
     async with running(workers=2) as it:
         await asyncio.sleep(0)
         await asyncio.wait_for(it.pool.stop(), PATIENCE)
-        assert [(slot.pid, slot.restarts) for slot in it.pool.slots] == [(None, 0)] * 2
+        assert [(handle.pid, handle.restarts) for handle in it.pool.workers] == [(None, 0)] * 2
         assert [task for task in asyncio.all_tasks() if "worker" in task.get_name()] == []
 
 
 async def test_a_pool_can_be_stopped_while_a_restart_is_pending(monkeypatch, said):
-    monkeypatch.setattr(handle.sys, "executable", "/bin/false")
-    monkeypatch.setattr(handle, "RESTART_SECONDS", (3600.0,))
+    monkeypatch.setattr(module.sys, "executable", "/bin/false")
+    monkeypatch.setattr(module, "RESTART_SECONDS", (3600.0,))
     async with running() as it:
         await said("ended unasked")
         await asyncio.wait_for(it.pool.stop(), PATIENCE)
-        assert it.slot.restarts == 1
+        assert it.handle.restarts == 1
 
 
 async def test_an_empty_pool_serves():
-    pool = WorkerPool([], SETTINGS, Zone(AUTHORITY), Nursery())
+    pool = WorkerPool([], SETTINGS, Zones([Zone(AUTHORITY)]), ProcessSpawner())
     pool.start()
     await pool.serving()
-    pool.publish(Change(1, tuple(edits(f"{NAME} A 1.2.3.4"))))
+    pool.publish(APEX, ZoneChange(1, tuple(edits(f"{NAME} A 1.2.3.4"))))
     await pool.stop()
     assert repr(pool) == "WorkerPool([])"
 
@@ -329,16 +338,84 @@ async def test_a_large_change_is_cut_into_frames_that_take_a_worker_a_millisecon
     zone = Zone(AUTHORITY)
     async with running(zone) as it:
         frames = []
-        it.slot.push = frames.extend
-        it.slot._stale = False
+        it.handle.push = frames.extend
+        it.handle._stale = False
         table = "\n".join(f"name-{n}.mesos A 10.0.{n // 250}.{n % 250}" for n in range(1000))
-        it.pool.publish(Change(5, tuple(edits(table))))
-        it.pool.publish(Change(6, ()))
+        it.pool.publish(APEX, ZoneChange(5, tuple(edits(table))))
+        it.pool.publish(APEX, ZoneChange(6, ()))
     reader = FrameReader()
     reader.feed(b"".join(frames))
-    assert [(frame.serial, len(frame.edits)) for frame in reader] == [(0, EDITS_PER_FRAME)] * (
-        1000 // EDITS_PER_FRAME - 1
-    ) + [
-        (5, EDITS_PER_FRAME),
-        (6, 0),
+    assert [(frame.serial, len(frame.changes), frame.complete) for frame in reader] == [
+        *[(5, CHANGES_PER_FRAME, False)] * (1000 // CHANGES_PER_FRAME - 1),
+        (5, CHANGES_PER_FRAME, True),
+        (6, 0, True),
     ]
+
+
+# --- silent ------------------------------------------------------------------------------------
+
+
+async def test_a_stopped_worker_is_replaced_within_three_seconds_and_what_was_asked_meanwhile_is_answered(said):
+    async with running() as it:
+        await it.serving()
+        stopped = it.handle.pid
+        began = asyncio.get_running_loop().time()
+        it.signal(signal.SIGSTOP)
+        for number in range(20):
+            it.client.send(number=number)
+        silent = asyncio.ensure_future(said("worker 0 said nothing for"))
+        replies = [await it.client.receive() for _ in range(20)]
+        assert asyncio.get_running_loop().time() - began < 3.0 + BUSY
+        assert sorted(reply.id for reply in replies) == list(range(20))
+        assert (
+            await silent == "worker 0 said nothing for 1.0 s, process state T, and was killed; another starts in 0.0 s"
+        )
+        await it.serving(restarts=1)
+        assert it.handle.pid != stopped
+        with pytest.raises(ProcessLookupError):
+            os.kill(stopped, 0)
+
+
+async def test_while_a_worker_is_silent_that_can_be_seen(monkeypatch):
+    monkeypatch.setattr(liveness, "STOPPED_TICKS", 1000)
+    async with running() as it:
+        await it.serving()
+        it.signal(signal.SIGSTOP)
+        async with asyncio.timeout(PATIENCE):
+            while not it.pool.troubles():
+                it.pool._changed.clear()
+                await it.pool._changed.wait()
+        assert it.pool.troubles() == [f"worker 0 has said nothing for 1.0 s (pid {it.handle.pid})"]
+        it.signal(signal.SIGCONT)
+        async with asyncio.timeout(PATIENCE):
+            while it.pool.troubles():
+                it.pool._changed.clear()
+                await it.pool._changed.wait()
+        assert it.handle.restarts == 0
+
+
+async def test_a_worker_that_cannot_be_understood_is_replaced(monkeypatch, said):
+    async with running() as it:
+        await it.serving()
+        before = it.handle.pid
+        monkeypatch.setattr(module, "Ack", module.Report)
+        it.change("new.mesos A 1.2.3.13", 4712)
+        told = await said("worker 0 cannot be understood")
+        monkeypatch.undo()
+        assert told == (
+            "worker 0 cannot be understood (a frame that is not for control: Ack), and was killed; another starts in 0.0 s"
+        )
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        await it.serving(4712, restarts=1)
+        assert it.handle.pid != before
+
+
+async def test_a_worker_that_cannot_be_fed_is_replaced(monkeypatch, said):
+    async with running() as it:
+        await it.serving()
+        with monkeypatch.context() as patch:
+            patch.setattr(it.handle, "_next_portion", lambda: 1 / 0)
+            it.change("new.mesos A 1.2.3.13", 4712)
+            assert await said("worker 0 could") == "worker 0 could not be fed, and was killed; another starts in 0.0 s"
+        await it.serving(4712, restarts=1)
+        assert await it.client.udp("new.mesos.") == ["1.2.3.13"]

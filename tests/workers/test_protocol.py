@@ -5,26 +5,26 @@ import struct
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.zone.changes import edit
 
-from mesos_dns.limits import MAX_FRAME
 from mesos_dns.workers.protocol import (
-    Begin,
-    Counters,
-    Edits,
-    End,
+    MAX_FRAME,
+    Ack,
     FeedError,
     FrameReader,
     Listener,
-    Load,
-    Serving,
+    Report,
     Settings,
+    SnapshotBegin,
+    ZoneUpdate,
     encode,
 )
-from mesos_dns.zone.change import Edit
+from mesos_dns.zone.zone import Authority
 
+MESOS, OTHER = b"\5mesos\0", b"\5other\0"
 FRAMES = [
     Settings(
-        authority=(b"\5mesos\0", b"\3ns1\5mesos\0", b"\4root\0", 60, 600, 86400, 60, 60),
+        zones=[Authority(apex, b"\3ns1\5mesos\0", b"\4root\0", 60, 600, 86400, 60, 60) for apex in (MESOS, OTHER)],
         recursion=True,
         truncate_bit=False,
         upstreams={b"\0": [("8.8.8.8", 53), ("2001:4860:4860::8888", 53)], b"\4test\0": []},
@@ -33,14 +33,17 @@ FRAMES = [
         verbosity=1,
         hold=False,
     ),
-    Begin(),
-    Load([((b"\1a\5mesos\0",), ((1, (b"\1\2\3\4", b"\1\2\3\5")), (33, (b"",))))]),
-    End(1700000000),
-    Edits(0, [Edit(b"\1a\5mesos\0", 1, (b"\1\2\3\4",), ())]),
-    Edits(0, [], [((b"\1b\5mesos\0", b"\1c\5mesos\0"), ((1, (b"\1\2\3\4",)),))]),
-    Edits(1700000001, []),
-    Serving(1700000001),
-    Counters({"misses": 3, "hits": 2**40}),
+    SnapshotBegin(MESOS),
+    ZoneUpdate(
+        MESOS,
+        1700000000,
+        [((b"\1a\5mesos\0",), (), ((1, (b"\1\2\3\4", b"\1\2\3\5")), (33, (b"",))))],
+        complete=False,
+    ),
+    ZoneUpdate(MESOS, 1700000000, [], complete=True),
+    ZoneUpdate(OTHER, 1700000001, [edit(b"\1a\5other\0", 1, (b"\1\2\3\4",), ())], complete=True),
+    Ack(OTHER, 1700000001),
+    Report({"misses": 3, "hits": 2**40}),
 ]
 STREAM = b"".join(map(encode, FRAMES))
 
@@ -52,13 +55,13 @@ def test_frames_come_back_in_order():
     assert repr(reader) == "FrameReader(waiting=0)"
 
 
-def test_an_edit_comes_back_as_an_edit():
+def test_a_change_comes_back_as_a_change():
     reader = FrameReader()
     reader.feed(encode(FRAMES[4]))
     frame = next(reader)
-    assert isinstance(frame, Edits)
-    assert isinstance(frame.edits[0], Edit)
-    assert isinstance(frame.edits[0].removed, tuple)
+    assert isinstance(frame, ZoneUpdate)
+    owners, removed, added = frame.changes[0]
+    assert all(isinstance(part, tuple) for part in (owners, removed, added))
 
 
 def test_a_stream_that_is_cut_anywhere():
@@ -80,17 +83,12 @@ def test_octet_by_octet():
 
 
 OCTETS = st.binary(max_size=30)
-EDITS = st.builds(
-    Edit,
-    OCTETS,
-    st.integers(0, 65535),
-    st.lists(OCTETS, max_size=3).map(tuple),
-    st.lists(OCTETS, max_size=3).map(tuple),
-)
+SETS = st.lists(st.tuples(st.integers(0, 65535), st.lists(OCTETS, max_size=3).map(tuple)), max_size=2).map(tuple)
+CHANGES = st.tuples(st.lists(OCTETS, max_size=3).map(tuple), SETS, SETS)
 
 
-@given(st.builds(Edits, st.integers(0, 2**32 - 1), st.lists(EDITS, max_size=5)))
-def test_any_edits(frame):
+@given(st.builds(ZoneUpdate, OCTETS, st.integers(0, 2**32 - 1), st.lists(CHANGES, max_size=5), st.booleans()))
+def test_any_update(frame):
     reader = FrameReader()
     reader.feed(encode(frame))
     assert next(reader) == frame

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mesos_dns.workers.spawner import Nursery, ended, give_way
+from mesos_dns.workers.spawner import ProcessSpawner, ended, lower_priority
 
 NICENESS = "import os, sys; os.write(int(sys.argv[1]), b'%d' % os.getpriority(os.PRIO_PROCESS, 0))"
 
@@ -18,9 +18,9 @@ def niceness():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="niceness is a matter of threads on Linux only")
 def test_a_child_has_the_niceness_that_its_starter_had():
-    async def start_one(nursery):
+    async def start_one(spawner):
         readable, writable = os.pipe()
-        process = await nursery.start(sys.executable, "-c", NICENESS, str(writable), pass_fds=[writable])
+        process = await spawner.start(sys.executable, "-c", NICENESS, str(writable), pass_fds=[writable])
         os.close(writable)
         await ended(process)
         with open(readable, "rb") as pipe:  # noqa: ASYNC230, PTH123 - it has all come
@@ -28,11 +28,11 @@ def test_a_child_has_the_niceness_that_its_starter_had():
 
     def give_way_and_start_one():
         before = niceness()
-        nursery = Nursery()
-        give_way(before + 7)
-        give_way(before + 3)  # not back
-        of_child = asyncio.run(start_one(nursery))
-        nursery.close()
+        spawner = ProcessSpawner()
+        lower_priority(before + 7)
+        lower_priority(before + 3)  # not back
+        of_child = asyncio.run(start_one(spawner))
+        spawner.close()
         return before, niceness(), of_child
 
     # In a thread, for there is no way back.
@@ -43,7 +43,7 @@ def test_a_child_has_the_niceness_that_its_starter_had():
 
 
 async def test_what_cannot_be_started_is_told():
-    nursery = Nursery()
+    spawner = ProcessSpawner()
     with pytest.raises(FileNotFoundError):
-        await nursery.start("/nowhere/at-all", pass_fds=[])
-    nursery.close()
+        await spawner.start("/nowhere/at-all", pass_fds=[])
+    spawner.close()

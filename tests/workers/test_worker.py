@@ -10,38 +10,46 @@ import sys
 import dns.rcode
 import pytest
 from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
+from tests.zone.changes import edit
 
 from mesos_dns import logs
 from mesos_dns.dns import name as names
 from mesos_dns.workers.protocol import (
-    Begin,
-    Counters,
-    Edits,
-    End,
+    Ack,
     FeedError,
     FrameReader,
+    Listen,
     Listener,
-    Load,
-    Serving,
+    Report,
     Settings,
+    SnapshotBegin,
+    ZoneUpdate,
     encode,
 )
 from mesos_dns.workers.worker import Feed, Worker
-from mesos_dns.zone.change import Edit
 
 NAME = "chronos.marathon.mesos."
 SERIAL = 1700000000
+APEX = AUTHORITY.apex
 
 
 def settings(listeners=(), *, hold=False, **more):
     values = {"recursion": True, "truncate_bit": True, "upstreams": {}, "timeout": 5.0, "verbosity": 0}
-    return Settings(AUTHORITY, listeners=list(listeners), hold=hold, **(values | more))
+    return Settings([AUTHORITY], listeners=list(listeners), hold=hold, **(values | more))
 
 
 def snapshot():
     """The frames of a whole zone."""
     zone = make_zone()
-    return [Begin(), *(Load([([owner], zone.node(owner))]) for owner in zone), End(SERIAL)]
+    return [
+        SnapshotBegin(APEX),
+        *(update(SERIAL, ((owner,), (), zone.node(owner)), complete=False) for owner in zone),
+        update(SERIAL),
+    ]
+
+
+def update(serial, *changes, complete=True):
+    return ZoneUpdate(APEX, serial, list(changes), complete)
 
 
 class Told:
@@ -92,42 +100,46 @@ async def test_a_snapshot_is_served_when_it_is_complete(worker, told):
     assert (addresses(worker), told.frames) == (None, [])
     feed(worker, last)
     assert addresses(worker) == ["1.2.3.11"]
-    assert told.frames == [Serving(SERIAL)]
-    assert worker._zone.serial == SERIAL
+    assert told.frames == [Ack(APEX, SERIAL)]
+    assert worker._zones[APEX].serial == SERIAL
     assert gc.isenabled()
 
 
-async def test_a_snapshot_may_be_completed_by_edits(worker, told):
-    """While control takes its first state its zone is empty; all that workers get are edits."""
-    first, second = [Edit(owner, 1, (), (b"\1\2\3\4",)) for owner in map(names.from_text, ("a.mesos", "b.mesos"))]
-    feed(worker, Begin(), Edits(0, [first]))
+async def test_a_snapshot_may_be_completed_by_updates(worker, told):
+    """While control takes its first state its zone is empty; all that workers get are updates."""
+    first, second = [edit(owner, 1, (), (b"\1\2\3\4",)) for owner in map(names.from_text, ("a.mesos", "b.mesos"))]
+    feed(worker, SnapshotBegin(APEX), update(SERIAL, first, complete=False))
     assert addresses(worker, "a.mesos.") is None
-    feed(worker, Edits(SERIAL, [second]))
+    feed(worker, update(SERIAL, second))
     assert addresses(worker, "a.mesos.") == addresses(worker, "b.mesos.") == ["1.2.3.4"]
-    assert told.frames == [Serving(SERIAL)]
+    assert told.frames == [Ack(APEX, SERIAL)]
 
 
 async def test_a_change_is_seen_at_once(worker, told):
     feed(worker, *snapshot())
     assert addresses(worker) == ["1.2.3.11"]
-    feed(worker, Edits(0, list(edits(f"{NAME} A 1.2.3.12"))))
+    feed(worker, update(SERIAL + 1, *edits(f"{NAME} A 1.2.3.12"), complete=False))
     assert addresses(worker) == ["1.2.3.11", "1.2.3.12"]
-    assert told.frames == [Serving(SERIAL)]
-    feed(worker, Edits(SERIAL + 1, [Edit(names.from_text(NAME), 1, (b"\1\2\3\x0b",), ())]))
+    assert told.frames == [Ack(APEX, SERIAL)]
+    feed(worker, update(SERIAL + 1, edit(names.from_text(NAME), 1, (b"\1\2\3\x0b",), ())))
     assert addresses(worker) == ["1.2.3.12"]
-    assert told.frames == [Serving(SERIAL), Serving(SERIAL + 1)]
+    assert told.frames == [Ack(APEX, SERIAL), Ack(APEX, SERIAL + 1)]
 
 
 async def test_a_new_snapshot_replaces_the_old_zone_and_until_then_the_old_one_answers(worker):
     feed(worker, *snapshot())
-    feed(worker, Begin(), Load([([names.from_text("new.mesos")], ((1, (b"\1\1\1\1",)),))]))
+    feed(
+        worker,
+        SnapshotBegin(APEX),
+        update(SERIAL + 5, edit(names.from_text("new.mesos"), 1, (), (b"\1\1\1\1",)), complete=False),
+    )
     assert addresses(worker) == ["1.2.3.11"]
-    feed(worker, End(SERIAL + 5))
+    feed(worker, update(SERIAL + 5))
     assert addresses(worker) == []
     assert addresses(worker, "new.mesos.") == ["1.1.1.1"]
 
 
-@pytest.mark.parametrize("frame", [Load([]), End(1), settings(), Serving(1), Counters({})])
+@pytest.mark.parametrize("frame", [settings(), Ack(APEX, 1), Report({})])
 async def test_frames_out_of_order_are_refused(worker, frame):
     with pytest.raises(FeedError, match=f"an unexpected frame: {type(frame).__name__}"):
         worker.take(frame)
@@ -143,7 +155,7 @@ async def test_counters(worker):
 
 async def test_repr(worker):
     memo = "Memo(found=0, missing=0)"
-    assert repr(worker) == f"Worker(Zone('mesos.', serial=0, names=0), Responder([{memo}, {memo}]))"
+    assert repr(worker) == f"Worker(Zones([Zone('mesos.', serial=0, names=0)]), Responder([{memo}, {memo}]))"
 
 
 # --- the feed ----------------------------------------------------------------------------------
@@ -205,13 +217,21 @@ async def test_frames_are_taken_in_order_and_in_pieces(fed):
     for at in range(0, len(stream), 100):
         control.send(stream[at : at + 100])
         await asyncio.sleep(0)
-    assert await control.receive(Serving) == Serving(SERIAL)
+    assert await control.receive(Ack) == Ack(APEX, SERIAL)
     assert addresses(feed.worker) == ["1.2.3.11"]
     assert repr(feed) == "Feed(FrameReader(waiting=0))"
 
 
 @pytest.mark.parametrize(
-    "frames", [[Begin()], [b"\0\0\0\1\xc1"], [b"\xff\xff\xff\xff"], [settings(), End(1)], [settings(), Serving(1)]]
+    "frames",
+    [
+        [SnapshotBegin(APEX)],
+        [b"\0\0\0\1\xc1"],
+        [b"\xff\xff\xff\xff"],
+        [settings(), SnapshotBegin(b"\5other\0")],
+        [settings(), ZoneUpdate(b"\5other\0", 1, [], True)],
+        [settings(), Ack(APEX, 1)],
+    ],
 )
 async def test_a_feed_that_makes_no_sense_ends_the_worker(fed, caplog, frames):
     _, control, ended = fed
@@ -292,10 +312,10 @@ async def ask_tcp(address, octets):
 
 async def test_the_life_of_a_worker():
     async with Process() as worker:
-        worker.control.send(settings(worker.listeners))
+        worker.control.send(settings(worker.listeners), Listen())
         assert (await ask_udp(worker.address, ask(NAME))).rcode() == dns.rcode.SERVFAIL
         worker.control.send(*snapshot())
-        assert await worker.control.receive(Serving) == Serving(SERIAL)
+        assert await worker.control.receive(Ack) == Ack(APEX, SERIAL)
         assert texts((await ask_udp(worker.address, ask(NAME))).answer)
         assert texts((await ask_tcp(worker.address, ask(NAME))).answer)
         assert (await ask_udp(worker.address, ask("example.org."))).rcode() == dns.rcode.REFUSED
@@ -304,17 +324,17 @@ async def test_the_life_of_a_worker():
         worker.process.send_signal(signal.SIGHUP)
         assert texts((await ask_udp(worker.address, ask(NAME))).answer)
         worker.process.send_signal(signal.SIGTERM)
-        counts = (await worker.control.receive(Counters)).counts
+        counts = (await worker.control.receive(Report)).counts
         assert counts["tcp_connections"] == 1
         assert await worker.ended() == (0, "")
 
 
 async def test_a_worker_that_holds_answers_nothing_before_it_has_the_zone():
     async with Process() as worker:
-        worker.control.send(settings(worker.listeners, hold=True))
+        worker.control.send(settings(worker.listeners, hold=True), Listen())
         question = asyncio.ensure_future(ask_udp(worker.address, ask(NAME)))
-        # The first counters tell that it lives and has taken its settings.
-        await worker.control.receive(Counters)
+        # The first report tells that it lives and has taken its settings.
+        await worker.control.receive(Report)
         assert not question.done()
         worker.control.send(*snapshot())
         assert texts((await question).answer)
@@ -322,7 +342,7 @@ async def test_a_worker_that_holds_answers_nothing_before_it_has_the_zone():
 
 async def test_a_worker_ends_with_its_control():
     async with Process() as worker:
-        worker.control.send(settings(worker.listeners), *snapshot())
-        await worker.control.receive(Serving)
+        worker.control.send(settings(worker.listeners), Listen(), *snapshot())
+        await worker.control.receive(Ack)
         worker.control.close()
         assert await worker.ended() == (0, "")

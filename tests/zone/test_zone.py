@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from tests.zone.changes import edit
 
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A
-from mesos_dns.zone.change import Change, Edit
-from mesos_dns.zone.contributors import Ledger, contributions
+from mesos_dns.zone.change import ZoneChange
+from mesos_dns.zone.contributors import ContributorCounts, contributions
 from mesos_dns.zone.zone import Authority, Zone
 
 APEX = b"\5mesos\0"
@@ -29,11 +30,11 @@ def zone():
 
 
 def add(zone, owner, *rdatas, rrtype=A):
-    zone.apply(Change(zone.serial + 1, (Edit(at(owner), rrtype, (), rdatas),)))
+    zone.apply(ZoneChange(zone.serial + 1, (edit(at(owner), rrtype, (), rdatas),)))
 
 
 def remove(zone, owner, *rdatas, rrtype=A):
-    zone.apply(Change(zone.serial + 1, (Edit(at(owner), rrtype, rdatas, ()),)))
+    zone.apply(ZoneChange(zone.serial + 1, (edit(at(owner), rrtype, rdatas, ()),)))
 
 
 # --- examples ----------------------------------------------------------------------------------
@@ -115,26 +116,25 @@ def test_removing_what_is_not_there_alters_nothing(zone):
 
 
 def test_the_soa_carries_the_serial_and_the_authority(zone):
-    zone.apply(Change(4711, ()))
+    zone.apply(ZoneChange(4711, ()))
     fields = rd.soa_fields(zone.soa())
     assert fields == (b"\3ns1\5mesos\0", b"\4root\5mesos\0", 4711, 60, 600, 86400, 60)
 
 
 def test_the_ledger_names_only_what_becomes_visible(zone):
-    ledger = Ledger(zone)
+    ledger = ContributorCounts(zone)
     one = (at("slave.mesos"), A, ONE)
 
     def settle(withdrawn, contributed):
-        change = ledger.apply(contributions(withdrawn), contributions(contributed))
-        return change.edits if not change.nodes else change.nodes
+        return ledger.apply(contributions(withdrawn), contributions(contributed))
 
-    assert settle([], [one]) == [((at("slave.mesos"),), ((A, (ONE,)),))]
-    assert settle([], [one, one]) == ()
-    assert repr(ledger) == "Ledger(Zone('mesos.', serial=0, names=1), shared records=1)"
-    assert settle([one, one], []) == ()
-    assert settle([one], [one]) == ()
-    assert settle([one], []) == (Edit(at("slave.mesos"), A, (ONE,), ()),)
-    assert repr(ledger) == "Ledger(Zone('mesos.', serial=0, names=0), shared records=0)"
+    assert settle([], [one]) == [edit(at("slave.mesos"), A, (), (ONE,))]
+    assert settle([], [one, one]) == []
+    assert repr(ledger) == "ContributorCounts(Zone('mesos.', serial=0, names=1), shared records=1)"
+    assert settle([one, one], []) == []
+    assert settle([one], [one]) == []
+    assert settle([one], []) == [edit(at("slave.mesos"), A, (ONE,), ())]
+    assert repr(ledger) == "ContributorCounts(Zone('mesos.', serial=0, names=0), shared records=0)"
 
 
 # --- any series of changes ---------------------------------------------------------------------
@@ -186,7 +186,7 @@ class ZoneAndLedger(RuleBasedStateMachine):
         super().__init__()
         self.zone = Zone(AUTHORITY)
         self.replica = Zone(AUTHORITY)
-        self.ledger = Ledger(self.zone)
+        self.ledger = ContributorCounts(self.zone)
         self.contributed = Counter()
 
     @rule(new=st.lists(RECORDS, max_size=6), data=st.data(), twice=st.booleans())
@@ -199,9 +199,9 @@ class ZoneAndLedger(RuleBasedStateMachine):
         self.contributed.update(new)
         self.contributed.subtract(withdrawn)
         after = {record: n for record, n in self.contributed.items() if n > 0}
-        assert bool(found.edits or found.nodes) == (before.keys() != after.keys())
-        change = found._replace(serial=self.zone.serial + 1)
-        self.zone.apply(Change(change.serial, ()))
+        assert bool(found) == (before.keys() != after.keys())
+        change = ZoneChange(self.zone.serial + 1, found)
+        self.zone.apply(ZoneChange(change.serial, ()))
         self.replica.apply(change)
         if twice:
             self.replica.apply(change)
@@ -230,9 +230,9 @@ TestZoneAndLedger.settings = settings(max_examples=40, stateful_step_count=15, d
 def test_the_order_of_changes_does_not_matter(records, random):
     one, other = Zone(AUTHORITY), Zone(AUTHORITY)
     for owner, rrtype, rdata in records:
-        one.apply(Change(1, (Edit(owner, rrtype, (), (rdata,)),)))
+        one.apply(ZoneChange(1, (edit(owner, rrtype, (), (rdata,)),)))
     random.shuffle(records)
     for owner, rrtype, rdata in records:
-        other.apply(Change(1, (Edit(owner, rrtype, (), (rdata,)),)))
+        other.apply(ZoneChange(1, (edit(owner, rrtype, (), (rdata,)),)))
     assert set(one.records()) == set(other.records())
     assert one._children == other._children

@@ -21,9 +21,9 @@ REASONS: Final = (
 )
 
 #: Examples of one reason: enough to find the culprit.
-_EXAMPLES: Final = 3
+_MAX_EXAMPLES: Final = 3
 #: Characters of an example: it ends up in one log line.
-_EXAMPLE_TEXT: Final = 160
+_MAX_EXAMPLE_TEXT: Final = 160
 
 
 class Skipped:
@@ -49,15 +49,15 @@ class Skipped:
         """Something of the task or framework that `example` names is left out from now on."""
         self._counts[reason] = self._counts.get(reason, 0) + 1
         examples = self._examples.setdefault(reason, {})
-        if len(examples) < _EXAMPLES:
-            examples[example[:_EXAMPLE_TEXT]] = None
+        if len(examples) < _MAX_EXAMPLES:
+            examples[example[:_MAX_EXAMPLE_TEXT]] = None
 
     def remove(self, reason: str, example: str) -> None:
         """Take back an `add` with the same arguments: the task or framework has gone or has changed."""
         left = self._counts.get(reason, 0) - 1
         if left > 0:
             self._counts[reason] = left
-            self._examples[reason].pop(example[:_EXAMPLE_TEXT], None)
+            self._examples[reason].pop(example[:_MAX_EXAMPLE_TEXT], None)
         else:
             self._counts.pop(reason, None)
             self._examples.pop(reason, None)

@@ -18,7 +18,7 @@ BOTH = (b"_tcp", b"_udp")
 #: Frameworks whose suffixes are remembered; beyond, all are forgotten at once.
 MAX_SUFFIXES: Final = 10_000
 #: Suffixes of one framework that are remembered: usual are ten, of two protocols; each further protocol has some more.
-_SUFFIXES_OF_FRAMEWORK: Final = 500
+_MAX_SUFFIXES_OF_FRAMEWORK: Final = 500
 
 
 class Rules(NamedTuple):
@@ -62,7 +62,7 @@ class Suffixes:
         """What follows the front of an owner at `place`; `protocol` is a label such as `_tcp`, if the place has one."""
         suffix = self._made.get((place, protocol))
         if suffix is None:
-            if len(self._made) >= _SUFFIXES_OF_FRAMEWORK:
+            if len(self._made) >= _MAX_SUFFIXES_OF_FRAMEWORK:
                 self._made.clear()
             values = {"FW": self.framework, "_PROTO": protocol}
             text = b".".join([values.get(label) or label.encode() for label in place.labels])

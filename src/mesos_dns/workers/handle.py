@@ -2,6 +2,9 @@
 
 Each worker has a feed: a Unix stream socket pair. A worker that is new, or that fell too far behind,
 gets a snapshot in chunks, and after it what changed meanwhile; the others get the changes alone.
+
+However a process ends that was not told to (it dies, says nothing, cannot be understood, its feed breaks), the same
+follows: the reason is logged and counted, what is left of it is killed, and another starts.
 """
 
 import asyncio
@@ -12,75 +15,115 @@ import socket
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
 from mesos_dns.concurrency import spawn
-from mesos_dns.limits import (
-    FEED_BUFFER,
-    FEED_PORTION,
-    HEALTHY_SECONDS,
-    MAX_FEED_BACKLOG,
-    RESTART_SECONDS,
-    STOP_SECONDS,
-)
 from mesos_dns.sockets import Pair
+from mesos_dns.workers.liveness import TICK_SECONDS, Liveness, Verdict
 from mesos_dns.workers.protocol import (
-    Counters,
+    DRAIN_SECONDS,
+    Ack,
     FeedError,
+    Frame,
     FrameReader,
+    Heartbeat,
+    Listen,
     Listener,
-    Serving,
+    Report,
     Settings,
     encode,
 )
-from mesos_dns.workers.replication import snapshot_of
-from mesos_dns.workers.spawner import Child, Nursery, ended
-from mesos_dns.zone.zone import Zone
+from mesos_dns.workers.replication import snapshot_frames
+from mesos_dns.workers.spawner import Child, ProcessSpawner, end_of, ended, look_at
+from mesos_dns.zone.zones import Zones
 
 log = logging.getLogger(__name__)
 
+#: Octets on their way to a worker, in the kernel and in control each.
+FEED_BUFFER: Final = 4 * 1024 * 1024
+#: Octets of frames that are written together, roughly: what a worker reads in one go.
+FEED_PORTION: Final = 256 * 1024
+#: Octets waiting for a worker that does not read before it is given a new snapshot instead.
+MAX_FEED_BACKLOG: Final = 256 * 1024 * 1024
+#: Seconds from the end of a worker to the start of the next: at once first, then more and more.
+RESTART_SECONDS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+#: A worker that lived this many seconds was healthy: the next restart is at once again.
+HEALTHY_SECONDS: Final = 10.0
+#: Seconds that a worker gets to drain and end before it is killed.
+STOP_SECONDS: Final = DRAIN_SECONDS + 2.0
 
-class Slot:
-    """The place of one worker: its sockets, its process, its feed. Lives longer than any process."""
+
+class WorkerHandle:
+    """The place of one worker. Lives longer than any process."""
 
     def __init__(
         self,
         number: int,
         pair: Pair,
         settings: Settings,
-        zone: Zone,
-        nursery: Nursery,
+        zones: Zones,
+        spawner: ProcessSpawner,
         on_news: Callable[[], None],
     ) -> None:
+        """`on_news` is called whenever `serving` or `trouble` may have changed."""
         self.number = number
         self.restarts = 0
-        #: The serial that the worker answers from; 0 while it has none.
-        self.serving = 0
+        #: The serials that the worker answers from, by apex.
+        self.serving: dict[bytes, int] = {}
         self.pid: int | None = None
         self.counters: Counter[str] = Counter()
         self._pair = pair
         listeners = [Listener(pair.udp.fileno(), udp=True), Listener(pair.tcp.fileno(), udp=False)]
         self._settings = msgspec.structs.replace(settings, listeners=listeners)
-        self._zone = zone
-        self._nursery = nursery
+        self._zones = zones
+        self._spawner = spawner
         self._on_news = on_news
         self._news = asyncio.Event()
         self._stale = True  # The worker lacks a snapshot.
+        self._may_listen = False
         self._backlog: deque[bytes] = deque()
         self._backlog_size = 0
         self._process: Child | None = None
+        self._liveness = Liveness()
         self._stopping = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
         self._finished_counters: Counter[str] = Counter()
 
     def __repr__(self) -> str:
-        return f"Slot({self.number}, pid={self.pid}, serving={self.serving}, restarts={self.restarts})"
+        serving = [*self.serving.values()]
+        return f"WorkerHandle({self.number}, pid={self.pid}, serving={serving}, restarts={self.restarts})"
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether the worker answers from every zone."""
+        return len(self.serving) == len(self._zones)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why not all queries that come to this worker are answered as they should be; None if they are."""
+        if self.pid is None:
+            return f"worker {self.number} is not running"
+        if not self.is_serving:
+            return f"worker {self.number} has no zone yet (pid {self.pid})"
+        if self._liveness.silent > 1:
+            return f"worker {self.number} has said nothing for {self._liveness.seconds:.1f} s (pid {self.pid})"
+        return None
 
     @property
     def wants_changes(self) -> bool:
         """Whether changes must be queued: a worker without a snapshot gets them with that."""
         return not self._stale
+
+    @property
+    def _behind(self) -> bool:
+        """Whether there is no snapshot to be had yet."""
+        return any(zone.behind for zone in self._zones)
+
+    def total_counters(self) -> Counter[str]:
+        """Counts of all processes that this place has had."""
+        return self._finished_counters + self.counters
 
     def push(self, frames: Sequence[bytes]) -> None:
         """Queue frames for the worker."""
@@ -93,6 +136,11 @@ class Slot:
                 self._stale = True
         self._news.set()
 
+    def listen(self) -> None:
+        """Let the worker answer what comes to its sockets, which must be bound."""
+        self._may_listen = True
+        self._news.set()
+
     def start(self) -> None:
         """Keep a worker running in the background until `stop`."""
         self._life = spawn(self._run(), name=f"worker {self.number}")
@@ -102,14 +150,14 @@ class Slot:
         self._stopping.set()
         if self._life is None:
             return
-        self._end_process(signal.SIGTERM)
+        self._signal(signal.SIGTERM)
         _, late = await asyncio.wait([self._life], timeout=STOP_SECONDS)
         if late:
             log.warning("worker %d does not end on SIGTERM; it is killed", self.number)
-            self._end_process(signal.SIGKILL)
+            self._signal(signal.SIGKILL)
             await asyncio.wait(late)
 
-    def _end_process(self, number: signal.Signals) -> None:
+    def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
@@ -120,27 +168,70 @@ class Slot:
         while not self._stopping.is_set():
             started = loop.time()
             try:
-                await self._run_once()
+                reason = await self._run_once()
             except OSError as error:
-                log.error("worker %d cannot be started: %s", self.number, error)  # noqa: TRY400 - says it all
+                reason = f"cannot be started: {error}"
             if self._stopping.is_set():
                 return
             failures = 0 if loop.time() - started >= HEALTHY_SECONDS else failures + 1
             delay = RESTART_SECONDS[min(failures, len(RESTART_SECONDS)) - 1] if failures else 0.0
             self.restarts += 1
-            log.warning("worker %d ended unasked; another starts in %.1f s", self.number, delay)
+            log.warning("worker %d %s; another starts in %.1f s", self.number, reason, delay)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._stopping.wait()
 
     # --- one process ---------------------------------------------------------------------------
 
-    async def _run_once(self) -> None:
+    async def _run_once(self) -> str:
+        """Start a process and accompany it to its end; what happened to it."""
+        reader, writer = await self._start_process()
+        process = self._process
+        assert process is not None
+        self._drop_backlog()
+        self._stale = True
+        self._liveness = Liveness()
+        self.pid = process.pid
+        parts = [
+            spawn(part, name=f"{name} worker {self.number}")
+            for name, part in (
+                ("feed", self._feed(writer)),
+                ("listen to", self._listen_to(reader)),
+                ("watch", self._watch(process.pid)),
+            )
+        ]
+        if self._stopping.is_set():
+            self._signal(signal.SIGTERM)
+        try:
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            fault = "; ".join(filter(None, (part.result() for part in parts if part.done())))
+            if fault and not self._stopping.is_set():
+                self._signal(signal.SIGKILL)
+            elif not self._stopping.is_set():
+                # Its end of the feed is closed: it ends, or it is stuck on its way.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(STOP_SECONDS):
+                        await ended(process)
+                self._signal(signal.SIGKILL)
+            await ended(process)
+        finally:
+            for part in parts:
+                part.cancel()
+            writer.close()
+        await asyncio.wait(parts)
+        self.pid = None
+        self.serving = {}
+        self._finished_counters += self.counters
+        self.counters = Counter()
+        self._on_news()
+        return f"{fault}, and was killed" if fault else f"ended unasked ({end_of(process.returncode)})"
+
+    async def _start_process(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
                 fds = (theirs.fileno(), self._pair.udp.fileno(), self._pair.tcp.fileno())
-                self._process = process = await self._nursery.start(
+                self._process = await self._spawner.start(
                     sys.executable, "-m", "mesos_dns.workers.worker", str(theirs.fileno()), pass_fds=fds
                 )
             # Control is busy in turns of 20 ms while it takes a large state: what a worker can work on
@@ -151,76 +242,95 @@ class Slot:
         except BaseException:
             ours.close()
             raise
-        self.pid = process.pid
-        self._drop_backlog()
-        self._stale = True
-        feeding = spawn(self._feed(writer), name=f"feed worker {self.number}")
-        listening = spawn(self._listen(reader), name=f"listen to worker {self.number}")
-        if self._stopping.is_set():
-            self._end_process(signal.SIGTERM)
-        await listening
-        await ended(process)
-        feeding.cancel()
-        writer.close()
-        self.pid = None
-        self.serving = 0
-        self._finished_counters += self.counters
-        self.counters = Counter()
-        self._on_news()
+        return reader, writer
 
-    async def _feed(self, writer: asyncio.StreamWriter) -> None:
+    async def _watch(self, pid: int) -> str:
+        """Wait until the worker is lost; why."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            before = self._liveness.silent
+            process = look_at(pid)
+            verdict = self._liveness.tick(process)
+            if verdict is Verdict.LOST:
+                state = f", process state {process.state}" if process is not None else ""
+                return f"said nothing for {self._liveness.seconds:.1f} s{state}"
+            if before != self._liveness.silent:
+                self._on_news()
+
+    async def _feed(self, writer: asyncio.StreamWriter) -> str:
+        """Tell the worker what it has to know, for ever; why that is not possible any more ("" if it closed its end)."""
         try:
             # Nothing is lost while a new worker loads what others had already: queries wait in the socket.
-            hold = self._settings.hold or bool(self._zone.serial)
+            hold = self._settings.hold or self._zones.loaded
             writer.write(encode(msgspec.structs.replace(self._settings, hold=hold)))
+            listens = False
             while True:
-                if self._stale and not self._zone.behind:
+                if self._may_listen and not listens:
+                    listens = True
+                    writer.write(encode(Listen()))
+                if self._stale and not self._behind:
                     await self._send_snapshot(writer)
                 while self._backlog:
-                    # Together, since each writing is a system call: a slice of a state has a dozen frames.
-                    frames = []
-                    size = 0
-                    while self._backlog and size < FEED_PORTION:
-                        frames.append(self._backlog.popleft())
-                        size += len(frames[-1])
-                    self._backlog_size -= size
-                    writer.write(b"".join(frames))
+                    writer.write(self._next_portion())
                     await writer.drain()
                 self._news.clear()
-                if not self._backlog and (not self._stale or self._zone.behind):
-                    await self._news.wait()
+                if not self._backlog and (not self._stale or self._behind) and listens == self._may_listen:
+                    try:
+                        async with asyncio.timeout(TICK_SECONDS):
+                            await self._news.wait()
+                    except TimeoutError:
+                        writer.write(encode(Heartbeat()))
         except OSError as error:
-            log.info("the feed of worker %d broke: %s", self.number, error)
+            log.info("the feed of worker %d broke: %s", self.number, error.strerror or error)
+            return ""
+        except Exception:
+            log.exception("worker %d cannot be fed: please report it", self.number)
+            return "could not be fed"
+
+    def _next_portion(self) -> bytes:
+        """Some frames of the backlog: together, since each writing is a system call, and a slice of a state has a dozen."""
+        frames = []
+        size = 0
+        while self._backlog and size < FEED_PORTION:
+            frames.append(self._backlog.popleft())
+            size += len(frames[-1])
+        self._backlog_size -= size
+        return b"".join(frames)
 
     async def _send_snapshot(self, writer: asyncio.StreamWriter) -> None:
         """Send all names, read while the zone may change: such changes follow, and adding twice is harmless."""
         self._drop_backlog()
         self._stale = False
-        for frame in snapshot_of(self._zone):
-            writer.write(frame)
-            await writer.drain()
+        for zone in self._zones:
+            for frame in snapshot_frames(zone):
+                writer.write(frame)
+                await writer.drain()
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
+    async def _listen_to(self, reader: asyncio.StreamReader) -> str:
+        """Take what the worker says until it closes its end ("") or cannot be understood (why)."""
         frames = FrameReader()
         try:
             while octets := await reader.read(65536):
                 frames.feed(octets)
                 for frame in frames:
-                    if isinstance(frame, Serving):
-                        self.serving = frame.serial
-                        self._on_news()
-                    elif isinstance(frame, Counters):
-                        self.counters = Counter(frame.counts)
+                    self._take(frame)
         except OSError:
             pass  # It died before it had read everything.
         except FeedError as error:
-            log.warning("worker %d cannot be understood, it is replaced: %s", self.number, error)
-            self._end_process(signal.SIGTERM)
+            return f"cannot be understood ({error})"
+        return ""
+
+    def _take(self, frame: Frame) -> None:
+        self._liveness.hear()
+        match frame:
+            case Ack(apex, serial):
+                self.serving[apex] = serial
+                self._on_news()
+            case Report(counts):
+                self.counters = Counter(counts)
+            case _:
+                raise FeedError(f"a frame that is not for control: {type(frame).__name__}")
 
     def _drop_backlog(self) -> None:
         self._backlog.clear()
         self._backlog_size = 0
-
-    def total_counters(self) -> Counter[str]:
-        """Counts of all processes that this slot has had."""
-        return self._finished_counters + self.counters

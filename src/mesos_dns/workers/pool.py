@@ -1,49 +1,63 @@
 """All workers of one configuration: started together, told of each change, stopped together."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 from mesos_dns.sockets import Pair
-from mesos_dns.workers.handle import Slot
+from mesos_dns.workers.handle import WorkerHandle
 from mesos_dns.workers.protocol import Settings
-from mesos_dns.workers.replication import frames_of
-from mesos_dns.workers.spawner import Nursery
-from mesos_dns.zone.change import Change
-from mesos_dns.zone.zone import Zone
+from mesos_dns.workers.replication import update_frames
+from mesos_dns.workers.spawner import ProcessSpawner
+from mesos_dns.zone.change import ZoneChange
+from mesos_dns.zone.zones import Zones
 
 
 class WorkerPool:
-    """All workers of one generation. `zone` is the authoritative one; `publish` tells what changed in it."""
+    """One worker for each of `pairs`. `zones` are the authoritative ones; `publish` tells what changed in them.
 
-    def __init__(self, pairs: Sequence[Pair], settings: Settings, zone: Zone, nursery: Nursery) -> None:
-        self._zone = zone
+    Workers answer nothing before `listen`.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], settings: Settings, zones: Zones, spawner: ProcessSpawner) -> None:
         self._changed = asyncio.Event()
-        self.slots = [Slot(n, pair, settings, zone, nursery, self._changed.set) for n, pair in enumerate(pairs)]
+        self.workers = [
+            WorkerHandle(n, pair, settings, zones, spawner, self._changed.set) for n, pair in enumerate(pairs)
+        ]
 
     def __repr__(self) -> str:
-        return f"WorkerPool({self.slots!r})"
+        return f"WorkerPool({self.workers!r})"
 
     def start(self) -> None:
         """Start all workers."""
-        for slot in self.slots:
-            slot.start()
+        for worker in self.workers:
+            worker.start()
+
+    def listen(self) -> None:
+        """Let all workers answer; their sockets must be bound."""
+        for worker in self.workers:
+            worker.listen()
 
     async def stop(self) -> None:
         """Drain all workers."""
-        await asyncio.gather(*(slot.stop() for slot in self.slots))
+        await asyncio.gather(*(worker.stop() for worker in self.workers))
 
-    def publish(self, change: Change) -> None:
-        """Pass a change on; its serial is the zone's new one, or 0 if more follow before it is reached."""
-        frames = frames_of(change) if any(slot.wants_changes for slot in self.slots) else []
-        for slot in self.slots:
-            slot.push(frames)
+    def publish(self, zone: bytes, change: ZoneChange) -> None:
+        """Pass on a part of a change of the zone with the apex `zone`."""
+        frames = update_frames(zone, change) if any(worker.wants_changes for worker in self.workers) else []
+        for worker in self.workers:
+            worker.push(frames)
 
     async def serving(self) -> None:
-        """Wait until every worker serves some version of the zone."""
-        while self.behind():
+        """Wait until every worker serves some version of every zone."""
+        while not all(worker.is_serving for worker in self.workers):
             self._changed.clear()
             await self._changed.wait()
 
-    def behind(self) -> list[Slot]:
-        """The workers that have no zone to answer from."""
-        return [slot for slot in self.slots if not slot.serving]
+    def troubles(self) -> list[str]:
+        """One line for each worker that does not answer as it should."""
+        return [trouble for worker in self.workers if (trouble := worker.trouble) is not None]
+
+    def counters(self) -> Counter[str]:
+        """Sums over all workers, and over all processes that each has had."""
+        return sum((worker.total_counters() for worker in self.workers), Counter())

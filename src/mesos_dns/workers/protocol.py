@@ -1,9 +1,9 @@
 """What control and workers tell each other: frames over a Unix stream socket. Pure.
 
 A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
-Control sends `Settings` once, then a snapshot of the zone (`Begin`, any number of `Load`, and `End`
-or the first `Edits` with a serial), then `Edits` as the zone changes. A worker answers with `Serving` when it has taken a serial, and
-with `Counters` now and then.
+Control sends `Settings` once, and `Listen` when the worker may answer; for each zone a snapshot (`SnapshotBegin`, and the zone's
+updates up to the first one that is complete) and updates as the zone changes; `Heartbeat` when there is nothing else to say. A
+worker sends `Ack` when it answers from a serial, and `Report` with each tick of the clock.
 """
 
 import struct
@@ -12,12 +12,14 @@ from typing import Final
 
 import msgspec
 
-from mesos_dns.limits import MAX_FRAME
-from mesos_dns.zone.change import Edit
-from mesos_dns.zone.rrsets import Node, Owners
+from mesos_dns.zone.change import RRsetChange
 from mesos_dns.zone.zone import Authority
 
 _LENGTH: Final = struct.Struct("!I")
+#: Octets of one frame: one owner with 100,000 SRV records is 5 MB.
+MAX_FRAME: Final = 64 * 1024 * 1024
+#: Seconds that a stopping worker waits for upstreams; then it ends without their answers.
+DRAIN_SECONDS: Final = 3.0
 
 
 class Listener(msgspec.Struct, frozen=True, array_like=True):
@@ -31,11 +33,11 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     """All that a worker needs to know. Names in wire form; times in seconds.
 
     `upstreams` maps zones (wire form, lower case; the root for everything else) to the addresses
-    (host, port) to ask, in order. With `hold` the worker answers nothing before it has the zone: others
+    (host, port) to ask, in order. With `hold` the worker answers nothing before it has all zones: others
     answer from the same sockets, or will not miss an answer that comes a moment later.
     """
 
-    authority: Authority
+    zones: list[Authority]
     recursion: bool
     truncate_bit: bool
     upstreams: dict[bytes, list[tuple[str, int]]]
@@ -45,44 +47,44 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     hold: bool
 
 
-class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
-    """A snapshot follows: what the worker holds stays in use until its end."""
+class SnapshotBegin(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
+    """A snapshot of the zone with the apex `zone` follows: what the worker holds stays in use until its end."""
+
+    zone: bytes
 
 
-class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
-    """Some owners of the snapshot with all their record sets; owners with the same ones may stand together."""
+class ZoneUpdate(msgspec.Struct, frozen=True, array_like=True, tag="update"):
+    """A part of a change of the zone with the apex `zone`, as in `ZoneChange`."""
 
-    nodes: list[tuple[Owners, Node]]
+    zone: bytes
+    serial: int
+    changes: Sequence[RRsetChange]
+    complete: bool
 
 
-class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
-    """The snapshot is complete."""
+class Ack(msgspec.Struct, frozen=True, array_like=True, tag="ack"):
+    """The worker answers from this serial of the zone with the apex `zone`."""
 
+    zone: bytes
     serial: int
 
 
-class Edits(msgspec.Struct, frozen=True, array_like=True, tag="edits"):
-    """Changes of the zone, as in a `Change`; `serial` is reached with the last frame of a series, 0 before."""
-
-    serial: int
-    edits: Sequence[Edit]
-    nodes: Sequence[tuple[Owners, Node]] = msgspec.field(default_factory=list)
+class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
+    """The sockets are bound, and what comes to them is the worker's to answer."""
 
 
-class Serving(msgspec.Struct, frozen=True, array_like=True, tag="serving"):
-    """The worker answers from this serial."""
-
-    serial: int
+class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
+    """Control is there, though it has nothing to say."""
 
 
-class Counters(msgspec.Struct, frozen=True, array_like=True, tag="counters"):
-    """Counts since the worker started."""
+class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
+    """The worker is there; counts since it started."""
 
     counts: dict[str, int]
 
 
-ToWorker = Settings | Begin | Load | End | Edits
-FromWorker = Serving | Counters
+ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Heartbeat
+FromWorker = Ack | Report
 Frame = ToWorker | FromWorker
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -12,33 +12,43 @@ import signal
 import socket
 import sys
 from random import Random
+from typing import Final
 
 from mesos_dns import logs
 from mesos_dns.concurrency import spawn
-from mesos_dns.limits import COUNTERS_SECONDS, DRAIN_SECONDS, GC_OBJECTS, GC_ROUNDS, LONGEST_PAUSE, OPEN_FILES
+from mesos_dns.dns import name as names
+from mesos_dns.limits import GC_OBJECTS, GC_ROUNDS, OPEN_FILES
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward import Forwarder
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
 from mesos_dns.serve.udp import BatchedListener, PlainListener, udp_listener
+from mesos_dns.workers.liveness import TICK_SECONDS
 from mesos_dns.workers.protocol import (
-    Begin,
-    Counters,
-    Edits,
-    End,
+    DRAIN_SECONDS,
+    Ack,
     FeedError,
     Frame,
     FrameReader,
     FromWorker,
-    Load,
-    Serving,
+    Heartbeat,
+    Listen,
+    Report,
     Settings,
+    SnapshotBegin,
+    ZoneUpdate,
     encode,
 )
-from mesos_dns.zone.change import Change
+from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.zones import Zones
 
 log = logging.getLogger(__name__)
+
+#: Seconds that a worker pauses at the most between two frames of its feed.
+LONGEST_PAUSE: Final = 0.005
+#: Seconds without a word from control after which that is told: it may be busy that long, not longer.
+CONTROL_SILENT_SECONDS: Final = 15.0
 
 
 class Worker:
@@ -47,11 +57,14 @@ class Worker:
     def __init__(self, settings: Settings, tell: "Feed") -> None:
         self._tell = tell
         self._hold = settings.hold
+        self._may_listen = False
+        self._listens = False
         self._options = AnswerOptions(settings.recursion, settings.truncate_bit)
         self._random = Random()  # noqa: S311 - it spreads load; nothing secret hangs on it
-        self._zone = Zone(settings.authority)
-        self._loading: Zone | None = None
-        answerer = Answerer(self._zone, self._options, self._random)
+        self._zones = Zones.of(settings.zones)
+        #: Snapshots under way, by apex.
+        self._loading: dict[bytes, Zone] = {}
+        answerer = Answerer(next(iter(self._zones)), self._options, self._random)
         self._responder = Responder(answerer)
         self._forwarder = Forwarder(
             settings.upstreams, settings.timeout, truncate_bit=settings.truncate_bit, refuse=answerer.refusal
@@ -63,17 +76,18 @@ class Worker:
             self._listeners.append(kind(sock, self._responder, self._forwarder.submit))
 
     def __repr__(self) -> str:
-        return f"Worker({self._zone!r}, {self._responder!r})"
+        return f"Worker({self._zones!r}, {self._responder!r})"
 
     @property
     def has_zone(self) -> bool:
-        """Whether there is a zone to answer from."""
-        return bool(self._zone.serial)
+        """Whether there is something to answer from."""
+        return any(zone.serial for zone in self._zones)
 
-    async def start(self) -> None:
-        """Listen: until the zone is there, its names get SERVFAIL, or nothing at all if that is `hold`'s wish."""
-        if not self._hold:
-            await self._listen()
+    def _listen_if_due(self) -> None:
+        """Listen once it may: until a zone is there, its names get SERVFAIL, or nothing at all if that is `hold`'s wish."""
+        if self._may_listen and not self._listens and (not self._hold or self._zones.loaded):
+            self._listens = True
+            spawn(self._listen(), name="start listening")
 
     async def _listen(self) -> None:
         for listener in self._listeners:
@@ -92,39 +106,51 @@ class Worker:
     def take(self, frame: Frame) -> None:
         """Apply one frame from control. Short, since packets wait meanwhile."""
         match frame:
-            case Edits(serial, edits, nodes):
-                zone = self._zone if self._loading is None else self._loading
-                zone.apply(Change(serial or zone.serial, tuple(edits), nodes))
-                if serial and self._loading is not None:
-                    self._loaded(serial)
-                elif zone is self._zone:
-                    self._responder.forget()
-                    if serial:
-                        self._tell.send(Serving(serial))
-            case Load(nodes) if self._loading is not None:
-                self._loading.apply(Change(0, (), nodes))
-            case Begin():
-                self._loading = Zone(self._zone.authority)
+            case ZoneUpdate(apex, serial, changes, complete):
+                change = ZoneChange(serial, changes, complete)
+                loading = self._loading.get(apex)
+                if loading is not None:
+                    loading.apply(change)
+                    if complete:
+                        self._loaded(apex, serial)
+                else:
+                    self._update(apex, change)
+            case SnapshotBegin(apex):
+                self._loading[apex] = Zone(self._zone_of(apex).authority)
                 # Millions of objects that live long and form no cycles: to look at them again and
                 # again would cost seconds.
                 gc.disable()
-            case End(serial) if self._loading is not None:
-                self._loaded(serial)
+            case Listen():
+                self._may_listen = True
+                self._listen_if_due()
+            case Heartbeat():
+                pass
             case _:
                 raise FeedError(f"an unexpected frame: {type(frame).__name__}")
 
-    def _loaded(self, serial: int) -> None:
+    def _zone_of(self, apex: bytes) -> Zone:
+        try:
+            return self._zones[apex]
+        except KeyError as error:
+            raise FeedError(f"a frame about an unknown zone: {names.to_text(apex)}") from error
+
+    def _update(self, apex: bytes, change: ZoneChange) -> None:
+        """Answer from a changed zone."""
+        self._zone_of(apex).apply(change)
+        if change.changes or change.complete:
+            self._responder.forget()
+        if change.complete:
+            self._tell.send(Ack(apex, change.serial))
+
+    def _loaded(self, apex: bytes, serial: int) -> None:
         """Answer from the zone that was being loaded."""
-        assert self._loading is not None
-        self._zone, self._loading = self._loading, None
-        self._zone.apply(Change(serial, ()))
-        self._responder.use(Answerer(self._zone, self._options, self._random))
-        gc.freeze()
-        gc.enable()
-        if self._hold:
-            self._hold = False
-            spawn(self._listen(), name="start listening")
-        self._tell.send(Serving(serial))
+        self._zones.replace(self._loading.pop(apex))
+        self._responder.use(Answerer(next(iter(self._zones)), self._options, self._random))
+        if not self._loading:
+            gc.freeze()
+            gc.enable()
+        self._listen_if_due()
+        self._tell.send(Ack(apex, serial))
 
     def counters(self) -> dict[str, int]:
         """Counts since the start."""
@@ -139,6 +165,9 @@ class Feed(asyncio.Protocol):
     def __init__(self, ended: asyncio.Event) -> None:
         self._ended = ended
         self._reader = FrameReader()
+        #: When control was heard last, in the clock of the event loop.
+        self.heard_at = asyncio.get_running_loop().time()
+        self._silent = False
         self._scheduled = False
         self.worker: Worker | None = None
 
@@ -153,6 +182,10 @@ class Feed(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Part of asyncio.Protocol."""
         self._reader.feed(data)
+        self.heard_at = asyncio.get_running_loop().time()
+        if self._silent:
+            self._silent = False
+            log.warning("control is heard again")
         if not self._scheduled:
             self._scheduled = True
             # What has arrived is worked off before more is read: the buffer stays small.
@@ -162,6 +195,15 @@ class Feed(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why does not matter
         """Part of asyncio.Protocol. Without control there is nothing to live for."""
         self._ended.set()
+
+    def tick(self) -> None:
+        """Report, and tell if control has not been heard for long: names then stay as they are."""
+        if self.worker is not None:
+            self.send(Report(self.worker.counters()))
+        silence = asyncio.get_running_loop().time() - self.heard_at
+        if silence > CONTROL_SILENT_SECONDS and not self._silent:
+            self._silent = True
+            log.warning("control has said nothing for %.0f s: names stay as they are until it does", silence)
 
     def send(self, frame: FromWorker) -> None:
         """Tell control."""
@@ -200,7 +242,6 @@ class Feed(asyncio.Protocol):
         elif isinstance(frame, Settings):
             logs.configure(frame.verbosity)
             self.worker = Worker(frame, self)
-            spawn(self.worker.start(), name="start listening")
         else:
             raise FeedError(f"{type(frame).__name__} came before Settings")
 
@@ -217,17 +258,16 @@ async def serve(fd: int) -> None:
     await loop.create_connection(lambda: feed, sock=socket.socket(fileno=fd))
     while not ended.is_set():
         try:
-            async with asyncio.timeout(COUNTERS_SECONDS):
+            async with asyncio.timeout(TICK_SECONDS):
                 await ended.wait()
         except TimeoutError:
-            if feed.worker is not None:
-                feed.send(Counters(feed.worker.counters()))
+            feed.tick()
     # Whoever ends control and workers together sends SIGTERM, and control then sends it again.
     loop.remove_signal_handler(signal.SIGTERM)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if feed.worker is not None:
         await feed.worker.drain()
-        feed.send(Counters(feed.worker.counters()))
+        feed.send(Report(feed.worker.counters()))
 
 
 def _allow_many_files() -> None:

@@ -3,24 +3,20 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mesos_dns.zone.rrsets import Node, Owners, Rdatas
+from mesos_dns.zone.rrsets import Node, Owners
+
+#: What owners lose, and what they then gain: rdata by type. Rdata are sets: adding what is there, and removing what is not, alters
+#: nothing. A plain tuple, for a first state has a million of them, and named ones take five times as long to make.
+RRsetChange = tuple[Owners, Node, Node]
 
 
-class Edit(NamedTuple):
-    """What changes at one owner and type; rdata is a set: adding what is there alters nothing."""
+class ZoneChange(NamedTuple):
+    """A part of the change that leads to `serial`.
 
-    owner: bytes
-    rrtype: int
-    removed: Rdatas
-    added: Rdatas
-
-
-class Change(NamedTuple):
-    """What leads to `serial`: edits, and owners with record sets that they are given, mostly new ones.
-
-    A node means the same as an edit for each of its record sets; nearly all of a first load are nodes.
+    All parts of one change have its serial. The zone takes that serial with the part that is `complete`: it comes last, and may hold
+    nothing else.
     """
 
     serial: int
-    edits: tuple[Edit, ...]
-    nodes: Sequence[tuple[Owners, Node]] = ()
+    changes: Sequence[RRsetChange]
+    complete: bool = True

@@ -1,10 +1,10 @@
 """Who contributes records: counts of contributors, and what they change in the zone. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from mesos_dns.dns.rdata import Record
-from mesos_dns.zone.change import Change, Edit
-from mesos_dns.zone.rrsets import Node, Owners
+from mesos_dns.zone.change import RRsetChange, ZoneChange
+from mesos_dns.zone.rrsets import Node, Owners, Rdatas
 from mesos_dns.zone.zone import Zone
 
 #: Owners, each once, and record sets that they are given. One entity gives no record twice: what is there
@@ -32,7 +32,7 @@ def records_of(contributed: Iterable[Contribution]) -> list[Record]:
 FEW = 8
 
 
-class Ledger:
+class ContributorCounts:
     """Counts how many entities contribute each record of a zone, and says what changes.
 
     A record with one contributor costs nothing here: being in the zone is its count. Only what
@@ -45,39 +45,45 @@ class Ledger:
         self._extra: dict[Record, int] = {}
 
     def __repr__(self) -> str:
-        return f"Ledger({self._zone!r}, shared records={len(self._extra)})"
+        return f"ContributorCounts({self._zone!r}, shared records={len(self._extra)})"
 
     def is_shared(self, record: Record) -> bool:
         """Whether more than one entity contributes `record`."""
         return record in self._extra
 
-    def apply(self, withdrawn: Iterable[Contribution], contributed: Sequence[Contribution]) -> Change:
-        """Count contributions off and on, and alter the zone accordingly; what was altered. The serial stays."""
+    def apply(self, withdrawn: Iterable[Contribution], contributed: Iterable[Contribution]) -> list[RRsetChange]:
+        """Count contributions off and on, and alter the zone accordingly; what was altered. The serial stays.
+
+        Withdrawing what nobody contributes alters nothing.
+        """
+        return self.settle(withdrawn, [(owners, (), node) for owners, node in contributed])
+
+    def settle(self, withdrawn: Iterable[Contribution], given: list[RRsetChange]) -> list[RRsetChange]:
+        """The same for contributions in the form of changes that only give."""
         lost = _by_owner(withdrawn)
         # Given to owners that have records, or lose some.
         others: dict[bytes, list[Node]] = {}
-        nodes = contributed
         if lost:
-            nodes = []
-            for owners, node in contributed:
+            left: list[RRsetChange] = []
+            for owners, _, node in given:
                 for owner in owners:
                     if owner in lost:
                         others.setdefault(owner, []).append(node)
-                nodes.append((tuple([owner for owner in owners if owner not in lost]), node))
-        left = self._zone.place(nodes)
-        for place, owner in left:
-            others.setdefault(owner, []).append(nodes[place][1])
-        if others:
-            nodes = _without(nodes, left)
-        edits: list[Edit] = []
+                left.append((tuple([owner for owner in owners if owner not in lost]), (), node))
+            given = left
+        present = self._zone.place(given)
+        for place, owner in present:
+            others.setdefault(owner, []).append(given[place][2])
+        altered: list[RRsetChange] = []
         for owner, more in others.items():
-            edits += self._edits(owner, more, lost.pop(owner, ()))
+            altered += self._of_owner(owner, more, lost.pop(owner, ()))
         for owner, gone in lost.items():
-            edits += self._edits(owner, (), gone)
-        self._zone.apply(Change(self._zone.serial, tuple(edits)))
-        return Change(self._zone.serial, tuple(edits), nodes)
+            altered += self._of_owner(owner, (), gone)
+        self._zone.apply(ZoneChange(self._zone.serial, altered))
+        return (_without(given, present) if others else given) + altered
 
-    def _edits(self, owner: bytes, gained: Iterable[Node], lost: Iterable[Node]) -> Iterator[Edit]:
+    def _of_owner(self, owner: bytes, gained: Iterable[Node], lost: Iterable[Node]) -> Iterator[RRsetChange]:
+        """Count what `owner` gains and loses; the change that can be seen, if there is one."""
         balance: dict[int, dict[bytes, int]] = {}
         for by, nodes in ((1, gained), (-1, lost)):
             for node in nodes:
@@ -85,13 +91,19 @@ class Ledger:
                     changes = balance.setdefault(rrtype, {})
                     for rdata in rdatas:
                         changes[rdata] = changes.get(rdata, 0) + by
-        for rrtype, changes in balance.items():
-            edit = self._settle(owner, rrtype, changes)
-            if edit is not None:
-                yield edit
+        removed: list[tuple[int, Rdatas]] = []
+        added: list[tuple[int, Rdatas]] = []
+        for rrtype in sorted(balance):
+            gone, new = self._count(owner, rrtype, balance[rrtype])
+            if gone:
+                removed.append((rrtype, gone))
+            if new:
+                added.append((rrtype, new))
+        if removed or added:
+            yield ((owner,), tuple(removed), tuple(added))
 
-    def _settle(self, owner: bytes, rrtype: int, changes: Mapping[bytes, int]) -> Edit | None:
-        """Count `changes` (by how many contributors each rdata gains) and name the visible ones."""
+    def _count(self, owner: bytes, rrtype: int, changes: Mapping[bytes, int]) -> tuple[Rdatas, Rdatas]:
+        """Count `changes` (by how many contributors each rdata gains); which rdata vanish and appear."""
         rdatas = self._zone.rdatas(owner, rrtype)
         present = frozenset(rdatas) if len(rdatas) > FEW else rdatas
         removed, added = [], []
@@ -105,11 +117,11 @@ class Ledger:
                 self._extra[record] = after - 1
             elif before > 1:
                 del self._extra[record]
-            if before == 0:
+            if before == 0 < after:
                 added.append(rdata)
-            elif after <= 0:
+            elif after <= 0 < before:
                 removed.append(rdata)
-        return Edit(owner, rrtype, tuple(removed), tuple(added)) if removed or added else None
+        return tuple(removed), tuple(added)
 
 
 def _by_owner(contributed: Iterable[Contribution]) -> dict[bytes, list[Node]]:
@@ -121,10 +133,10 @@ def _by_owner(contributed: Iterable[Contribution]) -> dict[bytes, list[Node]]:
     return found
 
 
-def _without(nodes: Sequence[tuple[Owners, Node]], left: Iterable[tuple[int, bytes]]) -> list[tuple[Owners, Node]]:
-    """The nodes but for these owners at these places, and for those that then have none."""
-    there = [*nodes]
-    for place, owner in left:
-        owners, node = there[place]
-        there[place] = tuple([one for one in owners if one != owner]), node
-    return [one for one in there if one[0]]
+def _without(given: Iterable[RRsetChange], present: Iterable[tuple[int, bytes]]) -> list[RRsetChange]:
+    """The changes but for these owners at these places, and for those that then have none."""
+    left = [*given]
+    for place, owner in present:
+        owners, removed, added = left[place]
+        left[place] = tuple([one for one in owners if one != owner]), removed, added
+    return [change for change in left if change[0]]

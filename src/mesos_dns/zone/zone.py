@@ -1,7 +1,7 @@
 """The zone: owner name → record sets, with everything an answer needs to know. Pure.
 
 One class serves both kinds of process: control owns the authoritative zone, each worker a replica.
-`apply` is the only way to alter it, but for the ledger, and a change costs what it alters, not what the
+`apply` is the only way to alter it, but for `contributors`, and a change costs what it alters, not what the
 zone holds.
 """
 
@@ -13,8 +13,8 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, A, Record
 from mesos_dns.limits import MAX_SHARED_NODES, ZONE_PARTS
-from mesos_dns.zone.change import Change, Edit
-from mesos_dns.zone.rrsets import Node, Owners, Rdatas
+from mesos_dns.zone.change import RRsetChange, ZoneChange
+from mesos_dns.zone.rrsets import Node, Rdatas
 
 
 class Authority(NamedTuple):
@@ -127,22 +127,23 @@ class Zone:
 
     # --- writing -------------------------------------------------------------------------------
 
-    def apply(self, change: Change) -> None:
-        """Make the edits and take the serial; applying a change twice is harmless."""
-        more: dict[tuple[bytes, int], list[bytes]] = {}
-        for place, owner in self.place(change.nodes):
-            for rrtype, rdatas in change.nodes[place][1]:
-                more.setdefault((owner, rrtype), []).extend(rdatas)
-        for (owner, rrtype), added in more.items():
-            self._edit(Edit(owner, rrtype, (), tuple(added)), self._nodes.get(owner))
-        for edit in change.edits:
-            present = self._nodes.get(edit.owner)
-            if present is not None or edit.added:
-                self._edit(edit, present)
-        self.serial = change.serial
+    def apply(self, change: ZoneChange) -> None:
+        """Take a part of a change, and with the last one its serial; applying a part twice is harmless."""
+        # Together, for an owner that gains a record from each of a thousand instances would be rebuilt a thousand times.
+        more: dict[bytes, list[Node]] = {}
+        for place, owner in self.place(change.changes):
+            more.setdefault(owner, []).append(change.changes[place][2])
+        for owner, nodes in more.items():
+            self._alter(owner, (), nodes)
+        for owners, removed, added in change.changes:
+            if removed:
+                for owner in owners:
+                    self._alter(owner, removed, (added,))
+        if change.complete:
+            self.serial = change.serial
 
-    def place(self, nodes: Iterable[tuple[Owners, Node]]) -> list[tuple[int, bytes]]:
-        """Give `nodes` to those owners that have no records yet; the others are returned, with their place in `nodes`.
+    def place(self, changes: Iterable[RRsetChange]) -> list[tuple[int, bytes]]:
+        """Make those of `changes` that only give something to owners without records; the other owners of such, and their places.
 
         The serial stays.
         """
@@ -150,8 +151,10 @@ class Zone:
         # right here: calls would double its cost.
         parts, children = self._nodes.parts, self._children
         left: list[tuple[int, bytes]] = []
-        for place, (owners, given) in enumerate(nodes):
-            node = self._share(given)
+        for place, (owners, removed, added) in enumerate(changes):
+            if removed:
+                continue
+            node = self._share(added)
             for owner in owners:
                 part = parts[hash(owner) % ZONE_PARTS]
                 if owner in part:
@@ -176,29 +179,25 @@ class Zone:
             shared.clear()
         return shared.setdefault(rdatas[0], node)
 
-    def _edit(self, edit: Edit, node: Node | None) -> None:
-        owner, rrtype, removed, added = edit
-        rdatas: Rdatas = ()
-        others: list[tuple[int, Rdatas]] = []
-        for pair in node or ():
-            if pair[0] == rrtype:
-                rdatas = pair[1]
-            else:
-                others.append(pair)
-        if removed:
-            gone = frozenset(removed)
-            rdatas = tuple(rdata for rdata in rdatas if rdata not in gone)
-        if added:
-            rdatas = tuple(dict.fromkeys(rdatas + added)) if rdatas else added
-        if rdatas:
-            others.append((rrtype, rdatas))
-            others.sort()
-        if others:
-            new = tuple(others)
-            self._nodes.parts[hash(owner) % ZONE_PARTS][owner] = self._share(new)
-            if node is None:
+    def _alter(self, owner: bytes, removed: Node, added: Iterable[Node]) -> None:
+        """Take rdata from the record sets of `owner`, and then give it more."""
+        before = self._nodes.get(owner)
+        sets: dict[int, Rdatas] = dict(before or ())
+        for rrtype, rdatas in removed:
+            gone = frozenset(rdatas)
+            sets[rrtype] = tuple([rdata for rdata in sets.get(rrtype, ()) if rdata not in gone])
+        gained: dict[int, list[bytes]] = {}
+        for node in added:
+            for rrtype, rdatas in node:
+                gained.setdefault(rrtype, []).extend(rdatas)
+        for rrtype, more in gained.items():
+            sets[rrtype] = tuple(dict.fromkeys((*sets.get(rrtype, ()), *more)))
+        now = tuple(sorted([(rrtype, rdatas) for rrtype, rdatas in sets.items() if rdatas]))
+        if now:
+            self._nodes.parts[hash(owner) % ZONE_PARTS][owner] = self._share(now)
+            if before is None:
                 self._appear(owner)
-        else:
+        elif before is not None:
             self._nodes.remove(owner)
             self._vanish(owner)
 
