@@ -249,7 +249,7 @@ class BulkNaming:
         """What there is to know of a usual task; None if it is none."""
         task, _, agent = placement
         addresses = chosen_addresses(self._rules, task, agent)
-        tail = lb.canonical(b"", task.id, task.agent_id)
+        tail = lb.canonical_tail(task.id, task.agent_id)
         if len(tail) > room:
             return None
         if (len(addresses) > 1 and not usual_addresses(addresses)) or (len(agent) > 1 and not usual_addresses(agent)):
@@ -293,7 +293,7 @@ class BulkNaming:
     def _name(self, framework: bytes, text: bytes) -> _Name | None:
         labels = text.split(b".")
         # An underscore must fit, too.
-        if not all(0 < len(label) < MAX_LABEL for label in labels):
+        if len(text) >= MAX_LABEL and max(map(len, labels)) >= MAX_LABEL:
             return None
         # No owner may be one that is reserved.
         if labels[-1] in SCHEDULER_LABELS or labels[-1] in self._rules.self_name:

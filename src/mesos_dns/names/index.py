@@ -30,7 +30,10 @@ class TasksOfFramework:
     def add(self, key: TaskKey, label: bytes) -> None:
         """Take a new task; `label` is that of its name, or of its discovery name if it has one."""
         self._keys[key] = None
-        self._note(key, label)
+        if label in self._by_label:
+            self._note(key, label)
+        else:
+            self._by_label[label] = (key,)
 
     def rename(self, key: TaskKey, old: bytes, new: bytes) -> None:
         """Give a task another label; its place stays."""

@@ -1,5 +1,6 @@
 """Labels out of free text: the mangling rules of Mesos-DNS, and the rule for names that are too long. Pure."""
 
+import struct
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
@@ -21,7 +22,9 @@ _TO_LABEL: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ._", b"abcdefghij
 _DROPPED: Final = bytes(octet for octet in range(256) if bytes((octet,)).translate(_TO_LABEL) not in _KEPT)
 
 _Z_BASE_32: Final = b"ybndrfg8ejkmcpqxot1uwisza345h769"
+_SINGLES: Final = tuple(bytes((one,)) for one in _Z_BASE_32)
 _PAIRS: Final = tuple(bytes((first, second)) for first in _Z_BASE_32 for second in _Z_BASE_32)
+_FIRST_32_BITS: Final = struct.Struct("!I").unpack_from
 #: Octets of the hash that a shortened label ends in: 40 bits, so that 10,000 long names that share
 #: their beginning collide with a probability of 0.005 %.
 SHORT_HASH: Final = 8
@@ -69,14 +72,19 @@ def agent_tail(agent_id: str) -> bytes:
 def task_hash(task_id: str) -> bytes:
     """Five characters of z-base-32: the first 25 bits of the SHA-1 of the task's id."""
     digest = sha1(task_id.encode("utf-8", "replace"), usedforsecurity=False).digest()
-    bits = int.from_bytes(digest[:4], "big") >> 7
+    (bits,) = _FIRST_32_BITS(digest)
     # Two characters at a time: a hash for each of 100,000 tasks adds up.
-    return _PAIRS[bits >> 15] + _PAIRS[bits >> 5 & 1023] + _Z_BASE_32[bits & 31 : (bits & 31) + 1]
+    return _PAIRS[bits >> 22] + _PAIRS[bits >> 12 & 1023] + _SINGLES[bits >> 7 & 31]
 
 
 def canonical(label: bytes, task_id: str, agent_id: str) -> bytes:
     """The canonical task label: NAME-HASH-TAIL, unique for each instance."""
-    return label + b"-" + task_hash(task_id) + b"-" + agent_tail(agent_id)
+    return label + canonical_tail(task_id, agent_id)
+
+
+def canonical_tail(task_id: str, agent_id: str) -> bytes:
+    """What follows NAME in it, with the dash."""
+    return b"-" + task_hash(task_id) + b"-" + agent_tail(agent_id)
 
 
 def shorten_label(label: bytes, longest: int = MAX_LABEL) -> bytes:

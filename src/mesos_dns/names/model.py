@@ -35,6 +35,7 @@ class Model:
 
     def __init__(self, naming: Naming) -> None:
         self.naming = naming
+        self._label = naming.rules.label
         self.agents: dict[str, Agent] = {}
         self.frameworks: dict[str, Framework] = {}
         self.tasks: dict[TaskKey, Task] = {}
@@ -225,7 +226,7 @@ class Model:
         return known, (leader, self._addresses_of(leader.host))
 
     def _label_of(self, task: Task) -> bytes:
-        return self.naming.rules.label(task.discovery_name or task.name)
+        return self._label(task.discovery_name or task.name)
 
     def _addresses_of(self, host: str) -> Addresses:
         packed = rd.pack_address(host)
@@ -316,7 +317,7 @@ class Model:
         if tasks is None:
             tasks = self._tasks_of_framework[key[0]] = TasksOfFramework()
         if before is None:
-            tasks.add(key, self._label_of(after))
+            tasks.add(key, self._label(after.discovery_name or after.name))
         else:
             tasks.rename(key, self._label_of(before), self._label_of(after))
 

@@ -40,6 +40,8 @@ def task_names(rules: Rules, framework: bytes, text: str, reasons: set[str], *, 
         reasons.add(skipped.EMPTY_LABEL)
     if discovery:
         raw = text.encode("utf-8", "replace").lower()
+        if raw == label:
+            return names
         labels = raw.split(b".")
         if not all(labels):
             reasons.add(skipped.EMPTY_LABEL)
@@ -47,7 +49,7 @@ def task_names(rules: Rules, framework: bytes, text: str, reasons: set[str], *, 
             reasons.add(skipped.WILDCARD_LABEL)
         elif raw.startswith(b"_") or b"._" in raw:
             reasons.add(skipped.SERVICE_LABEL)
-        elif raw != label:
+        else:
             names.insert(0, raw)
     return names
 
