@@ -12,7 +12,7 @@ DEMO ?=
 TESTS ?=
 BENCH ?=
 
-.PHONY: help demo test lint bench build clean venv lock
+.PHONY: help demo test lint coverage bench build changelog clean venv lock
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -28,14 +28,23 @@ lint: $(INSTALLED)  ## rules, format and types
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 
+# Integration tests run the program as processes of their own, where nothing is counted: they are left out.
+coverage: $(INSTALLED)  ## the unit tests, and how much of the program they run
+	$(PY) -m pytest --quiet --ignore tests/integration --cov --cov-report=term $(TESTS)
+
 bench: $(INSTALLED)  ## measure speed and memory; writes tables and JSON
 	$(PY) -m bench $(BENCH)
 
-build: $(INSTALLED)  ## source distribution and wheel, in dist/
+build: $(INSTALLED)  ## source distribution, wheel, and the versions to install with it, in dist/
+	rm -rf dist
 	$(PY) -m hatchling build
+	sed -n 's/^\([^ ]*==[^ ]*\).*/\1/p' requirements.lock > dist/constraints.txt
+
+changelog: $(INSTALLED)  ## for a release: what changes/ tells becomes a section of CHANGELOG.md
+	$(PY) -m towncrier build --yes
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv: $(INSTALLED)  ## the environment in .venv

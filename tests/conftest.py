@@ -1,4 +1,4 @@
-"""What the tests of control share."""
+"""What the whole suite shares: how properties are tested; and what the tests of control share."""
 
 import asyncio
 import gc
@@ -7,6 +7,7 @@ import os
 import sys
 
 import pytest
+from hypothesis import settings
 from tests.scripted import Running, Source
 
 
@@ -21,13 +22,13 @@ async def running(monkeypatch):
     level = root.level
     root.setLevel(logging.INFO)
 
-    def source(options):
+    def make_source(options):
         sources.append(Source(options))
         return sources[-1]
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     thresholds = gc.get_threshold()
-    it = Running(sources, lines, source)
+    it = Running(sources, lines, make_source)
     try:
         yield it
         await it.end()
@@ -42,3 +43,11 @@ async def running(monkeypatch):
         gc.enable()
         gc.unfreeze()
         gc.set_threshold(*thresholds)
+
+
+# No deadline: a loaded machine is no fault of the program. `ci` tries the same on each run; `default` tries others
+# each time; HYPOTHESIS_PROFILE=thorough is for a night. A test has settings of its own only if an example is dear.
+settings.register_profile("default", deadline=None, max_examples=100)
+settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, print_blob=True)
+settings.register_profile("thorough", deadline=None, max_examples=10_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if "CI_REQUIRE_ALL" in os.environ else "default"))

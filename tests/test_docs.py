@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,17 +17,19 @@ from mesos_dns.assembly import rules
 from mesos_dns.config import KEYS, load
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
+from mesos_dns.mesos.polling import MAX_RETRY_SECONDS
 from mesos_dns.mesos.state import Task
 from mesos_dns.names import labels as lb
 from mesos_dns.names import skipped
 from mesos_dns.names.naming import Naming
+from mesos_dns.names.reconciler import GRACE, SCHEDULER_GRACE
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK
 from mesos_dns.workers import handle, protocol
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 SOURCE = ROOT / "src" / "mesos_dns"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob(".github/*.md"), ROOT / "changes" / "README.md"])
 EXAMPLE = {"MESOS_DNS_MASTERS": "10.0.0.11:5050,10.0.0.12:5050", "MESOS_DNS_LISTENER": "10.0.0.4"}
 
 Row = list[str]
@@ -174,10 +177,11 @@ def test_every_reason_to_leave_something_out_is_explained() -> None:
 def test_the_bounds_that_operations_md_tells() -> None:
     text = OPERATIONS.read_text()
     for told, value in {
-        "the old names stay for {} s": 600,
+        "the old names stay for {} s": GRACE,
+        "for {} s, in which its scheduler may register again": SCHEDULER_GRACE,
         "killed after {} s": handle.STOP_SECONDS,
         "at most {} s for upstreams": protocol.DRAIN_SECONDS,
-        "at most {} s apart": limits.MAX_RETRY_SECONDS,
+        "at most {} s apart": MAX_RETRY_SECONDS,
         "{} questions to upstreams": limits.MAX_FORWARDS,
     }.items():
         assert told.format(f"{value:g}") in text
@@ -240,6 +244,68 @@ def test_keys_in_backticks_are_keys(page: Path) -> None:
     for word in re.findall(r"`([A-Za-z]+)`", page.read_text()):
         spelled = known.get(word.lower())
         assert spelled in {None, word} or word.islower() or word in shown_on_purpose, f"{word}, elsewhere {spelled}"
+
+
+# --- news fragments ----------------------------------------------------------------------------
+
+CHANGES = ROOT / "changes"
+RELEASES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["towncrier"]
+
+
+def odd(fragment: Path) -> str:
+    """What is wrong with a news fragment; the empty text if nothing is."""
+    kinds = "|".join(kind["directory"] for kind in RELEASES["type"])
+    if not re.fullmatch(rf"[a-z0-9]+(-[a-z0-9]+)*\.({kinds})\.md", fragment.name):
+        return f"expected topic.kind.md, a kind being {kinds}"
+    text = fragment.read_text()
+    if not text.startswith("* ") or not text.endswith("\n"):
+        return "expected bullets that begin with `* `, and a newline at the end"
+    if any(not line.startswith(("* ", "  ")) for line in text.splitlines()):
+        return "further lines of a bullet are indented by two blanks"
+    lost = [to for to in re.findall(r"\]\(([^)\s#]+)", text) if "://" not in to and not (ROOT / to).exists()]
+    return f"links start at the root: {lost}" if lost else ""
+
+
+def test_news_fragments_are_found_and_read_as_bullets() -> None:
+    """Towncrier passes over a name that it does not understand, and such news would get lost."""
+    fragments = [path for path in CHANGES.iterdir() if path.name not in {"README.md", "template.jinja"}]
+    assert {path.name: odd(path) for path in fragments if odd(path)} == {}, "see changes/README.md"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("topic.md", "* A.\n"),
+        ("topic.bogus.md", "* A.\n"),
+        ("To pic.fixed.md", "* A.\n"),
+        ("topic.fixed.md", "A.\n"),
+        ("topic.fixed.md", "* A."),
+        ("topic.fixed.md", "* A.\nB.\n"),
+        ("topic.fixed.md", "* [A](../docs/names.md).\n"),
+    ],
+)
+def test_odd_news_fragments(name: str, text: str, tmp_path: Path) -> None:
+    fragment = tmp_path / name
+    fragment.write_text(text)
+    assert odd(fragment)
+
+
+def test_news_fragments_become_a_section_of_the_changelog(tmp_path: Path) -> None:
+    (tmp_path / "changes").mkdir()
+    for name in ("pyproject.toml", "CHANGELOG.md", "changes/template.jinja", "changes/README.md"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "changes" / "spread-answers.fixed.md").write_text("* Each comes first,\n  in turn.\n* And so on.\n")
+    (tmp_path / "changes" / "reverse.added.md").write_text("* PTR.\n")
+    command = [sys.executable, "-m", "towncrier", "build", "--yes", "--version", "7.0.0", "--date", "2030-01-02"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, mark, after = (ROOT / "CHANGELOG.md").read_text().partition(RELEASES["start_string"])
+    assert mark, "CHANGELOG.md has lost the line where releases begin"
+    new = (
+        "\n## 7.0.0 (2030-01-02)\n\n### Added\n\n* PTR.\n\n### Fixed\n\n* Each comes first,\n  in turn.\n* And so on.\n"
+    )
+    assert (tmp_path / "CHANGELOG.md").read_text() == before + mark + new + after
+    assert sorted(path.name for path in (tmp_path / "changes").iterdir()) == ["README.md", "template.jinja"]
 
 
 # --- files for operators -----------------------------------------------------------------------

@@ -5,7 +5,7 @@ import logging
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.names.cluster import LEADER, SNAPSHOT, rules
 from tests.names.test_reconciler import AGENTS, FRAMEWORKS, TASKS, state
@@ -453,7 +453,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(STEPS)
 def test_what_is_published_makes_the_zone_and_the_serial_tells_of_every_change(steps):
     asyncio.run(_replay(steps))

@@ -12,7 +12,7 @@ from pathlib import Path
 import dns.rdatatype
 import dns.zone
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.integration.masters import Master
 from tests.names.cluster import packed
@@ -157,7 +157,6 @@ AUTHORITY = Authority(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.lists(LABELS, max_size=3), RDATAS), max_size=10))
 def test_whatever_octets_names_have(contents):
     zone = Zone(AUTHORITY)

@@ -19,7 +19,7 @@ from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded
 from mesos_dns.generation import Generation, MakeSource
 from mesos_dns.limits import GC_OBJECTS, GC_ROUNDS
-from mesos_dns.mesos.polling import PollingSource
+from mesos_dns.mesos.polling import poll
 from mesos_dns.sockets import BindError, Sockets
 from mesos_dns.web.server import HttpServer
 from mesos_dns.workers.spawner import ProcessSpawner, lower_priority, present_niceness
@@ -51,7 +51,7 @@ class Control:
         verbosity: int,
         niceness: int = 0,
         *,
-        make_source: MakeSource = PollingSource,
+        make_source: MakeSource = poll,
     ) -> None:
         """`niceness` is added to that of this process when it serves; that of workers stays as it is now."""
         self._load = load

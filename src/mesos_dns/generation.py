@@ -1,12 +1,13 @@
 """Everything that follows from one configuration: source, model, zones, workers."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,7 +19,7 @@ from mesos_dns.dns.rdata import Record
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.hosts import HostLookup
 from mesos_dns.mesos.options import SourceOptions
-from mesos_dns.mesos.polling import PollingSource
+from mesos_dns.mesos.polling import poll
 from mesos_dns.mesos.source import Source
 from mesos_dns.mesos.state import Observation
 from mesos_dns.names.model import Model
@@ -52,7 +53,7 @@ class Generation:
         spawner: ProcessSpawner,
         former: "Generation | None" = None,
         *,
-        make_source: MakeSource = PollingSource,
+        make_source: MakeSource = poll,
     ) -> None:
         self.plan = plan
         #: Set if following the cluster ended by a mistake of ours.
@@ -78,6 +79,8 @@ class Generation:
         publisher = self.publisher
         # No method of this object: after `gc.freeze` nobody finds cycles, and it must vanish when it is replaced.
         self._hosts = HostLookup(lambda found: _publish_hosts(publisher, found))
+        #: Set with each observation.
+        self._observed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._warn = RateLimited(log)
 
@@ -89,7 +92,8 @@ class Generation:
         self.pool.start()
         self._hosts.start()
         self._tasks = [
-            spawn(self._follow(), name="follow the cluster"),
+            spawn(self._follow(self._follow_source), name="follow the cluster"),
+            spawn(self._follow(self._follow_time), name="follow the time"),
             spawn(self._watch_interfaces(), name="watch interfaces"),
         ]
 
@@ -121,9 +125,9 @@ class Generation:
 
     # --- what happens in the background --------------------------------------------------------
 
-    async def _follow(self) -> None:
+    async def _follow(self, following: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
-            await self._follow_source()
+            await following()
         except Exception:
             # A mistake in this program. What is being served is the best there is; control starts over.
             log.exception("following the cluster ended by an internal error: please report it")
@@ -131,12 +135,29 @@ class Generation:
 
     async def _follow_source(self) -> None:
         await self._inherit()
-        async for observation in self.source.observations():
-            if self.publisher.loaded.is_set():
-                await self.publisher.observe(observation)
-            else:
-                await self._observe_first(observation)
-            self._hosts.want(self.model.host_names())
+        async with contextlib.aclosing(self.source.observations()) as observations:
+            async for observation in observations:
+                if self.publisher.loaded.is_set():
+                    await self.publisher.observe(observation)
+                else:
+                    await self._observe_first(observation)
+                self._hosts.want(self.model.host_names())
+                self._observed.set()
+
+    async def _follow_time(self) -> None:
+        """End what is held through a failover when its time is up, also if nothing happens then."""
+        while True:
+            self._observed.clear()
+            deadline = self.publisher.next_deadline
+            try:
+                async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                    await self._observed.wait()
+            except TimeoutError:
+                # Between two polls nobody knows what has come back: then the next state ends it.
+                if self.source.status.is_live:
+                    await self.publisher.observe(None)
+                else:
+                    await self._observed.wait()
 
     async def _inherit(self) -> None:
         # A step of its own: no variable of what runs for ever may keep the former generation in memory.

@@ -33,13 +33,8 @@ MAX_QUOTED: Final = 60
 
 # --- reading the master's state ----------------------------------------------------------------
 
-#: Examples kept per reason for which elements of a state were skipped: enough to find the culprit.
-MAX_SKIPPED_EXAMPLES: Final = 3
 #: Characters of an example: it ends up in one log line.
 MAX_EXAMPLE_TEXT: Final = 160
-#: Equal texts and tuples that the decoder shares between tasks before it starts anew: three per task of the
-#: largest known clusters.
-MAX_SHARED_VALUES: Final = 500_000
 
 # --- answering ---------------------------------------------------------------------------------
 
@@ -104,34 +99,6 @@ GC_ROUNDS: Final = 50_000
 #: Open files of a worker: its connections and upstream sockets at their bounds, and some to spare.
 OPEN_FILES: Final = 4096
 
-# --- host names in states ----------------------------------------------------------------------
-
-#: Host names of agents, schedulers and masters that are looked up.
-MAX_HOSTS: Final = 20_000
-#: Look-ups under way at once; each blocks a thread.
-HOST_LOOKUP_THREADS: Final = 8
-#: Seconds until a host name is looked up again.
-HOST_REFRESH_SECONDS: Final = 60.0
-#: Octets of a state document after decompression. A cluster of 100,000 tasks has about 280 MB; a compressed
-#: answer of a broken or hostile server could otherwise fill the memory.
-MAX_STATE_OCTETS: Final = 2 * 1024**3
-#: Octets read of an answer that reports an error: one line of it goes into the log.
-MAX_ERROR_OCTETS: Final = 4096
-#: Octets of the answer to a DC/OS login: a JSON Web Token has one or two kilobytes.
-MAX_LOGIN_OCTETS: Final = 64 * 1024
-#: Seconds to reach a master (TCP and TLS). A host that is gone must not cost the whole state time-out.
-MASTER_CONNECT_SECONDS: Final = 5.0
-#: Seconds of silence after which a master that accepted the request counts as hanging. Old masters take
-#: many seconds to build a large state; StateTimeoutSeconds bounds the whole and is 300 by default.
-MASTER_STALL_SECONDS: Final = 60.0
-#: Masters whose state path (/master/state or /master/state.json) is remembered.
-MAX_REMEMBERED_PATHS: Final = 256
-#: Endpoints asked in one round beyond the configured masters: leaders and redirect targets that are not in the list.
-MAX_UNLISTED_MASTERS: Final = 8
-#: First pause after a failed poll, in seconds; it doubles with each further failure.
-FIRST_RETRY_SECONDS: Final = 1.0
-#: Longest pause after failed polls, in seconds: with a long RefreshSeconds a master that comes back must not wait for it.
-MAX_RETRY_SECONDS: Final = 60.0
 
 # --- HTTP API ----------------------------------------------------------------------------------
 

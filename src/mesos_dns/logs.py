@@ -45,13 +45,13 @@ class RateLimited:
     def __repr__(self) -> str:
         return f"RateLimited({self._logger.name!r}, keys={len(self._seen)})"
 
-    def log(self, level: int, key: str, message: str, *args: object) -> None:
-        """Log `message % args`, unless the same `key` was logged less than an interval ago."""
+    def log(self, level: int, key: str, message: str, *args: object) -> bool:
+        """Log `message % args`, unless the same `key` was logged less than an interval ago. Returns whether it did."""
         now = self._clock()
         last = self._seen.get(key)
         if last is not None and now - last[0] < self._interval:
             self._seen[key] = (last[0], last[1] + 1)
-            return
+            return False
         swallowed = last[1] if last is not None else 0
         if last is None and len(self._seen) >= self._max_keys:
             del self._seen[next(iter(self._seen))]
@@ -59,7 +59,8 @@ class RateLimited:
         if swallowed:
             message += f" ({swallowed} more of this kind since the last such line)"
         self._logger.log(level, message, *args)
+        return True
 
-    def warning(self, key: str, message: str, *args: object) -> None:
+    def warning(self, key: str, message: str, *args: object) -> bool:
         """`log` at level WARNING."""
-        self.log(logging.WARNING, key, message, *args)
+        return self.log(logging.WARNING, key, message, *args)

@@ -14,7 +14,7 @@ from mesos_dns.dns.rdata import Record
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.state import Delta, Observation, Snapshot
 from mesos_dns.names.model import Contributions, Model
-from mesos_dns.names.reconciler import Reconciler
+from mesos_dns.names.reconciler import Held, Reconciler
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.contributors import Contribution
 from mesos_dns.zone.editor import ZoneEditor
@@ -82,11 +82,20 @@ class Publisher:
             masters = [self.model.set_masters(former.model.masters, former.model.leader)]
             await self._apply(_chain(masters, self.model.apply(former.model.everything())))
 
-    async def observe(self, observation: Observation) -> None:
-        """Take what a source has observed."""
+    @property
+    def next_deadline(self) -> float | None:
+        """When to `observe(None)` at the latest, in the clock's seconds; None if no time ends anything."""
+        return self._reconciler.next_deadline
+
+    def held(self) -> Iterator[Held]:
+        """What is served although the last observation lacks it."""
+        return self._reconciler.held()
+
+    async def observe(self, observation: Observation | None) -> None:
+        """Take what a source has observed; None if nothing, but time has passed."""
         async with self._one_at_a_time:
+            delta = self._reconciler.reconcile(observation, self._clock())
             if isinstance(observation, Snapshot):
-                delta = self._reconciler.delta(observation, self._clock())
                 self._observed = True
                 # An empty model withdraws nothing.
                 take = self._load if self.model.is_empty and not self._first.zone.serial else self._apply
@@ -95,7 +104,7 @@ class Publisher:
                 self.loaded.set()
                 self._report(delta)
             else:
-                await self._apply(self.model.apply(observation))
+                await self._apply(self.model.apply(delta))
 
     async def hosts_found(self, found: Mapping[str, tuple[bytes, ...]]) -> None:
         """Take addresses of host names. What comes while others are being taken is taken together."""

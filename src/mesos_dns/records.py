@@ -16,7 +16,7 @@ from mesos_dns.mesos import errors
 from mesos_dns.mesos.decoding.document import StateError
 from mesos_dns.mesos.decoding.v0 import Decoder
 from mesos_dns.mesos.hosts import look_up
-from mesos_dns.mesos.polling import PollingSource
+from mesos_dns.mesos.polling import poll
 from mesos_dns.mesos.state import Snapshot
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
@@ -61,8 +61,8 @@ def _saved(config: Config, path: str) -> Snapshot:
 
 async def _live(config: Config) -> Snapshot:
     try:
-        return await PollingSource(assembly.source_options(config)).once()
-    except errors.NoStateError as error:
+        return await poll(assembly.source_options(config)).once()
+    except errors.NobodyAnsweredError as error:
         raise NoStateError(f"no state of the cluster. {error}") from error
 
 

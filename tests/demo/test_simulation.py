@@ -21,7 +21,7 @@ def leading(running):
     return next(sight.view for index in range(3) if isinstance(sight := running.sight(index), Leads))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)  # an example is a simulated cluster
 @given(st.lists(st.floats(0.01, 8.0), max_size=12), st.integers(0, 5))
 def test_the_steps_of_the_clock_do_not_change_what_happens(steps, seed):
     at_once, stepwise = simulation(seed=seed), simulation(seed=seed)

@@ -1,6 +1,5 @@
 """With real name servers: NSD and Unbound as upstreams, BIND's checker for the zone file."""
 
-import signal
 import subprocess
 import textwrap
 from collections.abc import Iterator
@@ -9,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from tests.integration import client, wire
+from tests.integration.daemons import server
 from tests.integration.masters import Master
-from tests.integration.program import Program, free_port, need, run, until
+from tests.integration.program import Program, free_port, need, run
 
 MANY = "\n".join(f"many IN A 192.0.2.{n}" for n in range(1, 101))
 ZONE = f"""
@@ -25,34 +25,6 @@ alias IN CNAME www
 text IN TXT "some text" "more"
 {MANY}
 """
-
-
-@contextmanager
-def server(command: list[str], port: int, log: Path) -> Iterator[None]:
-    """A name server in the foreground, ended by its own process id."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        until(
-            lambda: process.poll() is not None or _answers(port),
-            lambda: f"{command[0]} does not answer: {log.read_text()}",
-        )
-        assert process.poll() is None, log.read_text()
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _answers(port: int) -> bool:
-    try:
-        return client.ask_tcp(("127.0.0.1", port), wire.query(1, "www.example.test.", "A")).get("rcode") == "NOERROR"
-    except OSError:
-        return False
 
 
 @contextmanager
@@ -81,7 +53,7 @@ def nsd(folder: Path) -> Iterator[int]:
             zonefile: example.test.zone
     """)
     )
-    with server([binary, "-d", "-c", str(config)], port, folder / "nsd.log"):
+    with server([binary, "-d", "-c", str(config)], port, folder / "nsd.log", name="www.example.test."):
         yield port
 
 
@@ -112,7 +84,7 @@ def unbound(folder: Path, authority: int) -> Iterator[int]:
             stub-addr: 127.0.0.1@{authority}
     """)
     )
-    with server([binary, "-d", "-p", "-c", str(config)], port, folder / "unbound.log"):
+    with server([binary, "-d", "-p", "-c", str(config)], port, folder / "unbound.log", name="www.example.test."):
         yield port
 
 

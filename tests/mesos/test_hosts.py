@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 import subprocess
@@ -236,7 +237,7 @@ async def test_a_failure_is_said_once_and_reports_nothing(resolver, caplog):
     assert it.found.keys() == {"good"}
     (line,) = caplog.records
     assert line.levelno == logging.WARNING
-    assert "cannot resolve host 'nobody' of the state: [Errno -2] Name or service not known" in line.getMessage()
+    assert "cannot resolve host 'nobody' of the state: Name or service not known" in line.getMessage()
     assert "its records keep the last known addresses" in line.getMessage()
 
 
@@ -287,6 +288,99 @@ async def test_a_mistake_in_one_look_up_does_not_end_the_others(resolver, caplog
         await it.until(lambda: resolver.asked["odd"] > 20)
     assert "odd" not in it.found
     assert "'odd'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RecursionError("deep"), AttributeError("?"), OSError(24, "Too many open files")]
+)
+async def test_whatever_the_resolver_raises_costs_that_look_up_alone(resolver, monkeypatch, error):
+    """More of them than there are threads for look-ups, so that none may be lost."""
+    resolver.table |= {"good": ["192.0.2.1"]}
+    bad = {f"bad-{n}" for n in range(2 * hosts.HOST_LOOKUP_THREADS)}
+
+    def raising(host, *args, **more):
+        if host in bad:
+            raise error
+        return resolver(host, *args, **more)
+
+    monkeypatch.setattr(hosts.socket, "getaddrinfo", raising)
+    with looking(resolver) as it:
+        it.lookup.want(bad)
+        it.lookup.want(bad | {"good"})
+        await it.find("good")
+    assert await look_up(bad | {"good"}) == {"good": packed("192.0.2.1")}
+
+
+async def test_no_more_threads_cost_that_look_up_alone(resolver, monkeypatch, caplog):
+    resolver.table["good"] = ["192.0.2.1"]
+    start, refused = threading.Thread.start, []
+
+    def refusing(thread):
+        if len(refused) < 3 * hosts.HOST_LOOKUP_THREADS:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(hosts.threading.Thread, "start", refusing)
+    with looking(resolver, refresh=0.001) as it:
+        it.lookup.want({"good"})
+        await it.find("good")
+    assert "can't start new thread" in caplog.text
+
+
+async def test_whoever_takes_addresses_and_fails_does_not_end_the_look_ups(resolver, caplog):
+    names = {f"host-{n}" for n in range(3 * hosts.HOST_LOOKUP_THREADS)}
+    resolver.table = {name: ["192.0.2.1"] for name in names}
+    taken, all_taken = set(), asyncio.Event()
+
+    def take(found):
+        taken.update(found)
+        if taken == names:
+            all_taken.set()
+        raise KeyError("a mistake")
+
+    lookup = HostLookup(take)
+    lookup.want(names)
+    lookup.start()
+    await asyncio.wait_for(all_taken.wait(), PATIENCE)
+    lookup.stop()
+    (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "are not taken, by an internal error (KeyError: 'a mistake'): please report it" in line.getMessage()
+
+
+async def test_the_end_of_failures_is_told_as_loud_as_they_were(resolver, caplog):
+    resolver.table["good"] = ["192.0.2.1"]
+    with looking(resolver, refresh=0.001) as it:
+        it.lookup.want({"late", "good"})
+        await it.until(lambda: resolver.asked["late"] >= 3)
+        resolver.table["late"] = ["192.0.2.2"]
+        await it.find("late")
+        await it.until(lambda: resolver.asked["late"] >= 6)
+    assert [(record.levelno, record.getMessage()) for record in caplog.records][1:] == [
+        (logging.WARNING, "all hosts of the state can be resolved again")
+    ]
+
+
+async def test_failures_leave_no_circles(resolver):
+    """A future with an exception, and a frame that waits for it, keep each other: thousands of hosts may fail each minute."""
+    resolver.table["good"] = ["192.0.2.1"]
+    names = {f"nobody-{n}" for n in range(100)}
+    with looking(resolver, refresh=0.001) as it:
+        it.lookup.want(names | {"good"})
+        await it.until(lambda: sum(resolver.asked.values()) > 200)
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            asked = sum(resolver.asked.values())
+            await it.until(lambda: sum(resolver.asked.values()) > asked + 500)
+            gc.collect()
+            kinds = Counter(type(found).__name__ for found in gc.garbage)
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert not kinds.keys() & {"frame", "traceback", "gaierror", "_asyncio.Future", "Future"}
 
 
 # --- the end -----------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ import threading
 import pytest
 from aiohttp import web
 
-from mesos_dns import limits
-from mesos_dns.mesos.errors import NoStateError, RedirectError, UnreachableError
-from mesos_dns.mesos.http.client import Answer
+from mesos_dns.mesos.detect.static import StaticMasters
+from mesos_dns.mesos.errors import NobodyAnsweredError, RedirectError, UnreachableError
+from mesos_dns.mesos.http.client import Answer, MasterClient
 from mesos_dns.mesos.options import ClientOptions, SourceOptions
-from mesos_dns.mesos.polling import PollingSource, backoff
-from mesos_dns.mesos.source import SourceStatus
+from mesos_dns.mesos.polling import MAX_RETRY_SECONDS, PollingSource, backoff, poll
+from mesos_dns.mesos.source import KnownMasters, SourceStatus
 from mesos_dns.mesos.state import Endpoint
 
 A, B, C = (Endpoint(f"127.0.0.{number}", 5050) for number in (1, 2, 3))
@@ -75,17 +75,54 @@ class ScriptedClient:
         self.closed = True
 
 
+class Detector:
+    """A detector that knows what the test says, and whether anybody looks."""
+
+    def __init__(self, *masters, leader=None):
+        self.known = KnownMasters(masters, leader)
+        self.entered = False
+        self._news = asyncio.Event()
+
+    def learns(self, *masters, leader=None):
+        self.known = KnownMasters(masters, leader)
+        self._news.set()
+
+    async def changed(self, known):
+        assert self.entered
+        while self.known == known:
+            self._news.clear()
+            await self._news.wait()
+
+    async def __aenter__(self):
+        self.entered = True
+
+    async def __aexit__(self, *_):
+        self.entered = False
+
+
+class HangingClient(ScriptedClient):
+    """One where a master whose answer is `None` hangs. `hung` tells who does."""
+
+    def __init__(self, **script):
+        super().__init__(**script)
+        self.hung = asyncio.Queue()
+
+    async def fetch(self, endpoint):
+        if self.script.get(endpoint) == [None]:
+            self.asked.append(endpoint)
+            self.hung.put_nowait(endpoint)
+            await asyncio.get_running_loop().create_future()
+        return await super().fetch(endpoint)
+
+
 @contextlib.asynccontextmanager
-async def polling(script, *masters, refresh=0.001, **options):
-    client = ScriptedClient(script=script)
-    source = PollingSource(
-        SourceOptions(masters or (A, B, C), refresh), client=client, **{"chance": lambda: 0.0, **options}
-    )
-    observations = source.observations()
-    try:
+async def polling(script, *masters, refresh=0.001, detector=None, **options):
+    client = HangingClient(script=script)
+    detector = detector or StaticMasters(masters or (A, B, C))
+    source = PollingSource(detector, client, refresh_seconds=refresh, **{"chance": lambda: 0.0, **options})
+    async with contextlib.aclosing(source.observations()) as observations:
         yield source, client, observations
-    finally:
-        await observations.aclose()
+    assert [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "watch the leader"] == []
 
 
 async def test_a_snapshot_for_each_good_poll_also_without_change():
@@ -123,32 +160,147 @@ async def test_the_way_to_the_leader():
     assert source.status.leader == C
 
 
-async def test_failures_back_off_and_refresh_ends_the_pause(caplog):
-    script = {A: [UnreachableError(A, "no connection: refused"), state(A)]}
-    failures = Failures()
-    async with polling(script, A, refresh=3600, chance=failures) as (source, _, observations):
+async def test_failures_back_off_and_news_of_the_masters_end_the_pause(caplog):
+    script = {A: [UnreachableError(A, "no connection: refused")], B: [state(B)]}
+    failures, detector = Failures(), Detector(A)
+    async with polling(script, refresh=3600, detector=detector, chance=failures) as (source, _, observations):
         pending = asyncio.ensure_future(anext(observations))
         await failures.next()
         assert source.status.consecutive_failures == 1
         assert "next try in 1.0 s. master 127.0.0.1:5050: no connection: refused" in caplog.text
         assert not pending.done()
-        source.refresh()
-        assert (await pending).leader == A
+        detector.learns(A, B, leader=B)
+        assert (await pending).leader == B
         assert source.status.consecutive_failures == 0
 
 
-async def test_refresh_during_a_poll_polls_once_more():
-    async with polling({A: [state(A)]}, A, refresh=3600) as (source, client, observations):
+# --- the detector ------------------------------------------------------------------------------
+
+
+async def test_the_named_leader_is_asked_first_and_the_list_is_that_of_the_detector():
+    detector = Detector(A, B, leader=B)
+    async with polling({A: [state(A)], B: [state(B)]}, detector=detector) as (_, client, observations):
+        first = await anext(observations)
+        assert (first.leader, first.masters) == (B, (A, B))
+        detector.learns(C, A, leader=A)
+        second = await anext(observations)
+        assert (second.leader, second.masters) == (A, (C, A))
+        assert client.asked == [B, A]
+
+
+async def test_the_last_leader_is_asked_first_if_the_detector_names_none():
+    detector = Detector(A, B, leader=B)
+    async with polling({A: [state(A)], B: [state(B)]}, detector=detector) as (_, client, observations):
         await anext(observations)
-        source.refresh()
+        detector.learns(A, B)
         await anext(observations)
+        assert client.asked == [B, B]
+
+
+async def test_news_of_the_masters_end_the_pause_between_polls():
+    detector = Detector(A)
+    async with polling({A: [state(A)]}, refresh=3600, detector=detector) as (_, client, observations):
+        await anext(observations)
+        detector.learns(A, B)
+        assert (await anext(observations)).masters == (A, B)
         assert client.asked == [A, A]
+
+
+async def test_another_leader_interrupts_a_request_to_one_that_hangs():
+    """A stopped leader keeps its connections: nobody waits for its answer once another one leads."""
+    detector = Detector(A, B, leader=A)
+    async with polling({A: [None], B: [state(B)]}, detector=detector) as (source, client, observations):
+        pending = asyncio.ensure_future(anext(observations))
+        assert await client.hung.get() == A
+        detector.learns(A, B, leader=B)
+        assert (await pending).leader == B
+        assert client.asked == [A, B]
+        assert (source.status.failures, source.status.polls) == (0, 1)
+
+
+@pytest.mark.parametrize("leader", [None, A], ids=["nobody leads", "the same leads"])
+async def test_a_word_that_names_no_other_leader_interrupts_nothing(leader):
+    detector = Detector(A, B, leader=A)
+    async with polling({A: [None], B: [state(B)]}, detector=detector) as (_, client, observations):
+        pending = asyncio.ensure_future(anext(observations))
+        await client.hung.get()
+        detector.learns(B, A, leader=leader)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not pending.done()
+        assert client.asked == [A]
+        detector.learns(B, A, leader=B)
+        assert (await pending).masters == (B, A)
+
+
+async def test_closing_ends_a_request_the_connections_and_the_detector():
+    detector = Detector(A)
+    async with polling({A: [None]}, detector=detector) as (_, client, observations):
+        pending = asyncio.ensure_future(anext(observations))
+        await client.hung.get()
+        assert detector.entered
+        pending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pending
+    assert client.closed
+    assert not detector.entered
+
+
+async def test_polling_a_list():
+    source = poll(SourceOptions((A, B), 7.0))
+    assert repr(source) == f"PollingSource(StaticMasters(127.0.0.1:5050, 127.0.0.2:5050), status={SourceStatus()})"
+
+
+# --- what the log says -------------------------------------------------------------------------
+
+
+async def test_recovery_is_told_as_loud_as_the_failure(caplog):
+    gone = UnreachableError(A, "no connection: refused")
+    async with polling({A: [gone, gone, state(A), state(A)]}, A) as (_, _, observations):
+        await anext(observations)
+        await anext(observations)
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(lines) == 2
+    assert lines[1] == "the state of the cluster is read from the leading master 127.0.0.1:5050, after 2 failed polls"
+
+
+async def test_a_failure_that_was_not_told_is_over_in_silence(caplog):
+    """The log does not say the same failure twice a minute: then it need not say twice that it is over."""
+    gone = UnreachableError(A, "no connection: refused")
+    async with polling({A: [state(A), gone, state(A), gone, state(A)]}, A) as (source, _, observations):
+        for _ in range(3):
+            await anext(observations)
+    assert source.status.failures == 2
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 2
+
+
+async def test_a_state_that_lacks_a_list_is_reported_and_so_is_the_end_of_that(caplog):
+    lacking = state(A, slaves=None, frameworks=[{"id": "F", "name": "fw"}])
+    async with polling({A: [state(A, A, "t"), lacking, lacking, state(A, A, "t")]}, A) as (_, _, observations):
+        for _ in range(4):
+            await anext(observations)
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert lines == [
+        (
+            "the state of master 127.0.0.1:5050 lacks a list that every Mesos writes (slaves, tasks of 1 frameworks): "
+            "what is known of it stays as it is; is it a proxy that answers, or a summary?"
+        ),
+        "the state of master 127.0.0.1:5050 is complete again",
+    ]
+
+
+async def test_a_state_without_frameworks_is_not_suspected_of_filtering_besides(caplog):
+    async with polling({A: [state(A), state(A, frameworks=None)]}, A) as (_, _, observations):
+        await anext(observations)
+        await anext(observations)
+    assert "lacks a list that every Mesos writes (frameworks)" in caplog.text
+    assert "vanished" not in caplog.text
 
 
 def test_back_off():
     assert [backoff(failures, 60, 0) for failures in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert backoff(1, 60, 1) == 0.5
-    assert backoff(10_000, 3600, 0) == limits.MAX_RETRY_SECONDS
+    assert backoff(10_000, 3600, 0) == MAX_RETRY_SECONDS
     assert backoff(5, 0.01, 0) == 0.01
 
 
@@ -157,7 +309,7 @@ async def test_the_same_failure_is_logged_once(caplog):
     async with polling(script, A) as (source, _, observations):
         await anext(observations)
     assert source.status.failures == 20
-    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+    assert caplog.text.count("no state of the cluster could be read yet") == 1
 
 
 async def test_what_was_left_out_is_logged_once_with_an_example(caplog):
@@ -167,7 +319,7 @@ async def test_what_was_left_out_is_logged_once_with_an_example(caplog):
         await anext(observations)
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert line.startswith(
-        "left out 1 parts of the state (task: bad type), for example: expected a string, found list in "
+        "left out 1 parts of the state (task: bad type), for example: expected a string, found a list in "
     )
 
 
@@ -187,10 +339,11 @@ async def test_an_empty_view_after_a_failover_is_not_suspicious(caplog):
 
 
 async def test_hidden_flags_are_reported(caplog):
-    hidden = state(A).replace(b'"flags": {}, ', b"")
+    hidden = state(A).replace(b'"flags": {}, ', b"").replace(b'"pid": "master@', b'"ex-pid": "')
     async with polling({A: [hidden]}, A) as (_, _, observations):
         await anext(observations)
-    assert "conceals its flags" in caplog.text
+    # Even if the state does not say whose it is.
+    assert "the master 127.0.0.1:5050 conceals its flags" in caplog.text
 
 
 async def test_decoding_happens_beside_the_event_loop(monkeypatch):
@@ -213,14 +366,14 @@ async def test_failures_before_the_first_state_and_after_it_read_differently(cap
     async with polling({A: [gone, state(A), gone, state(A)]}, A) as (_, _, observations):
         await anext(observations)
         await anext(observations)
-    before, after = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
+    before, _, after, _ = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
     assert before.startswith("no state of the cluster could be read yet; next try in 0.0 s. master 127.0.0.1:5050: ")
     assert after.startswith("no state of the cluster, the records stay as they are; next try in 0.0 s. master")
 
 
 async def test_reading_once(caplog):
     client = ScriptedClient(script={A: [RedirectError(A, B, "does not lead")], B: [state(B, B, "t", ["bad"])]})
-    snapshot = await PollingSource(SourceOptions((A,), 60), client=client).once()
+    snapshot = await PollingSource(StaticMasters((A,)), client).once()
     assert (snapshot.leader, list(snapshot.tasks)) == (B, [("F", "t", 0)])
     assert client.asked == [A, B]
     assert client.closed
@@ -229,8 +382,10 @@ async def test_reading_once(caplog):
 
 async def test_reading_once_in_vain_is_silent(caplog):
     client = ScriptedClient(script={})
-    with pytest.raises(NoStateError, match=r"master 127.0.0.1:5050: no connection: refused; master 127.0.0.2:5050"):
-        await PollingSource(SourceOptions((A, B), 60), client=client).once()
+    with pytest.raises(
+        NobodyAnsweredError, match=r"master 127.0.0.1:5050: no connection: refused; master 127.0.0.2:5050"
+    ):
+        await PollingSource(StaticMasters((A, B)), client).once()
     assert client.asked == [A, B]
     assert client.closed
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
@@ -238,7 +393,7 @@ async def test_reading_once_in_vain_is_silent(caplog):
 
 async def test_no_masters(caplog):
     failures = Failures()
-    source = PollingSource(SourceOptions((), 0.001), client=ScriptedClient(script={}), chance=failures)
+    source = PollingSource(StaticMasters(()), ScriptedClient(script={}), refresh_seconds=0.001, chance=failures)
     observations = source.observations()
     pending = asyncio.ensure_future(anext(observations))
     await failures.next()
@@ -246,11 +401,6 @@ async def test_no_masters(caplog):
     with pytest.raises(asyncio.CancelledError):
         await pending
     assert "configure Masters or Zk" in caplog.text
-
-
-def test_its_repr():
-    source = PollingSource(SourceOptions((A,), 60), client=ScriptedClient(script={}))
-    assert repr(source) == f"PollingSource(masters=['127.0.0.1:5050'], status={SourceStatus()})"
 
 
 async def test_leader_failover_between_real_servers(serve):
@@ -275,7 +425,9 @@ async def test_leader_failover_between_real_servers(serve):
 
     masters.extend([await serve(master(number), host=f"127.0.0.{number + 1}") for number in range(3)])
     leader = 1
-    source = PollingSource(SourceOptions(tuple(masters), 0.01, ClientOptions(timeout=5)), chance=failures)
+    source = PollingSource(
+        StaticMasters(masters), MasterClient(ClientOptions(timeout=5)), refresh_seconds=0.01, chance=failures
+    )
     observations = source.observations()
     first = await anext(observations)
     assert first.leader == source.status.leader == masters[1]

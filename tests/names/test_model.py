@@ -1,7 +1,7 @@
 """Whatever way the cluster took, the zone is the one that its present state gives."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.names.cluster import AGENTS, FRAMEWORKS, LEADER, TASKS, as_text, packed, rules
 
@@ -244,7 +244,6 @@ MASTERS = st.tuples(
 
 
 @given(st.lists(DELTAS | RESOLVED | MASTERS, max_size=12))
-@settings(max_examples=100, deadline=None)
 def test_any_series_of_changes_leads_to_the_zone_of_the_end(steps):
     cluster = Cluster()
     hosts = {}

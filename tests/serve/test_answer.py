@@ -7,7 +7,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.serve.asking import AUTHORITY, ask, make_answerer, make_zone, option, parse, read, texts
 from tests.zone.changes import edit
@@ -486,7 +486,6 @@ ZONE = make_zone()
     truncate_bit=st.booleans(),
     seed=st.integers(0, 100),
 )
-@settings(max_examples=300)
 def test_any_question_gets_a_message_that_fits_and_echoes_it(
     name, rdtype, rdclass, flags, edns, tcp, truncate_bit, seed
 ):

@@ -7,7 +7,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.serve.asking import ask, option, parse, read, texts
 
@@ -227,7 +227,6 @@ def test_damaged_records(records):
     st.booleans(),
     st.sampled_from([{}, {"payload": 600}]),
 )
-@settings(max_examples=300)
 def test_any_octets_behind_the_question(rest, counts, flags, truncate_bit, edns):
     octets = ask("www.example.test.", **edns)
     query = parse(octets)

@@ -6,7 +6,7 @@ import struct
 
 import dns.flags
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.serve.asking import AUTHORITY, ask, edits, make_answerer, make_responder, make_zone, option, read, texts
 
@@ -275,7 +275,6 @@ def datagrams(draw):
 
 
 @given(st.lists(datagrams(), min_size=1, max_size=6), st.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
 def test_replies_from_memory_are_fresh_replies(udp_socket, asked, random):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)

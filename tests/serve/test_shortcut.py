@@ -1,7 +1,7 @@
 """The shortcut says what the whole answering path would say, or leaves the query to it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.serve.asking import AUTHORITY, ask, edits, make_answerer, make_zone, option, parse, read, texts
 
@@ -164,7 +164,6 @@ QUESTIONS = st.builds(
 
 
 @given(QUESTIONS, st.booleans())
-@settings(deadline=None)
 def test_what_the_shortcut_says_the_whole_path_says_too(octets, tcp):
     reply = shortcut_reply(octets, tcp=tcp)
     if reply is not None:

@@ -234,7 +234,7 @@ _ENCODED = st.binary(max_size=20).map(lambda octets: quote_from_bytes(octets, sa
 _BEYOND_ASCII = st.text(st.characters(min_codepoint=0xA0, exclude_categories=["Cs"]), min_size=1, max_size=10)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     prefix=st.sampled_from(["/", "/v1/hosts/", "/v1/services/", "/v1/", ""]),
     rest=_PRINTABLE | _ENCODED | _BEYOND_ASCII,

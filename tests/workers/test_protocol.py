@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.zone.changes import edit
 
@@ -95,7 +95,6 @@ def test_any_update(frame):
 
 
 @given(st.lists(st.binary(max_size=50), max_size=5))
-@settings(max_examples=300)
 def test_any_octets_are_frames_or_an_error(chunks):
     reader = FrameReader()
     try:

@@ -223,7 +223,7 @@ class ZoneAndLedger(RuleBasedStateMachine):
 
 
 TestZoneAndLedger = ZoneAndLedger.TestCase
-TestZoneAndLedger.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+TestZoneAndLedger.settings = settings(max_examples=40, stateful_step_count=15)  # an example is 15 steps
 
 
 @given(st.lists(RECORDS, max_size=30), st.randoms(use_true_random=False))

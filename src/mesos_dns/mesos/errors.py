@@ -67,7 +67,7 @@ class NotLeadingError(MasterError):
     """A master before Mesos 1.0 answered 200 with its own empty view; its leader could not be read either."""
 
 
-class NoStateError(Exception):
+class NobodyAnsweredError(Exception):
     """A whole round failed. `errors` holds what each asked master said, in the order of asking."""
 
     def __init__(self, errors: tuple[MasterError, ...]) -> None:

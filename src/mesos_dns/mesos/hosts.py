@@ -14,12 +14,20 @@ import math
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from mesos_dns.concurrency import spawn
-from mesos_dns.limits import HOST_LOOKUP_THREADS, HOST_REFRESH_SECONDS, MAX_ADDRESSES, MAX_HOSTS
+from mesos_dns.limits import MAX_ADDRESSES, MAX_EXAMPLE_TEXT
 from mesos_dns.logs import RateLimited
 
 log = logging.getLogger(__name__)
+
+#: Host names of agents, schedulers and masters that are looked up.
+MAX_HOSTS: Final = 20_000
+#: Look-ups under way at once; each blocks a thread.
+HOST_LOOKUP_THREADS: Final = 8
+#: Seconds until a host name is looked up again.
+HOST_REFRESH_SECONDS: Final = 60.0
 
 #: Takes what was found: host name → packed addresses.
 OnFound = Callable[[Mapping[str, tuple[bytes, ...]]], None]
@@ -38,6 +46,9 @@ class HostLookup:
         self._queue: list[tuple[float, str]] = []
         self._news = asyncio.Event()
         self._warn = RateLimited(log, interval=300)
+        #: The wanted hosts whose last look-up failed, and whether the log has said so of any since it last said that all is well.
+        self._failing: set[str] = set()
+        self._failure_told = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def __repr__(self) -> str:
@@ -53,6 +64,7 @@ class HostLookup:
         for host in hosts - self._wanted:
             heapq.heappush(self._queue, (0.0, host))
         self._wanted = frozenset(hosts)
+        self._failing &= hosts
         self._due = {host: self._due.get(host, 0.0) for host in hosts}
         self._news.set()
 
@@ -71,21 +83,44 @@ class HostLookup:
         loop = asyncio.get_running_loop()
         while True:
             host = await self._next()
-            try:
-                found = await _in_thread(host)
-            except (OSError, RuntimeError, ValueError) as error:
-                # By kind and not by host: when the system's resolver is gone, thousands fail alike.
-                self._warn.warning(
-                    f"{type(error).__name__} {getattr(error, 'errno', None)}",
-                    "cannot resolve host %r of the state: %s; its records keep the last known addresses",
-                    host,
-                    error,
-                )
+            outcome = await _in_thread(host)
+            if isinstance(outcome, Exception):
+                self._note_failure(host, outcome)
             else:
-                self._on_found({host: found})
+                self._report(host, outcome)
             if self._due.get(host) == math.inf:
                 self._due[host] = loop.time() + self._refresh
                 heapq.heappush(self._queue, (self._due[host], host))
+
+    def _note_failure(self, host: str, error: Exception) -> None:
+        if host in self._wanted:
+            self._failing.add(host)
+        # By kind and not by host: when the system's resolver is gone, thousands fail alike.
+        self._failure_told |= self._warn.warning(
+            f"{type(error).__name__} {getattr(error, 'errno', 0)}",
+            "cannot resolve host %r of the state: %s; its records keep the last known addresses",
+            host[:MAX_EXAMPLE_TEXT],
+            getattr(error, "strerror", None) or error,
+        )
+
+    def _report(self, host: str, found: tuple[bytes, ...]) -> None:
+        self._failing.discard(host)
+        if self._failure_told and not self._failing:
+            self._failure_told = False
+            log.warning("all hosts of the state can be resolved again")
+        try:
+            self._on_found({host: found})
+        except Exception as error:
+            told = self._warn.log(
+                logging.ERROR,
+                "report",
+                "the addresses of host %r are not taken, by an internal error (%s: %s): please report it",
+                host[:MAX_EXAMPLE_TEXT],
+                type(error).__name__,
+                error,
+            )
+            if told:
+                log.debug("what was raised", exc_info=True)
 
     async def _next(self) -> str:
         """The next host that is due, as soon as one is."""
@@ -102,33 +137,35 @@ class HostLookup:
                     await self._news.wait()
 
 
-async def _in_thread(host: str) -> tuple[bytes, ...]:
+async def _in_thread(host: str) -> tuple[bytes, ...] | Exception:
     """Packed addresses of `host`, looked up in a thread that nothing has to wait for, not even the end of the program.
 
-    Raises OSError if it cannot be resolved, RuntimeError if there can be no more threads.
+    What goes wrong is returned instead of raised, OSError mostly: a raised exception would keep the frames that it went through,
+    and they the exception, a circle for each failure.
     """
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[tuple[bytes, ...]] = loop.create_future()
+    answer: asyncio.Future[tuple[bytes, ...] | Exception] = loop.create_future()
 
     def settle(outcome: tuple[bytes, ...] | Exception) -> None:
-        if answer.done():
-            return
-        if isinstance(outcome, Exception):
-            answer.set_exception(outcome)
-        else:
+        if not answer.done():
             answer.set_result(outcome)
 
     def work() -> None:
-        outcome: tuple[bytes, ...] | Exception
-        try:
-            outcome = _addresses(host)
-        except (OSError, ValueError) as error:
-            outcome = error
         with contextlib.suppress(RuntimeError):  # The loop is closed: nobody asks any more.
-            loop.call_soon_threadsafe(settle, outcome)
+            loop.call_soon_threadsafe(settle, _outcome(host))
 
-    threading.Thread(target=work, name="host look-up", daemon=True).start()
+    try:
+        threading.Thread(target=work, name="host look-up", daemon=True).start()
+    except RuntimeError as error:
+        return error.with_traceback(None)  # There can be no more threads.
     return await answer
+
+
+def _outcome(host: str) -> tuple[bytes, ...] | Exception:
+    try:
+        return _addresses(host)
+    except Exception as error:  # noqa: BLE001 - whatever the system's resolver raises: who waits must hear of it, or waits for ever
+        return error.with_traceback(None)
 
 
 def _addresses(host: str) -> tuple[bytes, ...]:
@@ -151,8 +188,9 @@ async def look_up(hosts: set[str]) -> dict[str, tuple[bytes, ...]]:
 
     async def work() -> None:
         for host in waiting:
-            with contextlib.suppress(OSError, RuntimeError, ValueError):
-                found[host] = await _in_thread(host)
+            addresses = await _in_thread(host)
+            if not isinstance(addresses, Exception):
+                found[host] = addresses
 
     await asyncio.gather(*(work() for _ in range(HOST_LOOKUP_THREADS)))
     return found

@@ -1,6 +1,7 @@
-"""What every source of truth about the cluster looks like from outside. Pure: types only."""
+"""What every source of truth about the cluster, and every detector of masters, looks like from outside. Pure: types only."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from types import TracebackType
 from typing import Protocol
 
 import msgspec
@@ -14,6 +15,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
     `leader` is the endpoint that gave the last good state. `last_success` is a time of the monotonic clock, in seconds, None before
     the first; `last_duration` the seconds from request to decoded state; `octets` the size of that state's document.
     `last_error` is the text of the latest failure and stays after a success; `consecutive_failures` tells whether it is current.
+    `is_live`: what happens is yielded when it happens, so silence says that nothing did. True of an open stream of events, never
+    of polling.
     """
 
     leader: Endpoint | None = None
@@ -24,6 +27,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     last_success: float | None = None
     last_duration: float | None = None
     octets: int = 0
+    is_live: bool = False
 
     def notes(self, now: float) -> list[str]:
         """Lines for people: how old the last good state is at `now` (of the monotonic clock), and what fails at present."""
@@ -53,10 +57,48 @@ class Source(Protocol):
         """How it goes at the moment."""
         ...
 
-    def observations(self) -> AsyncIterator[Observation]:
-        """Start over with a Snapshot; then further snapshots, or deltas against what was yielded before."""
+    def observations(self) -> AsyncGenerator[Observation, None]:
+        """Start over with a Snapshot; then further snapshots, or deltas against what was yielded before.
+
+        The reader closes the generator (`contextlib.aclosing`); connections end with it.
+        """
         ...
 
-    def refresh(self) -> None:
-        """Look again now instead of at the next regular time."""
+
+class KnownMasters(msgspec.Struct, frozen=True):
+    """What a detector knows: all masters in its order, and which of them it thinks leads.
+
+    `leader` is None if it does not know: then whoever answered last, and the others in their order, are asked. The order
+    gives `masterN` its number.
+    """
+
+    masters: tuple[Endpoint, ...] = ()
+    leader: Endpoint | None = None
+
+
+class MasterDetector(Protocol):
+    """Knows the masters, and says when that changes. It works only while it is entered as a context, by one source.
+
+    What it knows stays when its own origin (ZooKeeper, say) cannot be reached: stale beats gone. Another leader ends a
+    request that is under way to a master that is none, or no longer; any change ends the pause between two polls. So a detector
+    reports changes at a bounded rate.
+    """
+
+    @property
+    def known(self) -> KnownMasters:
+        """What it knows at the moment."""
+        ...
+
+    async def changed(self, known: KnownMasters) -> None:
+        """Return as soon as it knows something else than `known`; at once if it does already. May be cancelled."""
+        ...
+
+    async def __aenter__(self) -> object:
+        """Begin to look. May wait for the first answer, within bounds."""
+        ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop looking and close connections."""
         ...

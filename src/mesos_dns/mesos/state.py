@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+#: Framework id, task id, and a number from 0 that tells repeated ids apart.
+TaskKey = tuple[str, str, int]
+
 
 class DiscoveryPort(msgspec.Struct, frozen=True, gc=False):
     """One port of a task's DiscoveryInfo. `number` is unchecked by Mesos (0 or > 65535 occur)."""
@@ -77,14 +80,31 @@ class Endpoint(msgspec.Struct, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class NotShown(msgspec.Struct, frozen=True):
+    """Parts of the cluster that an observation says nothing about: what is missing there may well exist.
+
+    `agents` and `frameworks` (with all tasks) are those parts as a whole, `tasks_of` the frameworks (ids) that were shown without
+    their tasks. A state of Mesos always shows everything; one that went through a proxy, or a summary, may not.
+    """
+
+    agents: bool = False
+    frameworks: bool = False
+    tasks_of: frozenset[str] = frozenset()
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """The whole cluster as one leading master knows it.
 
     `tasks` maps (framework id, task id, n) to a running task, in document order; n is 0 but for
     repeated ids in one framework. `frameworks` and `agents` are keyed by their ids.
-    `master_id` changes with each elected master. `recovered_agents` are ids that the master expects
-    back after a failover. `leader` is None if the state names none. `masters` are the masters in
+    `master_id` changes with each elected master. `leader` is None if the state names none. `masters` are the masters in
     the order of the source (configured list, or ZooKeeper sequence), the leader included or not.
+
+    What the master says about what is missing: `recovered_agents` are the agents that its registry has and that have not come back
+    since it was elected; None if it does not tell (before Mesos 1.2, or a registry that only lives in memory).
+    `unregistered_frameworks` are frameworks (ids) that have tasks on registered agents but are not in `frameworks`; None if it does
+    not tell. `completed_frameworks` have ended for good. `not_shown` are the parts of the state that are missing altogether.
+
     `skipped` counts, per reason, elements that could not be used; `skipped_examples` shows the first few.
     `pid` is the master that gave the state (None if it does not say). `flags_hidden` is true if the master
     concealed its flags: a sign that authorization filters the whole state (Mesos 1.0 and later).
@@ -95,8 +115,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     masters: tuple[Endpoint, ...]
     agents: Mapping[str, Agent]
     frameworks: Mapping[str, Framework]
-    tasks: Mapping[tuple[str, str, int], Task]
-    recovered_agents: frozenset[str] = frozenset()
+    tasks: Mapping[TaskKey, Task]
+    recovered_agents: frozenset[str] | None = None
+    unregistered_frameworks: frozenset[str] | None = None
+    completed_frameworks: frozenset[str] = frozenset()
+    not_shown: NotShown = NotShown()
     skipped: Mapping[str, int] = msgspec.field(default_factory=dict)
     skipped_examples: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     pid: Endpoint | None = None
@@ -108,10 +131,10 @@ class Delta(msgspec.Struct, frozen=True):
 
     agents: Mapping[str, Agent] = msgspec.field(default_factory=dict)
     frameworks: Mapping[str, Framework] = msgspec.field(default_factory=dict)
-    tasks: Mapping[tuple[str, str, int], Task] = msgspec.field(default_factory=dict)
+    tasks: Mapping[TaskKey, Task] = msgspec.field(default_factory=dict)
     agents_gone: tuple[str, ...] = ()
     frameworks_gone: tuple[str, ...] = ()
-    tasks_gone: tuple[tuple[str, str, int], ...] = ()
+    tasks_gone: tuple[TaskKey, ...] = ()
 
 
 Observation = Snapshot | Delta

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-TaskKey = tuple[str, str, int]
+from mesos_dns.mesos.state import TaskKey
 
 #: Tasks of one label that are kept in a tuple, which takes a third of the memory of a dictionary; most labels have fewer.
 _FEW: Final = 8

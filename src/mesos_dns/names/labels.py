@@ -72,7 +72,7 @@ def agent_tail(agent_id: str) -> bytes:
 def task_hash(task_id: str) -> bytes:
     """Five characters of z-base-32: the first 25 bits of the SHA-1 of the task's id."""
     digest = sha1(task_id.encode("utf-8", "replace"), usedforsecurity=False).digest()
-    (bits,) = _FIRST_32_BITS(digest)
+    bits: int = _FIRST_32_BITS(digest)[0]
     # Two characters at a time: a hash for each of 100,000 tasks adds up.
     return _PAIRS[bits >> 22] + _PAIRS[bits >> 12 & 1023] + _SINGLES[bits >> 7 & 31]
 

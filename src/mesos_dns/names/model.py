@@ -14,9 +14,9 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import Record
 from mesos_dns.limits import MAX_NAME
-from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Task
+from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Task, TaskKey
 from mesos_dns.names import provenance
-from mesos_dns.names.index import TaskKey, TasksOfFramework
+from mesos_dns.names.index import TasksOfFramework
 from mesos_dns.names.naming import Naming
 from mesos_dns.names.provenance import Contributor, Reading
 from mesos_dns.names.suffixes import Addresses

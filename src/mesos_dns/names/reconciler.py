@@ -1,56 +1,181 @@
-"""From one full state to the next, across master failovers. Pure; time comes in as an argument.
+"""From one observation to the next, across master failovers. Pure; time comes in as an argument.
 
-A freshly elected master answers with an empty cluster and learns of agents, frameworks and tasks
-only as the agents re-register (Mesos gives them 10 minutes). Whoever believes that first answer
-drops every name. So after a change of master nothing is removed for being absent alone: an agent
-and its tasks go when the agent is back without them, when the master stops expecting it
-(`recovered_slaves`, Mesos 1.2), or when the time is up.
+A freshly elected master answers with an empty cluster and learns of agents, frameworks and tasks only as the agents
+re-register (Mesos gives them 10 minutes). Whoever believes that first answer drops every name. So after a change of master, absence
+alone is no evidence, and what is absent is *held*: it stays in the model until the master says more, or the time is up.
+
+What becomes of that which the model has and a state lacks. Without a change of master it is gone, at once. After one:
+
+| what is absent | what the state says besides | what becomes of it |
+|---|---|---|
+| agent | no `recovered_slaves`: before Mesos 1.2, or a registry in memory | held for GRACE |
+| | `recovered_slaves`, but neither it nor `slaves` has had an agent since the election: the registry is not read yet | held for GRACE |
+| | it is in `recovered_slaves` | held for GRACE |
+| | it is not: never admitted, marked unreachable, or removed | gone |
+| framework | it is in `completed_frameworks` | gone, with its tasks |
+| | an agent with one of its tasks is held, or the frameworks of agents that are back are not told (below) | held for GRACE |
+| | no agent speaks for it any more: only its scheduler could | held for SCHEDULER_GRACE |
+| task | its agent is held | held with its agent |
+| | its agent is back, its framework is present | gone |
+| | its agent is back, its framework is absent, and the frameworks of agents that are back are told | gone |
+| | its agent is back, its framework is absent, and they are not told | held with its framework |
+| | its agent or its framework is gone | gone |
+
+The frameworks of agents that are back are told if the state has `recovered_slaves` (Mesos 1.2 and later list such frameworks, as
+`recovered`, before their schedulers are back), or if it has `unregistered_frameworks` without this one (before Mesos 1.2 it names the frameworks
+whose tasks are orphans).
+
+GRACE and SCHEDULER_GRACE begin when the change of master is noticed; another change begins them anew. The former master counts as
+another one, should it come back. What was seen with the present master is not held when it vanishes.
+
+With or without a change of master:
+
+| what an observation does not show (`Snapshot.not_shown`) | what becomes of it |
+|---|---|
+| agents, frameworks (with their tasks), or the tasks of one framework | held as long as they are not shown; an agent that is gone takes its tasks along |
+| the address of a framework that is `recovered`, whose scheduler is not back | stays as it was |
+
+Deltas and time:
+
+| observation | what it ends |
+|---|---|
+| a delta that has the entity, or says that it is gone | the hold of that entity; tasks held with it are gone if it is gone |
+| a delta that has a held agent, or the framework that a task is held with | the tasks held with it go after SETTLING, unless they come |
+| anything, a clock tick too | every hold whose time is up: that entity is gone, with the tasks on it |
 """
 
-from mesos_dns.mesos.state import Delta, Framework, Snapshot
+import bisect
+import enum
+import math
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final, Literal, NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from mesos_dns.mesos.state import Delta, Framework, Observation, Snapshot, TaskKey
 from mesos_dns.names.model import Model
 
-#: Seconds. Mesos marks agents unreachable that are not back after `--agent_reregister_timeout`.
-GRACE = 600.0
+K = TypeVar("K")
+
+#: Seconds. Mesos marks agents unreachable that are not back after `--agent_reregister_timeout`, by default and at least this long.
+GRACE: Final = 600.0
+#: Seconds. A scheduler that lost its master tries again at least once a minute (libmesos caps its back-off there): time for two tries.
+SCHEDULER_GRACE: Final = 120.0
+#: Seconds. The events of one returning agent come within milliseconds, tasks before the agent on Mesos 1.11; no order is promised.
+SETTLING: Final = 10.0
+
+
+class Why(enum.Enum):
+    """Why something is held; the value says it to people."""
+
+    REGISTRY = "the new master does not tell which agents it expects"
+    EXPECTED = "the new master expects it back"
+    AGENT = "its agent is not back yet"
+    FRAMEWORK = "its framework is not back yet"
+    SCHEDULER = "its scheduler may still register"
+    SETTLING = "its agent has just come back"
+    NOT_SHOWN = "the last state did not show this part of the cluster"
+
+
+class Hold(NamedTuple):
+    """Why something is held, and until when in the caller's clock: infinity if no time ends it."""
+
+    why: Why
+    until: float
+
+
+class Held(NamedTuple):
+    """One held entity: an agent or framework by its id, a task by its key."""
+
+    kind: Literal["agent", "framework", "task"]
+    key: str | TaskKey
+    hold: Hold
+
+
+_NOT_SHOWN: Final = Hold(Why.NOT_SHOWN, math.inf)
 
 
 class Reconciler:
-    """Compares full states with the model: the delta that leads to them, less what may come back."""
+    """Compares observations with the model: the delta that leads to them, less what may come back."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._master: str | None = None
-        self._deadline = 0.0
-        #: What the former master knew and the present one has not confirmed.
-        self.awaited_agents: set[str] = set()
-        self.awaited_frameworks: set[str] = set()
-        self._expected: set[str] = set()
-        #: Mesos 1.2 and later name a framework as soon as an agent with one of its tasks is back, so
-        #: only there a framework's absence says nothing for its tasks on agents that are back.
-        self._names_recovered = False
+        #: When the change to the present master was noticed; minus infinity if there was none.
+        self._changed = -math.inf
+        #: What the former master knew and the present one has neither shown nor given up.
+        self._awaited_agents: set[str] = set()
+        self._awaited_frameworks: set[str] = set()
+        #: Whether the present master has shown that it knows of any agent.
+        self._registry_read = False
+        #: Whether it lists frameworks as soon as an agent with one of their tasks is back.
+        self._lists_recovered = False
+        self._agents: dict[str, Hold] = {}
+        self._frameworks: dict[str, Hold] = {}
+        #: By agent, for an agent that comes back or goes concerns all of its tasks.
+        self._tasks: dict[str, dict[TaskKey, Hold]] = {}
+        #: The times at which holds may end. What no hold says (any more) ends nothing.
+        self._deadlines: list[float] = []
 
     def __repr__(self) -> str:
         return (
-            f"Reconciler(master={self._master!r}, awaited agents={len(self.awaited_agents)}, "
-            f"awaited frameworks={len(self.awaited_frameworks)})"
+            f"Reconciler(master={self._master!r}, held agents={len(self._agents)}, "
+            f"held frameworks={len(self._frameworks)}, held tasks={sum(map(len, self._tasks.values()))})"
         )
 
     def inherit(self, former: "Reconciler") -> None:
         """Go on where `former` is, whose model this one's model has taken over."""
         self._master = former._master
-        self._deadline = former._deadline
-        self.awaited_agents = set(former.awaited_agents)
-        self.awaited_frameworks = set(former.awaited_frameworks)
-        self._expected = set(former._expected)
-        self._names_recovered = former._names_recovered
+        self._changed = former._changed
+        self._awaited_agents = set(former._awaited_agents)
+        self._awaited_frameworks = set(former._awaited_frameworks)
+        self._registry_read = former._registry_read
+        self._lists_recovered = former._lists_recovered
+        self._agents = dict(former._agents)
+        self._frameworks = dict(former._frameworks)
+        self._tasks = {agent_id: dict(tasks) for agent_id, tasks in former._tasks.items()}
+        self._deadlines = list(former._deadlines)
 
-    def delta(self, snapshot: Snapshot, now: float) -> Delta:
-        """What to apply to the model; `now` in seconds of any steady clock."""
+    @property
+    def next_deadline(self) -> float | None:
+        """When to reconcile at the latest, with or without an observation; None if no time ends anything.
+
+        What was to end then may have ended before.
+        """
+        return self._deadlines[0] if self._deadlines else None
+
+    def held(self) -> Iterator[Held]:
+        """What is in the model although the last observation lacks it."""
+        for agent_id, hold in self._agents.items():
+            yield Held("agent", agent_id, hold)
+        for framework_id, hold in self._frameworks.items():
+            yield Held("framework", framework_id, hold)
+        for tasks in self._tasks.values():
+            for key, hold in tasks.items():
+                yield Held("task", key, hold)
+
+    def reconcile(self, observation: Observation | None, now: float) -> Delta:
+        """What to apply to the model; None if nothing was observed, but time has passed. `now`: seconds of any steady clock.
+
+        The delta must be applied before the next call. Time ends holds, so call it with None only while events are heard as they
+        happen. Between two polls, or while no master answers, nobody knows what has come back: the next state ends what is overdue.
+        """
+        if isinstance(observation, Snapshot):
+            return self._take_snapshot(observation, now)
+        return self._take_delta(Delta() if observation is None else observation, now)
+
+    # --- snapshots -----------------------------------------------------------------------------
+
+    def _take_snapshot(self, snapshot: Snapshot, now: float) -> Delta:
         self._note_master(snapshot, now)
         self._note_returns(snapshot)
         model = self._model
         frameworks = {key: self._keep_address(new) for key, new in snapshot.frameworks.items()}
-        known_tasks = model.tasks
+        # In this order: what becomes of a framework depends on its agents, of a task on both.
+        agents_gone = self._miss_agents(snapshot)
+        frameworks_gone = self._miss_frameworks(snapshot, now)
+        tasks_gone = self._miss_tasks(snapshot, agents_gone, frameworks_gone)
+        self._deadlines = sorted({one.hold.until for one in self.held()} - {math.inf})
         return Delta(
             agents={key: new for key, new in snapshot.agents.items() if model.agents.get(key) != new},
             frameworks={key: new for key, new in frameworks.items() if model.frameworks.get(key) != new},
@@ -58,40 +183,108 @@ class Reconciler:
             tasks={
                 key: new
                 for key, new in snapshot.tasks.items()
-                if (old := known_tasks.get(key)) is not new and old != new
+                if (old := model.tasks.get(key)) is not new and old != new
             },
-            agents_gone=tuple(model.agents.keys() - snapshot.agents.keys() - self.awaited_agents),
-            frameworks_gone=tuple(model.frameworks.keys() - snapshot.frameworks.keys() - self.awaited_frameworks),
-            tasks_gone=tuple(
-                key
-                for key, task in known_tasks.items()
-                if key not in snapshot.tasks
-                and task.agent_id not in self.awaited_agents
-                and (task.framework_id not in self.awaited_frameworks or self._names_recovered)
-            ),
+            agents_gone=tuple(agents_gone),
+            frameworks_gone=tuple(frameworks_gone),
+            tasks_gone=tuple(tasks_gone),
         )
 
     def _note_master(self, snapshot: Snapshot, now: float) -> None:
         master = snapshot.master_id or str(snapshot.leader)
         if self._master not in (None, master):
-            self.awaited_agents = set(self._model.agents)
-            self.awaited_frameworks = set(self._model.frameworks)
-            self._expected = set()
-            self._names_recovered = False
-            self._deadline = now + GRACE
+            self._awaited_agents = set(self._model.agents)
+            self._awaited_frameworks = set(self._model.frameworks)
+            self._registry_read = False
+            self._changed = now
         self._master = master
-        if now >= self._deadline:
-            self.awaited_agents.clear()
-            self.awaited_frameworks.clear()
+        if now >= self._changed + GRACE:
+            self._awaited_agents.clear()
+            self._awaited_frameworks.clear()
 
     def _note_returns(self, snapshot: Snapshot) -> None:
-        self.awaited_agents -= snapshot.agents.keys()
-        self.awaited_frameworks -= snapshot.frameworks.keys()
-        # Expected once and expected no more, without having returned: marked unreachable or gone.
-        self.awaited_agents -= self._expected - snapshot.recovered_agents
-        self._expected |= snapshot.recovered_agents & self.awaited_agents
-        if snapshot.recovered_agents:
-            self._names_recovered = True
+        self._awaited_agents -= snapshot.agents.keys()
+        self._awaited_frameworks -= snapshot.frameworks.keys()
+        self._awaited_frameworks -= snapshot.completed_frameworks
+        recovered = snapshot.recovered_agents
+        self._lists_recovered = recovered is not None
+        if snapshot.agents or recovered:
+            self._registry_read = True
+        if recovered is not None and self._registry_read and not snapshot.not_shown.agents:
+            self._awaited_agents &= recovered
+
+    def _miss_agents(self, snapshot: Snapshot) -> set[str]:
+        """Hold the agents that the snapshot lacks, or return them as gone."""
+        absent = self._model.agents.keys() - snapshot.agents.keys()
+        if snapshot.not_shown.agents:
+            self._agents = dict.fromkeys(absent, _NOT_SHOWN)
+            return set()
+        registry, expected = (Hold(why, self._changed + GRACE) for why in (Why.REGISTRY, Why.EXPECTED))
+        recovered = snapshot.recovered_agents or ()
+        self._agents = {
+            agent_id: expected if agent_id in recovered else registry for agent_id in absent & self._awaited_agents
+        }
+        return absent - self._awaited_agents
+
+    def _miss_frameworks(self, snapshot: Snapshot, now: float) -> set[str]:
+        """Do the same with frameworks, once it is known which agents are awaited."""
+        absent = self._model.frameworks.keys() - snapshot.frameworks.keys()
+        if snapshot.not_shown.frameworks:
+            ended = absent & snapshot.completed_frameworks
+            self._frameworks = dict.fromkeys(absent - ended, _NOT_SHOWN)
+            return ended
+        by_agents = Hold(Why.AGENT, self._changed + GRACE)
+        by_scheduler = Hold(Why.SCHEDULER, self._changed + SCHEDULER_GRACE)
+        self._frameworks = {}
+        for framework_id in absent & self._awaited_frameworks:
+            lost = self._is_told(framework_id, snapshot) and not self._is_awaited_on_an_agent(framework_id)
+            hold = by_scheduler if lost else by_agents
+            if now < hold.until:
+                self._frameworks[framework_id] = hold
+        return absent - self._frameworks.keys()
+
+    def _miss_tasks(
+        self, snapshot: Snapshot, agents_gone: Collection[str], frameworks_gone: Collection[str]
+    ) -> list[TaskKey]:
+        """Do the same with tasks, once it is known what is held besides."""
+        self._tasks = {}
+        not_shown = snapshot.not_shown
+        by_agent, by_framework = (Hold(why, self._changed + GRACE) for why in (Why.AGENT, Why.FRAMEWORK))
+        gone = []
+        for key, task in self._model.tasks.items():
+            if key in snapshot.tasks:
+                continue
+            framework_id, agent_id = key[0], task.agent_id
+            if agent_id in agents_gone or framework_id in frameworks_gone:
+                gone.append(key)
+                continue
+            if not_shown.frameworks or framework_id in not_shown.tasks_of:
+                hold = _NOT_SHOWN
+            elif agent_id in self._awaited_agents:
+                hold = by_agent
+            elif framework_id in self._frameworks and not self._is_told(framework_id, snapshot):
+                hold = by_framework
+            else:
+                gone.append(key)
+                continue
+            self._tasks.setdefault(agent_id, {})[key] = hold
+        return gone
+
+    def _is_told(self, framework_id: str, snapshot: Snapshot) -> bool:
+        """Whether the master would list this framework, or its tasks, if an agent that is back had one of its tasks."""
+        unregistered = snapshot.unregistered_frameworks
+        if unregistered is not None and framework_id in unregistered:
+            return False
+        if snapshot.recovered_agents is not None:
+            return self._registry_read
+        return unregistered is not None
+
+    def _is_awaited_on_an_agent(self, framework_id: str) -> bool:
+        """Whether one of the framework's tasks, as far as the model knows, is on an agent that may come back."""
+        awaited, tasks = self._awaited_agents, self._model.tasks
+        return bool(awaited) and any(
+            tasks[key].agent_id in awaited for key in self._model.tasks_of_framework(framework_id)
+        )
 
     def _keep_address(self, new: Framework) -> Framework:
         """A framework recovered from agents has no PID until its scheduler is back: the old one stays."""
@@ -99,3 +292,100 @@ class Reconciler:
         if new.recovered and new.port is None and old is not None and old.name == new.name:
             return Framework(new.id, new.name, old.host, old.port, recovered=True)
         return new
+
+    # --- deltas and time -----------------------------------------------------------------------
+
+    def _take_delta(self, delta: Delta, now: float) -> Delta:
+        self._awaited_agents.difference_update(delta.agents, delta.agents_gone)
+        self._awaited_frameworks.difference_update(delta.frameworks, delta.frameworks_gone)
+        if not self._is_holding():
+            return self._with_addresses(delta)
+        # What is both gone and given was replaced: it is there.
+        agents_gone = dict.fromkeys(key for key in delta.agents_gone if key not in delta.agents)
+        frameworks_gone = dict.fromkeys(key for key in delta.frameworks_gone if key not in delta.frameworks)
+        self._let_settle(delta, now + SETTLING)
+        agents_gone.update(dict.fromkeys(self._end_holds(self._agents, agents_gone, now)))
+        frameworks_gone.update(dict.fromkeys(self._end_holds(self._frameworks, frameworks_gone, now)))
+        self._awaited_agents.difference_update(agents_gone)
+        self._awaited_frameworks.difference_update(frameworks_gone)
+        tasks_gone = [*delta.tasks_gone, *self._end_task_holds(delta, agents_gone, frameworks_gone, now)]
+        del self._deadlines[: bisect.bisect_right(self._deadlines, now)]
+        if not self._is_holding():
+            self._deadlines.clear()
+        return self._with_addresses(
+            Delta(
+                agents=delta.agents,
+                frameworks=delta.frameworks,
+                tasks=delta.tasks,
+                agents_gone=tuple(dict.fromkeys((*delta.agents_gone, *agents_gone))),
+                frameworks_gone=tuple(dict.fromkeys((*delta.frameworks_gone, *frameworks_gone))),
+                tasks_gone=tuple(tasks_gone),
+            )
+        )
+
+    def _is_holding(self) -> bool:
+        return bool(self._agents or self._frameworks or self._tasks)
+
+    def _with_addresses(self, delta: Delta) -> Delta:
+        if not delta.frameworks:
+            return delta
+        return replace(delta, frameworks={key: self._keep_address(new) for key, new in delta.frameworks.items()})
+
+    def _let_settle(self, delta: Delta, until: float) -> None:
+        """End the holds of agents and frameworks that are back; tasks held with them go at `until`, unless they come."""
+        settling = Hold(Why.SETTLING, until)
+        back = {key for key in delta.frameworks if self._frameworks.pop(key, None) is not None}
+        settled = False
+        for agent_id in delta.agents:
+            if self._agents.pop(agent_id, None) is None:
+                continue
+            tasks = self._tasks.get(agent_id, {})
+            for key, hold in tasks.items():
+                if hold.why is Why.AGENT:
+                    is_told = self._lists_recovered or key[0] not in self._frameworks
+                    tasks[key] = settling if is_told else Hold(Why.FRAMEWORK, hold.until)
+                    settled = True
+        for tasks in self._tasks.values() if back else ():
+            for key, hold in tasks.items():
+                if hold.why is Why.FRAMEWORK and key[0] in back:
+                    tasks[key] = settling
+                    settled = True
+        if settled:
+            bisect.insort(self._deadlines, until)
+
+    def _end_holds(self, holds: dict[str, Hold], gone: Iterable[str], now: float) -> list[str]:
+        """Forget the holds of what is gone; end those whose time is up, and return them."""
+        for key in gone:
+            holds.pop(key, None)
+        return _end_overdue(holds, now) if self._is_due(now) else []
+
+    def _end_task_holds(
+        self, delta: Delta, agents_gone: Iterable[str], frameworks_gone: Collection[str], now: float
+    ) -> Iterator[TaskKey]:
+        """End the holds of tasks that the delta, or time, ends; yields those that are gone by that and are not in the delta."""
+        for key in (*delta.tasks, *delta.tasks_gone):
+            known = self._model.tasks.get(key)
+            if known is not None and (tasks := self._tasks.get(known.agent_id)) is not None:
+                tasks.pop(key, None)
+        for agent_id in agents_gone:
+            yield from self._tasks.pop(agent_id, {})
+        if frameworks_gone:
+            for tasks in self._tasks.values():
+                for key in [key for key in tasks if key[0] in frameworks_gone]:
+                    del tasks[key]
+                    yield key
+        if self._is_due(now):
+            for tasks in self._tasks.values():
+                yield from _end_overdue(tasks, now)
+            self._tasks = {agent_id: tasks for agent_id, tasks in self._tasks.items() if tasks}
+
+    def _is_due(self, now: float) -> bool:
+        return bool(self._deadlines) and self._deadlines[0] <= now
+
+
+def _end_overdue(holds: dict[K, Hold], now: float) -> list[K]:
+    """Forget the holds whose time is up, and return whose they were."""
+    overdue = [key for key, hold in holds.items() if hold.until <= now]
+    for key in overdue:
+        del holds[key]
+    return overdue

@@ -32,6 +32,39 @@ def test_a_wrong_member_costs_itself():
     assert "5" in skipped[0][1]
 
 
+@pytest.mark.parametrize("lists", [b'"slaves":[]', b'"slaves":[],"frameworks":null'])
+def test_a_list_that_is_missing_is_not_empty(lists):
+    document, skipped = opened(b'{"leader":"m@h:1",%s}' % lists)
+    assert (document.frameworks, document.slaves) == (None, [])
+    assert skipped == []
+
+
+def test_tasks_that_are_missing_are_not_none_at_all():
+    document, _ = opened(
+        b'{"leader":"m@h:1","slaves":[],"frameworks":[{"id":"a"},{"id":"b","tasks":null},{"id":"c","tasks":[]}]}'
+    )
+    assert [framework.tasks for framework in document.frameworks] == [None, None, []]
+
+
+@pytest.mark.parametrize(("slaves", "ids"), [(b"slaves", [b'"a"', b"null"]), (b"Slaves", [b'"a"', b'"b"'])])
+def test_completed_frameworks(slaves, ids):
+    completed = b'"completed_frameworks":[{"id":"a","tasks":[1]},null,{"ID":"b"}]'
+    document, skipped = opened(b'{"leader":"m@h:1","%s":[],"frameworks":[],%s}' % (slaves, completed))
+    found = [bytes(entry.id) for entry in document.completed_frameworks if entry is not None]
+    # What is usual is read in one pass; keys in another case only where the whole needs the slow way.
+    assert found == ids
+    assert skipped == []
+
+
+@pytest.mark.parametrize(("completed", "problems"), [(b'[5,{"id":"a"}]', 0), (b'{"id":"a"}', 1), (b"null", 0)])
+def test_unusable_completed_frameworks_cost_nothing_else(completed, problems):
+    document, skipped = opened(
+        b'{"leader":"m@h:1","slaves":[{"id":"s"}],"frameworks":[],"completed_frameworks":%s}' % completed
+    )
+    assert len(document.slaves) == 1
+    assert len(skipped) == problems
+
+
 def test_an_undecodable_key_costs_its_framework():
     document, skipped = opened(b'{"leader":"m@h:1","slaves":[],"frameworks":[{"\xff":5},{"id":1}]}')
     assert len(document.frameworks) == 1

@@ -69,7 +69,7 @@ def test_a_bad_part_costs_only_itself():
         ).encode(),
         problems,
     )
-    assert task == wire.Task(
+    assert task == wire.TaskEntry(
         id="t",
         name="n",
         slave_id="s",
@@ -129,7 +129,7 @@ def test_numbers_out_of_range():
 
 
 def test_an_agent_survives_a_pid_of_the_wrong_type():
-    assert tolerant.agent(b'{"ID":"a","PID":7}') == wire.Agent(id="a", pid=None)
+    assert tolerant.agent(b'{"ID":"a","PID":7}') == wire.AgentEntry(id="a", pid=None)
     assert tolerant.agent(b"null") is None
 
 

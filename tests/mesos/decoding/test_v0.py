@@ -6,13 +6,13 @@ import weakref
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mesos_dns import limits
 from mesos_dns.mesos.decoding.document import StateError
-from mesos_dns.mesos.decoding.v0 import Decoder
-from mesos_dns.mesos.state import Agent, DiscoveryPort, Endpoint, Framework, Snapshot, Task
+from mesos_dns.mesos.decoding.v0 import MAX_SKIPPED_EXAMPLES, Decoder
+from mesos_dns.mesos.state import Agent, DiscoveryPort, Endpoint, Framework, NotShown, Snapshot, Task
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "mesos"
 CAPTURES = sorted(FIXTURES.glob("captured-*.json.gz"))
@@ -59,7 +59,9 @@ def test_a_whole_state():
         pid="master@10.0.0.2:5051",
         flags={},
         slaves=[{"id": "S0", "pid": "slave(1)@10.0.1.1:5051"}],
-        recovered_slaves=[{"id": "S7", "hostname": "h"}, {}, None],
+        recovered_slaves=[{"id": "S7", "hostname": "h"}],
+        unregistered_frameworks=["F8"],
+        completed_frameworks=[{"id": "F9", "completed_tasks": [{"id": "old"}]}],
     )
     masters = (Endpoint("10.0.0.1", 5050), Endpoint("10.0.0.2", 5051))
     assert Decoder().decode(body, masters=masters) == Snapshot(
@@ -81,8 +83,48 @@ def test_a_whole_state():
             )
         },
         recovered_agents=frozenset({"S7"}),
+        unregistered_frameworks=frozenset({"F8"}),
+        completed_frameworks=frozenset({"F9"}),
         pid=Endpoint("10.0.0.2", 5051),
     )
+
+
+def test_what_a_state_does_not_show():
+    assert Decoder().decode(state([])).not_shown == NotShown()
+    summary = state([], frameworks=[{"id": "F", "name": "fw"}, {"id": "G", "name": "other", "tasks": []}])
+    assert Decoder().decode(summary).not_shown == NotShown(tasks_of=frozenset({"F"}))
+    lacking = Decoder().decode(state([running()], slaves=None, frameworks=None))
+    assert lacking.not_shown == NotShown(agents=True, frameworks=True)
+    assert (lacking.agents, lacking.frameworks, lacking.tasks) == ({}, {}, {})
+    slaves_alone = Decoder().decode(b'{"leader":"master@10.0.0.1:5050","slaves":[]}')
+    assert slaves_alone.not_shown == NotShown(frameworks=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "recovered"),
+    [
+        ({}, None),
+        ({"recovered_slaves": None}, None),
+        ({"recovered_slaves": []}, frozenset()),
+        ({"recovered_slaves": [{"id": "S1"}], "flags": {"registry": "replicated_log"}}, frozenset({"S1"})),
+        ({"recovered_slaves": [{"id": "S1"}], "flags": "hidden"}, frozenset({"S1"})),
+        # A registry that ends with its master does not know the agents of the one before.
+        ({"recovered_slaves": [], "flags": {"registry": "in_memory"}}, None),
+        # Half of the list would give the other half up.
+        ({"recovered_slaves": [{"id": "S1"}, {"id": 5}]}, None),
+        ({"recovered_slaves": [{"id": "S1"}, {}]}, None),
+        ({"recovered_slaves": {"id": "S1"}}, None),
+    ],
+)
+def test_which_agents_the_master_expects_back(more, recovered):
+    assert Decoder().decode(state([], **more)).recovered_agents == recovered
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [([], frozenset()), (["a", "b"], frozenset("ab")), (None, None), ([1], None), ("a", None)]
+)
+def test_frameworks_with_tasks_that_are_not_registered(value, told):
+    assert Decoder().decode(state([], unregistered_frameworks=value)).unregistered_frameworks == told
 
 
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.name)
@@ -119,7 +161,7 @@ def test_the_crafted_state_of_naming_edge_cases():
     assert snapshot.skipped_examples["ports: unreadable range"] == (
         "'[a-b, 31010-31010, 31011-x]' of task 'tracker.aefe4fed-502e-29a5'",
     )
-    assert len(snapshot.skipped_examples["address: not an IP address"]) == limits.MAX_SKIPPED_EXAMPLES
+    assert len(snapshot.skipped_examples["address: not an IP address"]) == MAX_SKIPPED_EXAMPLES
     assert by_name["tracker"].ports == ((31010, 31010),)
     assert by_name["ip-order-proxy"].netinfo == packed("10.7.21.3")
     assert by_name["ip-oldmix-proxy"].netinfo == packed("10.7.20.21", "10.7.20.22")
@@ -226,7 +268,7 @@ def test_one_broken_task_among_thousands_costs_itself():
     snapshot = Decoder().decode(state(tasks))
     assert len(snapshot.tasks) == 2998
     assert snapshot.skipped == {"task: bad type": 2}
-    assert "expected a string, found list" in snapshot.skipped_examples["task: bad type"][0]
+    assert "expected a string, found a list" in snapshot.skipped_examples["task: bad type"][0]
 
 
 def test_octets_that_are_no_utf8_cost_nothing():
@@ -386,7 +428,6 @@ def test_any_octets_give_a_snapshot_or_a_state_error(body):
 _seed = fixture("crafted-Q.json.gz")
 
 
-@settings(max_examples=200)
 @given(st.integers(0, len(_seed) - 1), st.integers(0, 40), st.binary(max_size=6))
 def test_any_damage_to_a_state_gives_a_snapshot_or_a_state_error(start, length, inserted):
     damaged = _seed[:start] + inserted + _seed[start + length :]

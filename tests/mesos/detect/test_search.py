@@ -2,9 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesos_dns import limits
-from mesos_dns.mesos.detect.search import LeaderSearch
-from mesos_dns.mesos.errors import MasterTimeoutError, NoLeaderError, NoStateError, RedirectError, UnreachableError
+from mesos_dns.mesos.detect.search import MAX_UNLISTED_MASTERS, LeaderSearch
+from mesos_dns.mesos.errors import (
+    MasterTimeoutError,
+    NobodyAnsweredError,
+    NoLeaderError,
+    RedirectError,
+    UnreachableError,
+)
 from mesos_dns.mesos.state import Endpoint
 
 A, B, C, X = (Endpoint(f"10.0.0.{number}", 5050) for number in (1, 2, 3, 9))
@@ -25,7 +30,7 @@ def test_the_configured_masters_in_order():
         assert search.next() == expected
         search.failed(unreachable(expected))
     with pytest.raises(
-        NoStateError, match=r"master 10.0.0.1:5050: refused; master 10.0.0.2:5050: refused; "
+        NobodyAnsweredError, match=r"master 10.0.0.1:5050: refused; master 10.0.0.2:5050: refused; "
     ) as failure:
         search.next()
     assert [error.endpoint for error in failure.value.errors] == [A, B, C]
@@ -37,12 +42,12 @@ def test_the_last_leader_is_asked_first_and_once():
     search.failed(unreachable(B))
     assert search.next() == A
     search.failed(unreachable(A))
-    with pytest.raises(NoStateError):
+    with pytest.raises(NobodyAnsweredError):
         search.next()
 
 
 def test_nobody_to_ask():
-    with pytest.raises(NoStateError, match="configure Masters or Zk"):
+    with pytest.raises(NobodyAnsweredError, match="configure Masters or Zk"):
         LeaderSearch([]).next()
 
 
@@ -78,7 +83,7 @@ def test_states_without_leader():
     assert not search.accepts(search.next(), pid=A, leader=None)
     assert search.next() == B
     search.failed(NoLeaderError(B, "503"))
-    with pytest.raises(NoStateError, match="its state names no leader"):
+    with pytest.raises(NobodyAnsweredError, match="its state names no leader"):
         search.next()
 
 
@@ -97,7 +102,7 @@ def test_a_redirect_to_a_name_is_the_last_resort():
     search.failed(MasterTimeoutError(C, "hangs"))
     assert search.next() == NAME
     search.failed(unreachable(NAME))
-    with pytest.raises(NoStateError):
+    with pytest.raises(NobodyAnsweredError):
         search.next()
 
 
@@ -111,14 +116,14 @@ def test_masters_that_point_at_each_other_or_at_a_dead_leader_end_the_round():
     search = LeaderSearch([A, B])
     search.failed(redirect(search.next(), B))
     search.failed(redirect(search.next(), A))
-    with pytest.raises(NoStateError):
+    with pytest.raises(NobodyAnsweredError):
         search.next()
 
     search = LeaderSearch([A, B], last=C)
     search.failed(unreachable(search.next()))
     search.failed(redirect(search.next(), C))
     search.failed(redirect(search.next(), C))
-    with pytest.raises(NoStateError):
+    with pytest.raises(NobodyAnsweredError):
         search.next()
 
 
@@ -134,7 +139,7 @@ def drain(search, answer):
     while True:
         try:
             asked.append(search.next())
-        except NoStateError:
+        except NobodyAnsweredError:
             return asked
         if answer(asked[-1]):
             return None
@@ -144,7 +149,7 @@ def test_endless_new_leaders_are_bounded_and_starve_nobody():
     search = LeaderSearch([A, B])
     new = (Endpoint(f"10.1.0.{number}", 5050) for number in range(1, 1000))
     asked = drain(search, lambda endpoint: search.failed(redirect(endpoint, next(new))))
-    assert len(asked) == 2 + limits.MAX_UNLISTED_MASTERS
+    assert len(asked) == 2 + MAX_UNLISTED_MASTERS
     assert B in asked
 
 

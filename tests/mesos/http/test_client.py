@@ -10,7 +10,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from mesos_dns import limits
 from mesos_dns.mesos.errors import (
     BodyError,
     DisconnectedError,
@@ -21,6 +20,7 @@ from mesos_dns.mesos.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from mesos_dns.mesos.http import client as client_module
 from mesos_dns.mesos.http.client import MasterClient
 from mesos_dns.mesos.options import ClientOptions
 from mesos_dns.mesos.state import Endpoint
@@ -105,7 +105,7 @@ async def test_damaged_gzip(serve, client, body):
 
 
 async def test_the_body_is_bounded_also_when_compressed(serve, client, monkeypatch):
-    monkeypatch.setattr(limits, "MAX_STATE_OCTETS", 100_000)
+    monkeypatch.setattr(client_module, "MAX_STATE_OCTETS", 100_000)
 
     async def answer(_request):
         return web.Response(body=gzip.compress(bytes(10_000_000)), headers={"Content-Encoding": "gzip"})
@@ -371,7 +371,7 @@ async def test_it_can_be_used_again_after_closing(serve, client):
 
 
 async def test_remembered_paths_are_bounded(serve, client, monkeypatch):
-    monkeypatch.setattr(limits, "MAX_REMEMBERED_PATHS", 2)
+    monkeypatch.setattr(client_module, "MAX_REMEMBERED_PATHS", 2)
 
     async def answer(request):
         return web.Response(body=STATE, status=200 if request.path.endswith(".json") else 404)

@@ -10,10 +10,9 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from mesos_dns import limits
 from mesos_dns.mesos.errors import LoginError, UnauthorizedError
 from mesos_dns.mesos.http.client import MasterClient
-from mesos_dns.mesos.http.iam import IamLogin, MissingDependencyError
+from mesos_dns.mesos.http.iam import MAX_LOGIN_OCTETS, IamLogin, MissingDependencyError
 from mesos_dns.mesos.options import ClientOptions, IamAccount
 
 
@@ -97,7 +96,7 @@ async def test_a_token_that_is_refused_when_new(cluster):
         (lambda: web.json_response([]), "no usable 'token'"),
         (lambda: web.json_response({"token": "a\r\nb"}), "no usable 'token'"),
         (lambda: web.json_response({"token": ""}), "no usable 'token'"),
-        (lambda: web.Response(body=bytes(limits.MAX_LOGIN_OCTETS + 1)), "more than"),
+        (lambda: web.Response(body=bytes(MAX_LOGIN_OCTETS + 1)), "more than"),
     ],
 )
 async def test_failed_logins(cluster, answer, message):

@@ -1,1 +1,1 @@
-"""From octets to values: the states of masters, tolerant of what is odd in them. Pure."""
+"""From octets to values: the states of masters, tolerant of what is unusual in them. Pure."""

@@ -40,21 +40,35 @@ class StateError(ValueError):
 
 
 class FrameworkEntry(msgspec.Struct, gc=False):
-    """One element of `frameworks`, with its tasks still as the octets of the body (which a Raw keeps alive)."""
+    """One element of `frameworks`, with its tasks still as the octets of the body (which a Raw keeps alive).
+
+    `tasks` is None if the list is missing or null: as in a summary of the state.
+    """
 
     id: Raw
     name: Raw
-    tasks: list[Raw]
+    tasks: list[Raw] | None
     pid: Raw = NULL
     hostname: Raw = NULL
     recovered: Raw = NULL
 
 
-class Document(msgspec.Struct, gc=False):
-    """The top level, with every element of its lists still as the octets of the body."""
+class CompletedEntry(msgspec.Struct, gc=False):
+    """One element of `completed_frameworks`."""
 
-    frameworks: list[FrameworkEntry | None]
-    slaves: list[Raw]
+    id: Raw = NULL
+
+
+class Document(msgspec.Struct, gc=False):
+    """The top level, with every element of its lists still as the octets of the body.
+
+    `frameworks` and `slaves` are None if the list is missing or null. Every Mesos writes both.
+    """
+
+    frameworks: list[FrameworkEntry | None] | None
+    slaves: list[Raw] | None
+    completed_frameworks: list[CompletedEntry | None] | None = None
+    unregistered_frameworks: Raw = NULL
     id: Raw = NULL
     pid: Raw = NULL
     leader: Raw = NULL
@@ -90,10 +104,12 @@ def _open_unusual(body: bytes | bytearray, skip: Skip) -> Document:
         raise _no_state(body, error) from error
     if not found.keys() & {"frameworks", "slaves"}:
         raise StateError(f"no 'frameworks' and no 'slaves' in {excerpt(body)}: this is no /master/state document")
+    frameworks = list_of(found, "frameworks")
     return Document(
-        frameworks=list(_framework_entries(list_of(found, "frameworks"), skip)),
+        frameworks=None if frameworks is None else list(_framework_entries(frameworks, skip)),
         slaves=list_of(found, "slaves"),
-        **_members(found, "id", "pid", "leader", "recovered_slaves", "flags"),
+        completed_frameworks=list(_completed_entries(found, skip)),
+        **_members(found, "id", "pid", "leader", "recovered_slaves", "unregistered_frameworks", "flags"),
     )
 
 
@@ -134,11 +150,11 @@ def is_null(raw: Raw) -> bool:
     return memoryview(raw) == memoryview(b"null")
 
 
-def list_of(found: Mapping[str, Raw], key: str) -> list[Raw]:
-    """Return the members of a list that may be absent or null. StateError if it is no list."""
+def list_of(found: Mapping[str, Raw], key: str) -> list[Raw] | None:
+    """Return the members of a list; None if it is missing or null. StateError if it is no list."""
     raw = found.get(key, NULL)
     if is_null(raw):
-        return []
+        return None
     try:
         return _decode_list(raw)
     except UNREADABLE as error:
@@ -156,6 +172,20 @@ def _framework_entries(elements: Iterable[Raw], skip: Skip) -> Iterable[Framewor
             skip("framework: bad type", f"{error} in {excerpt(raw)}")
             continue
         yield FrameworkEntry(tasks=tasks, **_members(found, "id", "name", "pid", "hostname", "recovered"))
+
+
+def _completed_entries(document: Mapping[str, Raw], skip: Skip) -> Iterable[CompletedEntry]:
+    try:
+        elements = list_of(document, "completed_frameworks") or ()
+    except StateError as error:
+        skip("framework: bad type", str(error))
+        return
+    for raw in elements:
+        try:
+            found = _decode_object(raw)
+        except UNREADABLE:
+            continue  # null, or nothing that could tell which framework has ended
+        yield CompletedEntry(**_members(fold_keys(found), "id"))
 
 
 def excerpt(text: bytes | bytearray | Raw) -> str:

@@ -48,6 +48,17 @@ def _folded(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {fold(key): value for key, value in pairs}
 
 
+def _kind(value: Any) -> str:
+    """What JSON calls a value of this type."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "true or false"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, (int, float)):
+        return "a number"
+    return "a list" if isinstance(value, list) else "an object"
+
+
 def fold(key: str) -> str:
     """Return the lower-case form under which Go finds a struct field for this key."""
     return key.translate(_FOLDS).lower()
@@ -58,17 +69,17 @@ def text(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise BadTypeError(f"expected a string, found {type(value).__name__}")
+        raise BadTypeError(f"expected a string, found {_kind(value)}")
     return _SURROGATE.sub("\ufffd", value)
 
 
-def task(element: bytes, problems: Problems) -> wire.Task | None:
+def task(element: bytes, problems: Problems) -> wire.TaskEntry | None:
     """Read one task; None if it is null or not running. ValueError (or RecursionError) if nothing can be made of it."""
     found = _object(parse(element))
     if found is None or text(found.get("state")) != "TASK_RUNNING":
         return None
     read = _Reader(problems, "task")
-    return wire.Task(
+    return wire.TaskEntry(
         id=text(found.get("id")),
         name=text(found.get("name")),
         slave_id=text(found.get("slave_id")),
@@ -79,14 +90,14 @@ def task(element: bytes, problems: Problems) -> wire.Task | None:
     )
 
 
-def agent(element: bytes) -> wire.Agent | None:
+def agent(element: bytes) -> wire.AgentEntry | None:
     """Read one agent; None if it is null. ValueError (or RecursionError) if nothing can be made of it."""
     found = _object(parse(element))
     if found is None:
         return None
     pid = found.get("pid")
     # A PID of the wrong type must not cost the agent: its tasks may have addresses of their own.
-    return wire.Agent(id=text(found.get("id")), pid=text(pid) if isinstance(pid, str) else None)
+    return wire.AgentEntry(id=text(found.get("id")), pid=text(pid) if isinstance(pid, str) else None)
 
 
 class _Reader:
@@ -114,7 +125,7 @@ class _Reader:
         if values is None:
             return []
         if not isinstance(values, list):
-            self._problems.append((f"{self._owner}: bad {what}", f"expected a list, found {type(values).__name__}"))
+            self._problems.append((f"{self._owner}: bad {what}", f"expected a list, found {_kind(values)}"))
             return []
         return list(self._good(what, values, read))
 
@@ -130,13 +141,13 @@ class _Reader:
 
 def _object(value: Any) -> dict[str, Any] | None:
     if value is not None and not isinstance(value, dict):
-        raise BadTypeError(f"expected an object, found {type(value).__name__}")
+        raise BadTypeError(f"expected an object, found {_kind(value)}")
     return value
 
 
 def _number(value: Any) -> float | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise BadTypeError(f"expected a number, found {type(value).__name__}")
+        raise BadTypeError(f"expected a number, found {_kind(value)}")
     try:
         return None if value is None else float(value)
     except OverflowError as error:

@@ -34,8 +34,13 @@ from mesos_dns.mesos.decoding.document import (
 )
 from mesos_dns.mesos.decoding.grammar import parse_address, parse_endpoint, parse_pid, parse_ranges
 from mesos_dns.mesos.decoding.tolerant import Problems
-from mesos_dns.mesos.state import Agent, DiscoveryPort, Endpoint, Framework, Snapshot, Task
+from mesos_dns.mesos.state import Agent, DiscoveryPort, Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
 
+#: Examples kept per reason for which elements of a state were skipped: enough to find the culprit.
+MAX_SKIPPED_EXAMPLES: Final = 3
+#: Equal texts and tuples that the decoder shares between tasks before it starts anew: three per task of the
+#: largest known clusters.
+MAX_SHARED_VALUES: Final = 500_000
 DOCKER_LABEL: Final = "Docker.NetworkSettings.IPAddress"
 MESOS_LABEL: Final = "MesosContainerizer.NetworkSettings.IPAddress"
 
@@ -43,14 +48,13 @@ _RUNNING: Final = "TASK_RUNNING"
 
 T = TypeVar("T")
 
-_decode_task: Final = msgspec.json.Decoder(wire.Task).decode
-_decode_agent: Final = msgspec.json.Decoder(wire.Agent).decode
+_decode_task: Final = msgspec.json.Decoder(wire.TaskEntry).decode
+_decode_flags: Final = msgspec.json.Decoder(wire.Flags).decode
+_decode_texts: Final = msgspec.json.Decoder(list[str]).decode
+_decode_agent: Final = msgspec.json.Decoder(wire.AgentEntry).decode
 
-#: Framework id, task id, and a number from 0 that tells repeated ids apart.
-TaskKey = tuple[str, str, int]
 
-
-class _Odd(NamedTuple):
+class _WithProblems(NamedTuple):
     """What an element with faults means, and what was wrong with it."""
 
     task: Task | None
@@ -58,9 +62,9 @@ class _Odd(NamedTuple):
 
 
 #: What one task element means: nothing if it is not running.
-_Known = Task | _Odd | None
+_Known = Task | _WithProblems | None
 #: Stands for an element that is not known, for None is a meaning.
-_UNKNOWN: Final = _Odd(None, ())
+_UNKNOWN: Final = _WithProblems(None, ())
 
 
 class _Skipped:
@@ -76,7 +80,7 @@ class _Skipped:
     def add(self, reason: str, example: str) -> None:
         self.counts[reason] = self.counts.get(reason, 0) + 1
         shown = self.examples.get(reason, ())
-        if len(shown) < limits.MAX_SKIPPED_EXAMPLES:
+        if len(shown) < MAX_SKIPPED_EXAMPLES:
             self.examples[reason] = (*shown, example[: limits.MAX_EXAMPLE_TEXT])
 
 
@@ -106,25 +110,33 @@ class Decoder:
         known: dict[str, dict[int, _Known]] = {}
         frameworks: dict[str, Framework] = {}
         tasks: dict[TaskKey, Task] = {}
-        if len(self._shared) > limits.MAX_SHARED_VALUES:
+        if len(self._shared) > MAX_SHARED_VALUES:
             self._shared.clear()
-        for position, entry in enumerate(top.frameworks):
+        without_tasks: set[str] = set()
+        for position, entry in enumerate(top.frameworks or ()):
             if entry is None:
                 continue
             framework = _read_framework(entry, position, frameworks, skipped)
             if framework is None:
                 continue
             frameworks[framework.id] = framework
-            known[framework.id] = self._read_tasks(framework.id, entry.tasks, tasks, skipped)
+            if entry.tasks is None:
+                without_tasks.add(framework.id)
+            known[framework.id] = self._read_tasks(framework.id, entry.tasks or [], tasks, skipped)
         self._known = known
         return Snapshot(
             master_id=_lenient_text(top.id),
             leader=parse_endpoint(_lenient_text(top.leader)),
             masters=masters,
-            agents=_read_agents(top.slaves, skipped),
+            agents=_read_agents(top.slaves or (), skipped),
             frameworks=frameworks,
             tasks=tasks,
-            recovered_agents=_read_recovered(top.recovered_slaves, skipped),
+            recovered_agents=None if _forgets_agents(top.flags) else _read_recovered(top.recovered_slaves, skipped),
+            unregistered_frameworks=_read_texts(top.unregistered_frameworks),
+            completed_frameworks=frozenset(
+                _lenient_text(entry.id) for entry in top.completed_frameworks or () if entry is not None
+            ),
+            not_shown=NotShown(top.slaves is None, top.frameworks is None, frozenset(without_tasks)),
             skipped=skipped.counts,
             skipped_examples=skipped.examples,
             pid=parse_endpoint(_lenient_text(top.pid)),
@@ -145,7 +157,7 @@ class Decoder:
             if known is _UNKNOWN:
                 known = self._read_task(element, framework_id)
             now[key] = known
-            if isinstance(known, _Odd):
+            if isinstance(known, _WithProblems):
                 task = known.task
                 for problem in known.problems:
                     skipped.add(*problem)
@@ -164,13 +176,13 @@ class Decoder:
         try:
             found = _task_of(element, problems)
         except UNREADABLE as error:
-            return _Odd(None, (("task: bad type", f"{error} in {excerpt(element)}"),))
+            return _WithProblems(None, (("task: bad type", f"{error} in {excerpt(element)}"),))
         if found is None or found.state != _RUNNING:
             return None
         task = self._build_task(found, framework_id, problems)
-        return _Odd(task, tuple(problems)) if problems else task
+        return _WithProblems(task, tuple(problems)) if problems else task
 
-    def _build_task(self, found: wire.Task, framework_id: str, problems: Problems) -> Task:
+    def _build_task(self, found: wire.TaskEntry, framework_id: str, problems: Problems) -> Task:
         discovery = found.discovery
         status = _chosen_status(found.statuses or ())
         netinfo: tuple[bytes, ...] = ()
@@ -203,11 +215,11 @@ class Decoder:
                 continue  # some executors send empty addresses: nothing to report
             address = parse_address(text)
             if address is None:
-                problems.append(("address: not an IP address", f"{text!r} of task {task_id!r}"))
+                problems.append(("address: not an IP address", f"{text!r} of task {task_id or ''!r}"))
             elif len(packed) < limits.MAX_ADDRESSES:
                 packed[address] = None
             else:
-                problems.append(("address: too many", f"more than {limits.MAX_ADDRESSES} of task {task_id!r}"))
+                problems.append(("address: too many", f"more than {limits.MAX_ADDRESSES} of task {task_id or ''!r}"))
                 break
         found = tuple(packed)
         return self._share(found) if found else ()
@@ -227,7 +239,7 @@ class Decoder:
             return shared
         ranges, bad = parse_ranges(text)
         if bad:
-            problems.append(("ports: unreadable range", f"{text!r} of task {task_id!r}"))
+            problems.append(("ports: unreadable range", f"{text!r} of task {task_id or ''!r}"))
         else:
             self._shared[text] = ranges
         return ranges
@@ -279,7 +291,7 @@ def _read_framework(
     return Framework(id=unique_id, name=name, host=host, port=port, recovered=recovered)
 
 
-def _agents_of(elements: Iterable[Raw], skipped: _Skipped) -> Iterable[tuple[int, wire.Agent]]:
+def _agents_of(elements: Iterable[Raw], skipped: _Skipped) -> Iterable[tuple[int, wire.AgentEntry]]:
     """Position and content of each usable element of `slaves` or `recovered_slaves`."""
     for position, raw in enumerate(elements):
         element = bytes(raw)
@@ -292,7 +304,7 @@ def _agents_of(elements: Iterable[Raw], skipped: _Skipped) -> Iterable[tuple[int
             yield position, agent
 
 
-def _agent_of(element: bytes) -> wire.Agent | None:
+def _agent_of(element: bytes) -> wire.AgentEntry | None:
     if element == b"null":
         return None
     if not tolerant.has_unusual_keys(element):
@@ -309,23 +321,43 @@ def _read_agents(elements: Iterable[Raw], skipped: _Skipped) -> dict[str, Agent]
         agent_id = found.id or f"#{position}"
         host, port = parse_pid(found.pid or "") or ("", None)
         if not host or port is None:
-            skipped.add("agent: bad pid", f"{found.pid!r} of agent {agent_id!r}")
+            pid = "no pid" if found.pid is None else f"pid {found.pid!r}"
+            skipped.add("agent: bad pid", f"{pid} of agent {agent_id!r}")
         if agent_id in agents:
             skipped.add("agent: repeated id", repr(agent_id))
         agents[agent_id] = Agent(id=agent_id, host=host, port=port or 0)
     return agents
 
 
-def _read_recovered(raw: Raw, skipped: _Skipped) -> frozenset[str]:
+def _read_recovered(raw: Raw, skipped: _Skipped) -> frozenset[str] | None:
+    """The agents that the master expects back; None if it does not tell, or not completely."""
     try:
         elements = list_of({"recovered_slaves": raw}, "recovered_slaves")
     except StateError as error:
         skipped.add("agent: bad type", str(error))
-        return frozenset()
-    return frozenset(agent.id for _, agent in _agents_of(elements, skipped) if agent.id)
+        return None
+    if elements is None:
+        return None
+    ids = [agent.id for _, agent in _agents_of(elements, skipped) if agent.id]
+    return frozenset(ids) if len(ids) == len(elements) else None
 
 
-def _task_of(element: bytes, problems: Problems) -> wire.Task | None:
+def _read_texts(raw: Raw) -> frozenset[str] | None:
+    try:
+        return None if is_null(raw) else frozenset(_decode_texts(raw))
+    except UNREADABLE:
+        return None
+
+
+def _forgets_agents(flags: Raw) -> bool:
+    """Whether the master says that its registry ends with it: then it knows no agents of its predecessor."""
+    try:
+        return _decode_flags(flags).registry == "in_memory"
+    except UNREADABLE:
+        return False
+
+
+def _task_of(element: bytes, problems: Problems) -> wire.TaskEntry | None:
     if element == b"null":
         return None
     if not tolerant.has_unusual_keys(element):

@@ -75,7 +75,7 @@ class Discovery(Struct, gc=False):
     ports: Ports | None = None
 
 
-class Task(Struct, gc=False):
+class TaskEntry(Struct, gc=False):
     """One element of a framework's `tasks`."""
 
     id: str | None = None
@@ -87,8 +87,14 @@ class Task(Struct, gc=False):
     discovery: Discovery | None = None
 
 
-class Agent(Struct, gc=False):
+class AgentEntry(Struct, gc=False):
     """One element of `slaves`, or (without `pid`) of `recovered_slaves`."""
 
     id: str | None = None
     pid: str | None = None
+
+
+class Flags(Struct, gc=False):
+    """What of the master's `flags` (all of them texts) tells how to read the rest."""
+
+    registry: str | None = None

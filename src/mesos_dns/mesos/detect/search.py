@@ -19,10 +19,13 @@ seconds) end it.
 import ipaddress
 from collections import deque
 from collections.abc import Iterable
+from typing import Final
 
-from mesos_dns import limits
-from mesos_dns.mesos.errors import MasterError, NoLeaderError, NoStateError, NotLeadingError, RedirectError
+from mesos_dns.mesos.errors import MasterError, NobodyAnsweredError, NoLeaderError, NotLeadingError, RedirectError
 from mesos_dns.mesos.state import Endpoint
+
+#: Endpoints asked in one round beyond the configured masters: leaders and redirect targets that are not in the list.
+MAX_UNLISTED_MASTERS: Final = 8
 
 
 class LeaderSearch:
@@ -41,20 +44,21 @@ class LeaderSearch:
         return f"LeaderSearch(asked={sorted(map(str, self._asked))}, waiting={[*map(str, self._waiting)]})"
 
     def next(self) -> Endpoint:
-        """Return the endpoint to ask; raise NoStateError when there is none left."""
+        """Return the endpoint to ask; raise NobodyAnsweredError when there is none left."""
         while self._waiting or self._last_resort:
             endpoint = (self._waiting or self._last_resort).popleft()
             if endpoint in self._asked:
                 continue
-            if endpoint not in self._listed and len(self._asked - self._listed) >= limits.MAX_UNLISTED_MASTERS:
+            if endpoint not in self._listed and len(self._asked - self._listed) >= MAX_UNLISTED_MASTERS:
                 continue
             self._asked.add(endpoint)
             return endpoint
-        raise NoStateError(tuple(self._errors))
+        raise NobodyAnsweredError(tuple(self._errors))
 
     def failed(self, error: MasterError) -> None:
         """Take note that the endpoint given last did not answer with a state."""
-        self._errors.append(error)
+        # Without its traceback, which holds the frame that holds this search: a circle, and with it the whole answer.
+        self._errors.append(error.with_traceback(None))
         if isinstance(error, RedirectError) and error.location is not None:
             if _is_address(error.location.host):
                 self._waiting.appendleft(error.location)

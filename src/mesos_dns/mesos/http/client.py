@@ -28,7 +28,12 @@ from mesos_dns.mesos.errors import (
     UnreachableError,
 )
 from mesos_dns.mesos.http.iam import IamLogin
-from mesos_dns.mesos.http.translation import translated, translated_login
+from mesos_dns.mesos.http.translation import (
+    MASTER_CONNECT_SECONDS,
+    MASTER_STALL_SECONDS,
+    translated,
+    translated_login,
+)
 from mesos_dns.mesos.options import ClientOptions
 from mesos_dns.mesos.state import Endpoint
 
@@ -38,6 +43,13 @@ _PATHS: Final = ("/master/state", "/master/state.json")
 _HOST: Final = re.compile(r"[0-9A-Za-z._:-]+")
 _REALM: Final = re.compile(r'realm="([^"]*)"', re.IGNORECASE)
 
+#: Octets of a state document after decompression. A cluster of 100,000 tasks has about 280 MB; a compressed
+#: answer of a broken or hostile server could otherwise fill the memory.
+MAX_STATE_OCTETS: Final = 2 * 1024**3
+#: Octets read of an answer that reports an error: one line of it goes into the log.
+MAX_ERROR_OCTETS: Final = 4096
+#: Masters whose state path (/master/state or /master/state.json) is remembered.
+MAX_REMEMBERED_PATHS: Final = 256
 #: Octets that may wait in a connection's buffer: fewer wake-ups for large states.
 _READ_OCTETS: Final = 2**18
 
@@ -112,7 +124,7 @@ class MasterClient:
             if error.status != 404:
                 raise
         body = await self._get(endpoint, other)
-        if len(self._paths) >= limits.MAX_REMEMBERED_PATHS:
+        if len(self._paths) >= MAX_REMEMBERED_PATHS:
             self._paths.clear()
         self._paths[endpoint] = other
         return body
@@ -158,8 +170,8 @@ class MasterClient:
                 connector=aiohttp.TCPConnector(force_close=True),
                 timeout=aiohttp.ClientTimeout(
                     total=None,
-                    sock_connect=min(limits.MASTER_CONNECT_SECONDS, self._options.timeout),
-                    sock_read=limits.MASTER_STALL_SECONDS,
+                    sock_connect=min(MASTER_CONNECT_SECONDS, self._options.timeout),
+                    sock_read=MASTER_STALL_SECONDS,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 read_bufsize=_READ_OCTETS,
@@ -211,8 +223,8 @@ async def _read_body(endpoint: Endpoint, response: aiohttp.ClientResponse) -> by
     try:
         async for chunk in response.content.iter_any():
             body.add(chunk)
-            if len(body.octets) > limits.MAX_STATE_OCTETS:
-                raise BodyError(endpoint, f"its state has more than {limits.MAX_STATE_OCTETS} octets, the limit")
+            if len(body.octets) > MAX_STATE_OCTETS:
+                raise BodyError(endpoint, f"its state has more than {MAX_STATE_OCTETS} octets, the limit")
         body.end()
     except zlib.error as error:
         raise DisconnectedError(endpoint, f"the answer broke off or is damaged: {error}") from error
@@ -220,11 +232,11 @@ async def _read_body(endpoint: Endpoint, response: aiohttp.ClientResponse) -> by
 
 
 async def _read_error(endpoint: Endpoint, response: aiohttp.ClientResponse) -> str:
-    body = _Body(_encoding(endpoint, response), limits.MAX_ERROR_OCTETS)
+    body = _Body(_encoding(endpoint, response), MAX_ERROR_OCTETS)
     with contextlib.suppress(zlib.error):
         async for chunk in response.content.iter_any():
             body.add(chunk)
-            if len(body.octets) >= limits.MAX_ERROR_OCTETS:
+            if len(body.octets) >= MAX_ERROR_OCTETS:
                 break
     return " ".join(body.octets[: limits.MAX_EXAMPLE_TEXT].decode("utf-8", "replace").split())
 
@@ -241,7 +253,7 @@ class _Body:
 
     def __init__(self, encoding: str, limit: int | None = None) -> None:
         self.octets = bytearray()
-        self._limit = limits.MAX_STATE_OCTETS if limit is None else limit
+        self._limit = MAX_STATE_OCTETS if limit is None else limit
         self._unpacker = zlib.decompressobj(wbits=_GZIP) if encoding.endswith("gzip") else None
 
     def __repr__(self) -> str:

@@ -14,13 +14,14 @@ from typing import Any, Final
 
 import aiohttp
 
-from mesos_dns import limits
 from mesos_dns.mesos.options import IamAccount
 
 #: Seconds that the request for a login stays valid (as in Go).
 _REQUEST_LIFE: Final = 3600
 #: A token is renewed this long before it ends: longer than any state request is likely to take to arrive.
 _MARGIN: Final = 60.0
+#: Octets of the answer to a DC/OS login: a JSON Web Token has one or two kilobytes.
+MAX_LOGIN_OCTETS: Final = 64 * 1024
 
 
 class MissingDependencyError(RuntimeError):
@@ -86,8 +87,8 @@ class IamLogin:
             body = b""
             async for chunk in response.content.iter_any():
                 body += chunk
-                if len(body) > limits.MAX_LOGIN_OCTETS:
-                    raise ValueError(f"the answer has more than {limits.MAX_LOGIN_OCTETS} octets, the limit")
+                if len(body) > MAX_LOGIN_OCTETS:
+                    raise ValueError(f"the answer has more than {MAX_LOGIN_OCTETS} octets, the limit")
         self._token = _token_of(body)
         self._valid_until = _end_of(self._token) - _MARGIN
         return self._token

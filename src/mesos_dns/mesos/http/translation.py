@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import socket
+import traceback
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
@@ -16,6 +17,11 @@ from mesos_dns import limits
 from mesos_dns.mesos.errors import DisconnectedError, LoginError, MasterTimeoutError, UnreachableError
 from mesos_dns.mesos.state import Endpoint
 
+#: Seconds to reach a master (TCP and TLS). A host that is gone must not cost the whole state time-out.
+MASTER_CONNECT_SECONDS: Final = 5.0
+#: Seconds of silence after which a master that accepted the request counts as hanging. Old masters take
+#: many seconds to build a large state; StateTimeoutSeconds bounds the whole and is 300 by default.
+MASTER_STALL_SECONDS: Final = 60.0
 #: OpenSSL's marks around its text: `[SSL: UNKNOWN_CA] unknown ca (_ssl.c:1006)`.
 _TLS_MARKS: Final = re.compile(r"\[[^\]]*\] ?| ?\(_ssl\.c:\d+\)")
 #: OpenSSL's reasons for an answer that is not TLS at all.
@@ -44,14 +50,15 @@ async def translated(endpoint: Endpoint, *, tls: bool) -> AsyncIterator[None]:
         yield
     except aiohttp.SocketTimeoutError as error:
         raise MasterTimeoutError(
-            endpoint, f"connected, but nothing came for {limits.MASTER_STALL_SECONDS:g} s: it hangs or is overloaded"
+            endpoint, f"connected, but nothing came for {MASTER_STALL_SECONDS:g} s: it hangs or is overloaded"
         ) from error
     except aiohttp.ServerTimeoutError as error:
         raise MasterTimeoutError(
             endpoint,
-            f"no connection within {limits.MASTER_CONNECT_SECONDS:g} s: host down, or packets dropped on the way",
+            f"no connection within {MASTER_CONNECT_SECONDS:g} s: host down, or packets dropped on the way",
         ) from error
     except (aiohttp.ClientError, OSError, UnicodeError) as error:
+        _let_go(error)
         unreached = isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL | UnicodeError)
         kind = UnreachableError if unreached else DisconnectedError
         raise kind(endpoint, "; ".join(filter(None, _words(error, tls=tls)))) from error
@@ -63,7 +70,22 @@ async def translated_login(endpoint: Endpoint, url: str) -> AsyncIterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError, ValueError) as error:
+        _let_go(error)
         raise LoginError(endpoint, f"not asked, because the login at {url} failed: {reason(error)}") from error
+
+
+def _let_go(error: BaseException) -> None:
+    """Empty and forget the frames that `error` and what led to it went through.
+
+    They keep responses and lists of exceptions, which keep the frames: circles for the garbage collector, which hardly ever looks.
+    """
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        traceback.clear_frames(at.__traceback__)
+        at.__traceback__ = None
+        at = at.__cause__ or at.__context__
 
 
 def reason(error: Exception) -> str:
