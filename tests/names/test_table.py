@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from mesos_dns.names import table
-from mesos_dns.names.table import Pattern, Place
+from mesos_dns.names.table import Pattern, place
 
 
 @pytest.mark.parametrize(
     ("text", "pattern"),
     [
-        ("NAME.FW", Pattern("NAME", Place(("FW",), ()))),
-        ("CANON.FW.slave", Pattern("CANON", Place(("FW",), ("slave",)))),
-        ("_NAME._PROTO.FW", Pattern("_NAME", Place(("_PROTO", "FW"), ()))),
-        ("_PORT._NAME._PROTO.FW.slave", Pattern("_PORT._NAME", Place(("_PROTO", "FW"), ("slave",)))),
-        ("NAME.FW._PROTO", Pattern("NAME", Place(("FW", "_PROTO"), ()))),
-        ("_framework._tcp.FW", Pattern("", Place(("_framework", "_tcp", "FW"), ()))),
-        ("slave", Pattern("", Place(("slave",), ()))),
+        ("NAME.FW", Pattern("NAME", place(("FW",), ()))),
+        ("CANON.FW.slave", Pattern("CANON", place(("FW",), ("slave",)))),
+        ("_NAME._PROTO.FW", Pattern("_NAME", place(("_PROTO", "FW"), ()))),
+        ("_PORT._NAME._PROTO.FW.slave", Pattern("_PORT._NAME", place(("_PROTO", "FW"), ("slave",)))),
+        ("NAME.FW._PROTO", Pattern("NAME", place(("FW", "_PROTO"), ()))),
+        ("_framework._tcp.FW", Pattern("", place(("_framework", "_tcp", "FW"), ()))),
+        ("slave", Pattern("", place(("slave",), ()))),
     ],
 )
 def test_patterns(text, pattern):

@@ -5,7 +5,7 @@ server itself. The zone counts them, because two entities may contribute the sam
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -42,11 +42,17 @@ class _Group(NamedTuple):
     data: Data
     target: Pattern | None
     rules: tuple[Rule, ...]
+    #: Those of them that hold always.
+    always: tuple[Rule, ...]
 
 
-@lru_cache(maxsize=256)
+@cache  # of the whole table, and of the few parts of it that fit one owner
 def _groups(rules: tuple[Rule, ...]) -> tuple[_Group, ...]:
-    return tuple(_Group(*key, tuple(some)) for key, some in groupby(rules, key=lambda rule: (rule.data, rule.target)))
+    groups = []
+    for (data, target), some in groupby(rules, key=lambda rule: (rule.data, rule.target)):
+        alike = tuple(some)
+        groups.append(_Group(data, target, alike, tuple(rule for rule in alike if rule.when == "always")))
+    return tuple(groups)
 
 
 class _Named(NamedTuple):
@@ -230,23 +236,21 @@ class Naming:
                 return None
             return found
 
-        for _, target, some in _groups(rules):
-            owners = [owner(rule.owner) for rule in some]
-            if target is None:
+        for group in _groups(rules):
+            owners = [owner(rule.owner) for rule in group.rules]
+            if group.target is None:
                 _add_addresses(out, owners, addresses)
             elif port is not None:
-                self._add_services(out, owners, owner(target), [port], reasons)
+                self._add_services(out, owners, owner(group.target), [port], reasons)
 
     def _host_ports(self, out: list[Record], named: _Named, group: _Group) -> None:
-        if not named.ports:
-            return
-        discovery = bool(named.task.discovery_name)
-        rules = [rule for rule in group.rules if not (discovery and rule.when == "no discovery name")]
-        owners = self._owners_of_port(named, rules, DiscoveryPort(0))
-        self._add_services(out, owners, self._target(named, group), named.ports, named.reasons)
+        if named.ports:
+            rules = group.always if named.task.discovery_name else group.rules
+            owners = self._owners_of_port(named, rules, DiscoveryPort(0))
+            self._add_services(out, owners, self._target(named, group), named.ports, named.reasons)
 
     def _discovery_ports(self, out: list[Record], named: _Named, group: _Group) -> None:
-        rules = [rule for rule in group.rules if not (named.ports and rule.when == "no host ports")]
+        rules = group.always if named.ports else group.rules
         target = self._target(named, group)
         for port in named.task.discovery_ports[:MAX_PORTS_PER_TASK]:
             owners = self._owners_of_port(named, rules, port)
@@ -257,23 +261,24 @@ class Naming:
     # --- owners --------------------------------------------------------------------------------
 
     def _target(self, named: _Named, group: _Group) -> bytes | None:
-        return None if group.target is None else self._owners(named, [Rule(group.target, "addresses")])[0]
+        if group.target is None:
+            return None
+        suffix = named.suffixes.at(group.target.place)
+        return self._task_owner(named.suffixes, named.canon, suffix, named.reasons)
 
     def _owners(self, named: _Named, rules: Iterable[Rule]) -> list[bytes | None]:
         """The owners of address records."""
-        return [
-            self._task_owner(
-                named.suffixes,
-                named.canon if rule.owner.front == "CANON" else named.name,
-                named.suffixes.at(rule.owner.place),
-                named.reasons,
-            )
-            for rule in rules
-        ]
+        suffixes = named.suffixes
+        owners = []
+        for rule in rules:
+            text = named.canon if rule.owner.front == "CANON" else named.name
+            owners.append(self._task_owner(suffixes, text, suffixes.at(rule.owner.place), named.reasons))
+        return owners
 
-    def _owners_of_port(self, named: _Named, rules: Sequence[Rule], port: DiscoveryPort) -> Owners:
+    def _owners_of_port(self, named: _Named, rules: tuple[Rule, ...], port: DiscoveryPort) -> Owners:
         """The owners of a port's SRV records. The instances of an application share them, and mostly come together."""
-        key = named.suffixes.framework, named.name, tuple(rules), port.protocol, port.name
+        # `_groups` keeps the rules for good: their identity is enough, and hashed at once.
+        key = named.suffixes.framework, named.name, id(rules), port.protocol, port.name
         found = self._remembered.get(key)
         if found is not None:
             return found

@@ -13,6 +13,7 @@ Owners are written without the domain. Small words and what begins with an under
     N      the number of a master
 """
 
+from functools import cache
 from typing import Final, Literal, NamedTuple
 
 #: Where addresses come from: those of the task (`IPSources`), or those of its agent. Other entities have only their own.
@@ -22,11 +23,26 @@ Data = Literal["addresses", "agent addresses", "host ports", "discovery ports", 
 Condition = Literal["always", "no discovery name", "no host ports"]
 
 
-class Place(NamedTuple):
-    """What follows the first part of an owner: labels with FW and PROTO among them, and fixed labels in front of the domain."""
+class Place:
+    """What follows the first part of an owner: labels with FW and PROTO among them, and fixed labels in front of the domain.
 
-    labels: tuple[str, ...]
-    base: tuple[str, ...]
+    Made by `place`, once each: places are looked up so often that hashing what is in them would count.
+    """
+
+    __slots__ = ("base", "labels")
+
+    def __init__(self, labels: tuple[str, ...], base: tuple[str, ...]) -> None:
+        self.labels = labels
+        self.base = base
+
+    def __repr__(self) -> str:
+        return f"Place({'.'.join((*self.labels, *self.base))})"
+
+
+@cache
+def place(labels: tuple[str, ...], base: tuple[str, ...]) -> Place:
+    """The place of these labels, the same one each time."""
+    return Place(labels, base)
 
 
 class Pattern(NamedTuple):
@@ -55,7 +71,7 @@ def _pattern(text: str) -> Pattern:
     end = len(labels)
     while front and labels[end - 1].islower():
         end -= 1
-    return Pattern(front, Place(tuple(labels[:end]), tuple(labels[end:])))
+    return Pattern(front, place(tuple(labels[:end]), tuple(labels[end:])))
 
 
 def _addresses(owner: str, data: Data = "addresses") -> Rule:
