@@ -135,5 +135,8 @@ def taken_port():
 def children():
     """Process ids of this process's children."""
     # Of all threads, for one of them starts the workers.
-    files = Path("/proc/self/task").glob("*/children")
-    return {pid for file in files for pid in file.read_text(encoding="ascii").split()}
+    found = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended meanwhile
+            found.update(file.read_text(encoding="ascii").split())
+    return found

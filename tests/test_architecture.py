@@ -65,23 +65,26 @@ def ours(*names):
 
 #: The command line, and what it puts together. Nothing below may import these.
 TOP = ours(
-    *("cli", "__main__", "control", "generation", "publisher", "records", "assembly", "sockets", "workers"),
-    "early_signals",
+    *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
+    *("early_signals", "collector"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
-COMMON = ours("limits", "logs", "concurrency", "metrics")
+COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics")
 
 PURE_STATE = ours("mesos.state")
 #: Typed decoding: octets in, values out.
 PURE_MESOS = ours(
     *("mesos.state", "mesos.decoding", "mesos.errors", "mesos.options", "mesos.detect.search", "mesos.source"),
 )
-PURE_SERVE = ours("serve.answer", "serve.keys", "serve.memo", "serve.responder", "serve.relay", "serve.shortcut")
-PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.state")
+PURE_SERVE = ours(
+    "serve.answer", "serve.keys", "serve.memo", "serve.request", "serve.responder", "serve.rewrite", "serve.shortcut"
+)
+PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
 
-#: Of our own modules, all that a part may import, beside itself and `limits`.
+#: Of our own modules, all that a part may import, beside itself, `limits` and `quoting`, which are pure.
 MAY_IMPORT = {
     "mesos_dns.limits": (),
+    "mesos_dns.quoting": (),
     "mesos_dns.concurrency": (),
     "mesos_dns.logs": (),
     "mesos_dns.metrics": (),
@@ -91,9 +94,10 @@ MAY_IMPORT = {
     "mesos_dns.names": ours("dns", "zone") + PURE_STATE,
     "mesos_dns.workers.protocol": ours("zone"),
     "mesos_dns.serve.memo": (),
-    "mesos_dns.serve.answer": ours("dns", "zone"),
+    "mesos_dns.serve.answer": ours("dns", "zone", "serve.request"),
     "mesos_dns.serve.keys": ours("dns"),
-    "mesos_dns.serve.relay": ours("dns"),
+    "mesos_dns.serve.request": ours("dns"),
+    "mesos_dns.serve.rewrite": ours("dns", "serve.request"),
     "mesos_dns.serve.shortcut": ours("dns", "zone", "serve.answer", "serve.keys"),
     "mesos_dns.serve.responder": (*ours("dns"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
@@ -116,7 +120,7 @@ def forbidden(module):
     part = part_of(module)
     if part is None:
         return []
-    allowed = (part, "mesos_dns.limits", *MAY_IMPORT[part])
+    allowed = (part, "mesos_dns.limits", "mesos_dns.quoting", *MAY_IMPORT[part])
     found = (imported for imported in IMPORTS[module] if within(imported, "mesos_dns"))
     # The package itself holds nothing but the version.
     return [imported for imported in found if imported != "mesos_dns" and not within(imported, *allowed)]
@@ -137,7 +141,7 @@ def test_a_module_imports_only_what_its_part_may(module):
         for module in SOURCES
         if within(
             module,
-            *ours("dns", "names", "zone", "workers.protocol", "workers.replication"),
+            *ours("quoting", "dns", "names", "zone", "workers.protocol", "workers.replication"),
             *PURE_MESOS,
             *PURE_SERVE,
             *PURE_WEB,

@@ -92,7 +92,7 @@ def test_settings():
         Timeout=3,
         RecurseOn=False,
         SetTruncateBit=False,
-        Resolvers=["192.0.2.1", "[2001:db8::1]:5353"],
+        Resolvers=["192.0.2.9", "[2001:db8::1]:5353"],
         ZoneResolvers={"Example.ORG": ["192.0.2.2:54"], "a.example.com": ["192.0.2.3"]},
     )
     assert assembly.settings(config, 2, hold=True) == Settings(
@@ -100,7 +100,7 @@ def test_settings():
         recursion=False,
         truncate_bit=False,
         upstreams={
-            names.ROOT: [("192.0.2.1", 53), ("2001:db8::1", 5353)],
+            names.ROOT: [("192.0.2.9", 53), ("2001:db8::1", 5353)],
             b"\7example\3org\0": [("192.0.2.2", 54)],
             b"\1a\7example\3com\0": [("192.0.2.3", 53)],
         },

@@ -1,5 +1,6 @@
 """The command line as people and unit files write it: flags in, exit code and text out."""
 
+import io
 import json
 import logging
 import os
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 import mesos_dns
-from mesos_dns import control
 from mesos_dns.cli import main
+from mesos_dns.commands import configured
+from mesos_dns.commands import run as commands_run
+from mesos_dns.config.host import ThisHost
 from mesos_dns.sockets import BindError
 
 CONFIG = {"masters": ["127.0.0.1:5050"], "listener": "127.0.0.1", "externalOn": False, "ttl": 77}
@@ -44,13 +47,16 @@ def quiet(monkeypatch):
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
     yield
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()  # and its thread ends
     root.setLevel(level)
     root.handlers[:] = handlers
 
 
 @pytest.fixture
 def fake(monkeypatch):
-    monkeypatch.setattr(control, "Control", FakeControl)
+    monkeypatch.setattr(commands_run, "Control", FakeControl)
     monkeypatch.setattr(FakeControl, "started", [])
     monkeypatch.setattr(FakeControl, "ends_with", None)
     return FakeControl
@@ -73,6 +79,17 @@ def here(tmp_path, monkeypatch):
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def standard_input(monkeypatch):
+    """`standard_input(text)`: what the next command finds there."""
+
+    def give(text):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        monkeypatch.setattr(configured, "_HOST", ThisHost())
+
+    return give
 
 
 @pytest.fixture
@@ -154,7 +171,7 @@ def test_warnings_of_the_configuration_are_logged(fake, run, config):
     write(config, CONFIG | {"tll": 5})
     code, out, err = run("-config", config)
     assert (code, out) == (0, "")
-    assert f"WARNING mesos_dns: configuration: file {config}: unknown key 'tll'" in err
+    assert f" WARNING configuration: file {config}: unknown key 'tll'" in err
     assert fake.started
 
 
@@ -162,23 +179,45 @@ def test_warnings_of_the_configuration_are_logged(fake, run, config):
 def test_without_a_configuration_it_does_not_start(fake, run, here, args):  # noqa: ARG001 - is empty
     code, out, err = run(*args)
     assert (code, out) == (78, "")
-    assert "mesos-dns: the configuration cannot be used:" in err
-    assert "give the path of the configuration file with -config=PATH" in err
+    first, second = err.splitlines()
+    assert first.endswith(" ERROR the configuration cannot be used, there is no start: mend each of the following")
+    assert " ERROR configuration: file /" in second
+    assert second.endswith("give the path of the configuration file with -config=PATH")
     assert not fake.started
 
 
 def test_a_socket_that_cannot_be_had_ends_with_1(fake, run, config, monkeypatch):
     monkeypatch.setattr(fake, "ends_with", BindError("cannot listen on UDP 127.0.0.1 port 53: why; what to do"))
-    assert run("-config", config) == (
-        1,
-        "",
-        "mesos-dns: cannot listen on UDP 127.0.0.1 port 53: why; what to do\n",
-    )
+    code, out, err = run("-config", config)
+    assert (code, out) == (1, "")
+    assert err.endswith(" ERROR no start: cannot listen on UDP 127.0.0.1 port 53: why; what to do\n")
 
 
 def test_an_interrupt_ends_with_130(fake, run, config, monkeypatch):
     monkeypatch.setattr(fake, "ends_with", KeyboardInterrupt())
     assert run("-config", config)[0] == 130
+
+
+def test_every_problem_of_a_refused_configuration_is_a_line_of_the_log(fake, run, config):
+    write(config, {"masters": ["nonsense"], "port": "fifty-three", "tll": 5, "externalOn": False})
+    code, out, err = run("-config", config)
+    assert (code, out) == (78, "")
+    heads = [" ".join(line.split(" ")[2:5]) for line in err.splitlines()]
+    assert heads == [
+        "ERROR the configuration",
+        "ERROR configuration: Port",
+        "ERROR configuration: Masters",
+        "WARNING configuration: file",
+    ]
+    assert not fake.started
+
+
+def test_the_configuration_may_come_from_standard_input(fake, run, standard_input):
+    standard_input(json.dumps(CONFIG))
+    assert run("-config", "-")[0] == 0
+    (started,) = fake.started
+    assert (started.config.ttl, started.config.file) == (77, "-")
+    assert started.load().config == started.config  # a reload takes what it was
 
 
 # --- bad flags ---------------------------------------------------------------------------------
@@ -200,6 +239,7 @@ def test_an_interrupt_ends_with_130(fake, run, config, monkeypatch):
         ["run", "extra"],
         ["run", "-nonsense"],
         ["check", "--state", "x"],
+        ["check", "--frob"],
         ["version", "-v=1"],
         ["records", "--format", "xml"],
         ["records", "--state", "x", "--master", "127.0.0.1:5050"],
@@ -212,6 +252,14 @@ def test_bad_flags_end_with_2_and_tell(fake, run, here, args):  # noqa: ARG001 -
     assert "mesos-dns" in err.splitlines()[-1]
     assert "error: " in err.splitlines()[-1]
     assert not fake.started
+
+
+@pytest.mark.parametrize("command", ["run", "check", "records", "version"])
+def test_who_mistypes_a_flag_sees_those_of_the_command(run, command):
+    code, _, err = run(command, "--frob")
+    assert code == 2
+    assert err.startswith(f"usage: mesos-dns {command} [-h]")
+    assert "--frob" in err.splitlines()[-1]
 
 
 def test_who_mistypes_a_command_learns_their_names(run):
@@ -237,41 +285,6 @@ def test_help(run, flag):
 def test_version(fake, run, here, args):  # noqa: ARG001 - no configuration is needed
     assert run(*args) == (0, f"{mesos_dns.__version__}\n", "")
     assert not fake.started
-
-
-# --- check -------------------------------------------------------------------------------------
-
-
-def test_check_says_that_there_is_nothing_to_say(run, config):
-    assert run("check", "--config", config) == (0, f"{config}: no problems\n", "")
-
-
-def test_check_shows_warnings(run, config):
-    write(config, CONFIG | {"tll": 5})
-    code, out, err = run("check", "-config", config)
-    assert (code, err) == (0, "")
-    warning, last = out.splitlines()
-    assert warning.startswith(f"warning: file {config}: unknown key 'tll'")
-    assert last == f"{config}: no problems"
-
-
-def test_check_prints_every_problem(run, config, monkeypatch):
-    bad = {"masters": ["nonsense"], "port": "fifty-three", "domain": ".x", "httpPort": 70000, "externalOn": False}
-    write(config, bad)
-    monkeypatch.setenv("MESOS_DNS_TTL", "-1")
-    code, out, err = run("check", "--config", config)
-    assert (code, out) == (78, "")
-    first, *problems = err.splitlines()
-    assert first == "mesos-dns: the configuration cannot be used:"
-    assert sorted(problem.split(" ")[0] for problem in problems) == ["Domain", "HttpPort", "Masters", "Port", "TTL"]
-    assert sum(f"(file {config})" in problem for problem in problems) == 4
-    assert sum("(environment MESOS_DNS_TTL)" in problem for problem in problems) == 1
-
-
-def test_check_of_the_environment_alone(run, here, monkeypatch):  # noqa: ARG001 - is empty
-    monkeypatch.setenv("MESOS_DNS_MASTERS", "10.0.0.1:5050")
-    monkeypatch.setenv("MESOS_DNS_EXTERNAL_ON", "false")
-    assert run("check") == (0, "the environment: no problems\n", "")
 
 
 # --- as a process ------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from mesos_dns import cli, limits, records
+from mesos_dns import cli, limits, logs
 from mesos_dns.assembly import rules
+from mesos_dns.commands.configured import BAD_CONFIG
 from mesos_dns.config import KEYS, load
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
@@ -24,6 +25,7 @@ from mesos_dns.names import skipped
 from mesos_dns.names.naming import Naming
 from mesos_dns.names.reconciler import GRACE, SCHEDULER_GRACE
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK
+from mesos_dns.web.server import HTTP_STOP_SECONDS
 from mesos_dns.workers import handle, protocol
 
 ROOT = Path(__file__).parent.parent
@@ -75,12 +77,21 @@ def fenced(page: Path, language: str) -> list[str]:
 NAMES = DOCS / "names.md"
 
 
-def test_the_names_of_the_example_are_those_of_the_program() -> None:
-    config = load(None, EXAMPLE).config
-    zone = records.zone_of(config, str(DOCS / "examples" / "state.json"), resolve=False)
+def test_the_names_of_the_example_are_those_that_its_commands_print() -> None:
+    """The first block of commands, as a reader types it, in a shell at the root of the sources."""
+    program = f'mesos-dns() {{ {shlex.quote(sys.executable)} -m mesos_dns "$@"; }}\n'
+    done = subprocess.run(
+        ["/bin/bash", "-c", program + fenced(NAMES, "sh")[0]],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(SOURCE.parent), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
     told = [(code(name), rrtype, code(data)) for name, rrtype, data, *_ in table(NAMES, "Name", "Type", "Data")]
-    given = {(names.to_text(o), rd.TYPE_TEXT[t], rd.to_text(t, d)) for o, t, d in zone.records()}
-    assert set(told) == given
+    assert set(told) == {tuple(line.split(None, 2)) for line in done.stdout.splitlines()}
     assert len(told) == len(set(told)), "a record stands twice"
 
 
@@ -119,7 +130,7 @@ def test_the_bounds_that_names_md_tells() -> None:
 # --- operations.md -----------------------------------------------------------------------------
 
 OPERATIONS = DOCS / "operations.md"
-LOGGING = {"info", "warning", "error", "log"}
+LOGGING = {"info", "warning", "error", "log", "over"}
 
 
 def sources() -> list[Path]:
@@ -153,6 +164,7 @@ def test_every_log_message_is_explained() -> None:
             continue  # the wrapper itself
         assert len(messages) == 1, f"{place}: which of {texts} is the message?"
         given[template(messages[0])] = place
+    given[template(logs.DROPPED)] = "logs.py"
     assert {text: place for text, place in given.items() if text not in told} == {}, "docs/operations.md lacks them"
     assert told <= given.keys(), "docs/operations.md explains what nobody logs"
 
@@ -189,7 +201,7 @@ def test_the_bounds_that_operations_md_tells() -> None:
 
 def test_exit_codes() -> None:
     told = {int(code(row[0])) for row in table(OPERATIONS, "Exit code", "Meaning")}
-    assert told == {0, 1, 2, cli.BAD_CONFIG}
+    assert told == {0, 1, 2, BAD_CONFIG}
 
 
 # --- all pages ---------------------------------------------------------------------------------
@@ -225,8 +237,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_commands_have_the_flags_that_the_program_takes(page: Path) -> None:
     for arguments in commands(page):
-        known = bool(arguments) and arguments[0] in {"run", "check", "records", "version"}
-        cli._parser(subcommands=known).parse_args(arguments)
+        cli.parse(arguments)
 
 
 def test_make_targets_exist() -> None:
@@ -334,15 +345,15 @@ def setting(name: str) -> list[str]:
 
 def test_the_unit_leaves_room_for_what_the_program_allows_itself() -> None:
     assert int(setting("LimitNOFILE")[0]) > limits.MAX_TCP_CONNECTIONS + limits.MAX_FORWARDS + 100
-    assert int(setting("TimeoutStopSec")[0]) > handle.STOP_SECONDS + limits.HTTP_STOP_SECONDS
-    assert str(cli.BAD_CONFIG) in setting("RestartPreventExitStatus")[0].split()
+    assert int(setting("TimeoutStopSec")[0]) > handle.STOP_SECONDS + HTTP_STOP_SECONDS
+    assert str(BAD_CONFIG) in setting("RestartPreventExitStatus")[0].split()
 
 
 @pytest.mark.parametrize("line", [*setting("ExecStart"), *setting("ExecReload")])
 def test_the_unit_calls_what_exists(line: str) -> None:
     program, *arguments = shlex.split(line)
     if program.endswith("mesos-dns"):
-        cli._parser(subcommands=arguments[0] == "check").parse_args(arguments)
+        cli.parse(arguments)
     else:
         assert line == "/bin/kill -HUP $MAINPID"
 

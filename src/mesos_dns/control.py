@@ -6,19 +6,17 @@ configuration is bad, or its sockets cannot be had, nothing changes.
 """
 
 import asyncio
-import gc
 import logging
 import signal
 from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from mesos_dns import early_signals
+from mesos_dns import collector, early_signals
 from mesos_dns.assembly import Plan, plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded
 from mesos_dns.generation import Generation, MakeSource
-from mesos_dns.limits import GC_OBJECTS, GC_ROUNDS
 from mesos_dns.mesos.polling import poll
 from mesos_dns.sockets import BindError, Sockets
 from mesos_dns.web.server import HttpServer
@@ -76,9 +74,8 @@ class Control:
 
     async def run(self, config: Config) -> None:
         """Serve until SIGTERM or SIGINT. Raises BindError if a socket cannot be had."""
-        # States become objects that stay and have no cycles: at Python's own thresholds the collector
-        # would walk them all again and again.
-        gc.set_threshold(GC_OBJECTS, GC_ROUNDS, GC_ROUNDS)
+        collector.tune()
+        collecting = spawn(collector.look_now_and_then(), name="collect garbage")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
@@ -97,6 +94,7 @@ class Control:
             await self._ending.wait()
             log.info("ending")
         finally:
+            collecting.cancel()
             await self._stop()
 
     def _new_generation(self, wanted: Plan, listeners: Listeners) -> Generation:

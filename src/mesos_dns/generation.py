@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import time
 import traceback
@@ -12,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from mesos_dns import __version__
+from mesos_dns import __version__, collector
 from mesos_dns.assembly import Plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns.rdata import Record
@@ -166,15 +165,8 @@ class Generation:
             await self.publisher.inherit(former.publisher)
 
     async def _observe_first(self, observation: Observation) -> None:
-        # Taking the first state makes millions of objects, which the collector would walk
-        # again and again: half as long again for 100,000 tasks.
-        gc.disable()
-        try:
-            await self.publisher.observe(observation)
-            # What was made lives long and has no cycles: the collector need not walk it ever again.
-            gc.freeze()
-        finally:
-            gc.enable()
+        await self.publisher.observe(observation)
+        collector.set_aside()
 
     async def _watch_interfaces(self) -> None:
         known: list[bytes] | None = None

@@ -15,22 +15,6 @@ MAX_SHARED_NODES: Final = 20_000
 #: Dictionaries that hold a zone's names: a growing one is copied in one go, 23 ms at 350,000 names.
 ZONE_PARTS: Final = 61
 
-# --- configuration -----------------------------------------------------------------------------
-
-#: Octets of a configuration file, a service account file or /etc/resolv.conf. Real ones have a few
-#: hundred; the bound keeps a wrong path (a log, a device) from filling the memory.
-MAX_CONFIG_OCTETS: Final = 1024 * 1024
-#: Values of one list of the configuration (masters, resolvers, zones): far above any real one, and
-#: low enough that reporting a problem for each of them stays readable.
-MAX_CONFIG_LIST: Final = 256
-#: Warnings about unknown keys; the rest is counted. More than these is another program's file.
-MAX_UNKNOWN_KEYS: Final = 20
-#: Problems, and warnings, of one configuration that are reported; the rest is counted. Nobody mends more
-#: of them in one go, and a damaged file could have as many as it has values.
-MAX_CONFIG_PROBLEMS: Final = 100
-#: Characters of a bad value that a message repeats: enough to find it in the file.
-MAX_QUOTED: Final = 60
-
 # --- reading the master's state ----------------------------------------------------------------
 
 #: Characters of an example: it ends up in one log line.
@@ -92,39 +76,5 @@ TCP_IDLE_SECONDS: Final = 10.0
 
 # --- processes ---------------------------------------------------------------------------------
 
-#: New objects in a process after which the garbage collector looks at the youngest.
-GC_OBJECTS: Final = 2_000
-#: How often it does that before it looks at those that survived, too: after 100 million new objects.
-GC_ROUNDS: Final = 50_000
 #: Open files of a worker: its connections and upstream sockets at their bounds, and some to spare.
 OPEN_FILES: Final = 4096
-
-
-# --- HTTP API ----------------------------------------------------------------------------------
-
-#: Connections at once: monitoring and a few people; further ones are closed at once.
-MAX_HTTP_CONNECTIONS: Final = 256
-#: Octets of a request line: a name of 255 octets, each percent-encoded, needs 800.
-MAX_HTTP_LINE: Final = 4096
-#: Octets of one header field: cookies and tokens of proxies in front of us reach some thousand.
-MAX_HTTP_FIELD: Final = 8192
-#: Seconds that a new connection may take until its first request is complete.
-HTTP_REQUEST_SECONDS: Final = 10.0
-#: Seconds between two requests of one connection: more than the usual scraping interval of a minute.
-HTTP_KEEP_ALIVE_SECONDS: Final = 75.0
-#: Seconds for reading a body that nobody asked for, so that the client sees the reply.
-HTTP_LINGER_SECONDS: Final = 1.0
-#: Seconds that a client may leave a part of a reply untaken, and that a whole reply may take: 100,000
-#: tasks make 200 MB, which a link of 10 Mbit/s takes in three minutes.
-HTTP_STALL_SECONDS: Final = 30.0
-HTTP_REPLY_SECONDS: Final = 300.0
-#: Octets (characters, to be exact) of a reply that are gathered before they are sent.
-HTTP_CHUNK: Final = 64 * 1024
-#: Seconds of work on a reply before everything else in the process gets a turn.
-HTTP_TURN_SECONDS: Final = 0.005
-#: Seconds that a request for a dump of everything waits for the dump before it.
-HTTP_DUMP_WAIT_SECONDS: Final = 30.0
-#: Seconds that replies under way get when the server stops, and again for being cancelled.
-HTTP_STOP_SECONDS: Final = 1.0
-#: Names sorted in one go: 2 ms.
-NAMES_PER_PIECE: Final = 500

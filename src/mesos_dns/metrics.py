@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from mesos_dns.quoting import quoted
+
 #: What a label's value becomes that was not declared: the network must not be able to make series.
 OTHER: Final = "other"
 
@@ -39,7 +41,7 @@ _declared: Final[dict[str, Metric]] = {}
 def counter(name: str, help: str, **labels: tuple[str, ...]) -> Metric:  # noqa: A002 - as the exposition format calls it
     """Declare a counter; each name once. Raises ValueError for a second one of that name."""
     if name in _declared:
-        raise ValueError(f"the metric {name!r} is declared twice")
+        raise ValueError(f"the metric {quoted(name)} is declared twice")
     metric = _declared[name] = Metric(name, help, tuple(labels.items()))
     return metric
 

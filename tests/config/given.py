@@ -48,6 +48,10 @@ def given_keys(environ=None, host=None, **keys):
     return given_text(json.dumps(MASTERS | keys), environ, host)
 
 
+def warnings(*args, **kwargs):
+    return [str(warning) for warning in given_keys(*args, **kwargs).warnings]
+
+
 def problems(*args, **kwargs):
     with pytest.raises(ConfigError) as refusal:
         given_keys(*args, **kwargs)

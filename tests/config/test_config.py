@@ -7,7 +7,7 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.config.given import MASTERS, PATH, FakeHost, given_keys, problems, text_problems
+from tests.config.given import MASTERS, PATH, FakeHost, given_keys, problems, text_problems, warnings
 
 from mesos_dns.config import KEYS, Config, ConfigError, IamAccount, Problem, as_json, interpret, load
 
@@ -35,15 +35,15 @@ def test_problems_and_warnings_are_bounded():
     assert len(found) == 101
     assert found[-1] == "configuration: 156 more problems; mend these first"
     resolv_conf = b"".join(b"nameserver fe80::%d%%eth0\n" % n for n in range(200))
-    warnings = given_keys(host=FakeHost({"/etc/resolv.conf": resolv_conf}), Resolvers=[]).warnings
-    assert len(warnings) == 101
-    assert "no name server is left" in warnings[0]
-    assert warnings[-1] == "configuration: 101 more warnings"
+    told = warnings(host=FakeHost({"/etc/resolv.conf": resolv_conf}), Resolvers=[])
+    assert len(told) == 101
+    assert "no name server is left" in told[0]
+    assert told[-1] == "configuration: 101 more warnings"
 
 
 def test_a_config_is_a_value():
-    loaded = given_keys(ZoneResolvers={"weave": ["192.0.2.1"]})
-    assert hash(loaded.config) == hash(given_keys(ZoneResolvers={"weave": ["192.0.2.1"]}).config)
+    loaded = given_keys(ZoneResolvers={"weave": ["192.0.2.9"]})
+    assert hash(loaded.config) == hash(given_keys(ZoneResolvers={"weave": ["192.0.2.9"]}).config)
     assert pickle.loads(pickle.dumps(loaded.config)) == loaded.config
     with pytest.raises(dataclasses.FrozenInstanceError):
         loaded.config.ttl = 5
@@ -60,11 +60,11 @@ def test_a_timeout_of_0_is_the_default_as_in_go():
 
 def test_upstreams_always_have_a_port():
     config = given_keys(
-        Resolvers=["192.0.2.1", "192.0.2.2:54", "2001:DB8::1", "[2001:db8::2]:55"],
+        Resolvers=["192.0.2.9", "192.0.2.2:54", "2001:DB8::1", "[2001:db8::2]:55"],
         ZoneResolvers={"Upper.Test": ["192.0.2.3"], "other.test": ["192.0.2.4:54"]},
     ).config
-    assert config.resolvers == ("192.0.2.1", "192.0.2.2:54", "2001:DB8::1", "[2001:db8::2]:55")
-    assert config.upstreams == ("192.0.2.1:53", "192.0.2.2:54", "[2001:db8::1]:53", "[2001:db8::2]:55")
+    assert config.resolvers == ("192.0.2.9", "192.0.2.2:54", "2001:DB8::1", "[2001:db8::2]:55")
+    assert config.upstreams == ("192.0.2.9:53", "192.0.2.2:54", "[2001:db8::1]:53", "[2001:db8::2]:55")
     assert config.zone_resolvers == {"upper.test": ("192.0.2.3",), "other.test": ("192.0.2.4:54",)}
     assert config.zone_upstreams == {"upper.test": ("192.0.2.3:53",), "other.test": ("192.0.2.4:54",)}
 
@@ -108,9 +108,9 @@ def test_zk_alone_is_a_problem_in_this_release():
 
 
 def test_what_is_accepted_without_effect_is_said():
-    warnings = given_keys(Zk="zk://a:2181/mesos", ReverseDnsOn=True, ResolvSubnetFirst=True).warnings
-    assert [warning.split(" ")[0] for warning in warnings] == ["Zk", "ReverseDnsOn", "ResolvSubnetFirst"]
-    assert all("not implemented in this release" in warning for warning in warnings)
+    told = given_keys(Zk="zk://a:2181/mesos", ReverseDnsOn=True, ResolvSubnetFirst=True).warnings
+    assert [warning.key for warning in told] == ["Zk", "ReverseDnsOn", "ResolvSubnetFirst"]
+    assert all("not implemented in this release" in warning.message for warning in told)
 
 
 # --- other files -----------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def iam_host(account, **kwargs):
 
 
 def test_tls_without_ca_is_warned_about():
-    (warning,) = given_keys(MesosHTTPSOn=True).warnings
+    (warning,) = warnings(MesosHTTPSOn=True)
     assert "not verified" in warning
     assert given_keys(MesosHTTPSOn=True, CACertFile="ca.pem").warnings == ()
 
@@ -161,7 +161,7 @@ def test_other_mechanisms_are_unknown(mechanism):
 
 def test_unused_credentials_are_warned_about():
     loaded = given_keys(host=iam_host({}), MesosCredentials={"Principal": "p"}, IAMConfigFile="iam.json")
-    assert [warning.split(" ")[0] for warning in loaded.warnings] == ["MesosCredentials.Principal", "IAMConfigFile"]
+    assert [warning.key for warning in loaded.warnings] == ["MesosCredentials.Principal", "IAMConfigFile"]
     assert loaded.config.iam == IamAccount()
 
 
@@ -196,9 +196,9 @@ def test_iam_needs_its_file_and_its_packages():
     assert 'pip install "mesos-dns[iam]"' in problems(host=host, MesosAuthentication="iam", IAMConfigFile="iam.json")[0]
 
 
-def resolvers_from(resolv_conf):
-    loaded = given_keys(host=FakeHost({"/etc/resolv.conf": resolv_conf}), Resolvers=[])
-    return loaded.config.resolvers, loaded.warnings
+def resolvers_from(resolv_conf, **keys):
+    loaded = given_keys(host=FakeHost({"/etc/resolv.conf": resolv_conf}), Resolvers=[], **keys)
+    return loaded.config.resolvers, tuple(map(str, loaded.warnings))
 
 
 def test_no_resolvers_means_those_of_the_machine_except_itself():
@@ -210,10 +210,18 @@ def test_no_resolvers_means_those_of_the_machine_except_itself():
 
 
 def test_unusable_name_servers_of_the_machine_are_left_out():
-    assert resolvers_from(b"nameserver fe80::1%eth0\nnameserver 127.0.0.53\n") == (
+    assert resolvers_from(b"nameserver fe80::1%eth0\nnameserver 127.0.0.53\n", Listener="192.0.2.1") == (
         ("127.0.0.53",),
         ("/etc/resolv.conf: name server 'fe80::1%eth0' is not a plain IP address, ignored",),
     )
+
+
+@pytest.mark.parametrize("listener", ["0.0.0.0", "::", "127.0.0.53"])
+def test_a_stub_resolver_on_an_address_that_is_served_here_is_left_out(listener):
+    text = b"nameserver 127.0.0.53\nnameserver 192.0.2.53\n"
+    assert resolvers_from(text, Listener=listener) == (("192.0.2.53",), ())
+    assert resolvers_from(text, Listener=listener, Port=5353) == (("127.0.0.53", "192.0.2.53"), ())
+    assert resolvers_from(text, Listener=listener, DnsOn=False) == (("127.0.0.53", "192.0.2.53"), ())
 
 
 def test_nobody_left_to_ask_is_warned_about():
@@ -299,7 +307,7 @@ def config_or_problems(data, environ):
     else:
         json.dumps(as_json(loaded.config, 1)).encode()
         assert loaded.config.upstreams is not None
-        lines = [*loaded.warnings, *loaded.origins.values()]
+        lines = [*map(str, loaded.warnings), *loaded.origins.values()]
     assert all(line.isprintable() for line in lines)
 
 

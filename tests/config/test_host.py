@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mesos_dns.config.addresses import Unfit
 from mesos_dns.config.host import ThisHost
-from mesos_dns.limits import MAX_CONFIG_OCTETS
+from mesos_dns.config.json import MAX_CONFIG_OCTETS
 
 HOST = ThisHost()
 

@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesos_dns.config.addresses import Unfit
-from mesos_dns.config.json import JsonNumber, JsonObject, clean, fold, parse_iam, parse_json
+from mesos_dns.config.json import MAX_CONFIG_OCTETS, JsonNumber, JsonObject, clean, fold, parse_iam, parse_json
 from mesos_dns.config.values import IamAccount
-from mesos_dns.limits import MAX_CONFIG_OCTETS
 
 
 def test_objects_keep_order_and_duplicates():

@@ -1,16 +1,16 @@
 """What must hold between values. Vectors of Mesos-DNS 0.7."""
 
 import pytest
-from tests.config.given import PATH, given_keys, problems
+from tests.config.given import PATH, given_keys, problems, warnings
 
 from mesos_dns.config import KEYS
-from mesos_dns.config.rules import RULES, name_servers
+from mesos_dns.config.rules import RULES, Listening, cluster, loops, name_servers
 
 
 def findings(**changed):
     """What the rules find wrong with the defaults, a master and these values: keys and messages."""
     values = {key.name: key.default for key in KEYS} | {"Masters": ("m:1",)} | changed
-    return [finding[:2] for rule in RULES for finding in rule(values)]
+    return [finding[:2] for rule in (*RULES, cluster) for finding in rule(values)]
 
 
 def test_the_defaults_are_fine_but_for_a_cluster():
@@ -127,9 +127,141 @@ def test_ip_sources(sources, count):
 def test_addresses_of_this_host_are_all_left_out():
     local = frozenset({"192.0.2.1", "2001:db8::1", "127.0.0.1"})
     text = "".join(f"nameserver {address}\n" for address in [*sorted(local), "2001:0db8:0::1"])
-    assert name_servers(text, local) == ((), ())
+    assert name_servers(text, local, Listening("192.0.2.1", 5353)) == ((), ())
 
 
 def test_a_rule_counts_only_for_what_is_used():
     loaded = given_keys(ExternalOn=False, Resolvers=["a"], ZoneResolvers={"mesos": ["b"]})
     assert loaded.warnings == ()
+
+
+# --- what leads back to this server --------------------------------------------------------------
+
+LOCAL = frozenset({"127.0.0.1", "::1", "192.0.2.1", "2001:db8::1"})
+
+
+@pytest.mark.parametrize(
+    ("listener", "resolvers"),
+    [
+        ("0.0.0.0", ("127.0.0.1", "127.0.0.53", "127.9.9.9:53", "0.0.0.0", "192.0.2.1", "::ffff:192.0.2.1")),
+        ("::", ("127.0.0.1", "127.0.0.53", "0.0.0.0", "::", "::1", "[::1]:53", "192.0.2.1", "2001:DB8:0::1")),
+        ("192.0.2.1", ("192.0.2.1", "192.0.2.1:53")),
+        ("192.0.2.77", ("192.0.2.77",)),  # perhaps an address that comes later
+        ("127.0.0.1", ("127.0.0.1", "0.0.0.0")),
+        ("::1", ("::1", "::")),
+    ],
+)
+def test_a_resolver_that_is_this_server_is_refused(listener, resolvers):
+    for server in resolvers:
+        for keys in ({"Resolvers": (server,)}, {"ZoneResolvers": (("corp.example", (server,)),)}):
+            (found,) = loop_findings(Listener=listener, **keys)
+            assert found[0] in keys
+            assert f"'{server}' leads back to this server, which listens on {listener} port 53" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("listener", "resolvers"),
+    [
+        ("0.0.0.0", ("127.0.0.1:54", "192.0.2.53", "::1", "2001:db8::1", "::", "nonsense")),
+        ("::", ("[::1]:54", "192.0.2.53", "2001:db8::53")),
+        ("192.0.2.1", ("127.0.0.1", "127.0.0.53", "0.0.0.0", "2001:db8::1")),
+        ("127.0.0.1", ("127.0.0.53", "192.0.2.1", "::1")),
+        ("nonsense", ("127.0.0.1",)),
+    ],
+)
+def test_other_resolvers_are_none_of_our_business(listener, resolvers):
+    assert loop_findings(Listener=listener, Resolvers=resolvers) == []
+
+
+def loop_findings(**changed):
+    values = {key.name: key.default for key in KEYS} | changed
+    return list(loops(values, lambda: LOCAL))
+
+
+def test_who_serves_no_dns_or_asks_nobody_has_no_loop():
+    assert loop_findings(Resolvers=("127.0.0.1",), DnsOn=False) == []
+    assert loop_findings(Resolvers=("127.0.0.1",), ExternalOn=False) == []
+    assert loop_findings(Resolvers=("127.0.0.1",), Port=0) == []  # any free one, which nobody knows yet
+
+
+def test_a_loop_is_told_with_its_place():
+    (found,) = problems(Resolvers=["192.0.2.1"])
+    assert found == (
+        f"Resolvers (file {PATH}): '192.0.2.1' leads back to this server, which listens on 0.0.0.0 port 53: "
+        "it would ask itself without end; name another resolver"
+    )
+    (found,) = problems(ZoneResolvers={"corp.example": ["127.0.0.1"]})
+    assert found.startswith(f"ZoneResolvers (file {PATH}): zone 'corp.example': '127.0.0.1' leads back")
+
+
+# --- one port for two ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dns", "http"),
+    [
+        ("0.0.0.0", "0.0.0.0"),
+        ("0.0.0.0", ""),
+        ("0.0.0.0", "192.0.2.1"),
+        ("192.0.2.1", "0.0.0.0"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1", "::ffff:192.0.2.1"),
+        ("0.0.0.0", "localhost"),
+        ("0.0.0.0", "some.host.example"),  # can only be an address of this machine
+        ("127.0.0.1", "localhost"),
+        ("::", "192.0.2.1"),
+        ("2001:db8::1", "::"),
+        ("0.0.0.0", "::"),
+    ],
+)
+def test_dns_and_http_cannot_share_address_and_port(dns, http):
+    (found,) = findings(Port=8053, HttpPort=8053, Listener=dns, HTTPListener=http)
+    assert found[0] == "HttpPort"
+    assert "set another HttpPort" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("dns", "http"),
+    [
+        ("192.0.2.1", "192.0.2.2"),
+        ("0.0.0.0", "2001:db8::1"),
+        ("2001:db8::1", "0.0.0.0"),
+        ("127.0.0.1", "some.host.example"),  # who knows
+        ("::1", "localhost"),
+    ],
+)
+def test_dns_and_http_can_have_one_port_on_different_addresses(dns, http):
+    assert findings(Port=8053, HttpPort=8053, Listener=dns, HTTPListener=http) == []
+
+
+def test_a_port_is_free_if_nobody_has_it():
+    assert findings(Port=8123, DnsOn=False) == []
+    assert findings(Port=8123, HttpOn=False) == []
+    assert findings(Port=0, HttpPort=0) == []
+
+
+# --- masters that are one ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("masters", "text"),
+    [
+        (["m1.example:5050", "M1.Example:5050"], "'M1.Example:5050' is the same master as 'm1.example:5050'"),
+        (["m1.example:5050", "m1.example.:5050"], "'m1.example.:5050' is the same master as 'm1.example:5050'"),
+        (["m1.example:05050", "M1.example:5050"], "'M1.example:5050' is the same master as 'm1.example:05050'"),
+        (["10.0.0.01:5050"], "'10.0.0.01:5050' has a host of digits that is no IPv4 address"),
+    ],
+)
+def test_masters_that_are_one_are_warned_about(masters, text):
+    (warning,) = warnings(Masters=masters)
+    assert warning.startswith(f"Masters (file {PATH}): {text}")
+
+
+@pytest.mark.parametrize("masters", [["10.0.0.1:5050", "10.0.0.1:05050"], ["m1:5050", "m1:05050"]])
+def test_a_port_is_a_number_however_it_is_written(masters):
+    (found,) = problems(Masters=masters)
+    assert "is the same address as" in found
+
+
+def test_masters_on_other_ports_are_others():
+    assert warnings(Masters=["m1:5050", "M1:5051", "10.0.0.1:5050"]) == []

@@ -17,7 +17,7 @@ from tests.integration.expectations import (
     parse_rr,
     rdata_size,
 )
-from tests.integration.upstreams import is_below, resolver_endpoint
+from tests.integration.upstreams import is_below, resolver_endpoint, resolvers_asked
 
 TRANSFERS = ("AXFR", "IXFR")
 
@@ -177,6 +177,15 @@ def never_truncated(asked: Asked, e: Expected) -> list[Expected]:
     if not whole or (not asked.in_zone and e.answer):
         return [e]
     return [replace(e, flags=e.flags - {"TC"}, answer=whole, additional_is="some", answer_is="subset")]
+
+
+def forwarded_parts(asked: Asked, e: Expected) -> list[Expected]:
+    if asked.in_zone or "TC" not in e.flags or e.answer or not asked.view.config["SetTruncateBit"]:
+        return [e]
+    known = known_upstream(asked, resolvers_asked(asked.view.rec, asked.name))
+    if known is None or not known["answer"]:
+        return [e]
+    return [replace(e, answer=tuple(parse_rr(text) for text in known["answer"]), answer_is="subset")]
 
 
 def _forwarded_whole(asked: Asked) -> tuple[RR, ...]:

@@ -164,6 +164,11 @@ ANSWER_RULES = (
         answers.never_truncated,
     ),
     AnswerRule(
+        "forwarded-parts",
+        "A forwarded answer that does not fit has TC and the whole records that fit (RFC 2181 section 9); Go sends none.",
+        answers.forwarded_parts,
+    ),
+    AnswerRule(
         "whole-rrsets",
         "An RRset that does not fit is left out whole, with TC (RFC 2181 sections 5 and 9); missing additional records are no reason for TC.",
         answers.truncation,
@@ -195,7 +200,6 @@ WEB_RULES = (
     Rule(
         "null-frameworks", "A null in the list of frameworks is no framework; Go enumerates one without name and tasks."
     ),
-    Rule("paths-are-not-cleaned", "Paths with `.`, `..` or `//` are unknown paths (404); Go's router redirects (301)."),
     Rule("config-keys", "`/v1/config` shows the fork's keys and ours, and hides secrets."),
     Rule("version", "`/v1/version` tells this program's version."),
 )
@@ -277,10 +281,7 @@ class Judge:
         new, rule = web.other_records(self.view, item)
         if rule:
             self.used[rule] += 1
-        cleaned = web.path_not_cleaned(new)
-        if cleaned is not new:
-            self.used["paths-are-not-cleaned"] += 1
-        return cleaned
+        return new
 
     def web(self, items: Iterable[Item], got: Iterable[web.Got]) -> list[Mismatch]:
         out = []

@@ -1,7 +1,6 @@
 """Where our HTTP answers differ from Go's on purpose, and how they are judged."""
 
 import json
-import posixpath
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import unquote
@@ -69,13 +68,6 @@ def other_records(view: View, item: Item) -> tuple[Item, str | None]:
         (view.changed[labels_of(one["host"])] for one in item["json"] if labels_of(one["host"]) in view.changed), None
     )
     return ({**item, "json": new}, rule) if rule else (item, None)
-
-
-def path_not_cleaned(item: Item) -> Item:
-    path = item["path"].partition("?")[0]
-    if item["status"] == 301 and posixpath.normpath(path.replace("//", "/")) != path:
-        return {**item, "status": 404, "content_type": "text/plain; charset=utf-8", "body": "404: Page Not Found"}
-    return item
 
 
 def _comparable(entries: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import struct
 import time
 
 import dns.flags
@@ -10,119 +9,24 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
-from tests.serve.asking import ask, make_answerer, make_zone, parse, read, texts
+from tests.serve.asking import ask, parse, read, texts
+from tests.serve.upstreams import (
+    NAME,
+    ROOT,
+    Upstream,
+    honest,
+    make_forwarder,
+    say,
+    silent,
+    submit,
+    truncated,
+    unused_address,
+)
 
 from mesos_dns.concurrency import spawn
-from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.serve import forward as forwarding
-from mesos_dns.serve.answer import Forward
-from mesos_dns.serve.forward import Forwarder
-
-ROOT = names.ROOT
-NAME = "www.example.test."
-REFUSE = make_answerer(make_zone("")).refusal
-
-
-def say(octets, *addresses, flags=dns.flags.RA, rcode=0, identifier=None, name=None):
-    """An honest answer to a query, or one with something wrong."""
-    query = dns.message.from_wire(octets)
-    reply = dns.message.make_response(query)
-    if identifier is not None:
-        reply.id = identifier
-    if name is not None:
-        reply.question[0].name = dns.name.from_text(name)
-    reply.flags |= flags
-    reply.set_rcode(rcode)
-    if addresses:
-        reply.answer.append(dns.rrset.from_text(query.question[0].name, 300, "IN", "A", *addresses))
-    return reply.to_wire()
-
-
-class Upstream(asyncio.DatagramProtocol):
-    """A server on loopback. `udp` and `tcp` make replies (octets, or several, or None) of a query's octets."""
-
-    def __init__(self, udp, tcp=None, address="127.0.0.1"):
-        self._udp, self._tcp, self._host = udp, tcp, address
-        #: Every query over UDP, with the port that it came from; and those over TCP.
-        self.asked = []
-        self.asked_tcp = []
-        self._news = asyncio.Event()
-
-    async def __aenter__(self):
-        loop = asyncio.get_running_loop()
-        self._server = None
-        while True:
-            self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
-            self.address = self._transport.get_extra_info("sockname")[:2]
-            if self._tcp is None:
-                return self
-            try:
-                self._server = await asyncio.start_server(self._serve, *self.address)
-            except OSError:  # the port is free for UDP only: another one
-                self._transport.close()
-            else:
-                return self
-
-    async def __aexit__(self, *_):
-        self._transport.close()
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    def datagram_received(self, data, addr):
-        self.asked.append((data, addr[1]))
-        self._news.set()
-        replies = self._udp(data)
-        for reply in [replies] if isinstance(replies, bytes) else replies or ():
-            self._transport.sendto(reply, addr)
-
-    async def until_asked(self, count):
-        async with asyncio.timeout(5):
-            while len(self.asked) < count:
-                self._news.clear()
-                await self._news.wait()
-
-    async def _serve(self, reader, writer):
-        (length,) = struct.unpack("!H", await reader.readexactly(2))
-        query = await reader.readexactly(length)
-        self.asked_tcp.append(query)
-        reply = self._tcp(query)
-        if reply is not None:
-            writer.write(struct.pack("!H", len(reply)) + reply)
-        writer.close()
-
-
-def silent(_octets):
-    return None
-
-
-def honest(octets):
-    return say(octets, "192.0.2.1")
-
-
-def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None):
-    table = zones if zones is not None else {ROOT: [upstream.address for upstream in upstreams]}
-    return Forwarder(table, timeout, truncate_bit=truncate_bit, refuse=REFUSE)
-
-
-async def submit(forwarder, octets, limit=None):
-    """What the client gets; `send` must be called once."""
-    query = parse(octets)
-    answered = asyncio.get_running_loop().create_future()
-    forwarder.submit(Forward(query), limit or msg.udp_limit(query.edns), answered.set_result)
-    async with asyncio.timeout(10):
-        reply = await answered
-        await forwarder.drained()
-    return reply
-
-
-async def unused_address():
-    """An address of loopback where nobody listens."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()
-
+from mesos_dns.serve.request import Forward
 
 # --- honest upstreams --------------------------------------------------------------------------
 
@@ -165,13 +69,19 @@ async def test_options_of_the_client_stay_here():
         assert (sent.payload, sent.ednsflags, sent.options) == (1232, 0x8000, ())
 
 
+async def test_an_upstream_that_answers_again_is_told_as_loud_as_its_failure(caplog):
+    answers = iter([silent, silent, honest, honest])
+    async with Upstream(lambda octets: next(answers)(octets)) as upstream:  # noqa: PLW0108 - another each time
+        forwarder = make_forwarder(upstream, timeout=0.05)
+        for _ in range(4):
+            await submit(forwarder, ask(NAME))
+    told = [(one.levelname, one.getMessage().split(" ", 4)[4]) for one in caplog.records]
+    assert [(level, text[:13]) for level, text in told] == [("WARNING", "failed: no an"), ("WARNING", "answers again")]
+
+
 # --- truncated answers -------------------------------------------------------------------------
 
 MANY = [f"192.0.2.{n}" for n in range(1, 101)]
-
-
-def truncated(octets):
-    return say(octets, flags=dns.flags.TC)
 
 
 async def test_a_truncated_answer_is_asked_for_again_over_tcp():
@@ -197,11 +107,25 @@ async def test_without_tcp_the_truncated_answer_is_passed_on():
         assert reply.answer == []
 
 
-@pytest.mark.parametrize("tcp", [silent, lambda octets: say(octets, name="another.test.")], ids=["closes", "confused"])
-async def test_tcp_that_fails_leaves_the_client_with_an_answer(tcp):
-    async with Upstream(truncated, tcp) as upstream:
-        reply = read(await submit(make_forwarder(upstream), ask(NAME)))
-        assert reply.flags & dns.flags.TC or reply.rcode() == dns.rcode.SERVFAIL
+@pytest.mark.parametrize(
+    "tcp",
+    [
+        pytest.param(silent, id="closes"),
+        pytest.param(lambda octets: say(octets, name="another.test."), id="another question"),
+        pytest.param(lambda octets: honest(octets)[:-1], id="cut"),
+        pytest.param(lambda octets: honest(octets)[:6] + b"\xff\xff" + honest(octets)[8:], id="counts"),
+        pytest.param(lambda octets: say(octets, rcode=16), id="refuses EDNS"),
+        pytest.param(lambda _: bytes(range(256)), id="noise"),
+        pytest.param(lambda _: b"", id="nothing"),
+    ],
+)
+async def test_whatever_fails_over_tcp_the_truncated_answer_is_passed_on(tcp, caplog):
+    async with Upstream(lambda octets: say(octets, "192.0.2.1", flags=dns.flags.TC), tcp) as upstream:
+        reply = read(await submit(make_forwarder(upstream), ask(NAME, payload=1232)))
+        assert (reply.rcode(), bool(reply.flags & dns.flags.TC)) == (0, True)
+        assert texts(reply.answer) == [f"{NAME} 300 IN A 192.0.2.1"]
+        assert len(upstream.asked) == len(upstream.asked_tcp) == 1
+    assert "does not answer over TCP: " in caplog.text
 
 
 async def test_tcp_that_hangs_costs_one_time_out():

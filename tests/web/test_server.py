@@ -1,6 +1,7 @@
 import asyncio
 import errno
 import logging
+import re
 import socket
 
 import pytest
@@ -71,7 +72,7 @@ async def test_after_stop_nobody_is_connected(cluster):
         writer.write(HEALTHZ)
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         await server.stop()
-        assert (await reader.read()).endswith(b"ok")
+        assert (await reader.read()).endswith(b"ok\n")
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(*server.address)
 
@@ -95,17 +96,17 @@ async def test_a_connection_that_asked_something_is_not(server, monkeypatch):
     monkeypatch.setattr(module, "HTTP_REQUEST_SECONDS", 0.05)
     async with connected(*server.address) as (reader, writer), connected(*server.address) as (silent, _):
         writer.write(HEALTHZ)
-        await reader.readuntil(b"ok")
+        await reader.readuntil(b"ok\n")
         assert await silent.read() == b""
         writer.write(HEALTHZ)
-        await reader.readuntil(b"ok")
+        await reader.readuntil(b"ok\n")
 
 
 async def test_one_connection_too_many_is_closed_at_once(server, get, monkeypatch, caplog):
     monkeypatch.setattr(module, "MAX_HTTP_CONNECTIONS", 1)
     async with connected(*server.address) as (reader, writer):
         writer.write(HEALTHZ)
-        await reader.readuntil(b"ok")
+        await reader.readuntil(b"ok\n")
         assert (await get("/healthz")).status == 0
         assert [one.getMessage() for one in caplog.records] == [
             "HTTP: 1 connections are open, no more are taken; who holds them?"
@@ -132,6 +133,8 @@ async def test_what_is_too_long_or_no_http_is_a_bad_request(get, request_, caplo
     [complaint] = caplog.records
     assert (complaint.levelno, complaint.exc_info) == (logging.WARNING, None)
     assert len(complaint.getMessage()) < 400
+    assert complaint.getMessage().startswith("HTTP: Error handling request from 127.0.0.1: '")
+    assert not re.search(r"\w+\.\w+\(|<\w+:", complaint.getMessage())
 
 
 async def test_a_body_that_nobody_wants_is_not_awaited_for_ever(cluster, monkeypatch):

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from random import Random
 
 import pytest
@@ -35,26 +36,60 @@ def put(zone: Zone, name: str, rrtype: int, *rdatas: bytes) -> None:
 
 
 def test_a_host_octet_for_octet(cluster):
-    assert "".join(views.hosts(cluster.zone, "leader.mesos")) == (
+    assert "".join(views.hosts(cluster.zone, "leader.mesos", Random(1))) == (
         '[\n  {\n   "host": "leader.mesos.",\n   "ip": "127.0.0.1"\n  }\n ]'
     )
 
 
 def test_an_unknown_host_octet_for_octet(cluster):
-    assert "".join(views.hosts(cluster.zone, "nobody.mesos")) == '[\n  {\n   "host": "",\n   "ip": ""\n  }\n ]'
+    assert (
+        "".join(views.hosts(cluster.zone, "nobody.mesos", Random(1))) == '[\n  {\n   "host": "",\n   "ip": ""\n  }\n ]'
+    )
 
 
 def test_ipv4_comes_before_ipv6(cluster):
-    assert [one["ip"] for one in read(views.hosts(cluster.zone, "store.marathon.mesos"))] == [
-        *("192.0.2.7", "192.0.2.8", "2001:db8::7", "2001:db8::8")
-    ]
+    found = [one["ip"] for one in read(views.hosts(cluster.zone, "store.marathon.mesos", Random(1)))]
+    assert (set(found[:2]), set(found[2:])) == ({"192.0.2.7", "192.0.2.8"}, {"2001:db8::7", "2001:db8::8"})
+
+
+@pytest.mark.parametrize("instances", [2, 3, 7, 20])
+def test_each_address_of_a_host_is_first_equally_often(cluster, instances):
+    addresses = [bytes([10, 9, 0, n]) for n in range(instances)]
+    put(cluster.zone, "many.mesos", rd.A, *addresses)
+    put(cluster.zone, "many.mesos", rd.AAAA, *(bytes(12) + address for address in addresses))
+    random = Random(1)
+    fours, sixes = Counter(), Counter()
+    for _ in range(100 * instances):
+        found = [one["ip"] for one in read(views.hosts(cluster.zone, "many.mesos", random))]
+        assert len(set(found)) == 2 * instances
+        fours[found[0]] += 1
+        sixes[found[instances]] += 1
+    for counted in (fours, sixes):
+        assert len(counted) == instances
+        assert all(50 < times < 150 for times in counted.values())
+
+
+@pytest.mark.parametrize("instances", [2, 3, 7, 20])
+def test_each_instance_of_a_service_is_first_equally_often(cluster, instances):
+    hosts = [names.from_text(f"i{n}.mesos") for n in range(instances)]
+    for n, host in enumerate(hosts):
+        put(cluster.zone, names.to_text(host), rd.A, bytes([10, 9, 0, n]))
+    put(cluster.zone, "_many._tcp.mesos", rd.SRV, *(rd.srv(1, 80, host) for host in hosts))
+    random = Random(1)
+    counted = Counter()
+    for _ in range(100 * instances):
+        found = [one["host"] for one in read(views.services(cluster.zone, "_many._tcp.mesos", random))]
+        assert len(set(found)) == instances
+        counted[found[0]] += 1
+    assert len(counted) == instances
+    assert all(50 < times < 150 for times in counted.values())
 
 
 @pytest.mark.parametrize(
     "text", ["leader.mesos", "leader.mesos.", "LEADER.Mesos", "leader.*.mesos", "lea.*der.mesos", "leader.*.*.mesos.*"]
 )
 def test_the_host_is_shown_as_it_was_looked_up(cluster, text):
-    assert read(views.hosts(cluster.zone, text)) == [{"host": "leader.mesos.", "ip": "127.0.0.1"}]
+    assert read(views.hosts(cluster.zone, text, Random(1))) == [{"host": "leader.mesos.", "ip": "127.0.0.1"}]
 
 
 @pytest.mark.parametrize(
@@ -65,12 +100,14 @@ def test_the_host_is_shown_as_it_was_looked_up(cluster, text):
     ],
 )
 def test_whatever_has_no_address_is_the_one_empty_object(cluster, text):
-    assert read(views.hosts(cluster.zone, text)) == [{"host": "", "ip": ""}]
+    assert read(views.hosts(cluster.zone, text, Random(1))) == [{"host": "", "ip": ""}]
 
 
 def test_the_servers_own_name_is_found_outside_the_domain(cluster):
     put(cluster.zone, "dns.example.org", rd.A, *packed("10.0.0.53"))
-    assert read(views.hosts(cluster.zone, "dns.example.org")) == [{"host": "dns.example.org.", "ip": "10.0.0.53"}]
+    assert read(views.hosts(cluster.zone, "dns.example.org", Random(1))) == [
+        {"host": "dns.example.org.", "ip": "10.0.0.53"}
+    ]
 
 
 # --- services --------------------------------------------------------------------------------------

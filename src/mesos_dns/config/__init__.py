@@ -4,7 +4,7 @@
 
 `interpret` is the same for octets that are already there; apart from what it asks of its `Host` it is a
 pure function. The parts: `config.values` (what a configuration is, the table of keys), `config.json`
-and `config.sources` (reading), `config.rules` and `config.addresses` (judging), `config.host` (this machine).
+and `config.layers` (reading), `config.rules` and `config.addresses` (judging), `config.host` (this machine).
 `docs/configuration.md` describes every key.
 """
 
@@ -18,9 +18,8 @@ from mesos_dns.config import rules
 from mesos_dns.config.addresses import Unfit, absolute_name, host_and_port
 from mesos_dns.config.host import Host, ThisHost, reason
 from mesos_dns.config.json import clean, parse_iam
-from mesos_dns.config.sources import Source, from_environ, from_file
+from mesos_dns.config.layers import Layer, from_environ, from_file
 from mesos_dns.config.values import KEYS, Config, ConfigError, IamAccount, Key, Loaded, Problem, printable
-from mesos_dns.limits import MAX_CONFIG_PROBLEMS
 
 __all__ = [
     "KEYS",
@@ -29,6 +28,7 @@ __all__ = [
     "Host",
     "IamAccount",
     "Key",
+    "Layer",
     "Loaded",
     "Problem",
     "as_json",
@@ -38,28 +38,41 @@ __all__ = [
 ]
 
 RESOLV_CONF: Final = "/etc/resolv.conf"
+#: In the place of a path: the configuration comes from standard input.
+STANDARD_INPUT: Final = "-"
+#: Problems, and warnings, of one configuration that are reported; the rest is counted. Nobody mends more
+#: of them in one go, and a damaged file could have as many as it has values.
+MAX_PROBLEMS: Final = 100
 REDACTED: Final = "******"
 
 #: The user part of a URL, up to the last `@`: ZooKeeper takes `zk://user:password@host:2181/mesos`.
 _USER_PART: Final = re.compile(r"(?<=://).*@")
 
 
-def load(path: str | None, environ: Mapping[str, str], *, host: Host | None = None) -> Loaded:
-    """Read the file at `path` (None: no file) and the variables of `environ`.
+def load(
+    path: str | None,
+    environ: Mapping[str, str],
+    *,
+    flags: Layer | None = None,
+    needs_masters: bool = True,
+    host: Host | None = None,
+) -> Loaded:
+    """Read the file at `path` (None: no file, "-": standard input) and the variables of `environ`; `flags` beat both.
 
-    The first `~/` in `path` means the home directory that `environ` names. Raises `ConfigError`.
+    The first `~/` in `path` means the home directory that `environ` names. Without `needs_masters` there may be none.
+    Raises `ConfigError`.
     """
     host = host or ThisHost()
+    over = (from_environ(environ), flags or Layer())
     if path is None:
-        return _judge(Source(), environ, "", host)
+        return _judge((Layer(), *over), "", host, needs_masters=needs_masters)
     absolute = _expanded(path, environ)
     try:
-        data = host.read(absolute)
+        file = from_file(host.read(absolute), _file_origin(absolute))
     except OSError as error:
-        unread = Source(complete=False)
-        unread.refuse("", _file_origin(absolute), f"cannot be read: {reason(error)}; {_advice_for(error)}")
-        return _judge(unread, environ, path, host)
-    return _judge(from_file(data, _file_origin(absolute)), environ, path, host)
+        file = Layer(complete=False)
+        file.refuse("", _file_origin(absolute), f"cannot be read: {reason(error)}; {_advice_for(error)}")
+    return _judge((file, *over), path, host, needs_masters=needs_masters)
 
 
 def interpret(data: bytes, path: str, environ: Mapping[str, str], host: Host) -> Loaded:
@@ -67,7 +80,8 @@ def interpret(data: bytes, path: str, environ: Mapping[str, str], host: Host) ->
 
     Asks `host` only for files and facts that the configuration points to. Raises `ConfigError`.
     """
-    return _judge(from_file(data, _file_origin(_expanded(path, environ))), environ, path, host)
+    file = from_file(data, _file_origin(_expanded(path, environ)))
+    return _judge((file, from_environ(environ)), path, host, needs_masters=True)
 
 
 def as_json(config: Config, soa_serial: int) -> dict[str, object]:
@@ -104,6 +118,8 @@ def _shown(config: Config, key: Key, soa_serial: int) -> object:
 
 
 def _expanded(path: str, environ: Mapping[str, str]) -> str:
+    if path == STANDARD_INPUT:
+        return path
     home = environ.get("USERPROFILE") or environ.get("HOME")
     if home and "~/" in path:
         path = path.replace("~/", f"{home}/", 1)
@@ -111,7 +127,7 @@ def _expanded(path: str, environ: Mapping[str, str]) -> str:
 
 
 def _file_origin(path: str) -> str:
-    return f"file {printable(path)}"
+    return "standard input" if path == STANDARD_INPUT else f"file {printable(path)}"
 
 
 def _advice_for(error: OSError) -> str:
@@ -135,7 +151,7 @@ class _Draft:
     #: Keys whose value is not what the operator wrote, so that nothing more can be said about it.
     unsure: frozenset[str]
     problems: list[Problem]
-    warnings: list[str]
+    warnings: list[Problem]
     iam: IamAccount | None = None
     flawed: set[str] = field(default_factory=set)
 
@@ -146,37 +162,49 @@ class _Draft:
             self.problems.append(Problem(key, self.origins.get(key, "default"), message))
 
 
-def _judge(file: Source, environ: Mapping[str, str], path: str, host: Host) -> Loaded:
-    draft = _combined(file, from_environ(environ), path)
+def _judge(layers: tuple[Layer, ...], path: str, host: Host, *, needs_masters: bool) -> Loaded:
+    draft = _combined(layers, path)
     for rule in rules.RULES:
         for finding in rule(draft.values):
             draft.refuse(*finding)
-    for check in (_find_resolvers, _check_tls, _check_service_account):
+    for check in (_find_resolvers, _check_loops, _check_tls, _check_service_account):
         check(draft, host)
+    if needs_masters:
+        for finding in rules.cluster(draft.values):
+            draft.refuse(*finding)
+    unsure = draft.unsure | draft.flawed
+    advice = [
+        Problem(key, draft.origins[key], message) for key, message in rules.advice(draft.values) if key not in unsure
+    ]
+    warnings = _bounded((*advice, *draft.warnings), "warnings")  # advice first: it must not be what is cut off
     if draft.problems:
-        kept, more = draft.problems[:MAX_CONFIG_PROBLEMS], len(draft.problems) - MAX_CONFIG_PROBLEMS
-        rest = (Problem("", "configuration", f"{more} more problems; mend these first"),) if more > 0 else ()
-        raise ConfigError((*kept, *rest))
-    advice = [str(Problem(key, draft.origins[key], message)) for key, message in rules.advice(draft.values)]
-    warnings = advice + draft.warnings  # advice first: it must not be what is cut off
-    if len(warnings) > MAX_CONFIG_PROBLEMS:
-        more = len(warnings) - MAX_CONFIG_PROBLEMS
-        warnings[MAX_CONFIG_PROBLEMS:] = [f"configuration: {more} more warnings"]
-    return Loaded(_finished(draft), tuple(warnings), draft.origins)
+        raise ConfigError(_bounded(tuple(draft.problems), "problems; mend these first"), warnings)
+    return Loaded(_finished(draft), warnings, draft.origins)
 
 
-def _combined(file: Source, environment: Source, path: str) -> _Draft:
-    """Lay the environment over the file over the defaults."""
-    defaults: dict[str, Any] = {key.name: key.default for key in KEYS}
-    values = defaults | {"File": clean(path)} | file.values | environment.values
-    origins = dict.fromkeys(defaults, "default") | file.origins | environment.origins
-    unsure = file.refused | environment.refused
+def _bounded(found: tuple[Problem, ...], what: str) -> tuple[Problem, ...]:
+    more = len(found) - MAX_PROBLEMS
+    return found if more <= 0 else (*found[:MAX_PROBLEMS], Problem("", "configuration", f"{more} more {what}"))
+
+
+def _combined(layers: tuple[Layer, ...], path: str) -> _Draft:
+    """Lay the layers, the lowest first, over the defaults."""
+    values: dict[str, Any] = {key.name: key.default for key in KEYS} | {"File": clean(path)}
+    origins = dict.fromkeys((key.name for key in KEYS), "default")
+    unsure: frozenset[str] = frozenset()
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
+    for layer in layers:
+        values |= layer.values
+        origins |= layer.origins
+        unsure |= layer.refused
+        problems += layer.problems
+        warnings += layer.warnings
     if "MesosCredentials" in unsure:
         unsure |= {key.name for key in KEYS if key.name.startswith("MesosCredentials.")}
-    if not file.complete:
+    if not all(layer.complete for layer in layers):
         unsure |= {name for name, origin in origins.items() if origin == "default"}
-    problems = [*file.problems, *environment.problems]
-    return _Draft(values, origins, unsure, problems, [*file.warnings, *environment.warnings])
+    return _Draft(values, origins, unsure, problems, warnings)
 
 
 def _find_resolvers(draft: _Draft, host: Host) -> None:
@@ -188,9 +216,16 @@ def _find_resolvers(draft: _Draft, host: Host) -> None:
     except OSError as error:
         draft.refuse("Resolvers", f"is empty, and {RESOLV_CONF} cannot be read: {reason(error)}; name the resolvers")
         return
-    draft.values["Resolvers"], warnings = rules.name_servers(text, host.addresses())
+    local = host.addresses()
+    draft.values["Resolvers"], ignored = rules.name_servers(text, local, rules.Listening.of(draft.values))
     draft.origins["Resolvers"] = f"{RESOLV_CONF}, as Resolvers is empty in {draft.origins['Resolvers']}"
-    draft.warnings.extend(warnings)
+    draft.warnings.extend(Problem("", RESOLV_CONF, message) for message in ignored)
+
+
+def _check_loops(draft: _Draft, host: Host) -> None:
+    """Nobody may be asked who would ask this server in turn: itself."""
+    for finding in rules.loops(draft.values, host.addresses):
+        draft.refuse(*finding)
 
 
 def _check_tls(draft: _Draft, host: Host) -> None:

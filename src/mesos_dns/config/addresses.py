@@ -8,7 +8,8 @@ import ipaddress
 import re
 from typing import Final
 
-from mesos_dns.limits import MAX_LABEL, MAX_NAME, MAX_QUOTED
+from mesos_dns.limits import MAX_LABEL, MAX_NAME
+from mesos_dns.quoting import quoted
 
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", re.ASCII)
 _HOST: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}", re.ASCII)
@@ -19,11 +20,6 @@ _LABEL_PART: Final = re.compile(r"\\[0-9]{3}|\\[!-~]|[!-\[\]-~]", re.ASCII)
 
 class Unfit(ValueError):  # noqa: N818 - a verdict about a value, always caught and reported as a Problem
     """A value cannot be used; the text says why."""
-
-
-def quoted(text: str) -> str:
-    """`text` in quotes, escaped, on one line and not too long."""
-    return repr(text) if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]!r}…"
 
 
 def ip(text: str) -> str | None:

@@ -3,20 +3,21 @@
 import errno
 import importlib.util
 import ssl
+import sys
 from pathlib import Path
 from typing import Protocol
 
 import ifaddr
 
 from mesos_dns.config.addresses import Unfit, ip
-from mesos_dns.limits import MAX_CONFIG_OCTETS
+from mesos_dns.config.json import MAX_CONFIG_OCTETS
 
 
 class Host(Protocol):
     """The machine, as far as a configuration depends on it. Paths may be relative."""
 
     def read(self, path: str) -> bytes:
-        """Read a whole file of at most `MAX_CONFIG_OCTETS`. Raises `OSError`."""
+        """Read a whole file of at most `MAX_CONFIG_OCTETS`; "-" is standard input, always as it was at first. Raises `OSError`."""
 
     def addresses(self) -> frozenset[str]:
         """List the addresses of all interfaces, in normal form."""
@@ -34,8 +35,18 @@ class Host(Protocol):
 class ThisHost:
     """The real one."""
 
+    def __init__(self) -> None:
+        self._input: bytes | None = None
+
+    def __repr__(self) -> str:
+        return "ThisHost()"
+
     def read(self, path: str) -> bytes:
         """See `Host`."""
+        if path == "-":
+            if self._input is None:
+                self._input = self._read_input()
+            return self._input
         try:
             with Path(path).open("rb") as file:
                 data = file.read(MAX_CONFIG_OCTETS + 1)
@@ -44,6 +55,12 @@ class ThisHost:
         if len(data) > MAX_CONFIG_OCTETS:
             raise OSError(errno.EFBIG, f"File is larger than {MAX_CONFIG_OCTETS} octets")
         return data
+
+    def _read_input(self) -> bytes:
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, "it is closed")
+        # What is too large is refused by who decodes it.
+        return sys.stdin.buffer.read(MAX_CONFIG_OCTETS + 1)
 
     def addresses(self) -> frozenset[str]:
         """See `Host`."""

@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from mesos_dns.config.addresses import Unfit
 from mesos_dns.config.values import IamAccount
-from mesos_dns.limits import MAX_CONFIG_OCTETS
 
+#: Octets of a configuration file, a service account file or /etc/resolv.conf. Real ones have a few
+#: hundred; the bound keeps a wrong path (a log, a device) from filling the memory.
+MAX_CONFIG_OCTETS: Final = 1024 * 1024
 #: What Go's case folding for JSON keys adds to ASCII: LATIN SMALL LETTER LONG S and KELVIN SIGN.
 _FOLD: Final = str.maketrans({"\u017f": "s", "\u212a": "k"} | {chr(c): chr(c + 32) for c in range(65, 91)})
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")

@@ -1,17 +1,22 @@
-"""What must hold between and inside values of the right type. Pure.
+"""What must hold between and inside values of the right type. Pure, but for what `loops` is given to ask.
 
 A rule takes the values by key name and yields findings: the key that is wrong, why, and any other keys
 without which nothing can be said. Rules are those of Mesos-DNS 0.7 in its order; where we are stricter
 or milder, the rule says so.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from mesos_dns.config import addresses
-from mesos_dns.config.addresses import Unfit, ip, quoted
+from mesos_dns.config.addresses import Unfit, ip
 from mesos_dns.config.values import IamAccount
+from mesos_dns.quoting import quoted
+
+#: What looks like an IPv4 address.
+_DIGITS: Final = re.compile(r"[0-9.]+", re.ASCII)
 
 Values: TypeAlias = Mapping[str, Any]
 Finding: TypeAlias = tuple[str, ...]
@@ -19,6 +24,9 @@ Finding: TypeAlias = tuple[str, ...]
 IP_SOURCES: Final = ("host", "docker", "mesos", "netinfo")
 
 _NO_ZOOKEEPER: Final = "finding the leading master through ZooKeeper is not implemented in this release; "
+#: The wildcard addresses.
+ANY_4: Final = "0.0.0.0"  # noqa: S104 - compared, not bound
+ANY_6: Final = "::"
 IAM_MEMBERS: Final = 'an IAMConfigFile with non-empty "uid", "private_key" and "login_endpoint"'
 
 
@@ -27,7 +35,7 @@ def _servers(values: Values) -> Iterator[Finding]:
         yield "DnsOn", "DnsOn and HttpOn are both false, nothing would be served; set at least one of them to true"
 
 
-def _cluster(values: Values) -> Iterator[Finding]:
+def cluster(values: Values) -> Iterator[Finding]:
     """Somebody must be asked. Detection through ZooKeeper is not in this release."""
     if values["Masters"]:
         return
@@ -60,9 +68,97 @@ def _distinct(texts: tuple[str, ...], normal_form: Callable[[str], str]) -> Iter
         seen.setdefault(normal, text)
 
 
+class Listening(NamedTuple):
+    """Where DNS is served: `host` in normal form ("" if it cannot be told or is nowhere), `port` 0 for any free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, values: Values) -> "Listening":
+        """From the configuration; nowhere with `DnsOn` off."""
+        return cls(ip(values["Listener"]) or "" if values["DnsOn"] else "", values["Port"])
+
+    def takes(self, address: str, local: Callable[[], frozenset[str]]) -> bool:
+        """Whether what this machine sends to `address`, in normal form, arrives here.
+
+        `local` gives the addresses of this machine. The kernel delivers to loopback what is sent to 0.0.0.0 or ::, and has
+        all of 127.0.0.0/8 (RFC 1122 section 3.2.1.3); who listens on :: takes IPv4, too.
+        """
+        meant = {ANY_4: "127.0.0.1", ANY_6: "::1"}.get(address, address)
+        if self.host == ANY_4 and ":" in meant:
+            return False
+        if self.host in {ANY_4, ANY_6}:
+            return meant.startswith("127.") or meant == "::1" or meant in local()
+        return self.host == meant
+
+
+def loops(values: Values, local: Callable[[], frozenset[str]]) -> Iterator[Finding]:
+    """Complain about resolvers that are this server itself.
+
+    One question that is forwarded to oneself comes back again and again, until time or the number of questions under way is
+    used up, and whole processors with it. Go starts, and its answers fail.
+    """
+    if not values["ExternalOn"]:
+        return
+    here = Listening.of(values)
+    entries = [("Resolvers", "", values["Resolvers"])]
+    entries += [("ZoneResolvers", f"zone {quoted(zone)}: ", servers) for zone, servers in values["ZoneResolvers"]]
+    for key, where, servers in entries:
+        for server in servers:
+            try:
+                host, port = addresses.host_and_port(addresses.resolver(server))
+            except Unfit:
+                continue  # said already
+            if port == here.port and here.takes(host, local):
+                itself = f"this server, which listens on {here.host} port {here.port}"
+                message = (
+                    f"{quoted(server)} leads back to {itself}: it would ask itself without end; name another resolver"
+                )
+                yield key, where + message, "Listener", "Port", "DnsOn"
+
+
+def _one_port(values: Values) -> Iterator[Finding]:
+    """DNS over TCP and HTTP cannot share an address and a port. A host name is an address of this machine."""
+    dns = Listening.of(values)
+    if not (dns.host and values["HttpOn"]) or dns.port != values["HttpPort"] or not dns.port:
+        return
+    http = ip(values["HTTPListener"] or ANY_4) or ("127.0.0.1" if values["HTTPListener"] == "localhost" else "")
+    both = (
+        dns.host == http
+        or ANY_6 in {dns.host, http}  # takes IPv4, too
+        or (dns.host == ANY_4 and ":" not in http)
+        or (http == ANY_4 and ":" not in dns.host)
+    )
+    if both:
+        shown = values["HTTPListener"] or ANY_4
+        message = (
+            f"is {dns.port}, as Port is, and HTTPListener ({shown}) and Listener ({dns.host}) have an address in common: "
+            "DNS over TCP and HTTP cannot share it; set another HttpPort"
+        )
+        yield "HttpPort", message, "Port", "Listener", "HTTPListener", "DnsOn", "HttpOn"
+
+
 def _masters(values: Values) -> Iterator[Finding]:
     for message in _distinct(values["Masters"], addresses.master):
         yield "Masters", message
+
+
+def _odd_masters(masters: tuple[str, ...]) -> Iterator[str]:
+    """Warn of masters that Go took for different ones, or for others than meant. They do no harm beyond a second number."""
+    seen: dict[tuple[str, int], str] = {}
+    for text in masters:
+        try:
+            host, port = addresses.host_and_port(text)
+        except Unfit:
+            continue  # a problem of its own
+        address = ip(host)
+        if address is None and _DIGITS.fullmatch(host):
+            yield f"{quoted(text)} has a host of digits that is no IPv4 address as it stands; write it without leading zeros"
+        plain = address or host.lower().removesuffix(".")
+        first = seen.setdefault((plain, port), text)
+        if address is None and first != text:
+            yield f"{quoted(text)} is the same master as {quoted(first)}; remove one of them"
 
 
 def _resolvers(values: Values) -> Iterator[Finding]:
@@ -160,7 +256,6 @@ def _authentication(values: Values) -> Iterator[Finding]:
 
 RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _servers,
-    _cluster,
     _masters,
     _resolvers,
     _zone_resolvers,
@@ -170,6 +265,7 @@ RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _fits("HTTPListener", addresses.check_http_listener),
     _fits("SOAMname", addresses.absolute_name),
     _fits("SOARname", lambda text: addresses.absolute_name(text.replace("@", "."))),
+    _one_port,
     _client_certificate,
     _authentication,
 )
@@ -197,11 +293,11 @@ def check_login_endpoint(account: IamAccount) -> None:
         raise Unfit('has a "login_endpoint" that is not an http:// or https:// URL')
 
 
-def name_servers(resolv_conf: str, local: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def name_servers(resolv_conf: str, local: frozenset[str], here: Listening) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Name servers of a resolv.conf text that can be forwarders, and warnings about the others.
 
-    `local` are the addresses of this host in normal form: those would lead back here. Duplicates and
-    unusable ones (with a scope: `fe80::1%eth0`) are left out; Go refused to start with them.
+    `local` are the addresses of this host in normal form; those are left out, as in Go, and whatever else leads back here.
+    So are duplicates and unusable ones (with a scope: `fe80::1%eth0`), with which Go refused to start.
     """
     found: dict[str, str] = {}
     warnings = []
@@ -211,8 +307,12 @@ def name_servers(resolv_conf: str, local: frozenset[str]) -> tuple[tuple[str, ..
             continue
         address = ip(words[1])
         if address is None:
-            warnings.append(f"/etc/resolv.conf: name server {quoted(words[1])} is not a plain IP address, ignored")
-        elif address not in local and address not in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+            warnings.append(f"name server {quoted(words[1])} is not a plain IP address, ignored")
+        elif (
+            address not in local
+            and address not in {ANY_4, ANY_6}
+            and not (here.port == 53 and here.takes(address, lambda: local))
+        ):
             found.setdefault(address, words[1])
     return tuple(found.values()), tuple(warnings)
 
@@ -236,5 +336,7 @@ def advice(values: Values) -> Iterator[Finding]:
         for key in ("MesosCredentials.Principal", "MesosCredentials.Secret", "IAMConfigFile"):
             if values[key]:
                 yield key, 'has no effect, because MesosAuthentication is ""; set it to "basic" or "iam"'
+    for message in _odd_masters(values["Masters"]):
+        yield "Masters", message
     if values["ExternalOn"] and not values["Resolvers"]:
         yield "Resolvers", "no name server is left to forward to; names outside the served zones will be REFUSED"

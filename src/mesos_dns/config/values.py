@@ -11,6 +11,10 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from mesos_dns.config.addresses import with_port
+from mesos_dns.quoting import quoted
+
+#: Characters of a path in a message: as many octets as a path can have on Linux.
+MAX_PATH: Final = 4096
 
 Kind = Literal["int", "bool", "string", "strings", "zones"]
 
@@ -209,14 +213,14 @@ KEYS: Final[tuple[Key, ...]] = (
 
 def printable(text: str) -> str:
     """`text` if it is harmless in one line of a terminal, else its escaped form in quotes."""
-    return text if text.isprintable() else repr(text)
+    return text if text.isprintable() else quoted(text, MAX_PATH)
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One reason not to start: which key, where its value came from, what is wrong and what to do.
+    """A reason not to start, or something to be warned of: which key, where its value came from, what is wrong and what to do.
 
-    `key` is "" if the file as a whole is the problem.
+    `key` is "" if it is about the file as a whole, or about what is no key.
     """
 
     key: str
@@ -228,11 +232,12 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; `problems` holds every reason found, at least one."""
+    """The configuration cannot be used; `problems` holds every reason found, at least one; `warnings` what else was found."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__(problems)
+    def __init__(self, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> None:
+        super().__init__(problems, warnings)
         self.problems = problems
+        self.warnings = warnings
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))
@@ -242,9 +247,9 @@ class ConfigError(Exception):
 class Loaded:
     """A usable configuration, what an operator should know about it, and where each value came from.
 
-    `origins` has an entry for every key of `KEYS`: "file PATH", "environment NAME", "default".
+    `origins` has an entry for every key of `KEYS`: "file PATH", "standard input", "environment NAME", "flag NAME", "default".
     """
 
     config: Config
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Problem, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)

@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from mesos_dns.concurrency import spawn
-from mesos_dns.limits import MAX_ADDRESSES, MAX_EXAMPLE_TEXT
+from mesos_dns.limits import MAX_ADDRESSES, MAX_NAME
 from mesos_dns.logs import RateLimited
+from mesos_dns.quoting import quoted
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +99,8 @@ class HostLookup:
         # By kind and not by host: when the system's resolver is gone, thousands fail alike.
         self._failure_told |= self._warn.warning(
             f"{type(error).__name__} {getattr(error, 'errno', 0)}",
-            "cannot resolve host %r of the state: %s; its records keep the last known addresses",
-            host[:MAX_EXAMPLE_TEXT],
+            "cannot resolve host %s of the state: %s; its records keep the last known addresses",
+            quoted(host, MAX_NAME),
             getattr(error, "strerror", None) or error,
         )
 
@@ -114,8 +115,8 @@ class HostLookup:
             told = self._warn.log(
                 logging.ERROR,
                 "report",
-                "the addresses of host %r are not taken, by an internal error (%s: %s): please report it",
-                host[:MAX_EXAMPLE_TEXT],
+                "the addresses of host %s are not taken, by an internal error (%s: %s): please report it",
+                quoted(host, MAX_NAME),
                 type(error).__name__,
                 error,
             )
@@ -165,6 +166,8 @@ def _outcome(host: str) -> tuple[bytes, ...] | Exception:
     try:
         return _addresses(host)
     except Exception as error:  # noqa: BLE001 - whatever the system's resolver raises: who waits must hear of it, or waits for ever
+        # What led to it has frames, and these have it: a circle for each host that cannot be resolved.
+        error.__cause__ = error.__context__ = None
         return error.with_traceback(None)
 
 

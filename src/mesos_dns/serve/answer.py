@@ -14,6 +14,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns.message import Query
 from mesos_dns.dns.rdata import AAAA, ANY, AXFR, CLASS_ANY, CLASS_IN, IXFR, NS, SOA, SRV, A
+from mesos_dns.serve.request import Forward
 from mesos_dns.zone.rrsets import Node
 from mesos_dns.zone.zone import Zone
 
@@ -52,12 +53,6 @@ class Rendering(NamedTuple):
     found: bool
     orders: tuple[bytes, ...] = ()
     keep: bool = True
-
-
-class Forward(NamedTuple):
-    """The name is not ours: ask the upstreams."""
-
-    query: Query
 
 
 class Answerer:

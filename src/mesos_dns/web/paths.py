@@ -3,7 +3,7 @@
 import enum
 import re
 from typing import Final, NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 
 class Endpoint(enum.Enum):
@@ -27,6 +27,12 @@ class Match(NamedTuple):
     name: str = ""
 
 
+class Moved(NamedTuple):
+    """The path that was meant, percent-encoded, by one that is not clean."""
+
+    path: str
+
+
 class BadPathError(ValueError):
     """A path with a `%` that two hexadecimal digits do not follow."""
 
@@ -39,31 +45,53 @@ _FIXED: Final = {
     ("v1", "enumerate"): Match(Endpoint.ENUMERATE),
     ("v1", "axfr"): Match(Endpoint.AXFR),
 }
+#: What Go leaves as it is in a path, beside letters, digits and `_.-~` (net/url, encodePath).
+_UNESCAPED: Final = "/$&+,:;=@"
+_HTML: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"})
 _BAD_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
-def match(path: str) -> Match | None:
+def match(path: str) -> Match | Moved | None:
     """Say what `path` means, None if nothing.
 
     `path` is the undecoded path of the request line, octets beyond ASCII as surrogate escapes or UTF-8.
-    One trailing slash makes no difference; `//`, `.` and `..` are not resolved, such paths mean nothing.
+    One trailing slash makes no difference. A path with `//`, `.` or `..` stands for the one without, as for Go's router.
     A decoded `%2F` separates like a plain slash, as in the Go program. Raises BadPathError.
     """
     if _BAD_ESCAPE.search(path):
         raise BadPathError(path)
-    decoded = unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
-    root, *segments = decoded.removesuffix("/").split("/")
-    if root or any(segment in {"", ".", ".."} for segment in segments):
+    octets = unquote_to_bytes(path.encode("utf-8", "surrogateescape"))
+    if not octets.startswith(b"/"):
         return None
-    match segments:
+    clean = _clean(octets)
+    if clean != octets:
+        return Moved(quote_from_bytes(clean, _UNESCAPED))
+    match clean.decode("utf-8", "replace").removesuffix("/").split("/")[1:]:
         case ["v1", "hosts", name]:
             return Match(Endpoint.HOSTS, name)
         case ["v1", "hosts", name, "ports"]:
             return Match(Endpoint.PORTS, name)
         case ["v1", "services", name]:
             return Match(Endpoint.SERVICES, name)
-        case _:
+        case segments:
             return _FIXED.get(tuple(segments))
+
+
+def _clean(path: bytes) -> bytes:
+    """A path from the root without empty segments, `.` and `..`; one slash at its end stays. Go's `cleanPath`."""
+    kept: list[bytes] = []
+    for segment in path.split(b"/"):
+        if segment == b"..":
+            del kept[-1:]
+        elif segment not in {b"", b"."}:
+            kept.append(segment)
+    clean = b"/" + b"/".join(kept)
+    return clean + b"/" if kept and path.endswith(b"/") else clean
+
+
+def moved_body(location: str) -> str:
+    """The HTML of a redirect, as Go's `http.Redirect` writes it."""
+    return f'<a href="{location.translate(_HTML)}">Moved Permanently</a>.\n\n'
 
 
 def acceptable(accept: str | None) -> bool:

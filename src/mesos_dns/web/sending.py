@@ -7,8 +7,16 @@ from typing import Final
 
 from aiohttp import web
 
-from mesos_dns.limits import HTTP_CHUNK, HTTP_REPLY_SECONDS, HTTP_STALL_SECONDS, HTTP_TURN_SECONDS
 from mesos_dns.web.views import Pieces
+
+#: Seconds that a client may leave a part of a reply untaken, and that a whole reply may take: 100,000
+#: tasks make 200 MB, which a link of 10 Mbit/s takes in three minutes.
+HTTP_STALL_SECONDS: Final = 30.0
+HTTP_REPLY_SECONDS: Final = 300.0
+#: Octets (characters, to be exact) of a reply that are gathered before they are sent.
+HTTP_CHUNK: Final = 64 * 1024
+#: Seconds of work on a reply before everything else in the process gets a turn.
+HTTP_TURN_SECONDS: Final = 0.005
 
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
@@ -20,7 +28,7 @@ def headers(content_type: str) -> dict[str, str]:
 
 
 def text(status: int, body: str) -> web.Response:
-    """Make a plain text reply; no line break at its end."""
+    """Make a plain text reply of `body` as it is."""
     return web.Response(status=status, body=body.encode("utf-8", "replace"), headers=headers(TEXT))
 
 

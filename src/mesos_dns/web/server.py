@@ -6,29 +6,40 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from typing import Final
 
 from aiohttp import web
 
-from mesos_dns.limits import (
-    HTTP_KEEP_ALIVE_SECONDS,
-    HTTP_LINGER_SECONDS,
-    HTTP_REQUEST_SECONDS,
-    HTTP_STOP_SECONDS,
-    MAX_HTTP_CONNECTIONS,
-    MAX_HTTP_FIELD,
-    MAX_HTTP_LINE,
-)
+from mesos_dns.concurrency import let_go
 from mesos_dns.logs import RateLimited
+from mesos_dns.quoting import quoted
 from mesos_dns.web.api import Api
-from mesos_dns.web.state import State
+from mesos_dns.web.backend import Backend
 
 log = logging.getLogger(__name__)
+
+#: Connections at once: monitoring and a few people; further ones are closed at once.
+MAX_HTTP_CONNECTIONS: Final = 256
+#: Octets of a request line: a name of 255 octets, each percent-encoded, needs 800.
+MAX_HTTP_LINE: Final = 4096
+#: Octets of one header field: cookies and tokens of proxies in front of us reach some thousand.
+MAX_HTTP_FIELD: Final = 8192
+#: Seconds that a new connection may take until its first request is complete.
+HTTP_REQUEST_SECONDS: Final = 10.0
+#: Seconds between two requests of one connection: more than the usual scraping interval of a minute.
+HTTP_KEEP_ALIVE_SECONDS: Final = 75.0
+#: Seconds for reading a body that nobody asked for, so that the client sees the reply.
+HTTP_LINGER_SECONDS: Final = 1.0
+#: Characters of what is wrong with a request: with the part of it that shows where.
+MAX_COMPLAINT: Final = 200
+#: Seconds that replies under way get when the server stops, and again for being cancelled.
+HTTP_STOP_SECONDS: Final = 1.0
 
 
 class HttpServer:
     """Serves the API over HTTP/1.1 on one address. `start` once, then `stop` once."""
 
-    def __init__(self, current: Callable[[], State]) -> None:
+    def __init__(self, current: Callable[[], Backend]) -> None:
         self._api = Api(current)
         self._warnings = RateLimited(log)
         self._aiohttp_log = logging.Logger(f"{__name__}.aiohttp")  # noqa: LOG001 - has no life outside this server
@@ -60,9 +71,7 @@ class HttpServer:
             auto_decompress=False,
         )
         make = self._web
-        self._listener = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(make(), self), sock=listening
-        )
+        self._listener = await asyncio.get_running_loop().create_server(lambda: _Connection(make, self), sock=listening)
         self.address = listening.getsockname()[:2]
         log.info("HTTP API on %s port %d", *self.address)
 
@@ -85,7 +94,11 @@ class HttpServer:
     def _note_complaint(self, record: logging.LogRecord) -> bool:
         """Log in one line, at a bounded rate, what aiohttp would log with a traceback for each bad request."""
         error = record.exc_info[1] if record.exc_info else None
-        self._warnings.warning(str(record.msg), "HTTP: %s: %.200r", record.getMessage(), error)
+        # What aiohttp found in a request has several lines, with a part of the request.
+        found = " ".join(str(getattr(error, "message", error or "no more is known")).split())
+        self._warnings.warning(str(record.msg), "HTTP: %s: %s", record.getMessage(), quoted(found, MAX_COMPLAINT))
+        if error is not None:
+            error.__traceback__ = None  # It leads to a frame of aiohttp that holds the error, a reference cycle.
         return False
 
     # --- connections ---------------------------------------------------------------------------
@@ -114,28 +127,30 @@ class HttpServer:
 
 
 class _Connection(asyncio.Protocol):
-    """Counts a connection, and passes all that happens to it on to `inner`.
+    """Counts a connection, and passes all that happens to it on to what `make` makes, if it is admitted.
 
     aiohttp does not bound connections, and older versions let one be silent for ever: hence this layer.
     """
 
-    def __init__(self, inner: asyncio.Protocol, server: HttpServer) -> None:
-        self._inner: asyncio.Protocol | None = inner
+    def __init__(self, make: Callable[[], asyncio.Protocol], server: HttpServer) -> None:
+        self._make = make
+        self._inner: asyncio.Protocol | None = None
         self._server = server
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        if self._inner is None or not self._server.opened(transport):
-            self._inner = None
+        self._transport = transport
+        if not self._server.opened(transport):
             transport.abort()
             return
-        self._transport = transport
+        self._inner = self._make()
         self._inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
             self._server.closed(self._transport)
+            let_go(self._transport)
         if self._inner is not None:
             self._inner.connection_lost(exc)
 

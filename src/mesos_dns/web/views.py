@@ -6,18 +6,19 @@ opportunity. Zone and model may change between two pieces.
 """
 
 import heapq
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A, Record
-from mesos_dns.limits import NAMES_PER_PIECE
 from mesos_dns.names.model import Model
 from mesos_dns.web.go_json import line, quote, render
 from mesos_dns.zone.zone import Zone
 
+#: Names sorted in one go: 2 ms.
+NAMES_PER_PIECE: Final = 500
 #: A body, piece by piece. Who gives up before the end closes it.
 Pieces = Generator[str, None, None]
 #: What a miss answers, with status 200: clients of the Go program depend on it.
@@ -39,35 +40,42 @@ def config(values: Mapping[str, Any]) -> Pieces:
 # --- look-ups --------------------------------------------------------------------------------------
 
 
-def hosts(zone: Zone, text: str) -> Pieces:
-    """List the addresses of a host: IPv4 first. `text` may lack the trailing dot and may have `.*` in it."""
-    return _listing(_host_entries(zone, text), NO_HOST)
+def hosts(zone: Zone, text: str, random: Random) -> Pieces:
+    """List the addresses of a host: IPv4 first, each family in an order of its own each time, since many clients take the first.
+
+    `text` may lack the trailing dot and may have `.*` in it.
+    """
+    return _listing(_host_entries(zone, text, random), NO_HOST)
 
 
 def services(zone: Zone, text: str, random: Random) -> Pieces:
-    """List the instances of a service: for each SRV record one IPv4 and one IPv6 address of its target, at random.
+    """List the instances of a service in an order of its own each time: for each SRV record one IPv4 and one IPv6 address, at random.
 
     `service` is `text` as it came; an SRV record whose target has no address gives nothing.
     """
     return _listing(_service_entries(zone, text, random), NO_SERVICE)
 
 
-def _host_entries(zone: Zone, text: str) -> Iterator[dict[str, str]]:
+def _host_entries(zone: Zone, text: str, random: Random) -> Iterator[dict[str, str]]:
     owner = _owner(text)
     host = names.to_text(owner)
     for rrtype in (A, AAAA):
-        for address in zone.rdatas(owner, rrtype):
+        for address in _shuffled(zone.rdatas(owner, rrtype), random):
             yield {"host": host, "ip": rd.address_text(address)}
 
 
 def _service_entries(zone: Zone, text: str, random: Random) -> Iterator[dict[str, str]]:
-    for rdata in zone.rdatas(_owner(text), SRV):
+    for rdata in _shuffled(zone.rdatas(_owner(text), SRV), random):
         _, _, port, target = rd.srv_fields(rdata)
         for rrtype in (A, AAAA):
             addresses = zone.rdatas(target, rrtype)
             if addresses:
                 ip = rd.address_text(random.choice(addresses))
                 yield {"service": text, "host": names.to_text(target), "ip": ip, "port": str(port)}
+
+
+def _shuffled(rdatas: Sequence[bytes], random: Random) -> list[bytes]:
+    return random.sample(rdatas, len(rdatas))
 
 
 def _owner(text: str) -> bytes:

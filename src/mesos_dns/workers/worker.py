@@ -5,7 +5,6 @@ when the feed ends, and on SIGTERM after it has answered what had already arrive
 """
 
 import asyncio
-import gc
 import logging
 import resource
 import signal
@@ -14,10 +13,10 @@ import sys
 from random import Random
 from typing import Final
 
-from mesos_dns import logs
+from mesos_dns import collector, logs
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
-from mesos_dns.limits import GC_OBJECTS, GC_ROUNDS, OPEN_FILES
+from mesos_dns.limits import OPEN_FILES
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward import Forwarder
 from mesos_dns.serve.responder import Responder
@@ -101,7 +100,7 @@ class Worker:
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._forwarder.drained()
         except TimeoutError:
-            log.warning("stopping although upstreams still owe answers: %r", self._forwarder)
+            log.warning("stopping although upstreams still owe answers to %d questions", self._forwarder.pending)
 
     def take(self, frame: Frame) -> None:
         """Apply one frame from control. Short, since packets wait meanwhile."""
@@ -117,9 +116,6 @@ class Worker:
                     self._update(apex, change)
             case SnapshotBegin(apex):
                 self._loading[apex] = Zone(self._zone_of(apex).authority)
-                # Millions of objects that live long and form no cycles: to look at them again and
-                # again would cost seconds.
-                gc.disable()
             case Listen():
                 self._may_listen = True
                 self._listen_if_due()
@@ -147,8 +143,7 @@ class Worker:
         self._zones.replace(self._loading.pop(apex))
         self._responder.use(Answerer(next(iter(self._zones)), self._options, self._random))
         if not self._loading:
-            gc.freeze()
-            gc.enable()
+            collector.set_aside()
         self._listen_if_due()
         self._tell.send(Ack(apex, serial))
 
@@ -281,10 +276,7 @@ def _allow_many_files() -> None:
 def main() -> None:
     """Entry point of the worker process."""
     logs.configure(0)
-    # Answers and zone changes make objects that stay and have no cycles. The youngest are looked at often,
-    # which costs little and finds what has cycles after all. Looking at those that survived once more made
-    # answers wait up to 60 ms while 100,000 tasks arrived, and finds next to nothing.
-    gc.set_threshold(GC_OBJECTS, GC_ROUNDS, GC_ROUNDS)
+    collector.tune()
     _allow_many_files()
     asyncio.run(serve(int(sys.argv[1])))
 

@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from mesos_dns import limits
 from mesos_dns.mesos.decoding import tolerant
+from mesos_dns.quoting import quoted
 
 #: Called with a reason and an example for each element that is left out.
 Skip = Callable[[str, str], None]
@@ -158,7 +159,7 @@ def list_of(found: Mapping[str, Raw], key: str) -> list[Raw] | None:
     try:
         return _decode_list(raw)
     except UNREADABLE as error:
-        raise StateError(f"expected a list as {key!r}, found {excerpt(raw)}") from error
+        raise StateError(f"expected a list as {quoted(key)}, found {excerpt(raw)}") from error
 
 
 def _framework_entries(elements: Iterable[Raw], skip: Skip) -> Iterable[FrameworkEntry]:
@@ -190,5 +191,6 @@ def _completed_entries(document: Mapping[str, Raw], skip: Skip) -> Iterable[Comp
 
 def excerpt(text: bytes | bytearray | Raw) -> str:
     """Quote the beginning of a JSON text for a message."""
-    shown = bytes(memoryview(text)[: limits.MAX_EXAMPLE_TEXT])
-    return repr(shown.decode("utf-8", "replace")) + ("..." if len(memoryview(text)) > len(shown) else "")
+    # One octet more than is shown tells that there is more.
+    shown = bytes(memoryview(text)[: limits.MAX_EXAMPLE_TEXT + 1])
+    return quoted(shown.decode("utf-8", "replace"), limits.MAX_EXAMPLE_TEXT)

@@ -35,6 +35,7 @@ from mesos_dns.mesos.decoding.document import (
 from mesos_dns.mesos.decoding.grammar import parse_address, parse_endpoint, parse_pid, parse_ranges
 from mesos_dns.mesos.decoding.tolerant import Problems
 from mesos_dns.mesos.state import Agent, DiscoveryPort, Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
+from mesos_dns.quoting import quoted
 
 #: Examples kept per reason for which elements of a state were skipped: enough to find the culprit.
 MAX_SKIPPED_EXAMPLES: Final = 3
@@ -215,11 +216,13 @@ class Decoder:
                 continue  # some executors send empty addresses: nothing to report
             address = parse_address(text)
             if address is None:
-                problems.append(("address: not an IP address", f"{text!r} of task {task_id or ''!r}"))
+                problems.append(("address: not an IP address", f"{quoted(text)} of task {quoted(task_id or '')}"))
             elif len(packed) < limits.MAX_ADDRESSES:
                 packed[address] = None
             else:
-                problems.append(("address: too many", f"more than {limits.MAX_ADDRESSES} of task {task_id or ''!r}"))
+                problems.append(
+                    ("address: too many", f"more than {limits.MAX_ADDRESSES} of task {quoted(task_id or '')}")
+                )
                 break
         found = tuple(packed)
         return self._share(found) if found else ()
@@ -239,7 +242,7 @@ class Decoder:
             return shared
         ranges, bad = parse_ranges(text)
         if bad:
-            problems.append(("ports: unreadable range", f"{text!r} of task {task_id or ''!r}"))
+            problems.append(("ports: unreadable range", f"{quoted(text)} of task {quoted(task_id or '')}"))
         else:
             self._shared[text] = ranges
         return ranges
@@ -283,7 +286,7 @@ def _read_framework(
     if pid is not None:
         address = parse_pid(pid)
         if address is None:
-            skipped.add("framework: bad pid", f"{pid!r} of framework {name!r}")
+            skipped.add("framework: bad pid", f"{quoted(pid)} of framework {quoted(name)}")
         else:
             host, port = address
     unique_id = given_id if given_id and given_id not in others else f"#{position}"
@@ -321,10 +324,10 @@ def _read_agents(elements: Iterable[Raw], skipped: _Skipped) -> dict[str, Agent]
         agent_id = found.id or f"#{position}"
         host, port = parse_pid(found.pid or "") or ("", None)
         if not host or port is None:
-            pid = "no pid" if found.pid is None else f"pid {found.pid!r}"
-            skipped.add("agent: bad pid", f"{pid} of agent {agent_id!r}")
+            pid = "no pid" if found.pid is None else f"pid {quoted(found.pid)}"
+            skipped.add("agent: bad pid", f"{pid} of agent {quoted(agent_id)}")
         if agent_id in agents:
-            skipped.add("agent: repeated id", repr(agent_id))
+            skipped.add("agent: repeated id", quoted(agent_id))
         agents[agent_id] = Agent(id=agent_id, host=host, port=port or 0)
     return agents
 

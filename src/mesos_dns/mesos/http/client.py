@@ -36,6 +36,7 @@ from mesos_dns.mesos.http.translation import (
 )
 from mesos_dns.mesos.options import ClientOptions
 from mesos_dns.mesos.state import Endpoint
+from mesos_dns.quoting import quoted
 
 #: Mesos 0.25 and later; the other name is all that earlier masters know, and is gone since 1.8.
 _PATHS: Final = ("/master/state", "/master/state.json")
@@ -132,7 +133,7 @@ class MasterClient:
     async def _get(self, endpoint: Endpoint, path: str) -> bytearray:
         if not _HOST.fullmatch(endpoint.host):
             raise UnreachableError(
-                endpoint, f"cannot be asked: {endpoint.host!r} is neither an address nor a host name"
+                endpoint, f"cannot be asked: {quoted(endpoint.host)} is neither an address nor a host name"
             )
         headers = {
             "User-Agent": "Mesos-DNS",
@@ -182,13 +183,19 @@ class MasterClient:
         status = response.status
         if status in {301, 302, 303, 307, 308}:
             location = response.headers.get("Location", "")
-            return RedirectError(endpoint, _parse_location(location), f"does not lead, it points to {location!r}")
+            return RedirectError(
+                endpoint,
+                _parse_location(location),
+                f"does not lead, it points to {quoted(location, limits.MAX_EXAMPLE_TEXT)}",
+            )
         if status == 503:
             return NoLeaderError(endpoint, f"no leader at the moment ({text or 'status 503'})")
         if status in {401, 403}:
             challenge = _REALM.search(response.headers.get("WWW-Authenticate", ""))
             realm = challenge[1] if challenge else ""
-            return UnauthorizedError(endpoint, realm, f"status {status}, realm {realm!r}: {self._credentials_hint()}")
+            return UnauthorizedError(
+                endpoint, realm, f"status {status}, realm {quoted(realm)}: {self._credentials_hint()}"
+            )
         hint = "this is no Mesos master, or it is just starting" if status == 404 else text
         return StatusError(endpoint, status, f"status {status} for {path}, expected 200: {hint}")
 
@@ -244,7 +251,7 @@ async def _read_error(endpoint: Endpoint, response: aiohttp.ClientResponse) -> s
 def _encoding(endpoint: Endpoint, response: aiohttp.ClientResponse) -> str:
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"gzip", "x-gzip", "identity", ""}:
-        raise BodyError(endpoint, f"the answer is encoded as {encoding[:40]!r}, expected gzip or nothing at all")
+        raise BodyError(endpoint, f"the answer is encoded as {quoted(encoding)}, expected gzip or nothing at all")
     return encoding
 
 

@@ -1,4 +1,4 @@
-"""The two places a value comes from, the file and the environment: read them, check types and ranges. Pure.
+"""The layers that values come from, the environment over the file: read each, check types and ranges. Pure.
 
 The file is read as Go's `encoding/json` does it over a structure that already holds the defaults:
 keys match whatever their case, the last of several wins, null keeps a scalar and empties a list.
@@ -11,14 +11,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from mesos_dns.config.addresses import Unfit, quoted
+from mesos_dns.config.addresses import Unfit
 from mesos_dns.config.json import JsonObject, clean, fold, parse_json
 from mesos_dns.config.values import KEYS, Key, Problem
-from mesos_dns.limits import MAX_CONFIG_LIST, MAX_UNKNOWN_KEYS
+from mesos_dns.quoting import MAX_QUOTED, escaped, quoted
 
 _Zones: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
 
 PREFIX: Final = "MESOS_DNS_"
+#: Values of one list of the configuration (masters, resolvers, zones): far above any real one, and
+#: low enough that reporting a problem for each of them stays readable.
+MAX_LIST: Final = 256
+#: Warnings about unknown keys; the rest is counted. More than these is another program's file.
+MAX_UNKNOWN_KEYS: Final = 20
 
 _CREDENTIALS: Final = "MesosCredentials"
 _MEMBERS: Final = {key.name.partition(".")[2]: key for key in KEYS if "." in key.name}
@@ -35,7 +40,7 @@ _LINK_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*")
 
 
 @dataclass(slots=True)
-class Source:
+class Layer:
     """What one place says: values by key name, where each stood, and what is wrong there.
 
     `refused` are the keys with a problem: their value is missing here, not absent.
@@ -46,7 +51,7 @@ class Source:
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     complete: bool = True
 
@@ -55,9 +60,24 @@ class Source:
         """Names of the keys that have a problem."""
         return frozenset(problem.key for problem in self.problems)
 
+    def give(self, key: str, origin: str, value: object) -> None:
+        """Set a value."""
+        self.values[key] = value
+        self.origins[key] = origin
+
     def refuse(self, key: str, origin: str, message: str) -> None:
         """Record a problem."""
         self.problems.append(Problem(key, origin, message))
+
+    def warn(self, key: str, origin: str, message: str) -> None:
+        """Record a warning."""
+        self.warnings.append(Problem(key, origin, message))
+
+    def warn_of_unknown(self, origin: str) -> None:
+        """Turn `unknown` into warnings about keys, and forget them."""
+        for message in _unknown_keys(self.unknown):
+            self.warn("", origin, message)
+        self.unknown.clear()
 
 
 _TOP_FOLDED: Final = {fold(name): key for name, key in _TOP.items()}
@@ -115,8 +135,8 @@ def _in_range(key: Key, value: int) -> int:
 
 
 def _strings(key: Key, values: list[Any]) -> tuple[str, ...]:
-    if len(values) > MAX_CONFIG_LIST:
-        raise Unfit(f"holds {len(values)} values; at most {MAX_CONFIG_LIST} are possible")
+    if len(values) > MAX_LIST:
+        raise Unfit(f"holds {len(values)} values; at most {MAX_LIST} are possible")
     for value in values:
         if not isinstance(value, str):
             raise Unfit(f"expected only strings in the list, found {_described(value, key)}")
@@ -124,8 +144,8 @@ def _strings(key: Key, values: list[Any]) -> tuple[str, ...]:
 
 
 def _zones(key: Key, value: JsonObject) -> _Zones:
-    if len(value.pairs) > MAX_CONFIG_LIST:
-        raise Unfit(f"holds {len(value.pairs)} zones; at most {MAX_CONFIG_LIST} are possible")
+    if len(value.pairs) > MAX_LIST:
+        raise Unfit(f"holds {len(value.pairs)} zones; at most {MAX_LIST} are possible")
     zones: dict[str, tuple[str, ...]] = {}
     for zone, resolvers in value.pairs:
         if resolvers is not None and not isinstance(resolvers, list):
@@ -178,72 +198,71 @@ def _list_items(text: str) -> list[Any]:
 # --- the file ----------------------------------------------------------------------------------
 
 
-def from_file(data: bytes, origin: str) -> Source:
+def from_file(data: bytes, origin: str) -> Layer:
     """Read the configuration file that holds `data`; `origin` names it in messages."""
-    source = Source()
+    layer = Layer()
     try:
         document = parse_json(data)
     except Unfit as problem:
-        source.refuse("", origin, str(problem))
-        source.complete = False
-        return source
+        layer.refuse("", origin, str(problem))
+        layer.complete = False
+        return layer
     if document is None:
-        return source
+        return layer
     if not isinstance(document, JsonObject):
-        source.refuse("", origin, 'holds JSON, but no object; expected {"Masters": ["host:port"], ...}')
-        source.complete = False
-        return source
-    _take_members(source, document, "", origin)
-    source.warnings.extend(f"{origin}: {text}" for text in _unknown_keys(source.unknown))
-    return source
+        layer.refuse("", origin, 'holds JSON, but no object; expected {"Masters": ["host:port"], ...}')
+        layer.complete = False
+        return layer
+    _take_members(layer, document, "", origin)
+    layer.warn_of_unknown(origin)
+    return layer
 
 
-def _take_members(source: Source, document: JsonObject, outer: str, origin: str) -> None:
+def _take_members(layer: Layer, document: JsonObject, outer: str, origin: str) -> None:
     """Take the members of the file's object, or of the object called `outer` (then with a dot) in it."""
     known = _MEMBERS_FOLDED if outer else _TOP_FOLDED
     seen: set[str] = set()
     for name, value in document.pairs:
         folded = fold(name)
         if folded == fold(_CREDENTIALS) and not outer:
-            _take_credentials(source, value, origin)
+            _take_credentials(layer, value, origin)
         elif folded in known:
-            _take(source, known[folded], value, origin)
+            _take(layer, known[folded], value, origin)
         else:
-            source.unknown.append(outer + clean(name))
+            layer.unknown.append(outer + clean(name))
             continue
         if folded in seen:
-            source.warnings.append(f"{origin}: key {quoted(outer + clean(name))} stands more than once; the last wins")
+            layer.warn("", origin, f"key {quoted(outer + clean(name))} stands more than once; the last wins")
         seen.add(folded)
 
 
-def _take(source: Source, key: Key, value: object, origin: str) -> None:
+def _take(layer: Layer, key: Key, value: object, origin: str) -> None:
     empties = key.kind in {"strings", "zones"}
     if value is None and not empties:
         return
     try:
         result: Any = () if value is None else _from_json(key, value)
         if key.kind == "zones" and value is not None:
-            result = _joined_zones(source.values.get(key.name, ()), result)
+            result = _joined_zones(layer.values.get(key.name, ()), result)
     except Unfit as problem:
-        source.refuse(key.name, origin, str(problem))
+        layer.refuse(key.name, origin, str(problem))
         return
-    source.values[key.name] = result
-    source.origins[key.name] = origin
+    layer.give(key.name, origin, result)
 
 
 def _joined_zones(first: _Zones, second: _Zones) -> _Zones:
     """Join two objects of one key, as Go does: it decodes into the map that is already there."""
     joined = dict(first) | dict(second)
-    if len(joined) > MAX_CONFIG_LIST:
-        raise Unfit(f"holds more than {MAX_CONFIG_LIST} zones, which is not possible")
+    if len(joined) > MAX_LIST:
+        raise Unfit(f"holds more than {MAX_LIST} zones, which is not possible")
     return tuple(joined.items())
 
 
-def _take_credentials(source: Source, value: object, origin: str) -> None:
+def _take_credentials(layer: Layer, value: object, origin: str) -> None:
     if isinstance(value, JsonObject):
-        _take_members(source, value, f"{_CREDENTIALS}.", origin)
+        _take_members(layer, value, f"{_CREDENTIALS}.", origin)
     elif value is not None:
-        source.refuse(_CREDENTIALS, origin, 'expected an object {"Principal": "…", "Secret": "…"}')
+        layer.refuse(_CREDENTIALS, origin, 'expected an object {"Principal": "…", "Secret": "…"}')
 
 
 # --- the environment ---------------------------------------------------------------------------
@@ -257,13 +276,13 @@ _BY_COMPACT: Final = {_compact(key.env): key for key in KEYS}
 _CREDENTIALS_VARIABLE: Final = "mesoscredentials"
 
 
-def from_environ(environ: Mapping[str, str]) -> Source:
+def from_environ(environ: Mapping[str, str]) -> Layer:
     """Read the variables `MESOS_DNS_…`.
 
     The documented spelling of a variable beats the one with fewer underscores, and
     `MESOS_DNS_MESOS_CREDENTIALS_SECRET` beats the JSON in `MESOS_DNS_MESOS_CREDENTIALS`.
     """
-    source = Source()
+    layer = Layer()
     ours = sorted(name for name in environ if name.startswith(PREFIX) and not _LINK_VARIABLE.fullmatch(name))
     # JSON credentials first, then odd spellings, then documented ones: later ones overwrite.
     ours.sort(key=lambda name: (_compact(name) != _CREDENTIALS_VARIABLE, name in _DOCUMENTED))
@@ -271,44 +290,45 @@ def from_environ(environ: Mapping[str, str]) -> Source:
         key = _BY_COMPACT.get(_compact(name))
         text = clean(environ[name])
         if _compact(name) == _CREDENTIALS_VARIABLE:
-            _take_credentials_variable(source, name, text)
+            _take_credentials_variable(layer, name, text)
         elif key is None:
-            source.unknown.append(clean(name))
+            layer.unknown.append(clean(name))
         elif key.name == "Port" and _LINK_VALUE.fullmatch(text):
-            source.warnings.append(
-                f"environment {name}: ignored, {quoted(text)} looks like a container link to a service called mesos-dns"
+            layer.warn(
+                "",
+                f"environment {name}",
+                f"ignored, {quoted(text)} looks like a container link to a service called mesos-dns",
             )
         else:
-            _take_variable(source, key, name, text)
-    source.warnings.extend(_unknown_variables(source.unknown))
-    return source
+            _take_variable(layer, key, name, text)
+    layer.warnings.extend(_unknown_variables(layer.unknown))
+    layer.unknown.clear()
+    return layer
 
 
 _DOCUMENTED: Final = frozenset(key.env for key in KEYS)
 
 
-def _take_variable(source: Source, key: Key, name: str, text: str) -> None:
+def _take_variable(layer: Layer, key: Key, name: str, text: str) -> None:
     origin = f"environment {name}"
     try:
         value = _from_text(key, text)
     except Unfit as problem:
-        source.refuse(key.name, origin, str(problem))
+        layer.refuse(key.name, origin, str(problem))
         return
-    if source.origins.get(key.name, "").startswith("environment ") and source.values[key.name] != value:
-        source.warnings.append(f"{origin} is used; {source.origins[key.name]} says otherwise, remove one of them")
-    source.values[key.name] = value
-    source.origins[key.name] = origin
+    if layer.origins.get(key.name, "").startswith("environment ") and layer.values[key.name] != value:
+        layer.warn(key.name, origin, f"is used; {layer.origins[key.name]} says otherwise, remove one of them")
+    layer.give(key.name, origin, value)
 
 
-def _take_credentials_variable(source: Source, name: str, text: str) -> None:
+def _take_credentials_variable(layer: Layer, name: str, text: str) -> None:
     origin = f"environment {name}"
     try:
         value = parse_json(text.encode())
     except Unfit:
         value = False  # no JSON is refused like JSON of another type, without its text
-    _take_credentials(source, value, origin)
-    source.warnings.extend(f"{origin}: {text}" for text in _unknown_keys(source.unknown))
-    source.unknown.clear()
+    _take_credentials(layer, value, origin)
+    layer.warn_of_unknown(origin)
 
 
 # --- suggestions -------------------------------------------------------------------------------
@@ -330,12 +350,12 @@ def _unknown_keys(unknown: list[str]) -> Iterator[str]:
         yield f"{len(unknown) - MAX_UNKNOWN_KEYS} more unknown keys are ignored; is this the right file?"
 
 
-def _unknown_variables(unknown: list[str]) -> Iterator[str]:
+def _unknown_variables(unknown: list[str]) -> Iterator[Problem]:
     names = [key.env for key in KEYS]
     for name in unknown[:MAX_UNKNOWN_KEYS]:
         near = _nearest(name, names, _compact)
-        yield f"environment {quoted(name)[1:-1]}: unknown variable is ignored" + (
-            f"; did you mean {near}?" if near else ""
-        )
+        hint = f"; did you mean {near}?" if near else ""
+        yield Problem("", f"environment {escaped(name[:MAX_QUOTED])}", f"unknown variable is ignored{hint}")
     if len(unknown) > MAX_UNKNOWN_KEYS:
-        yield f"environment: {len(unknown) - MAX_UNKNOWN_KEYS} more unknown {PREFIX}* variables are ignored"
+        more = len(unknown) - MAX_UNKNOWN_KEYS
+        yield Problem("", "environment", f"{more} more unknown {PREFIX}* variables are ignored")

@@ -18,17 +18,18 @@ from tests.integration.masters import Master
 from tests.names.cluster import packed
 from tests.zone.changes import edit
 
-from mesos_dns import records
 from mesos_dns.cli import main
+from mesos_dns.commands import configured, records
+from mesos_dns.commands.records import FORMATS, NoStateError, zone_of
 from mesos_dns.config import Config
+from mesos_dns.config.host import ThisHost
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos import hosts
-from mesos_dns.records import FORMATS, NoStateError, zone_of
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Authority, Zone
 
-FIXTURES = Path(__file__).parent / "fixtures" / "mesos"
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "mesos"
 STATES = [*sorted(FIXTURES.glob("crafted-*.json.gz")), FIXTURES / "captured-tasks.json.gz"]
 CONFIG = Config(
     masters=("127.0.0.1:5050",),
@@ -259,6 +260,51 @@ def test_a_saved_state_without_any_configuration(run, saved, resolver):
     assert ("_web._tcp.fw.mesos.", "SRV") in {tuple(line.split()[:2]) for line in out.splitlines()}
 
 
+def owners(output):
+    return {line.split()[0] for line in output.splitlines()}
+
+
+def test_without_a_list_of_masters_none_is_invented(run, saved):
+    code, out, _ = run("--state", saved(CLUSTER), "--no-resolve")
+    assert code == 0
+    assert {("leader.mesos.", "10.0.0.1"), ("_leader._tcp.mesos.", "leader.mesos.")} <= table(out)
+    assert {owner for owner in owners(out) if "master" in owner} == set()
+    assert not any("master" in data for _, data in table(out))
+
+
+def test_a_state_that_names_no_leader_has_none(run, saved):
+    code, out, _ = run("--state", saved({**CLUSTER, "leader": ""}), "--no-resolve")
+    assert code == 0
+    assert {owner for owner in owners(out) if "leader" in owner or "master" in owner} == set()
+    assert "_framework._tcp.fw.mesos." in owners(out)
+
+
+def test_with_a_saved_state_the_configuration_needs_no_masters(run, saved, tmp_path):
+    config = tmp_path / "c.json"
+    config.write_text(json.dumps({"zk": "zk://10.0.0.1:2181/mesos", "domain": "cluster", "externalOn": False}))
+    code, out, err = run("--config", str(config), "--state", saved(CLUSTER), "--no-resolve")
+    assert (code, err) == (0, "")
+    assert ("leader.cluster.", "10.0.0.1") in table(out)
+    assert "master0.cluster." not in owners(out)
+    assert run("--config", str(config))[0] == 78
+
+
+def test_masters_of_the_environment_are_numbered(run, saved, monkeypatch):
+    monkeypatch.setenv("MESOS_DNS_MASTERS", "10.0.0.2:5050")
+    code, out, _ = run("--state", saved(CLUSTER), "--no-resolve")
+    assert code == 0
+    assert {("master0.mesos.", "10.0.0.2"), ("master1.mesos.", "10.0.0.1")} <= table(out)
+
+
+def test_a_configuration_from_standard_input(run, saved, monkeypatch):
+    monkeypatch.setattr(configured, "_HOST", ThisHost())
+    text = json.dumps({"masters": ["10.0.0.1:5050"], "domain": "cluster", "externalOn": False})
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    code, out, err = run("--config", "-", "--state", saved(CLUSTER), "--no-resolve")
+    assert (code, err) == (0, "")
+    assert ("master0.cluster.", "10.0.0.1") in table(out)
+
+
 def test_host_names_need_not_be_looked_up(run, saved, resolver):
     code, out, _ = run("--state", saved(CLUSTER), "--no-resolve")
     assert (code, resolver) == (0, [])
@@ -322,6 +368,70 @@ def test_a_master_that_is_not_there(run):
     assert err.startswith("mesos-dns: ")
     assert f"127.0.0.1:{port}" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        (
+            {"id": "S0", "pid": "slave(1)@10.0.0.5:5051", "frameworks": [], "completed_frameworks": []},
+            "the state of an agent (/slave(1)/state)",
+        ),
+        (
+            {"pid": "slave(1)@10.0.0.5:5051", "slaves": [], "frameworks": []},
+            "the state of an agent (/slave(1)/state)",
+        ),
+        (
+            {"hostname": "m", "cluster": "c", "slaves": [{"id": "S0", "framework_ids": []}], "frameworks": []},
+            "a summary without tasks (/master/state-summary)",
+        ),
+        (
+            {"slaves": [], "frameworks": [{"id": "F", "slave_ids": ["S0"], "TASK_RUNNING": 1}]},
+            "a summary without tasks (/master/state-summary)",
+        ),
+        ({"hostname": "m", "cluster": "c", "slaves": [], "frameworks": []}, "a summary without tasks"),
+        ({"slaves": [], "recovered_slaves": []}, "a list of agents (/master/slaves)"),
+        ({"frameworks": [], "completed_frameworks": []}, "a list of frameworks (/master/frameworks)"),
+        ({"tasks": []}, "a list of tasks (/master/tasks)"),
+        ({"type": "GET_STATE", "get_state": {}}, "an answer of the operator API (/api/v1)"),
+    ],
+)
+def test_what_else_mesos_answers_is_refused_by_its_name(run, saved, document, kind):
+    path = saved(document)
+    code, out, err = run("--state", path)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"mesos-dns: {path} is {kind}")
+    assert err.endswith("; expected what a leading master answers to /master/state\n")
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda path: path.stem)
+def test_states_are_nothing_else(state):
+    assert records.what_else(gzip.decompress(state.read_bytes())) is None
+
+
+VALUES = st.recursive(st.none() | st.text(max_size=5) | st.integers() | st.just("slave(1)@a:1"), st.lists, max_leaves=5)
+MARKS = st.sampled_from(["id", "pid", "type", "cluster", "tasks", "slaves", "frameworks", "framework_ids", "slave_ids"])
+
+
+@given(st.binary() | st.recursive(VALUES, lambda inner: st.dictionaries(MARKS, inner)).map(json.dumps).map(str.encode))
+def test_any_octets_are_something_or_nothing(body):
+    records.what_else(body)
+
+
+def test_a_bad_master_is_blamed_on_its_flag(run, monkeypatch):
+    monkeypatch.setenv("MESOS_DNS_MASTERS", "10.0.0.1:5050")
+    code, out, err = run("--master", "nonsense")
+    assert (code, out) == (78, "")
+    assert "Masters (flag --master): 'nonsense' has no port; expected host:port" in err
+    assert "environment" not in err
+
+
+def test_only_one_thing_can_be_on_standard_input(run):
+    assert run("--config", "-", "--state", "-") == (
+        2,
+        "",
+        "mesos-dns: --config and --state cannot both be standard input\n",
+    )
 
 
 def test_a_file_that_cannot_be_read(run, tmp_path):

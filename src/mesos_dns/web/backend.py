@@ -1,4 +1,4 @@
-"""What the HTTP API reads. Control hands it in, and hands in another one after a reload."""
+"""What stands behind the HTTP API, as it reads it. Control hands it in, and hands in another one after a reload."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -8,8 +8,8 @@ from mesos_dns.names.model import Model
 from mesos_dns.zone.zone import Zone
 
 
-class State(Protocol):
-    """The program as one configuration has it. A request reads one `State` from beginning to end.
+class Backend(Protocol):
+    """The program as one configuration has it. A request reads one `Backend` from beginning to end.
 
     `mname`, `rname` (with the trailing dot) and `domain` (without) are texts as configured.
     `refresh_seconds` is `RefreshSeconds`; `enumeration_on` is `EnumerationOn`.

@@ -1,0 +1,116 @@
+"""What an operation leaves to the garbage collector. Edges must leave nothing: a worker hardly ever collects.
+
+A test makes an operation, and expects that none of its objects waits for the collector::
+
+    assert await left_by(lambda: submit(forwarder, octets)) == {}
+
+An operation that fails must not keep its exception: `pytest.raises` does, in the frame that the traceback leads to.
+The other side of a connection must leave nothing either: `peer` is one that does not.
+"""
+
+import asyncio
+import contextlib
+import gc
+import socket
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from mesos_dns.concurrency import let_go
+
+#: Enough to tell what is left by each operation from what is left once, by an import that comes late.
+TIMES = 5
+
+
+async def left_by(
+    operation: Callable[[], Awaitable[object]], times: int = TIMES, *, transports: bool = True
+) -> dict[str, int]:
+    """How many objects of which types `times` operations leave in cycles, by type and without what is left once.
+
+    Each transport of asyncio is a cycle, broken by `concurrency.let_go`. Without `transports` those are not told, for
+    connections that a library makes.
+    """
+    await operation()
+    await settled()
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        for _ in range(times):
+            await operation()
+        await settled()
+        if not transports:
+            for transport in [one for one in gc.get_objects() if isinstance(one, asyncio.BaseTransport)]:
+                if transport.is_closing():
+                    let_go(transport)
+        return _collected()
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+async def settled(turns: int = 20) -> None:
+    """Let the loop end what it has begun: transports call back once more after they are closed."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+def _collected() -> dict[str, int]:
+    """Collect, and say what there was."""
+    flags = gc.get_debug()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        return dict(Counter(map(_described, gc.garbage)))
+    finally:
+        gc.set_debug(flags)
+        gc.garbage.clear()
+        gc.collect()
+
+
+def _described(found: Any) -> str:
+    """The type, and of functions and frames where they are from."""
+    kind = type(found)
+    code = getattr(found, "__code__", None) or getattr(found, "f_code", None)
+    return f"{kind.__module__}.{kind.__qualname__}" + (f" {code.co_qualname}" if code is not None else "")
+
+
+@contextlib.contextmanager
+def peer(handle: Callable[[socket.socket], object], address: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[Any]:
+    """A TCP server in a thread of its own; gives its address. Connections come one after the other.
+
+    `handle` talks on each (it blocks, 5 s at most); a connection for which it gives something true is kept open.
+    """
+    kept = []
+
+    def work() -> None:
+        while True:
+            connection, _ = listening.accept()
+            if ending:
+                connection.close()
+                return
+            connection.settimeout(5)
+            with contextlib.suppress(OSError):
+                if handle(connection):
+                    kept.append(connection)
+                    continue
+            connection.close()
+
+    ending: list[bool] = []
+    with socket.create_server(address) as listening:
+        thread = threading.Thread(target=work, name="peer", daemon=True)
+        thread.start()
+        try:
+            yield listening.getsockname()[:2]
+        finally:
+            ending.append(True)
+            socket.create_connection(listening.getsockname()[:2]).close()
+            thread.join(10)
+            for connection in kept:
+                connection.close()
+
+
+def reset(connection: socket.socket) -> None:
+    """Let `connection` end with RST when it is closed."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

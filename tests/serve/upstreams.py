@@ -1,0 +1,124 @@
+"""Fake upstreams on loopback, and a forwarder that asks them."""
+
+import asyncio
+import socket
+import struct
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rrset
+from tests.serve.asking import make_answerer, make_zone, parse
+
+from mesos_dns.dns import message as msg
+from mesos_dns.dns import name as names
+from mesos_dns.serve.forward import Forwarder
+from mesos_dns.serve.request import Forward
+
+ROOT = names.ROOT
+NAME = "www.example.test."
+REFUSE = make_answerer(make_zone("")).refusal
+
+
+def say(octets, *addresses, flags=dns.flags.RA, rcode=0, identifier=None, name=None):
+    """An honest answer to a query, or one with something wrong."""
+    query = dns.message.from_wire(octets)
+    reply = dns.message.make_response(query)
+    if identifier is not None:
+        reply.id = identifier
+    if name is not None:
+        reply.question[0].name = dns.name.from_text(name)
+    reply.flags |= flags
+    reply.set_rcode(rcode)
+    if addresses:
+        reply.answer.append(dns.rrset.from_text(query.question[0].name, 300, "IN", "A", *addresses))
+    return reply.to_wire()
+
+
+class Upstream(asyncio.DatagramProtocol):
+    """A server on loopback. `udp` and `tcp` make replies (octets, or several, or None) of a query's octets."""
+
+    def __init__(self, udp, tcp=None, address="127.0.0.1"):
+        self._udp, self._tcp, self._host = udp, tcp, address
+        #: Every query over UDP, with the port that it came from; and those over TCP.
+        self.asked = []
+        self.asked_tcp = []
+        self._news = asyncio.Event()
+
+    async def __aenter__(self):
+        loop = asyncio.get_running_loop()
+        self._server = None
+        while True:
+            self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
+            self.address = self._transport.get_extra_info("sockname")[:2]
+            if self._tcp is None:
+                return self
+            try:
+                self._server = await asyncio.start_server(self._serve, *self.address)
+            except OSError:  # the port is free for UDP only: another one
+                self._transport.close()
+            else:
+                return self
+
+    async def __aexit__(self, *_):
+        self._transport.close()
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    def datagram_received(self, data, addr):
+        self.asked.append((data, addr[1]))
+        self._news.set()
+        replies = self._udp(data)
+        for reply in [replies] if isinstance(replies, bytes) else replies or ():
+            self._transport.sendto(reply, addr)
+
+    async def until_asked(self, count):
+        async with asyncio.timeout(5):
+            while len(self.asked) < count:
+                self._news.clear()
+                await self._news.wait()
+
+    async def _serve(self, reader, writer):
+        (length,) = struct.unpack("!H", await reader.readexactly(2))
+        query = await reader.readexactly(length)
+        self.asked_tcp.append(query)
+        reply = self._tcp(query)
+        if reply is not None:
+            writer.write(struct.pack("!H", len(reply)) + reply)
+        writer.close()
+
+
+def silent(_octets):
+    return None
+
+
+def honest(octets):
+    return say(octets, "192.0.2.1")
+
+
+def truncated(octets):
+    return say(octets, flags=dns.flags.TC)
+
+
+def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None):
+    table = zones if zones is not None else {ROOT: [upstream.address for upstream in upstreams]}
+    return Forwarder(table, timeout, truncate_bit=truncate_bit, refuse=REFUSE)
+
+
+async def submit(forwarder, octets, limit=None):
+    """What the client gets; `send` must be called once."""
+    query = parse(octets)
+    answered = asyncio.get_running_loop().create_future()
+    forwarder.submit(Forward(query), limit or msg.udp_limit(query.edns), answered.set_result)
+    async with asyncio.timeout(10):
+        reply = await answered
+        await forwarder.drained()
+    return reply
+
+
+async def unused_address():
+    """An address of loopback where nobody listens."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()
