@@ -8,26 +8,12 @@ from typing import Final
 MAX_LABEL: Final = 63
 #: Octets of a whole name in wire form, length octets and root included (RFC 1035 section 2.3.4).
 MAX_NAME: Final = 255
-#: Ports of one task that become SRV records. A port range may span thousands; each port costs two
-#: to six records, and nobody can use a service with that many unnamed ports.
-MAX_PORTS_PER_TASK: Final = 256
 #: Addresses of one task, agent or host name that become records: beyond that a reply fits nowhere.
 MAX_ADDRESSES: Final = 64
-#: Frameworks whose endings of owner names are remembered; beyond, all are forgotten at once.
-MAX_SUFFIXES: Final = 10_000
-#: Services whose owner names are remembered while states are taken; beyond, all are forgotten at once.
-MAX_REMEMBERED_SERVICES: Final = 10_000
-#: Kinds of discovery ports (protocol and name) that an application may have to have its services' form remembered.
-MAX_KINDS_REMEMBERED: Final = 8
-#: Protocols of one framework's discovery ports that are remembered; usual are two.
-MAX_PROTOCOLS: Final = 100
 #: Different addresses of each family whose record set is shared between names; beyond, sharing starts anew.
 MAX_SHARED_NODES: Final = 20_000
 #: Dictionaries that hold a zone's names: a growing one is copied in one go, 23 ms at 350,000 names.
 ZONE_PARTS: Final = 61
-
-#: Tasks whose records are made before other work gets a turn: about 10 ms. With 32 or 1,000 a start takes as long.
-SLICE_OF_TASKS: Final = 250
 
 # --- reading the master's state ----------------------------------------------------------------
 

@@ -187,8 +187,10 @@ class Publisher:
             self._first.zone.serial,
             sum(map(len, self.zones)),
         )
-        for reason, times in self.model.naming.skipped.items():
-            self._warn.warning(reason, "records without a usable name or port so far: %s: %d", reason, times)
+        skipped = self.model.naming.skipped
+        for reason, times in skipped.counts.items():
+            examples = "; ".join(skipped.examples(reason)) or "some that came later"
+            self._warn.warning(reason, "without some names: %d (%s), for example %s", times, reason, examples)
 
 
 def _chain(first: Iterable[Contributions], rest: Iterable[Contributions]) -> Iterator[Contributions]:

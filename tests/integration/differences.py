@@ -40,13 +40,18 @@ class AnswerRule(NamedTuple):
 #: On the record set, in this order: extra names first, so that the rules about bad names hold for them, too.
 RECORD_RULES = (
     RecordRule(
+        "reserved-names",
+        "`leader`, `master`, `masterN`, `slave` and this server's name belong to the cluster: a framework called so adds nothing.",
+        records.reserved_names,
+    ),
+    RecordRule(
         "alias-names",
         "`task.framework._tcp.domain` is the order that Mesos-DNS was designed with, and RFC 6763 clients expect.",
         records.alias_names,
     ),
     RecordRule(
         "discovery-ports-on-agents",
-        "Discovery ports have `.slave` SRV names, as in the fork m3scluster/mesos-dns since 0.8.",
+        "Discovery ports have `.slave` SRV names, as in the fork m3scluster/mesos-dns since 0.8, but not where host ports have them.",
         records.discovery_ports_on_agents,
     ),
     RecordRule(
@@ -75,8 +80,13 @@ RECORD_RULES = (
         records.numbers_in_range,
     ),
     RecordRule(
+        "wildcard-labels",
+        "A label `*` is a wildcard in every server that loads the zone (RFC 4592): a discovery name with one has only its label's names.",
+        records.wildcard_labels,
+    ),
+    RecordRule(
         "empty-labels",
-        "An empty label is the root (RFC 1035 section 3.1): such a name cannot be asked, such a target makes the whole reply malformed.",
+        "An empty label is the root (RFC 1035 section 3.1); where nothing is left of a name, strangers would share `_._tcp`.",
         records.empty_labels,
     ),
     RecordRule(

@@ -81,6 +81,50 @@ def _task_services(zone: Zone, cluster: Cluster) -> list[tuple[str, str, frozens
     return out
 
 
+def reserved_names(zone: Zone, cluster: Cluster) -> Zone:
+    """The cluster's names without what frameworks called like them add, and nothing of frameworks among agents' names."""
+    new = dict(zone)
+    others = tuple(f".{part}.slave.{cluster.domain}" for part in cluster.fragments if part.split(".")[-1] != "slave")
+    for framework in naming.members(cluster.state, "frameworks"):
+        part = naming.fragment(naming.member(framework, "name") or "", rfc952=cluster.rfc952)
+        name = f"{part}.{cluster.domain}"
+        own = naming.lower(cluster.rec.effective["SOAMname"]).rstrip(".") + "."
+        if re.fullmatch("leader|master[0-9]*|slave|agent", part) or name == own:
+            host = (naming.member(framework, "pid") or "").partition("@")[2].rpartition(":")[0]
+            new.pop((f"_framework._tcp.{name}", "SRV"), None)
+            new[name, "A"] = new.get((name, "A"), frozenset()) - {host}
+        if part.split(".")[-1] == "slave":
+            new = {
+                (at, rrtype): values
+                for (at, rrtype), values in new.items()
+                if at.endswith(others) or at == f"slave.{cluster.domain}" or not f".{at}".endswith(f".{name}")
+            }
+    return {key: values for key, values in new.items() if values}
+
+
+def _without(zone: Zone, cluster: Cluster, unwanted: Any) -> Zone:
+    """The zone without the names that are made of an unwanted NAME, as owners and as targets."""
+    owners, targets = [], set()
+    domain = re.escape(cluster.domain)
+    for part, names, task in cluster.tasks:
+        for name in filter(unwanted, names):
+            canon = naming.canonical(name, naming.member(task, "id") or "", naming.member(task, "slave_id") or "")
+            base = rf"{re.escape(part)}\.(slave\.)?{domain}"
+            one, exact = re.escape(name), re.escape(canon)
+            owners.append(rf"({one}|{exact})\.{base}|(_[^.]*\.)?_{one}\._[^.]*\.{base}")
+            owners.append(rf"{one}\.{re.escape(part)}\._[^.]*\.{domain}")
+            targets |= {f"{canon}.{part}.{end}{cluster.domain}" for end in ("", "slave.")}
+    if not owners:
+        return zone
+    pattern = re.compile("|".join(dict.fromkeys(owners)), re.DOTALL)
+    kept = _services_where(zone, lambda value: value.rpartition(":")[0] not in targets)
+    return {(name, rrtype): values for (name, rrtype), values in kept.items() if not pattern.fullmatch(name)}
+
+
+def wildcard_labels(zone: Zone, cluster: Cluster) -> Zone:
+    return _without(zone, cluster, lambda name: "*" in name.split("."))
+
+
 def alias_names(zone: Zone, cluster: Cluster) -> Zone:
     new = dict(zone)
     names = {(part, name) for part, of_task, _ in cluster.tasks for name in of_task}
@@ -95,13 +139,21 @@ def alias_names(zone: Zone, cluster: Cluster) -> Zone:
 
 def discovery_ports_on_agents(zone: Zone, cluster: Cluster) -> Zone:
     new = dict(zone)
+    names = {(part, name) for part, of_task, _ in cluster.tasks for name in of_task}
+    # Go has only host ports there: who has some keeps the name of the service for them.
+    end = f".slave.{cluster.domain}"
+    below_slave = [values for (name, rrtype), values in zone.items() if rrtype == "SRV" and name.endswith(end)]
+    with_host_ports = {value.rpartition(":")[0] for values in below_slave for value in values}
     for service, part, values in _task_services(zone, cluster):
         plain, on_agent = f".{part}.{cluster.domain}", f".{part}.slave.{cluster.domain}"
+        of_all_ports = (part, service.rpartition(".")[0][1:]) in names
         moved = set()
         for value in values:
             target, _, port = value.rpartition(":")
             if target.endswith(plain) and not target.endswith(on_agent):
-                moved.add(f"{target[: -len(plain)]}{on_agent}:{port}")
+                at_agent = target[: -len(plain)] + on_agent
+                if not (of_all_ports and at_agent in with_host_ports):
+                    moved.add(f"{at_agent}:{port}")
         if moved:
             key = (service + on_agent, "SRV")
             new[key] = new.get(key, frozenset()) | moved
@@ -227,7 +279,9 @@ def ports_are_numbers(zone: Zone, _: Cluster) -> Zone:
     return _services_where(zone, lambda value: bool(re.fullmatch("-?[0-9]+", _port(value))))
 
 
-def empty_labels(zone: Zone, _: Cluster) -> Zone:
+def empty_labels(zone: Zone, cluster: Cluster) -> Zone:
+    zone = _without(zone, cluster, lambda name: "" in name.split("."))
+
     def sound(name: str) -> bool:
         return not name.startswith(".") and ".." not in name
 

@@ -120,7 +120,13 @@ class Recording:
         if self.effective["Listener"] == "0.0.0.0":
             own = str(self.effective["SOAMname"])
             found += [*self.records["As"].get(own, []), *self.records["AAAAs"].get(own, [])]
-        return [text for text in dict.fromkeys(found) if not ipaddress.ip_address(text).is_loopback]
+        # A framework called like the server had put its own address there, too.
+        strangers = [text for text in found if f"@{text}:".encode() in self.state_text]
+        return [
+            text
+            for text in dict.fromkeys(found)
+            if text not in strangers and not ipaddress.ip_address(text).is_loopback
+        ]
 
 
 #: Keys of the configuration that decide about records.

@@ -57,7 +57,8 @@ def modelled(view: View, kind: str, name: str) -> list[dict[str, Any]]:
 def other_records(view: View, item: Item) -> tuple[Item, str | None]:
     """The item with our records, and the record rule that makes it differ."""
     asked = looked_up(item["path"])
-    if asked is None or item["status"] != 200 or "json" not in item:
+    # Two dots at the end are no name, to Go neither.
+    if asked is None or asked[1].endswith("..") or item["status"] != 200 or "json" not in item:
         return item, None
     new = modelled(view, *asked)
     if _comparable(new) == _comparable(item["json"]):

@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 from tests.names.cluster import AGENTS, FRAMEWORKS, LEADER, TASKS, as_text, packed, rules
 
 from mesos_dns.dns.rdata import SRV
-from mesos_dns.limits import SLICE_OF_TASKS
 from mesos_dns.mesos.state import Agent, Delta, DiscoveryPort, Endpoint, Framework, Task
-from mesos_dns.names.model import Model
+from mesos_dns.names.model import SLICE_OF_TASKS, Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.contributors import ContributorCounts, records_of

@@ -1,19 +1,22 @@
 """The records of each kind of entity: the old program's vectors, and what we add to them."""
 
+import re
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.names.cluster import AGENTS, FRAMEWORKS, LEADER, TASKS, as_text, packed, rules, written
 
 from mesos_dns.dns import name as names
-from mesos_dns.limits import MAX_ADDRESSES, MAX_PORTS_PER_TASK
+from mesos_dns.limits import MAX_ADDRESSES
 from mesos_dns.mesos.decoding.grammar import parse_endpoint
 from mesos_dns.mesos.state import Delta, DiscoveryPort, Endpoint, Task
 from mesos_dns.names.labels import rfc952, rfc1123
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
+from mesos_dns.names.tasks import MAX_PORTS_PER_TASK
 from mesos_dns.zone.contributors import records_of
 
 # --- the whole fixture -------------------------------------------------------------------------
@@ -82,18 +85,12 @@ _toy-store._tcp.6 _toy-store._udp.6 _toy-store._tcp.6S _toy-store._udp.6S | SRV 
 OURS = """
 _master._tcp.mesos. _master._udp.mesos. | SRV | master0.mesos.:5050
 
-_big-dog._tcp.MS                       | SRV | big-dog-4dfjd-0.MS:80, big-dog-4dfjd-0.MS:443
 _http._big-dog._tcp.MS                 | SRV | big-dog-4dfjd-0.MS:80
 _https._big-dog._tcp.MS                | SRV | big-dog-4dfjd-0.MS:443
-_big.dog._tcp.MS                       | SRV | big.dog-4dfjd-0.MS:80, big.dog-4dfjd-0.MS:443
 _http._big.dog._tcp.MS                 | SRV | big.dog-4dfjd-0.MS:80
 _https._big.dog._tcp.MS                | SRV | big.dog-4dfjd-0.MS:443
-_liquor-store._tcp.MS                  | SRV | liquor-store-4dfjd-0.MS:80, liquor-store-4dfjd-0.MS:443
-_liquor-store._tcp.MS                  | SRV | liquor-store-zasmd-1.MS:80, liquor-store-zasmd-1.MS:443
 _http._liquor-store._tcp.MS            | SRV | liquor-store-4dfjd-0.MS:80, liquor-store-zasmd-1.MS:80
 _https._liquor-store._tcp.MS           | SRV | liquor-store-4dfjd-0.MS:443, liquor-store-zasmd-1.MS:443
-_liquor.store._tcp.MS                  | SRV | liquor.store-4dfjd-0.MS:80, liquor.store-4dfjd-0.MS:443
-_liquor.store._tcp.MS                  | SRV | liquor.store-zasmd-1.MS:80, liquor.store-zasmd-1.MS:443
 _http._liquor.store._tcp.MS            | SRV | liquor.store-4dfjd-0.MS:80, liquor.store-zasmd-1.MS:80
 _https._liquor.store._tcp.MS           | SRV | liquor.store-4dfjd-0.MS:443, liquor.store-zasmd-1.MS:443
 
@@ -272,8 +269,39 @@ def test_a_framework_without_pid_has_no_service():
 
 def test_a_framework_whose_name_leaves_nothing_has_no_records_and_is_counted():
     naming = Naming(rules())
-    assert naming.framework("\u65e5\u672c", packed("1.2.3.4"), 80) == []
-    assert naming.skipped["empty label or name too long"] > 0
+    assert naming.framework("\u65e5\u672c", packed("1.2.3.4"), 80, counted=1, framework_id="F1") == []
+    assert naming.skipped.counts == {"empty label": 1}
+    assert naming.skipped.examples("empty label") == ("framework 'F1' called '\u65e5\u672c'",)
+
+
+@pytest.mark.parametrize(
+    "name", ["leader", "Leader", "master", "MASTER0", "master17", "slave", "agent", "_agent_", "ns1"]
+)
+def test_a_framework_called_like_the_cluster_has_no_names_of_its_own(name):
+    naming = Naming(rules()._replace(self_name=names.from_text("ns1.mesos")))
+    assert naming.framework(name, packed("1.2.3.4"), 80, counted=1) == []
+    assert naming.skipped.counts == {"reserved name": 1}
+
+
+@pytest.mark.parametrize("name", ["masters", "master-0", "masterx", "leader.prod", "my.leader", "slaves", "ns2"])
+def test_a_framework_called_nearly_like_the_cluster_keeps_its_names(name):
+    naming = Naming(rules(rfc1123)._replace(self_name=names.from_text("ns1.mesos")))
+    assert f"{name}.mesos. A 1.2.3.4" in as_text(naming.framework(name, packed("1.2.3.4"), 80))
+
+
+def test_names_below_a_reserved_name_are_the_frameworks():
+    found = task_records(Task("test", "web", "F", "S-0", ((80, 80),)), framework=b"leader")
+    assert "web.leader.mesos. A 10.0.0.1" in found
+    assert "_web._tcp.leader.mesos. SRV web-iffe9-0.leader.slave.mesos.:80" in found
+
+
+@pytest.mark.parametrize("framework", [b"slave", b"mail.slave", b"agent", b"mail.agent"])
+def test_a_framework_whose_names_would_lie_among_those_of_agents_has_none(framework):
+    naming = Naming(rules(rfc1123))
+    placement = Task("t", "web", "F", "S-0", ((80, 80),)), framework, packed("10.0.0.1")
+    assert naming.contributions([placement], counted=1) == []
+    assert naming.framework(framework.decode(), packed("1.2.3.4"), 80, counted=1) == []
+    assert naming.skipped.counts == {"reserved name": 2}
 
 
 # --- tasks -------------------------------------------------------------------------------------
@@ -347,9 +375,10 @@ def test_a_discovery_name_without_ports_has_resource_ports_below_slave_only():
 @pytest.mark.parametrize("number", [-1, 65536, 99999999])
 def test_ports_out_of_range_are_skipped_and_counted(number):
     naming = Naming(rules())
-    records = naming.task(discovered(DiscoveryPort(number, "", "tcp")), b"fw", packed("10.0.0.1"))
-    assert services(as_text(records)) == set()
-    assert naming.skipped["port out of range"] > 0
+    task = discovered(DiscoveryPort(number, "", "tcp"))
+    found = naming.contributions([(task, b"fw", packed("10.0.0.1"))], counted=1)
+    assert services(as_text(records_of(found))) == set()
+    assert naming.skipped.counts == {"port out of range": 1}
 
 
 @pytest.mark.parametrize("number", [0, 65535])
@@ -360,16 +389,18 @@ def test_the_first_and_the_last_port_are_ports(number):
 def test_huge_port_ranges_are_capped_and_counted():
     naming = Naming(rules())
     task = Task("test", "many", "F", "S-0", ((1000, 1009), (20000, 29999), (31000, 31000)))
-    found = as_text(naming.task(task, b"fw", packed("10.0.0.1")))
+    found = as_text(records_of(naming.contributions([(task, b"fw", packed("10.0.0.1"))], counted=1)))
     ports = {int(line.rpartition(":")[2]) for line in found if line.startswith("_many._tcp.fw.mesos.")}
     assert ports == {*range(1000, 1010), *range(20000, 20000 + MAX_PORTS_PER_TASK - 10)}
-    assert naming.skipped["too many ports"] == 1
+    assert naming.skipped.counts == {"too many ports": 1}
 
 
 def test_exactly_as_many_ports_as_are_taken_are_not_too_many():
     naming = Naming(rules())
-    naming.task(Task("test", "many", "F", "S-0", ((1, MAX_PORTS_PER_TASK),)), b"fw", packed("10.0.0.1"))
-    assert naming.skipped == {}
+    reasons = set()
+    task = Task("test", "many", "F", "S-0", ((1, MAX_PORTS_PER_TASK),))
+    assert naming.task(task, b"fw", packed("10.0.0.1"), reasons=reasons)
+    assert reasons == set()
 
 
 def test_too_many_addresses_are_capped():
@@ -377,24 +408,94 @@ def test_too_many_addresses_are_capped():
     assert len(Naming(rules()).self_records(many)) == MAX_ADDRESSES
 
 
-def test_a_task_whose_name_leaves_nothing_keeps_what_still_is_a_name():
-    found = task_records(Task("", "\u65e5\u672c", "F", "S-0", ((31000, 31000),)))
-    # `-5eh48-0` and `_._tcp` are names, if odd ones; `.fw.mesos.` is none.
+def reasons_for(task, framework=b"fw", given_rules=None):
+    reasons = set()
+    Naming(given_rules or rules(rfc1123)).task(task, framework, packed("10.0.0.1"), reasons=reasons)
+    return reasons
+
+
+@pytest.mark.parametrize("name", ["\u65e5\u672c", "---", "*", "___", ""])
+def test_a_task_whose_name_leaves_nothing_has_no_names(name):
+    task = Task("test", name, "F", "S-0", ((31000, 31000),))
+    assert task_records(task) == set()
+    assert reasons_for(task) == {"empty label"}
+
+
+@pytest.mark.parametrize(("name", "raw"), [("\u65e5\u672c", "\u65e5\u672c"), ("---", "---"), ("***", "***")])
+def test_a_discovery_name_whose_label_is_empty_keeps_its_names_as_it_is(name, raw):
+    task = discovered(DiscoveryPort(80, "http", "tcp"), name=name)
+    assert {line.split()[0] for line in task_records(task)} == {
+        *(f"{raw}{canon}.fw.{base}" for canon in ("", "-iffe9-0") for base in ("mesos.", "slave.mesos.")),
+        *(f"{port}_{raw}._tcp.fw.{base}" for port in ("", "_http.") for base in ("mesos.", "slave.mesos.")),
+        f"{raw}.fw._tcp.mesos.",
+    }
+    assert reasons_for(task) == {"empty label"}
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "reason"),
+    [
+        ("*", None, "wildcard label"),
+        ("w.*", "w", "wildcard label"),
+        ("*.w", "w", "wildcard label"),
+        ("_search._tcp", "search--tcp", "service label"),
+        ("http._web", "http--web", "service label"),
+        (".a", "a", "empty label"),
+        ("a..b", "a--b", "empty label"),
+        ("a.", "a", "empty label"),
+    ],
+)
+def test_discovery_names_that_would_be_other_names_have_only_those_of_their_label(name, label, reason):
+    task = discovered(DiscoveryPort(80, "http", "tcp"), name=name)
+    alone = discovered(DiscoveryPort(80, "http", "tcp"), name=label) if label else None
+    assert task_records(task) == (task_records(alone) if alone else set())
+    assert reason in reasons_for(task)
+
+
+def test_no_task_adds_itself_to_the_service_of_the_scheduler():
+    task = Task("test", "framework", "F", "S-0", ((80, 80),))
+    found = services(task_records(task))
+    assert "_framework._tcp.fw.mesos." not in found
+    assert {"_framework._udp.fw.mesos.", "_framework._tcp.fw.slave.mesos.", "framework.fw._tcp.mesos."} <= found
+    assert reasons_for(task) == {"reserved name"}
+
+
+def test_no_task_adds_itself_to_the_name_of_this_server():
+    here = rules(rfc1123)._replace(self_name=names.from_text("ns.fw.mesos"))
+    task = Task("test", "ns", "F", "S-0", ((80, 80),))
+    assert "ns.fw.mesos. A 10.0.0.1" not in task_records(task, given_rules=here)
+    assert "ns-iffe9-0.fw.mesos. A 10.0.0.1" in task_records(task, given_rules=here)
+    assert reasons_for(task, given_rules=here) == {"reserved name"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "tail"), [("a-S.0", "s0"), ("a-S_0", "s0"), ("x.y", "xy"), ("a-\u65e5", ""), ("a-", "")]
+)
+def test_what_is_no_letter_or_digit_of_an_agents_id_is_dropped(agent, tail):
+    found = task_records(Task("test", "web", "F", agent))
+    assert f"web-iffe9-{tail}.fw.mesos. A 10.0.0.1" in found
+
+
+# --- host ports and discovery ports ------------------------------------------------------------
+
+
+def test_below_slave_a_service_means_host_ports_if_the_task_has_any():
+    # In Go it never meant anything else; discovery ports at the agent are mostly ports that nobody listens on.
+    both = Task("test", "x", "F", "S-0", ((31000, 31000),), "web", (DiscoveryPort(80, "http", "tcp"),))
+    found = {line for line in task_records(both) if ".fw.slave.mesos. SRV " in line}
+    target = "web-iffe9-0.fw.slave.mesos."
     assert found == {
-        "-5eh48-0.fw.mesos. A 10.0.0.1",
-        "-5eh48-0.fw.slave.mesos. A 10.0.0.1",
-        "_._tcp.fw.mesos. SRV -5eh48-0.fw.slave.mesos.:31000",
-        "_._udp.fw.mesos. SRV -5eh48-0.fw.slave.mesos.:31000",
-        "_._tcp.fw.slave.mesos. SRV -5eh48-0.fw.slave.mesos.:31000",
-        "_._udp.fw.slave.mesos. SRV -5eh48-0.fw.slave.mesos.:31000",
+        f"_web._tcp.fw.slave.mesos. SRV {target}:31000",
+        f"_web._udp.fw.slave.mesos. SRV {target}:31000",
+        f"_http._web._tcp.fw.slave.mesos. SRV {target}:80",
     }
 
 
-def test_a_raw_name_with_an_empty_label_has_only_the_names_of_its_label():
-    found = task_records(discovered(DiscoveryPort(80, "", "tcp"), name=".a"))
-    assert {line for line in found if ".." in line or line.startswith(".")} == set()
-    assert "a.fw.mesos. A 10.0.0.1" in found
-    assert services(found) == {"_a._tcp.fw.mesos.", "_a._tcp.fw.slave.mesos.", "a.fw._tcp.mesos."}
+def test_below_slave_a_service_means_discovery_ports_if_the_task_has_no_others():
+    only = Task("test", "x", "F", "S-0", (), "web", (DiscoveryPort(80, "http", "tcp"),))
+    assert "_web._tcp.fw.slave.mesos. SRV web-iffe9-0.fw.slave.mesos.:80" in task_records(only)
+    empty = Task("test", "x", "F", "S-0", ((5, 4),), "web", (DiscoveryPort(80, "http", "tcp"),))
+    assert task_records(empty) == task_records(only)
 
 
 def test_the_weight_is_configured():
@@ -437,6 +538,7 @@ def test_whatever_a_task_is_called_its_records_are_names_that_can_exist(
 #: What repeats, so that services of several ports meet; what is short, so that names are usual; and anything.
 LABEL = (
     st.sampled_from(["", "web", "Web", "a.b", "a.slave", "a", "x" * 55, "x" * 30 + "." + "y" * 32, "_tcp", "tcp"])
+    | st.sampled_from(["*", "a.*", "_a._tcp", "http._web", "framework", "ns", "leader", "\u65e5"])
     | TEXT
 )
 PORT = st.sampled_from([80, 81]) | st.integers(-5, 70000)
@@ -452,37 +554,75 @@ ANY_TASK = st.builds(
     discovery_ports=st.lists(st.builds(DiscoveryPort, PORT, LABEL, LABEL), max_size=4).map(tuple),
     netinfo=PACKED,
 )
+#: Instances of one application: the same ports, or the same but for some, which the bulk way takes together.
+INSTANCES = st.builds(
+    lambda task, changes: [
+        structs.replace(task, id=f"{n}", ports=ports, discovery_ports=task.discovery_ports[:left])
+        for n, (ports, left) in enumerate(changes)
+    ],
+    ANY_TASK,
+    st.lists(st.tuples(st.sampled_from([(), ((80, 80),), ((81, 82),)]), st.integers(0, 4)), max_size=5),
+)
+FRAMEWORK = st.sampled_from(["", "fw", "a.fw", "slave", "a.slave", "leader", "f" * 63, ".".join(["f" * 63] * 4)])
 
 
-@given(st.lists(ANY_TASK, max_size=5), st.sampled_from(["", "fw", "a.fw", "slave", "f" * 63]), PACKED)
-def test_the_short_way_for_usual_tasks_gives_the_records_of_the_long_one(tasks, framework, agent):
-    short, long = Naming(rules(rfc1123)), Naming(rules(rfc1123))
-    fragment = short.framework_fragment(framework)
-    together = Counter(records_of(short.contributions([(task, fragment, agent) for task in tasks])))
-    assert together == Counter(record for task in tasks for record in long.task(task, fragment, agent))
+@given(st.lists(ANY_TASK, max_size=5) | INSTANCES, FRAMEWORK, PACKED, st.sampled_from(["ns.mesos", "ns.fw.mesos"]))
+def test_both_ways_of_naming_give_the_same_records_and_reasons(tasks, framework, agent, self_name):
+    given_rules = rules(rfc1123)._replace(self_name=names.from_text(self_name))
+    bulk, plain = Naming(given_rules), Naming(given_rules)
+    fragment = bulk.framework_fragment(framework)
+    expected, reasons = Counter(), Counter()
     for task in tasks:
-        alone = records_of(short.contributions([(task, fragment, agent)]))
-        assert Counter(alone) == Counter(long.task(task, fragment, agent))
-    assert not tasks or short.skipped.keys() == long.skipped.keys()
+        why = set()
+        records = plain.task(task, fragment, agent, reasons=why)
+        expected.update(records)
+        reasons.update(why)
+        assert Counter(records_of(bulk.contributions([(task, fragment, agent)]))) == Counter(records)
+    contributed = bulk.contributions([(task, fragment, agent) for task in tasks], counted=1)
+    assert Counter(records_of(contributed)) == expected
+    assert bulk.skipped.counts == reasons
+    assert all(len(set(owners)) == len(owners) for owners, _ in contributed)
+    assert bulk.contributions([(task, fragment, agent) for task in tasks], counted=-1) == contributed
+    assert bulk.skipped.counts == {}
 
 
-def test_most_tasks_take_the_short_way():
-    usual = Naming(rules(rfc1123))._usual
+def own_names(fragment):
+    """What a framework and its tasks may have: their own subtree, that below `.slave`, and that below protocols."""
+    framework = re.escape(fragment.decode())
+    return re.compile(rf"(.+\.)?{framework}\.mesos\.|.+\.{framework}(\.slave|\._[^._]+)\.mesos\.", re.DOTALL)
+
+
+@given(ANY_TASK, LABEL | FRAMEWORK, PACKED)
+def test_nobody_has_names_beyond_his_own(task, framework, agent):
+    naming = Naming(rules(rfc1123))
+    fragment = naming.framework_fragment(framework)
+    records = [*naming.task(task, fragment, agent), *naming.framework(framework, packed("10.0.0.1"), 80)]
+    owners = {names.to_text(owner) for owner, _, _ in records}
+    cluster = {"leader", "master", "slave", "agent", "_leader._tcp", "_master._tcp", "_slave._tcp", "_agent._tcp"}
+    assert not owners & {f"{one}.mesos." for one in cluster}
+    assert not any(b"*" in names.labels(owner) for owner, _, _ in records)
+    if all(len(owner) < 255 for owner, _, _ in records):  # else even a framework's labels are shortened
+        assert [owner for owner in owners if not own_names(fragment).fullmatch(owner)] == []
+
+
+def test_most_tasks_take_the_bulk_way():
+    bulk = Naming(rules(rfc1123))._bulk
 
     def takes_it(task, *addresses):
-        return not usual.contributions([], [(task, b"fw", packed(*addresses))])
+        return not bulk.contributions([], [(task, b"fw", packed(*addresses))])
 
     assert takes_it(discovered(DiscoveryPort(80, "http", "tcp"), DiscoveryPort(80, "", "")), "10.0.0.1")
     assert takes_it(Task("test", "web", "F", "S-0", ((80, 81),)), "10.0.0.1", "::1")
-    assert not takes_it(Task("test", "web", "F", "S.0"), "10.0.0.1")
+    assert takes_it(Task("test", "web", "F", "S.0"), "10.0.0.1")
     assert takes_it(discovered(name="a.b"), "10.0.0.1")
     assert not takes_it(discovered(name="a_b"), "10.0.0.1")
+    assert not takes_it(Task("test", "framework", "F", "S-0"), "10.0.0.1")
 
 
 def test_one_unusual_instance_leaves_the_others_their_short_way():
     good, bad = Task("good", "web", "F", "S-0", ((80, 81),)), Task("bad", "web", "F", "S-0", ((70000, 70000),))
-    placed = [(task, b"fw", packed("10.0.0.1")) for task in (good, bad)]
-    assert Naming(rules(rfc1123))._usual.contributions([], placed) == placed[1:]
+    placements = [(task, b"fw", packed("10.0.0.1")) for task in (good, bad)]
+    assert Naming(rules(rfc1123))._bulk.contributions([], placements) == placements[1:]
 
 
 def test_an_address_that_several_instances_give_is_contributed_by_each():

@@ -1,5 +1,6 @@
 """Labels out of free text: the mangling rules of Mesos-DNS, and the rule for names that are too long. Pure."""
 
+import struct
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
@@ -21,12 +22,14 @@ _TO_LABEL: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ._", b"abcdefghij
 _DROPPED: Final = bytes(octet for octet in range(256) if bytes((octet,)).translate(_TO_LABEL) not in _KEPT)
 
 _Z_BASE_32: Final = b"ybndrfg8ejkmcpqxot1uwisza345h769"
+_SINGLES: Final = tuple(bytes((one,)) for one in _Z_BASE_32)
 _PAIRS: Final = tuple(bytes((first, second)) for first in _Z_BASE_32 for second in _Z_BASE_32)
+_FIRST_32_BITS: Final = struct.Struct("!I").unpack_from
 #: Octets of the hash that a shortened label ends in: 40 bits, so that 10,000 long names that share
 #: their beginning collide with a probability of 0.005 %.
-_SHORT_HASH: Final = 8
+SHORT_HASH: Final = 8
 #: A label that had to give room keeps at least this: 7 octets of text, the dash, the hash.
-_SHORTEST: Final = 16
+SHORTEST: Final = 16
 
 
 @lru_cache(maxsize=65536)
@@ -59,28 +62,36 @@ def domain_fragment(text: str, rule: LabelRule) -> bytes:
 
 @lru_cache(maxsize=16384)
 def agent_tail(agent_id: str) -> bytes:
-    """What follows the last dash of an agent's id, in lower case: `S12` of `4242-S12` is `s12`."""
-    return agent_id.rpartition("-")[2].lower().encode("utf-8", "replace")
+    """What follows the last dash of an agent's id: `s12` of `4242-S12`. Letters, in lower case, and digits; the rest is dropped.
+
+    Masters give ids that have nothing else. A dot would put the task's canonical name below another name.
+    """
+    return agent_id.rpartition("-")[2].encode("ascii", "ignore").translate(_TO_LABEL, _DROPPED).replace(b"-", b"")
 
 
 def task_hash(task_id: str) -> bytes:
     """Five characters of z-base-32: the first 25 bits of the SHA-1 of the task's id."""
     digest = sha1(task_id.encode("utf-8", "replace"), usedforsecurity=False).digest()
-    bits = int.from_bytes(digest[:4], "big") >> 7
+    bits: int = _FIRST_32_BITS(digest)[0]
     # Two characters at a time: a hash for each of 100,000 tasks adds up.
-    return _PAIRS[bits >> 15] + _PAIRS[bits >> 5 & 1023] + _Z_BASE_32[bits & 31 : (bits & 31) + 1]
+    return _PAIRS[bits >> 22] + _PAIRS[bits >> 12 & 1023] + _SINGLES[bits >> 7 & 31]
 
 
 def canonical(label: bytes, task_id: str, agent_id: str) -> bytes:
     """The canonical task label: NAME-HASH-TAIL, unique for each instance."""
-    return label + b"-" + task_hash(task_id) + b"-" + agent_tail(agent_id)
+    return label + canonical_tail(task_id, agent_id)
+
+
+def canonical_tail(task_id: str, agent_id: str) -> bytes:
+    """What follows NAME in it, with the dash."""
+    return b"-" + task_hash(task_id) + b"-" + agent_tail(agent_id)
 
 
 def shorten_label(label: bytes, longest: int = MAX_LABEL) -> bytes:
     """`label`, or if it has more than `longest` octets: its beginning, a dash, 8 characters of its hash."""
     if len(label) <= longest:
         return label
-    return b"%b-%b" % (label[: longest - _SHORT_HASH - 1], _hash(label, _SHORT_HASH))
+    return b"%b-%b" % (label[: longest - SHORT_HASH - 1], _hash(label, SHORT_HASH))
 
 
 def owner(labels: Iterable[bytes], suffix: bytes) -> bytes | None:
@@ -96,9 +107,9 @@ def owner(labels: Iterable[bytes], suffix: bytes) -> bytes | None:
     while excess > 0:
         at = max(range(len(short)), key=lambda i: len(short[i]))
         length = len(short[at])
-        if length <= _SHORTEST:
+        if length <= SHORTEST:
             return None
-        short[at] = shorten_label(short[at], max(_SHORTEST, length - excess))
+        short[at] = shorten_label(short[at], max(SHORTEST, length - excess))
         excess -= length - len(short[at])
     if not all(short):
         return None

@@ -1,56 +1,89 @@
-"""The records that one entity contributes. Pure: entity in, records out.
+"""The records that one entity contributes, by the table of names. Pure: entity in, records out.
 
 Each function returns the *contributions* of one task, framework, agent, master list or of this
 server itself. The zone counts them, because two entities may contribute the same record.
-`D` below is the domain, `fw` the framework's name fragment, `canon` the canonical task label.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import groupby
+from typing import Final, NamedTuple
 
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A, Record
-from mesos_dns.limits import (
-    MAX_ADDRESSES,
-    MAX_LABEL,
-    MAX_NAME,
-    MAX_PORTS_PER_TASK,
-    MAX_REMEMBERED_SERVICES,
-)
+from mesos_dns.limits import MAX_ADDRESSES, MAX_LABEL, MAX_NAME
 from mesos_dns.mesos.state import DiscoveryPort, Endpoint, Task
 from mesos_dns.names import labels as lb
-from mesos_dns.names.bulk import Placed, Usual
+from mesos_dns.names import skipped, table
+from mesos_dns.names.bulk import BulkNaming
+from mesos_dns.names.skipped import Skipped
 from mesos_dns.names.suffixes import (
     BOTH,
     LENGTH,
     Addresses,
-    Endings,
     Owners,
     Rules,
     Suffix,
     Suffixes,
-    chosen_addresses,
+    SuffixTable,
     front_of,
 )
+from mesos_dns.names.table import Data, Pattern, Rule
+from mesos_dns.names.tasks import MAX_PORTS_PER_TASK, TaskPlacement, chosen_addresses, framework_problem, task_names
 from mesos_dns.zone.contributors import Contribution, contributions
+
+#: Services whose owners are remembered while tasks are named; beyond, all are forgotten at once.
+_MAX_REMEMBERED: Final = 10_000
+
+
+class _Group(NamedTuple):
+    """Rules that follow each other in the table and give their owners the same data."""
+
+    data: Data
+    target: Pattern | None
+    rules: tuple[Rule, ...]
+    #: Those of them that hold always.
+    always: tuple[Rule, ...]
+
+
+@cache  # of the whole table, and of the few parts of it that fit one owner
+def _groups(rules: tuple[Rule, ...]) -> tuple[_Group, ...]:
+    groups = []
+    for (data, target), some in groupby(rules, key=lambda rule: (rule.data, rule.target)):
+        alike = tuple(some)
+        groups.append(_Group(data, target, alike, tuple(rule for rule in alike if rule.when == "always")))
+    return tuple(groups)
+
+
+class _Named(NamedTuple):
+    """A task under one of its names, its host ports, and where the reasons go for what it cannot have."""
+
+    task: Task
+    name: bytes
+    canon: bytes
+    ports: list[int]
+    suffixes: Suffixes
+    reasons: set[str]
 
 
 class Naming:
-    """Turns entities into records under `rules`; counts in `skipped` what had no usable name.
+    """Turns entities into records under `rules`; `skipped` knows what has no usable name at present.
 
-    The reasons are "empty label or name too long", "too many ports" and "port out of range".
+    Only what `contributions` and `framework` are told to count is counted there.
     """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.skipped: Counter[str] = Counter()
-        self._remembered: dict[tuple[object, ...], tuple[Owners, Owners]] = {}
-        self._endings = Endings(rules)
-        self._usual = Usual(rules, self._endings)
+        self.skipped = Skipped()
+        self._remembered: dict[tuple[object, ...], Owners] = {}
+        self._suffixes = SuffixTable(rules)
+        self._bulk = BulkNaming(rules, self._suffixes)
         self._apex = Suffix((), rules.domain, rules.domain)
+        #: The owners that all agents share.
+        self.agent_owners = frozenset(owner for owner, _, _ in self.agent((b"\0\0\0\0",), 0))
 
     def __repr__(self) -> str:
-        return f"Naming(domain={self.rules.domain!r}, skipped={dict(self.skipped)})"
+        return f"Naming(domain={self.rules.domain!r}, skipped={self.skipped.counts})"
 
     def framework_fragment(self, name: str) -> bytes:
         """The dotted labels of a framework's name; may be empty."""
@@ -58,167 +91,232 @@ class Naming:
 
     # --- entities ------------------------------------------------------------------------------
 
-    def framework(self, name: str, addresses: Addresses, port: int | None) -> list[Record]:
-        """`fw.D` and, if the scheduler has a PID, `_framework._tcp.fw.D`; nothing without an address."""
-        if not addresses:
-            return []
+    def framework(
+        self, name: str, addresses: Addresses, port: int | None, *, counted: int = 0, framework_id: str = ""
+    ) -> list[Record]:
+        """The scheduler's own names; no service without a port (it has no PID), nothing without an address.
+
+        `counted` is 1 if the records are contributed, -1 if they are withdrawn.
+        """
+        reasons: set[str] = set()
         fragment = self.framework_fragment(name)
         out: list[Record] = []
-        owner = self._owner(fragment, self._apex)
-        self._addresses(out, [owner], addresses)
-        if port is not None:
-            service = self._owner(b"_framework._tcp." + fragment, self._apex)
-            self._service(out, [service], owner, port)
+        problem = framework_problem(fragment)
+        if problem is None and table.is_of_cluster(fragment):
+            problem = skipped.RESERVED_NAME
+        if problem is not None:
+            reasons.add(problem)
+        elif addresses:
+            self._own(out, table.FRAMEWORK_RULES, fragment, addresses, port, reasons)
+        self._count(reasons, counted, f"framework {framework_id!r} called {name!r}")
         return out
 
     def agent(self, addresses: Addresses, port: int) -> list[Record]:
-        """`slave.D` and `_slave._tcp.D`."""
-        if not addresses:
-            return []
+        """The names that all agents share."""
         out: list[Record] = []
-        owner = self._owner(b"slave", self._apex)
-        self._addresses(out, [owner], addresses)
-        self._service(out, [self._owner(b"_slave._tcp", self._apex)], owner, port)
+        if addresses:
+            self._own(out, table.AGENT_RULES, b"", addresses, port, set())
         return out
 
     def masters(
         self, masters: Sequence[tuple[Endpoint, Addresses]], leader: tuple[Endpoint, Addresses]
     ) -> list[Record]:
-        """`leader.D`, `master.D`, `masterN.D`, `_leader._tcp/_udp.D` and `_master._tcp/_udp.D`.
+        """The names of the leader, of all masters, and of each by its number; each record once."""
+        return list(dict.fromkeys(record for _, records in self.each_master(masters, leader) for record in records))
 
-        N counts the given masters in their order, repeated ones once; a leader that is not among
-        them gets the next number.
+    def each_master(
+        self, masters: Sequence[tuple[Endpoint, Addresses]], leader: tuple[Endpoint, Addresses]
+    ) -> Iterator[tuple[Endpoint, list[Record]]]:
+        """The records of the leader as such, and of each master.
+
+        The number of a master is its place among the given ones, repeated ones counted once; a leader that
+        is not among them gets the next number.
         """
         out: list[Record] = []
-        owner = self._owner(b"leader", self._apex)
-        self._addresses(out, [owner], leader[1])
-        services = [self._owner(b"_leader." + protocol, self._apex) for protocol in BOTH]
-        self._service(out, services, owner, leader[0].port)
-        everyone = self._owner(b"master", self._apex)
-        services = [self._owner(b"_master." + protocol, self._apex) for protocol in BOTH]
+        self._own(out, table.LEADER_RULES, b"", leader[1], leader[0].port, set())
+        yield leader[0], out
         for n, (endpoint, addresses) in enumerate(dict([*masters, leader]).items()):
-            one = self._owner(b"master%d" % n, self._apex)
-            self._addresses(out, [everyone, one], addresses)
-            self._service(out, services, one, endpoint.port)
-        return list(dict.fromkeys(out))
+            out = []
+            self._own(out, table.MASTER_RULES, b"", addresses, endpoint.port, set(), number=n)
+            yield endpoint, out
 
     def self_records(self, addresses: Iterable[bytes]) -> list[Record]:
         """The address records of this name server's own name (`SOAMname`)."""
         out: list[Record] = []
-        self._addresses(out, [self.rules.self_name], tuple(addresses))
+        _add_addresses(out, [self.rules.self_name], tuple(addresses))
         return out
 
-    def task(self, task: Task, framework: bytes, agent: Addresses) -> list[Record]:
-        """Everything that one running task contributes, without repetitions, in Go's order.
+    def task(
+        self,
+        task: Task,
+        framework: bytes,
+        agent: Addresses,
+        *,
+        reasons: set[str] | None = None,
+        rules: tuple[Rule, ...] = table.TASK_RULES,
+    ) -> list[Record]:
+        """Everything that one running task contributes, without repetitions, in Go's order; or what some of the `rules` give it.
 
         `framework` is `framework_fragment` of its framework's name, `agent` its agent's addresses.
-        With a discovery name the task's own name is not used, and two sets of names are made: from
-        the discovery name as it is (kept for compatibility), and from its label.
+        With a discovery name the task's own name is not used. Why something was left out is added to `reasons`.
         """
-        addresses = chosen_addresses(self.rules, task, agent)
-        suffixes = self._endings.of(framework)
+        reasons = set() if reasons is None else reasons
+        text, discovery = task.discovery_name or task.name, bool(task.discovery_name)
+        found = task_names(self.rules, framework, text, reasons, discovery=discovery)
+        if not found:
+            return []
         out: list[Record] = []
-        if task.discovery_name:
-            label = self.rules.label(task.discovery_name)
-            raw = task.discovery_name.encode("utf-8", "replace").lower()
-            if raw != label:
-                self._named_task(out, task, raw, suffixes, addresses, agent)
-        else:
-            label = self.rules.label(task.name)
-        self._named_task(out, task, label, suffixes, addresses, agent)
+        addresses = chosen_addresses(self.rules, task, agent)
+        ports = _expanded(task.ports, reasons)
+        suffixes = self._suffixes.of(framework)
+        for name in found:
+            named = _Named(task, name, lb.canonical(name, task.id, task.agent_id), ports, suffixes, reasons)
+            for group in _groups(rules):
+                if group.data == "addresses":
+                    _add_addresses(out, self._owners(named, group.rules), addresses)
+                elif group.data == "agent addresses":
+                    _add_addresses(out, self._owners(named, group.rules), agent)
+                elif group.data == "host ports":
+                    self._host_ports(out, named, group)
+                elif discovery:
+                    self._discovery_ports(out, named, group)
         return list(dict.fromkeys(out))
 
-    def contributions(self, tasks: Iterable[Placed]) -> list[Contribution]:
-        """The records of all these tasks, each once for each of them, grouped by what they say."""
+    def contributions(self, tasks: Iterable[TaskPlacement], *, counted: int = 0) -> list[Contribution]:
+        """The records of all these tasks, each once for each of them, grouped by what they say.
+
+        `counted` is 1 if they are contributed, -1 if they are withdrawn: so `skipped` says what is left out at present.
+        """
         # Nearly every task is a usual one, and has much in common with the other instances of its application.
-        together: dict[tuple[bytes, str, bool], list[Placed]] = {}
-        for placed in tasks:
-            task, framework, _ = placed
+        together: dict[tuple[bytes, str, bool], list[TaskPlacement]] = {}
+        for placement in tasks:
+            task, framework, _ = placement
             key = framework, task.discovery_name or task.name, bool(task.discovery_name)
-            together.setdefault(key, []).append(placed)
+            together.setdefault(key, []).append(placement)
         out: list[Contribution] = []
         for instances in together.values():
-            for placed in self._usual.contributions(out, instances):
-                out += contributions(self.task(*placed))
+            for placement in self._bulk.contributions(out, instances):
+                reasons: set[str] = set()
+                out += contributions(self.task(*placement, reasons=reasons))
+                if reasons:
+                    task = placement[0]
+                    self._count(reasons, counted, f"task {task.id!r} of framework {task.framework_id!r}")
         return out
 
     # --- parts ---------------------------------------------------------------------------------
 
-    def _named_task(
-        self, out: list[Record], task: Task, name: bytes, suffixes: Suffixes, addresses: Addresses, agent: Addresses
-    ) -> None:
-        canon = lb.canonical(name, task.id, task.agent_id)
-        canon_owner = self._owner(canon, suffixes.domain)
-        canon_slave = self._owner(canon, suffixes.slave)
-        self._addresses(out, (self._owner(name, suffixes.domain), canon_owner), addresses)
-        self._addresses(out, (self._owner(name, suffixes.slave), canon_slave), agent)
-        if task.ports:
-            owners = self._owners_of_ports(suffixes, name, discovery=bool(task.discovery_name))
-            for port in self._resource_ports(task.ports):
-                self._service(out, owners, canon_slave, port)
-        if task.discovery_name:
-            for discovery_port in task.discovery_ports[:MAX_PORTS_PER_TASK]:
-                owners, slave_owners = self._owners_of_discovery_port(suffixes, name, discovery_port)
-                self._service(out, owners, canon_owner, discovery_port.number)
-                self._service(out, slave_owners, canon_slave, discovery_port.number)
-            if len(task.discovery_ports) > MAX_PORTS_PER_TASK:
-                self.skipped["too many ports"] += 1
+    def _count(self, reasons: set[str], by: int, example: str) -> None:
+        for reason in reasons:
+            if by > 0:
+                self.skipped.add(reason, example)
+            elif by < 0:
+                self.skipped.remove(reason, example)
 
-    def _resource_ports(self, ranges: Iterable[tuple[int, int]]) -> list[int]:
-        ports: list[int] = []
-        for first, last in ranges:
-            room = MAX_PORTS_PER_TASK - len(ports)
-            ports.extend(range(first, min(last + 1, first + room)))
-            if last - first >= room:
-                self.skipped["too many ports"] += 1
-                break
-        return ports
+    def _own(
+        self,
+        out: list[Record],
+        rules: tuple[Rule, ...],
+        framework: bytes,
+        addresses: Addresses,
+        port: int | None,
+        reasons: set[str],
+        *,
+        number: int = 0,
+    ) -> None:
+        """The records of an entity that has no more than its addresses and one port."""
+
+        def owner(pattern: Pattern) -> bytes | None:
+            words = [
+                framework if label == "FW" else label.replace("N", str(number)).encode()
+                for label in pattern.place.labels
+            ]
+            found = self._owner(b".".join(words), self._apex, reasons)
+            if framework and found == self.rules.self_name:
+                reasons.add(skipped.RESERVED_NAME)
+                return None
+            return found
+
+        for group in _groups(rules):
+            owners = [owner(rule.owner) for rule in group.rules]
+            if group.target is None:
+                _add_addresses(out, owners, addresses)
+            elif port is not None:
+                self._add_services(out, owners, owner(group.target), [port], reasons)
+
+    def _host_ports(self, out: list[Record], named: _Named, group: _Group) -> None:
+        if named.ports:
+            rules = group.always if named.task.discovery_name else group.rules
+            owners = self._owners_of_port(named, rules, DiscoveryPort(0))
+            self._add_services(out, owners, self._target(named, group), named.ports, named.reasons)
+
+    def _discovery_ports(self, out: list[Record], named: _Named, group: _Group) -> None:
+        rules = group.always if named.ports else group.rules
+        target = self._target(named, group)
+        for port in named.task.discovery_ports[:MAX_PORTS_PER_TASK]:
+            owners = self._owners_of_port(named, rules, port)
+            self._add_services(out, owners, target, [port.number], named.reasons)
+        if len(named.task.discovery_ports) > MAX_PORTS_PER_TASK:
+            named.reasons.add(skipped.TOO_MANY_PORTS)
 
     # --- owners --------------------------------------------------------------------------------
 
-    def _owners_of_ports(self, suffixes: Suffixes, name: bytes, *, discovery: bool) -> Owners:
-        """The services of a resource port. With a discovery name only those below `.slave` exist."""
-        remembered = self._remembered.get((suffixes.framework, name, discovery))
-        if remembered is not None:
-            return remembered[0]
-        service = b"_" + name
-        both = [self._endings.services(suffixes, protocol) for protocol in BOTH]
-        owners = [self._owner(service, slave) for _, slave, _ in both]
-        if not discovery:
-            owners += [self._owner(service, domain) for domain, _, _ in both]
-            owners += [self._owner(name, alias) for _, _, alias in both]
-        return self._remember((suffixes.framework, name, discovery), (_possible(owners), ()))[0]
+    def _target(self, named: _Named, group: _Group) -> bytes | None:
+        if group.target is None:
+            return None
+        suffix = named.suffixes.at(group.target.place)
+        return self._task_owner(named.suffixes, named.canon, suffix, named.reasons)
 
-    def _owners_of_discovery_port(self, suffixes: Suffixes, name: bytes, port: DiscoveryPort) -> tuple[Owners, Owners]:
-        """The services of a discovery port: those of the canonical name, and those of its `.slave` twin."""
-        key = suffixes.framework, name, port.protocol, port.name
-        remembered = self._remembered.get(key)
-        if remembered is not None:
-            return remembered
-        protocol = self.rules.label(port.protocol)
-        port_name = self.rules.label(port.name)
-        services = [
-            self._endings.services(suffixes, protocol) for protocol in ((b"_" + protocol,) if protocol else BOTH)
-        ]
-        both = []
-        for place in (0, 1):
-            owners = [self._owner(b"_" + name, service[place]) for service in services]
-            if port_name:
-                owners += [self._owner(b"_%b._%b" % (port_name, name), service[place]) for service in services]
-            if place == 0:
-                owners += [self._owner(name, alias) for _, _, alias in services]
-            both.append(_possible(owners))
-        return self._remember(key, (both[0], both[1]))
-
-    def _remember(self, key: tuple[object, ...], owners: tuple[Owners, Owners]) -> tuple[Owners, Owners]:
-        """Keep the owners of a service: the instances of an application share them, and mostly come together."""
-        if len(self._remembered) >= MAX_REMEMBERED_SERVICES:
-            self._remembered.clear()
-        self._remembered[key] = owners
+    def _owners(self, named: _Named, rules: Iterable[Rule]) -> list[bytes | None]:
+        """The owners of address records."""
+        suffixes = named.suffixes
+        owners = []
+        for rule in rules:
+            text = named.canon if rule.owner.front == "CANON" else named.name
+            owners.append(self._task_owner(suffixes, text, suffixes.at(rule.owner.place), named.reasons))
         return owners
 
-    def _owner(self, text: bytes, suffix: Suffix) -> bytes | None:
-        """Wire form of dotted `text` before `suffix`; None, and counted, if such a name cannot be."""
+    def _owners_of_port(self, named: _Named, rules: tuple[Rule, ...], port: DiscoveryPort) -> Owners:
+        """The owners of a port's SRV records. The instances of an application share them, and mostly come together."""
+        # `_groups` keeps the rules for good: their identity is enough, and hashed at once.
+        key = named.suffixes.framework, named.name, id(rules), port.protocol, port.name
+        found = self._remembered.get(key)
+        if found is not None:
+            return found
+        reasons: set[str] = set()
+        protocol = self.rules.label(port.protocol)
+        protocols = (b"_" + protocol,) if protocol else BOTH
+        owners: dict[bytes, None] = {}
+        for rule in rules:
+            front = named.name
+            if rule.owner.front == "_NAME":
+                front = b"_" + named.name
+            elif rule.owner.front == "_PORT._NAME":
+                label = self.rules.label(port.name)
+                if not label:
+                    continue
+                front = b"_%b._%b" % (label, named.name)
+            for one in protocols:
+                owner = self._task_owner(named.suffixes, front, named.suffixes.at(rule.owner.place, one), reasons)
+                if owner is not None:
+                    owners[owner] = None
+        if reasons:
+            named.reasons.update(reasons)
+            return tuple(owners)
+        if len(self._remembered) >= _MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[key] = tuple(owners)
+        return self._remembered[key]
+
+    def _task_owner(self, suffixes: Suffixes, text: bytes, suffix: Suffix, reasons: set[str]) -> bytes | None:
+        """As `_owner`, but no name that belongs to this server, or to the scheduler."""
+        owner = self._owner(text, suffix, reasons)
+        if owner in suffixes.reserved:
+            reasons.add(skipped.RESERVED_NAME)
+            return None
+        return owner
+
+    def _owner(self, text: bytes, suffix: Suffix, reasons: set[str]) -> bytes | None:
+        """Wire form of dotted `text` before `suffix`; None, and the reason noted, if such a name cannot be."""
         if suffix.wire is not None:
             # Canonical names are unique: remembering those would only push others out.
             simple = 0 < len(text) <= MAX_LABEL and b"." not in text
@@ -227,25 +325,42 @@ class Naming:
                 return front + suffix.wire
         slow = lb.owner((*text.split(b"."), *suffix.labels), suffix.base)
         if slow is None:
-            self.skipped["empty label or name too long"] += 1
+            reasons.add(skipped.NAME_TOO_LONG)
         return slow
 
     # --- records -------------------------------------------------------------------------------
 
-    def _addresses(self, out: list[Record], owners: Iterable[bytes | None], addresses: Addresses) -> None:
-        for address in addresses if len(addresses) <= MAX_ADDRESSES else addresses[:MAX_ADDRESSES]:
-            rrtype = A if len(address) == 4 else AAAA
-            out += [(owner, rrtype, address) for owner in owners if owner is not None]
-
-    def _service(self, out: list[Record], owners: Iterable[bytes | None], target: bytes | None, port: int) -> None:
+    def _add_services(
+        self,
+        out: list[Record],
+        owners: Iterable[bytes | None],
+        target: bytes | None,
+        ports: Iterable[int],
+        reasons: set[str],
+    ) -> None:
         if target is None:
             return
-        if not 0 <= port <= 0xFFFF:
-            self.skipped["port out of range"] += 1
-            return
-        rdata = rd.srv(self.rules.srv_weight, port, target)
-        out += [(owner, SRV, rdata) for owner in owners if owner is not None]
+        for port in ports:
+            if 0 <= port <= 0xFFFF:
+                rdata = rd.srv(self.rules.srv_weight, port, target)
+                out += [(owner, SRV, rdata) for owner in owners if owner is not None]
+            else:
+                reasons.add(skipped.PORT_OUT_OF_RANGE)
 
 
-def _possible(owners: list[bytes | None]) -> Owners:
-    return tuple(dict.fromkeys([owner for owner in owners if owner is not None]))
+def _expanded(ranges: Iterable[tuple[int, int]], reasons: set[str]) -> list[int]:
+    """The ports of inclusive ranges."""
+    ports: list[int] = []
+    for first, last in ranges:
+        room = MAX_PORTS_PER_TASK - len(ports)
+        ports.extend(range(first, min(last + 1, first + room)))
+        if last - first >= room:
+            reasons.add(skipped.TOO_MANY_PORTS)
+            break
+    return ports
+
+
+def _add_addresses(out: list[Record], owners: Iterable[bytes | None], addresses: Addresses) -> None:
+    for address in addresses if len(addresses) <= MAX_ADDRESSES else addresses[:MAX_ADDRESSES]:
+        rrtype = A if len(address) == 4 else AAAA
+        out += [(owner, rrtype, address) for owner in owners if owner is not None]

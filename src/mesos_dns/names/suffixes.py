@@ -1,23 +1,24 @@
-"""What owner names end in, made once for the many names of one framework. Pure.
-
-`D` below is the domain, `fw` the framework's name fragment.
-"""
+"""What owner names end in, made once for the many names of one framework. Pure."""
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from mesos_dns.limits import MAX_LABEL, MAX_PROTOCOLS, MAX_SUFFIXES
-from mesos_dns.mesos.state import Task
+from mesos_dns.limits import MAX_LABEL
 from mesos_dns.names import labels as lb
+from mesos_dns.names.table import FRAMEWORK_RULES, Place
 
 #: Packed addresses of one host, A and AAAA mixed.
 Addresses = tuple[bytes, ...]
-
 
 Owners = tuple[bytes, ...]
 
 #: A port without a protocol of its own is offered over both.
 BOTH = (b"_tcp", b"_udp")
+
+#: Frameworks whose suffixes are remembered; beyond, all are forgotten at once.
+MAX_SUFFIXES: Final = 10_000
+#: Suffixes of one framework that are remembered: usual are ten, of two protocols; each further protocol has some more.
+_MAX_SUFFIXES_OF_FRAMEWORK: Final = 500
 
 
 class Rules(NamedTuple):
@@ -31,7 +32,7 @@ class Rules(NamedTuple):
 
 
 class Suffix(NamedTuple):
-    """What follows the first label of an owner: `labels` in front of `base` (wire form).
+    """What follows the front of an owner: `labels` in front of `base` (wire form).
 
     `wire` is both in wire form, or None if that needs the rule for long names or cannot be.
     """
@@ -41,67 +42,57 @@ class Suffix(NamedTuple):
     wire: bytes | None
 
 
-class Suffixes(NamedTuple):
-    """The endings of all names of one framework's tasks.
+class Suffixes:
+    """The suffixes of all names of one framework's tasks; made when first looked up.
 
-    `services` has, for each protocol, (`_PROTO.fw.D`, `_PROTO.fw.slave.D`, `fw._PROTO.D`).
+    `reserved` are owners that no task may have, although they could: those of the scheduler, and of this server.
     """
 
-    framework: bytes
-    domain: Suffix
-    slave: Suffix
-    services: dict[bytes, tuple[Suffix, Suffix, Suffix]]
+    def __init__(self, framework: bytes, rules: Rules) -> None:
+        self.framework = framework
+        self._domain = rules.domain
+        self._made: dict[tuple[Place, bytes], Suffix] = {}
+        own = [self.at(rule.owner.place) for rule in FRAMEWORK_RULES]
+        self.reserved = {lb.owner(suffix.labels, suffix.base) for suffix in own} | {rules.self_name}
+
+    def __repr__(self) -> str:
+        return f"Suffixes({self.framework!r}, made={len(self._made)})"
+
+    def at(self, place: Place, protocol: bytes = b"") -> Suffix:
+        """What follows the front of an owner at `place`; `protocol` is a label such as `_tcp`, if the place has one."""
+        suffix = self._made.get((place, protocol))
+        if suffix is None:
+            if len(self._made) >= _MAX_SUFFIXES_OF_FRAMEWORK:
+                self._made.clear()
+            values = {"FW": self.framework, "_PROTO": protocol}
+            text = b".".join([values.get(label) or label.encode() for label in place.labels])
+            base = b"".join([LENGTH[len(label)] + label.encode() for label in place.base]) + self._domain
+            suffix = self._made[place, protocol] = suffix_of(text, base)
+        return suffix
 
 
 #: Length octets, ready to be concatenated.
 LENGTH = tuple(bytes((n,)) for n in range(MAX_LABEL + 1))
 
 
-class Endings:
-    """The endings of all frameworks' names under `rules`."""
+class SuffixTable:
+    """The suffixes of all frameworks' names under `rules`."""
 
     def __init__(self, rules: Rules) -> None:
-        self._domain = rules.domain
-        self._slave_domain = b"\5slave" + rules.domain
+        self._rules = rules
         self._suffixes: dict[bytes, Suffixes] = {}
 
     def __repr__(self) -> str:
-        return f"Endings(frameworks={len(self._suffixes)})"
+        return f"SuffixTable(frameworks={len(self._suffixes)})"
 
     def of(self, framework: bytes) -> Suffixes:
-        """The endings for one framework; remembered, since it has many tasks."""
+        """The suffixes for one framework's fragment; remembered, since it has many tasks."""
         suffixes = self._suffixes.get(framework)
         if suffixes is None:
             if len(self._suffixes) >= MAX_SUFFIXES:
                 self._suffixes.clear()
-            suffixes = Suffixes(
-                framework, suffix_of(framework, self._domain), suffix_of(framework, self._slave_domain), {}
-            )
-            self._suffixes[framework] = suffixes
+            suffixes = self._suffixes[framework] = Suffixes(framework, self._rules)
         return suffixes
-
-    def services(self, suffixes: Suffixes, protocol: bytes) -> tuple[Suffix, Suffix, Suffix]:
-        """The endings of the services with this protocol label, as in `Suffixes`."""
-        services = suffixes.services.get(protocol)
-        if services is None:
-            if len(suffixes.services) >= MAX_PROTOCOLS:
-                suffixes.services.clear()
-            framework = suffixes.framework
-            services = suffixes.services[protocol] = (
-                suffix_of(b"%b.%b" % (protocol, framework), self._domain),
-                suffix_of(b"%b.%b" % (protocol, framework), self._slave_domain),
-                suffix_of(b"%b.%b" % (framework, protocol), self._domain),
-            )
-        return services
-
-
-def chosen_addresses(rules: Rules, task: Task, agent: Addresses) -> Addresses:
-    """All addresses of the first of `IPSources` that has any."""
-    for source in rules.ip_sources:
-        found: Addresses = agent if source == "host" else getattr(task, source)
-        if found:
-            return found
-    return ()
 
 
 def suffix_of(text: bytes, base: bytes) -> Suffix:
@@ -115,5 +106,5 @@ def front_of(text: bytes) -> bytes | None:
     """Dotted `text` as length octets and labels, or None if one is empty or too long."""
     labels = text.split(b".")
     if all(0 < len(label) <= MAX_LABEL for label in labels):
-        return b"".join(LENGTH[len(label)] + label for label in labels)
+        return b"".join([LENGTH[len(label)] + label for label in labels])
     return None
