@@ -33,7 +33,8 @@ class State(IntEnum):
 class Connection(Protocol):
     """What is known of a connection here. `state` and `active` are set by `Connections` alone."""
 
-    client: str
+    #: The packed address of its client.
+    client: bytes
     state: State
     #: When it was last active.
     active: float
@@ -53,7 +54,7 @@ class Connections(Generic[C]):
         self.most_per_client = most_per_client
         #: By state, the one that was active longest ago first.
         self._by_state: tuple[OrderedDict[C, None], ...] = tuple(OrderedDict() for _ in State)
-        self._per_client: Counter[str] = Counter()
+        self._per_client: Counter[bytes] = Counter()
         self._count = 0
 
     def __repr__(self) -> str:
@@ -93,11 +94,11 @@ class Connections(Generic[C]):
 
     # --- who has to go -------------------------------------------------------------------------
 
-    def crowded(self, client: str) -> bool:
+    def crowded(self, client: bytes) -> bool:
         """Whether no other connection of `client` is within the bounds."""
         return self._count >= self.most or self._per_client[client] >= self.most_per_client
 
-    def is_over_its_share(self, client: str) -> bool:
+    def is_over_its_share(self, client: bytes) -> bool:
         """Whether `client` has as many connections as one client may have."""
         return self._per_client[client] >= self.most_per_client
 
@@ -105,7 +106,7 @@ class Connections(Generic[C]):
         """Whether clients should close a connection as soon as they have their answers (RFC 7828 section 3.3.2)."""
         return self._count * 10 >= self.most * 9
 
-    def candidates(self, client: str, now: float) -> Iterator[C]:
+    def candidates(self, client: bytes, now: float) -> Iterator[C]:
         """Those that may be closed for a newcomer of `client`, the best first; its own if it has its share already."""
         own = self.is_over_its_share(client)
         for connection in self._by_state[State.IDLE]:
@@ -127,9 +128,15 @@ class Connections(Generic[C]):
 
     def oldest(self) -> float | None:
         """When the one was last active that will expire first; None if none can."""
-        firsts = [next(iter(self._by_state[state])).active for state in (State.IDLE, State.UNREAD) if self._by_state[state]]
+        firsts = [
+            next(iter(self._by_state[state])).active for state in (State.IDLE, State.UNREAD) if self._by_state[state]
+        ]
         return min(firsts, default=None)
 
-    def largest_holder(self) -> tuple[str, int]:
+    def wait_for_clients(self) -> bool:
+        """Whether any connection waits for its client."""
+        return bool(self._by_state[State.IDLE] or self._by_state[State.UNREAD])
+
+    def largest_holder(self) -> tuple[bytes, int]:
         """The client with most connections, and how many it has. There must be one."""
         return self._per_client.most_common(1)[0]

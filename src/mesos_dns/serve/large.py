@@ -44,14 +44,14 @@ class Part(NamedTuple):
 class LargeAnswer(NamedTuple):
     """The records that answer one question, ready to be sent in any rotation.
 
-    `ring` holds all `count` records, and then again as many as one message of `room` octets holds; `starts` says where
+    `ring` holds all `records` records, and then again as many as one message of `room` octets holds; `starts` says where
     in it each record begins, and where the last one ends. The `additionals` records in `additional` follow only if the
     whole answer fits.
     """
 
     ring: bytes
     starts: Sequence[int]
-    count: int
+    records: int
     room: int
     additional: bytes
     additionals: int
@@ -62,12 +62,12 @@ class LargeAnswer(NamedTuple):
         return len(self.ring) + 4 * len(self.starts) + len(self.additional)
 
     def part(self, start: int) -> Part:
-        """The answer from the record at `start` on (0 to `count` - 1): all records, or as many whole ones as fit."""
+        """The answer from the record at `start` on (0 to `records` - 1): all records, or as many whole ones as fit."""
         starts = self.starts
         begin = starts[start]
-        end = begin + starts[self.count]
-        if starts[self.count] <= self.room:
-            return Part(self.count, self.additionals, self.ring[begin:end] + self.additional)
+        end = begin + starts[self.records]
+        if starts[self.records] <= self.room:
+            return Part(self.records, self.additionals, self.ring[begin:end] + self.additional)
         last = bisect_right(starts, begin + self.room) - 1
         return Part(last - start, 0, self.ring[begin : starts[last]])
 
@@ -192,7 +192,9 @@ class LargeAnswers:
     def __repr__(self) -> str:
         return f"LargeAnswers({len(self._answers)}, octets={self._all - self._room})"
 
-    def answer(self, question: bytes, rrtype: int, sets: Node, ttl: int, limit: int, lookup: Lookup, chance: float) -> Part:
+    def answer(
+        self, question: bytes, rrtype: int, sets: Node, ttl: int, limit: int, lookup: Lookup, chance: float
+    ) -> Part:
         """The part of the answer with `sets` that begins at `chance` of its records, rendered if it is not yet known.
 
         `question` and `rrtype` are what was asked, `chance` is at random from 0 (inclusive) to 1 (exclusive), and the
@@ -206,7 +208,7 @@ class LargeAnswers:
         if known is None:
             known = render(question, sets, ttl, limit, lookup)
             self._keep(key, known)
-        return known.part(int(chance * known.count))
+        return known.part(int(chance * known.records))
 
     def known(self, key: bytes) -> LargeAnswer | None:
         """What is remembered for `key`: the question's name in lower case and its type."""
