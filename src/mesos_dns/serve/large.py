@@ -13,7 +13,6 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from mesos_dns.dns.rdata import AAAA, CLASS_IN, NS, SRV, A
-from mesos_dns.names.zone import Node, Rdatas
 
 #: Octets of all large answers that one worker remembers: those of 100 applications with 500 instances each.
 LARGE_ANSWERS_OCTETS: Final = 8 * 1024 * 1024
@@ -29,8 +28,10 @@ _QNAME: Final = b"\xc0\x0c"
 #: Where in the rdata the name begins whose addresses help (RFC 2782, RFC 1035 section 3.3.11).
 _TARGETS: Final = {SRV: 6, NS: 0}
 
+#: Record sets of one owner: type, and the rdata of each record.
+Sets = Sequence[tuple[int, Sequence[bytes]]]
 #: Gives the record sets of an owner, None if it has none.
-Lookup = Callable[[bytes], Node | None]
+Lookup = Callable[[bytes], Sets | None]
 
 
 class Part(NamedTuple):
@@ -72,7 +73,7 @@ class LargeAnswer(NamedTuple):
         return Part(last - start, 0, self.ring[begin : starts[last]])
 
 
-def render(question: bytes, sets: Node, ttl: int, limit: int, lookup: Lookup) -> LargeAnswer:
+def render(question: bytes, sets: Sets, ttl: int, limit: int, lookup: Lookup) -> LargeAnswer:
     """The answer with `sets` to a question for the name `question`.
 
     `question` is in wire form and lower case. A message up to the end of its additional records has at most `limit`
@@ -93,7 +94,7 @@ def render(question: bytes, sets: Node, ttl: int, limit: int, lookup: Lookup) ->
     return LargeAnswer(ring, array("I", starts), len(records), room, additional, count)
 
 
-def excerpt(sets: Node, limit: int, chance: float) -> Node:
+def excerpt(sets: Sets, limit: int, chance: float) -> Sets:
     """As much of `sets` as a message of `limit` octets could hold, each set from another record on.
 
     For sets that are too large to be laid out. `chance` says where each run begins: 0 is the first record, and what
@@ -103,19 +104,19 @@ def excerpt(sets: Node, limit: int, chance: float) -> Node:
     return tuple((rrtype, _run(rdatas, int(chance * len(rdatas)), most)) for rrtype, rdatas in sets)
 
 
-def _run(rdatas: Rdatas, start: int, most: int) -> Rdatas:
+def _run(rdatas: Sequence[bytes], start: int, most: int) -> Sequence[bytes]:
     if len(rdatas) <= most:
         return rdatas
     run = rdatas[start : start + most]
-    return run + rdatas[: most - len(run)]
+    return [*run, *rdatas[: most - len(run)]]
 
 
-def least_size(sets: Node) -> int:
+def least_size(sets: Sets) -> int:
     """Octets that the records of `sets` take at the least, at the cost of a look at each set."""
     return sum(len(rdatas) * _SMALLEST_RECORD for _, rdatas in sets)
 
 
-def _additional(question: bytes, sets: Node, ttl: int, room: int, lookup: Lookup) -> tuple[int, bytes]:
+def _additional(question: bytes, sets: Sets, ttl: int, room: int, lookup: Lookup) -> tuple[int, bytes]:
     """How many address records of targets fit into `room` octets, and these."""
     fronts = {A: _RR.pack(A, CLASS_IN, ttl, 4), AAAA: _RR.pack(AAAA, CLASS_IN, ttl, 16)}
     pointers = _pointers(question)
@@ -147,7 +148,7 @@ def _additional(question: bytes, sets: Node, ttl: int, room: int, lookup: Lookup
     return count, b"".join(parts)
 
 
-def _targets(sets: Node) -> dict[bytes, None]:
+def _targets(sets: Sets) -> dict[bytes, None]:
     """The names whose addresses help, each once, in lower case."""
     targets: dict[bytes, None] = {}
     for rrtype, rdatas in sets:
@@ -193,7 +194,7 @@ class LargeAnswers:
         return f"LargeAnswers({len(self._answers)}, octets={self._all - self._room})"
 
     def answer(
-        self, question: bytes, rrtype: int, sets: Node, ttl: int, limit: int, lookup: Lookup, chance: float
+        self, question: bytes, rrtype: int, sets: Sets, ttl: int, limit: int, lookup: Lookup, chance: float
     ) -> Part:
         """The part of the answer with `sets` that begins at `chance` of its records, rendered if it is not yet known.
 

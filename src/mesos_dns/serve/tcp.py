@@ -9,10 +9,13 @@ waits for the next one, after datagrams had theirs.
 import asyncio
 import contextlib
 import errno
+import fcntl
 import logging
+import os
 import resource
 import socket
 import struct
+import termios
 from collections import deque
 from functools import partial
 from itertools import islice
@@ -23,7 +26,8 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns.rdata import address_text
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.logs import RateLimited
-from mesos_dns.serve.connections import Connections, State
+from mesos_dns.serve.accepting import acceptor
+from mesos_dns.serve.connections import Connection, Connections, State
 from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, poller
 from mesos_dns.serve.request import CLOSE, Forward, client_of
 from mesos_dns.serve.responder import ForwardTo, Responder
@@ -60,52 +64,12 @@ _OWN_FILES: Final = 50
 #: Seconds that clients get to take replies that wait for them when the listener stops.
 _TAKE_SECONDS: Final = 1.0
 
-_DONTWAIT: Final = socket.MSG_DONTWAIT
 _LENGTHS: Final = struct.Struct("!H")
 #: Why one connection cannot be accepted, and the next one may be (accept(2), "error handling").
 _PASSING: Final = (
     errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOPROTOOPT,
     errno.EOPNOTSUPP, errno.EPERM, errno.EPROTO,
 )  # fmt: skip
-
-
-class _Connection:
-    """One client's connection: values only, the listener does the work."""
-
-    __slots__ = (
-        "active", "answering", "buffer", "client", "closed", "ending", "fd", "pending", "queued", "socket",
-        "state", "unsent", "watched",
-    )  # fmt: skip
-
-    def __init__(self, sock: socket.socket, client: bytes) -> None:
-        self.socket = sock
-        self.fd = sock.fileno()
-        self.client = client
-        self.state = State.IDLE
-        self.active = 0.0
-        #: What was received and not answered yet; begins with a query's length.
-        self.buffer = b""
-        #: Replies that the client has not taken yet.
-        self.unsent = bytearray()
-        #: Queries whose forwarded answer is still to come.
-        self.pending = 0
-        #: What the poller watches for; None until it does.
-        self.watched: int | None = None
-        #: It is about to be served.
-        self.queued = False
-        #: Its queries are being answered right now.
-        self.answering = False
-        #: Nothing more is read: it is closed when nothing is owed to it any more.
-        self.ending = False
-        self.closed = False
-
-    def __repr__(self) -> str:
-        return f"_Connection({address_text(self.client)}, {self.state.name}, pending={self.pending})"
-
-    def has_query(self) -> bool:
-        """Whether a complete query is in the buffer."""
-        buffer = self.buffer
-        return len(buffer) >= 2 and len(buffer) >= 2 + (buffer[0] << 8 | buffer[1])
 
 
 class TcpListener:
@@ -129,10 +93,10 @@ class TcpListener:
         self.idle = idle
         sock.setblocking(False)
         self._socket = sock
-        self._connections: Connections[_Connection] = Connections(most, most_per_client)
-        self._by_fd: dict[int, _Connection] = {}
+        self._connections = Connections(most, most_per_client)
+        self._by_fd: dict[int, Connection] = {}
         #: Connections that are ready, or have queries left, in the order in which they are served.
-        self._queue: deque[_Connection] = deque()
+        self._queue: deque[Connection] = deque()
         #: A turn follows without anything becoming ready.
         self._scheduled = False
         #: When the present turn ends, and the time-out that clients are told in it (RFC 7828), in units of 100 ms.
@@ -153,6 +117,7 @@ class TcpListener:
     async def start(self) -> None:
         """Accept connections from now on, in the running event loop."""
         self._loop = asyncio.get_running_loop()
+        self._accept_one = acceptor(self._socket)
         self._poller: Poller = poller()
         #: Whether the poller has to be told of closed connections.
         self._forgets = isinstance(self._poller, SelectorPoller)
@@ -186,31 +151,29 @@ class TcpListener:
         answered = 0
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
-                sock, address = self._socket.accept()
+                fd, address = self._accept_one()
             except BlockingIOError:
                 break
             except OSError as error:
                 if error.errno in _PASSING or self._make_room_for_file(error, now):
                     continue
                 break
-            connection = self._admit(sock, address[0], now)
+            connection = self._admit(fd, client_of(address), now)
             if connection is not None:
                 answered += self._serve(connection, now)
             if monotonic() >= self._until:
                 break
         self._end_turn(answered)
 
-    def _admit(self, sock: socket.socket, host: str, now: float) -> _Connection | None:
+    def _admit(self, fd: int, client: bytes, now: float) -> Connection | None:
         """Take a connection, and close another one if there are too many; None if all others are owed answers."""
-        client = client_of(socket.inet_pton(sock.family, host.partition("%")[0]))
         connections = self._connections
         if connections.crowded(client) and not self._make_room(client, now):
-            sock.close()
+            os.close(fd)
             self.responder.count("tcp_refused")
             return None
-        connection = _Connection(sock, client)
+        connection = self._by_fd[fd] = Connection(fd, client)
         connections.add(connection, now)
-        self._by_fd[connection.fd] = connection
         self.responder.count("tcp_connections")
         if self._timer is None:
             self._timer = self._loop.call_at(now + self.idle, self._on_timer)
@@ -319,7 +282,7 @@ class TcpListener:
 
     # --- one connection ------------------------------------------------------------------------
 
-    def _serve(self, connection: _Connection, now: float) -> int:
+    def _serve(self, connection: Connection, now: float) -> int:
         """Send, receive and answer what can be now; how many queries were answered."""
         if connection.unsent:
             self._send(connection, b"")
@@ -328,17 +291,21 @@ class TcpListener:
             if connection.unsent:
                 self._wait(connection, now, active=False)
                 return 0
-        if not connection.ending and not connection.has_query() and not self._receive(connection):
+        if (
+            not (connection.buffer and connection.has_query())
+            and not connection.ending
+            and not self._receive(connection)
+        ):
             return 0
-        answered = self._answer(connection) if connection.has_query() else 0
+        answered = self._answer(connection) if connection.buffer else 0
         if not connection.closed:
             self._wait(connection, now, active=answered > 0)
         return answered
 
-    def _receive(self, connection: _Connection) -> bool:
+    def _receive(self, connection: Connection) -> bool:
         """Take what has come; false if the connection is gone."""
         try:
-            data = connection.socket.recv(_CHUNK, _DONTWAIT)
+            data = os.read(connection.fd, _CHUNK)
         except BlockingIOError:
             return True
         except OSError:
@@ -350,7 +317,7 @@ class TcpListener:
         connection.buffer = connection.buffer + data if connection.buffer else data
         return True
 
-    def _answer(self, connection: _Connection) -> int:
+    def _answer(self, connection: Connection) -> int:
         """Answer complete queries in the buffer, with one write, as far as bounds allow; how many."""
         respond, client, keepalive, until = self.responder.respond_tcp, connection.client, self._keepalive, self._until
         buffer = connection.buffer
@@ -386,7 +353,7 @@ class TcpListener:
             self._send(connection, b"".join(replies))
         return answered
 
-    def _forwarded(self, connection: _Connection, reply: bytes) -> None:
+    def _forwarded(self, connection: Connection, reply: bytes) -> None:
         """A forwarded answer has come, perhaps while its connection's other queries are being answered."""
         connection.pending -= 1
         if connection.closed:
@@ -395,26 +362,28 @@ class TcpListener:
         if not connection.answering and not connection.closed:
             self._wait(connection, monotonic(), active=True)
 
-    def _send(self, connection: _Connection, data: bytes) -> None:
+    def _send(self, connection: Connection, data: bytes) -> None:
         """Send what has not been sent yet, and `data` behind it; what the client does not take now waits."""
         unsent = connection.unsent
         try:
-            if unsent:
+            if unsent is None:
+                sent = os.write(connection.fd, data)
+                if sent < len(data):
+                    connection.unsent = bytearray(data[sent:])
+            else:
                 unsent += data
                 with memoryview(unsent) as view:
-                    sent = connection.socket.send(view[:_PORTION], _DONTWAIT)
+                    sent = os.write(connection.fd, view[:_PORTION])
                 del unsent[:sent]
-            else:
-                sent = connection.socket.send(data, _DONTWAIT)
-                if sent < len(data):
-                    unsent += data[sent:]
+                if not unsent:
+                    connection.unsent = None
         except BlockingIOError:
-            if not unsent:
-                unsent += data
+            if unsent is None:
+                connection.unsent = bytearray(data)
         except OSError:
             self._close(connection)
 
-    def _wait(self, connection: _Connection, now: float, *, active: bool) -> None:
+    def _wait(self, connection: Connection, now: float, *, active: bool) -> None:
         """Wait for what comes next on a connection, or close it if nothing does.
 
         `active`: it has asked or taken something just now.
@@ -425,7 +394,7 @@ class TcpListener:
             state = State.ASKING if connection.pending else State.IDLE
             blocked = connection.pending >= MAX_TCP_PENDING
             watch = 0 if blocked or connection.ending else READ
-            if not blocked and not connection.queued and connection.has_query():
+            if connection.buffer and not blocked and not connection.queued and connection.has_query():
                 connection.queued = True
                 self._queue.append(connection)
                 self._schedule()
@@ -437,7 +406,7 @@ class TcpListener:
         if watch != connection.watched:
             self._watch(connection, watch)
 
-    def _watch(self, connection: _Connection, events: int) -> None:
+    def _watch(self, connection: Connection, events: int) -> None:
         try:
             if connection.watched is None:
                 self._poller.register(connection.fd, events)
@@ -449,13 +418,13 @@ class TcpListener:
         else:
             connection.watched = events
 
-    def _close(self, connection: _Connection) -> None:
+    def _close(self, connection: Connection) -> None:
         if connection.closed:
             return
         connection.closed = True
         if self._forgets and isinstance(self._poller, SelectorPoller):
             self._poller.forget(connection.fd)
-        connection.socket.close()
+        os.close(connection.fd)
         del self._by_fd[connection.fd]
         self._connections.remove(connection)
         if self._stopping:
@@ -472,11 +441,11 @@ class TcpListener:
 
     # --- the end -------------------------------------------------------------------------------
 
-    def _read_rest(self, connection: _Connection) -> None:
+    def _read_rest(self, connection: Connection) -> None:
         """Take what a connection has sent until now, and nothing after that."""
         chunks = [connection.buffer]
         with contextlib.suppress(OSError):
-            while not connection.ending and (data := connection.socket.recv(_CHUNK, _DONTWAIT)):
+            while not connection.ending and (data := os.read(connection.fd, _CHUNK)):
                 chunks.append(data)
                 if len(chunks) > OCTETS_PER_TURN // _CHUNK:
                     break
@@ -500,7 +469,7 @@ class TcpListener:
 class _Holder:
     """Names the client with most connections, if it comes to that: to look for it costs a while."""
 
-    def __init__(self, connections: Connections[_Connection]) -> None:
+    def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
     def __str__(self) -> str:
@@ -508,9 +477,9 @@ class _Holder:
         return f"{address_text(client)} ({count})"
 
 
-def _has_input(connection: _Connection) -> bool:
+def _has_input(connection: Connection) -> bool:
     """Whether a query, or a part of one, has come that was not received yet."""
     try:
-        return bool(connection.socket.recv(1, _DONTWAIT | socket.MSG_PEEK))
+        return any(fcntl.ioctl(connection.fd, termios.FIONREAD, bytes(4)))
     except OSError:
         return False
