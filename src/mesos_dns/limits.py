@@ -103,18 +103,8 @@ MAX_FORWARDS: Final = 1000
 
 # --- TCP ---------------------------------------------------------------------------------------
 
-#: Connections of one worker and listener, and of one client among them: resolvers pipeline.
+#: Connections of one worker and listener; each takes a file.
 MAX_TCP_CONNECTIONS: Final = 1000
-MAX_TCP_PER_CLIENT: Final = 200
-#: Forwarded queries under way for one connection; then no more is read from it.
-MAX_TCP_PENDING: Final = 100
-#: Queries of one connection answered before others get their turn: about 1 ms.
-QUERIES_PER_TURN: Final = 100
-#: Octets of replies that end a turn as well: a client that asks for giants and reads nothing must not
-#: have 100 of 64 kB waiting on each of its connections.
-OCTETS_PER_TURN: Final = 64 * 1024
-#: Seconds that a connection may stay without a complete query (RFC 7766 section 6.2.3).
-TCP_IDLE_SECONDS: Final = 10.0
 
 # --- processes ---------------------------------------------------------------------------------
 

@@ -56,6 +56,8 @@ _READY_AT_ONCE: Final = 64
 _ACCEPTED_AT_ONCE: Final = 32
 #: Idle connections that are looked at, whether a query has just come, before the idlest is closed anyway.
 _LOOKED_AT: Final = 8
+#: Connections that wait in the kernel to be accepted: those of a second or so.
+_BACKLOG: Final = 512
 #: Seconds without accepting after descriptors or memory ran out: soon enough for clients, and no busy loop.
 ACCEPT_PAUSE: Final = 0.2
 #: Files of a worker that are no connections of clients: questions to upstreams, each with a socket, and a few of its own.
@@ -93,6 +95,7 @@ class TcpListener:
         self.idle = idle
         sock.setblocking(False)
         self._socket = sock
+        self._poller: Poller = poller()
         self._connections = Connections(most, most_per_client)
         self._by_fd: dict[int, Connection] = {}
         #: Connections that are ready, or have queries left, in the order in which they are served.
@@ -117,10 +120,10 @@ class TcpListener:
     async def start(self) -> None:
         """Accept connections from now on, in the running event loop."""
         self._loop = asyncio.get_running_loop()
+        self._socket.listen(_BACKLOG)
+        # Inherited by what is accepted. Otherwise the second small reply would wait for the client's delayed ACK.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._accept_one = acceptor(self._socket)
-        self._poller: Poller = poller()
-        #: Whether the poller has to be told of closed connections.
-        self._forgets = isinstance(self._poller, SelectorPoller)
         self._fit_into_files()
         self._loop.add_reader(self._poller.fileno(), self._on_ready)
         self._loop.add_reader(self._socket.fileno(), self._accept)
@@ -131,6 +134,9 @@ class TcpListener:
         Clients get a bounded time to take their replies. Connections that are owed a forwarded answer get it
         afterwards, when it comes.
         """
+        if self._stopping:
+            return
+        self._loop = asyncio.get_running_loop()
         self._loop.remove_reader(self._socket.fileno())
         if self._pause is not None:
             self._pause.cancel()
@@ -244,7 +250,7 @@ class TcpListener:
     def _begin_turn(self) -> float:
         now = monotonic()
         self._until = now + TURN_SECONDS
-        self._keepalive = 0 if self._connections.under_pressure() else int(self.idle * 10)
+        self._keepalive = 0 if self._connections.under_pressure() else min(int(self.idle * 10), 0xFFFF)
         return now
 
     def _turn(self) -> None:
@@ -422,7 +428,7 @@ class TcpListener:
         if connection.closed:
             return
         connection.closed = True
-        if self._forgets and isinstance(self._poller, SelectorPoller):
+        if isinstance(self._poller, SelectorPoller):
             self._poller.forget(connection.fd)
         os.close(connection.fd)
         del self._by_fd[connection.fd]
@@ -435,7 +441,8 @@ class TcpListener:
     def _on_timer(self) -> None:
         """Close what is idle, sent half a query, or takes no replies, for too long. One timer for all: queries must not pay for it."""
         for connection in self._connections.expired(monotonic() - self.idle):
-            self._close(connection)
+            if not connection.queued:
+                self._close(connection)
         oldest = self._connections.oldest()
         self._timer = None if oldest is None else self._loop.call_at(oldest + self.idle, self._on_timer)
 
