@@ -225,8 +225,7 @@ async def test_stopping_answers_what_has_arrived_but_was_not_read_yet():
         client = await server.client()
         await client.ask(ask(NAME))
         count = 3 * QUERIES_PER_TURN
-        sock = client.writer.get_extra_info("socket")
-        assert sock.send(b"".join(framed(ask(NAME, identifier=n)) for n in range(count)))
+        client.send(b"".join(framed(ask(NAME, identifier=n)) for n in range(count)))
         await server.listener.stop()
         assert [read(await client.receive()).id for _ in range(count)] == list(range(count))
         assert await client.ended() == b""

@@ -193,15 +193,19 @@ class TcpListener:
             self._warn.warning("share", text, address_text(client), self._connections.most_per_client)
         else:
             text = "TCP: all %d connections are in use, the idlest is closed for each new one; most are held by %s"
-            self._warn.warning("full", text, len(self._connections), _Holder(self._connections))
+            self._warn.warning("full", text, len(self._connections), self._holder())
         candidates = list(islice(self._connections.candidates(client, now), _LOOKED_AT))
         if not candidates:
             text = "TCP: new connections are refused, since all others wait for answers; most are held by %s"
-            self._warn.warning("refused", text, _Holder(self._connections))
+            self._warn.warning("refused", text, self._holder())
             return False
         self._close(next((each for each in candidates if not _has_input(each)), candidates[0]))
         self.responder.count("tcp_evicted")
         return True
+
+    def _holder(self) -> str:
+        client, count = self._connections.largest_holder()
+        return f"{address_text(client)} ({count})"
 
     def _make_room_for_file(self, error: OSError, now: float) -> bool:
         """No connection can be accepted for lack of files, memory or the like: close the idlest one, or pause and return false."""
@@ -471,17 +475,6 @@ class TcpListener:
             self._poller.close()
             if self._timer is not None:
                 self._timer.cancel()
-
-
-class _Holder:
-    """Names the client with most connections, if it comes to that: to look for it costs a while."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-
-    def __str__(self) -> str:
-        client, count = self._connections.largest_holder()
-        return f"{address_text(client)} ({count})"
 
 
 def _has_input(connection: Connection) -> bool:
