@@ -77,6 +77,7 @@ PURE_MESOS = ours(
     *("mesos.errors", "mesos.options", "mesos.leader", "mesos.source"),
 )
 PURE_SERVE = ours("serve.answer", "serve.keys", "serve.memo", "serve.responder", "serve.relay", "serve.shortcut")
+PURE_SERVE += ours("serve.connections", "serve.large")
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.state")
 
 #: Of our own modules, all that a part may import, beside itself and `limits`.
@@ -88,6 +89,8 @@ MAY_IMPORT = {
     "mesos_dns.mesos": COMMON,
     "mesos_dns.names": ours("dns") + PURE_STATE,
     "mesos_dns.serve.memo": (),
+    "mesos_dns.serve.large": ours("dns"),
+    "mesos_dns.serve.connections": ours("dns"),
     "mesos_dns.serve.answer": ours("dns", "names.zone"),
     "mesos_dns.serve.keys": ours("dns"),
     "mesos_dns.serve.relay": ours("dns"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesos_dns.serve.connections import STANDSTILL, Connection, Connections, State
+from mesos_dns.serve.connections import STANDSTILL, Connection, Connections, State, files_needed, most_within
 
 A, B = b"\x0a\0\0\1", b"\x0a\0\0\2"
 
@@ -88,3 +88,8 @@ def test_whether_a_query_is_complete(buffer, whole):
     connection.buffer = buffer
     assert connection.has_query() is whole
     assert repr(connection) == "Connection(10.0.0.1, IDLE, pending=0)"
+
+
+def test_files():
+    assert files_needed(1000) == 2050
+    assert [most_within(files) for files in (20, 250, 1024)] == [1, 100, 487]

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import gc
 import logging
 import resource
 import socket
@@ -40,7 +39,7 @@ async def test_a_client_with_too_many_connections_loses_its_idlest(caplog):
         assert (await (await server.client(local_addr=("127.0.0.2", 0))).ask(ask(NAME))).rcode() == 0
         assert server.counters["tcp_evicted"] == 1
     assert warnings(caplog) == [
-        "TCP: 127.0.0.1 holds 3 connections, more than one client may have; its idlest is closed for each new one"
+        "TCP: 127.0.0.1 holds 3 connections, as many as one client may; its idlest is closed for each new one"
     ]
 
 
@@ -393,8 +392,8 @@ async def test_without_descriptors_the_idlest_gives_way_and_datagrams_are_answer
     for client in clients:
         client.close()
     (line,) = warnings(caplog)
-    assert line.startswith("TCP: cannot accept connections on ('127.0.0.1', ")
-    assert f"Too many open files; 3 are open, the limit of open files is {lowest + 3}" in line
+    assert line.startswith("TCP: cannot accept on ('127.0.0.1', ")
+    assert f"Too many open files; 3 connections are open, the limit of open files is {lowest + 3}" in line
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EINVAL])
@@ -436,8 +435,7 @@ async def test_with_few_files_it_says_at_the_start_what_is_possible(monkeypatch,
     async with Server() as server:
         assert server.listener._connections.most == 100
     (line,) = warnings(caplog)
-    assert line.startswith("TCP: the limit of open files is 250, and 2050 are needed for 1000 connections")
-    assert "only 100 connections are taken" in line
+    assert line.startswith("TCP: the limit of open files is 250, 2050 are needed; only 100 connections are taken")
 
 
 @pytest.mark.parametrize("limit", [2050, resource.RLIM_INFINITY])
@@ -446,54 +444,3 @@ async def test_with_enough_files_it_says_nothing(monkeypatch, caplog, limit):
     async with Server() as server:
         assert server.listener._connections.most == 1000
     assert warnings(caplog) == []
-
-
-# --- memory ------------------------------------------------------------------------------------
-
-
-async def connection_of_each_outcome(server):
-    """Answered and closed, half-closed, reset, silent, no DNS, closed while a forward is under way, half a query."""
-    loop = asyncio.get_running_loop()
-    sent = (
-        framed(ask(NAME)), framed(ask(NAME)), framed(ask(NAME)), b"", framed(b"x"), framed(ask(OTHER)), b"\0\x20abc",
-    )  # fmt: skip
-    for number, octets in enumerate(sent):
-        sock = socket.socket()
-        sock.setblocking(False)
-        await loop.sock_connect(sock, server.address)
-        if octets:
-            await loop.sock_sendall(sock, octets)
-        if number < 3:
-            await loop.sock_recv(sock, 65535)
-        if number == 1:
-            sock.shutdown(socket.SHUT_WR)
-        if number == 2:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        if number == 5:
-            await server.until_forwarded(1)
-        if number in (1, 4):
-            assert await loop.sock_recv(sock, 65535) == b""
-        sock.close()
-    await until(lambda: len(server.connections) <= 1)
-    server.forwarded.pop()[1](b"the answer, too late")
-    await until(lambda: not server.connections)
-
-
-async def test_connections_leave_nothing_to_the_garbage_collector():
-    async with Server() as server:
-        await connection_of_each_outcome(server)
-        gc.collect()
-        gc.disable()
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
-            for _ in range(20):
-                await connection_of_each_outcome(server)
-            gc.collect()
-            ours = [each for each in gc.garbage if type(each).__module__.startswith("mesos_dns")]
-            others = [each for each in gc.garbage if isinstance(each, (OSError, tcp.partial, memoryview))]
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
-    assert ours == []
-    assert others == []

@@ -23,6 +23,9 @@ from mesos_dns.dns.rdata import address_text
 #: Seconds without taking an octet after which a client that does not read has to give way to a newcomer: more
 #: than any round trip, less than a newcomer's patience.
 STANDSTILL: Final = 1.0
+#: Files of a worker that are no connections of clients: questions to upstreams, each with a socket, and a few of its own.
+_UPSTREAM_FILES: Final = 1000
+_OWN_FILES: Final = 50
 
 
 class State(IntEnum):
@@ -171,3 +174,13 @@ class Connections:
     def largest_holder(self) -> tuple[bytes, int]:
         """The client with most connections, and how many it has. There must be one."""
         return max(self._per_client.items(), key=itemgetter(1))
+
+
+def files_needed(connections: int) -> int:
+    """How many files a worker may have open with so many connections."""
+    return connections + _UPSTREAM_FILES + _OWN_FILES
+
+
+def most_within(files: int) -> int:
+    """How many connections to take with a lower limit of open files: half of them, the others are for upstreams."""
+    return max(1, (files - _OWN_FILES) // 2)

@@ -27,7 +27,7 @@ from mesos_dns.dns.rdata import address_text
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve.accepting import acceptor
-from mesos_dns.serve.connections import Connection, Connections, State
+from mesos_dns.serve.connections import Connection, Connections, State, files_needed, most_within
 from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, poller
 from mesos_dns.serve.request import CLOSE, Forward, client_of
 from mesos_dns.serve.responder import ForwardTo, Responder
@@ -60,9 +60,6 @@ _LOOKED_AT: Final = 8
 _BACKLOG: Final = 512
 #: Seconds without accepting after descriptors or memory ran out: soon enough for clients, and no busy loop.
 ACCEPT_PAUSE: Final = 0.2
-#: Files of a worker that are no connections of clients: questions to upstreams, each with a socket, and a few of its own.
-_UPSTREAM_FILES: Final = 1000
-_OWN_FILES: Final = 50
 #: Seconds that clients get to take replies that wait for them when the listener stops.
 _TAKE_SECONDS: Final = 1.0
 
@@ -187,17 +184,27 @@ class TcpListener:
 
     def _make_room(self, client: bytes, now: float) -> bool:
         """Close the idlest connection for a new one of `client`; false if there is none that may be closed."""
-        own = self._connections.is_over_its_share(client)
-        if own:
-            text = "TCP: %s holds %d connections, more than one client may have; its idlest is closed for each new one"
-            self._warn.warning("share", text, address_text(client), self._connections.most_per_client)
+        if self._connections.is_over_its_share(client):
+            self._warn.warning(
+                "share",
+                "TCP: %s holds %d connections, as many as one client may; its idlest is closed for each new one",
+                address_text(client),
+                self._connections.most_per_client,
+            )
         else:
-            text = "TCP: all %d connections are in use, the idlest is closed for each new one; most are held by %s"
-            self._warn.warning("full", text, len(self._connections), self._holder())
+            self._warn.warning(
+                "full",
+                "TCP: all %d connections are in use, the idlest is closed for each new one; most are held by %s",
+                len(self._connections),
+                self._holder(),
+            )
         candidates = list(islice(self._connections.candidates(client, now), _LOOKED_AT))
         if not candidates:
-            text = "TCP: new connections are refused, since all others wait for answers; most are held by %s"
-            self._warn.warning("refused", text, self._holder())
+            self._warn.warning(
+                "refused",
+                "TCP: a new connection is refused, all others wait for answers; most are held by %s",
+                self._holder(),
+            )
             return False
         self._close(next((each for each in candidates if not _has_input(each)), candidates[0]))
         self.responder.count("tcp_evicted")
@@ -210,8 +217,14 @@ class TcpListener:
     def _make_room_for_file(self, error: OSError, now: float) -> bool:
         """No connection can be accepted for lack of files, memory or the like: close the idlest one, or pause and return false."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        text = "TCP: cannot accept connections on %s: %s; %d are open, the limit of open files is %d"
-        self._warn.warning("exhausted", text, self._name(), error.strerror, len(self._connections), soft)
+        self._warn.warning(
+            "exhausted",
+            "TCP: cannot accept on %s: %s; %d connections are open, the limit of open files is %d",
+            self._name(),
+            error.strerror,
+            len(self._connections),
+            soft,
+        )
         idlest = next(self._connections.candidates(b"", now), None) if error.errno == errno.EMFILE else None
         if idlest is not None:
             self._close(idlest)
@@ -226,18 +239,17 @@ class TcpListener:
         self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def _fit_into_files(self) -> None:
-        """Take fewer connections if the limit of open files is too low for all, and leave half of the files to upstreams."""
+        """Take fewer connections if the limit of open files is too low for all."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        most = self._connections.most
-        needed = most + _UPSTREAM_FILES + _OWN_FILES
-        if soft == resource.RLIM_INFINITY or soft >= needed:
-            return
-        self._connections.most = max(1, min(most, (soft - _OWN_FILES) // 2))
-        text = (
-            "TCP: the limit of open files is %d, and %d are needed for %d connections and as many questions to "
-            "upstreams; only %d connections are taken. Raise the limit (LimitNOFILE of the service, or ulimit -n)"
-        )
-        log.warning(text, soft, needed, most, self._connections.most)
+        needed = files_needed(self._connections.most)
+        if soft != resource.RLIM_INFINITY and soft < needed:
+            self._connections.most = most_within(soft)
+            log.warning(
+                "TCP: the limit of open files is %d, %d are needed; only %d connections are taken, set LimitNOFILE (ulimit -n)",
+                soft,
+                needed,
+                self._connections.most,
+            )
 
     # --- turns ---------------------------------------------------------------------------------
 
@@ -423,7 +435,7 @@ class TcpListener:
             else:
                 self._poller.modify(connection.fd, events)
         except OSError as error:  # No memory, or too many watches of this user.
-            self._warn.warning("watch", "TCP: a connection is closed, since it cannot be watched: %s", error.strerror)
+            self._warn.warning("watch", "TCP: a connection is closed, it cannot be watched: %s", error.strerror)
             self._close(connection)
         else:
             connection.watched = events
