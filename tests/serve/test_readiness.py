@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mesos_dns.serve.readiness import GONE, READ, WRITE, SelectorPoller, poller
+from mesos_dns.serve.readiness import GONE, READ, WRITE, SelectorPoller, has_input, poller
 
 
 @pytest.fixture(params=[poller, SelectorPoller])
@@ -36,8 +36,8 @@ def test_what_is_ready_and_stays_so(polling):
         assert polling.poll(0, 10) == [(fd, READ | WRITE)]
         if isinstance(polling, SelectorPoller):
             assert repr(polling) == "SelectorPoller(1)"
-            polling.forget(fd)
-            polling.forget(fd)
+            polling.unregister(fd)
+            polling.unregister(fd)
 
 
 def test_no_more_than_asked_for_at_once(polling):
@@ -47,7 +47,7 @@ def test_no_more_than_asked_for_at_once(polling):
     assert len(polling.poll(0, 2)) == 2
     for ours, theirs in pairs:
         if isinstance(polling, SelectorPoller):
-            polling.forget(ours.fileno())
+            polling.unregister(ours.fileno())
         ours.close()
         theirs.close()
     assert polling.poll(0, 2) == []
@@ -63,3 +63,12 @@ def test_epoll_tells_of_the_end_whatever_it_watches_for():
         ((_, events),) = polling.poll(0, 10)
         assert events & GONE
     polling.close()
+
+
+def test_whether_something_has_come():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert not has_input(ours.fileno())
+        theirs.send(b"x")
+        assert has_input(ours.fileno())
+    assert not has_input(-1)

@@ -4,9 +4,11 @@ asyncio's own loop asks for each descriptor what is to be called, in Python. A l
 keeps them in a poller of its own, whose descriptor is one among those of the loop.
 """
 
+import fcntl
 import select
 import selectors
 import sys
+import termios
 from typing import Final, Protocol
 
 #: What a connection waits for, and what it is ready for.
@@ -31,6 +33,9 @@ class Poller(Protocol):
 
     def modify(self, fd: int, eventmask: int, /) -> None:
         """Watch a registered one for something else."""
+
+    def unregister(self, fd: int, /) -> None:
+        """Watch it no more. epoll does so by itself when the last descriptor of a file is closed."""
 
     def poll(self, timeout: float, maxevents: int, /) -> list[tuple[int, int]]:
         """Those that are ready, and what for. `timeout` is 0: nothing is waited for."""
@@ -60,11 +65,11 @@ class SelectorPoller:
 
     def modify(self, fd: int, eventmask: int, /) -> None:
         """Part of Poller."""
-        self.forget(fd)
+        self.unregister(fd)
         self.register(fd, eventmask)
 
-    def forget(self, fd: int) -> None:
-        """To be called before a connection is closed; epoll knows by itself."""
+    def unregister(self, fd: int, /) -> None:
+        """Part of Poller. To be called before a connection is closed."""
         if fd in self._selector.get_map():
             self._selector.unregister(fd)
 
@@ -89,3 +94,11 @@ def _events(mask: int) -> int:
 def poller() -> Poller:
     """The best poller of this system."""
     return select.epoll() if sys.platform == "linux" else SelectorPoller()
+
+
+def has_input(fd: int) -> bool:
+    """Whether octets have come on a connection that were not received yet."""
+    try:
+        return any(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    except OSError:
+        return False

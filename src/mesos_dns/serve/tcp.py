@@ -9,13 +9,11 @@ waits for the next one, after datagrams had theirs.
 import asyncio
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import resource
 import socket
 import struct
-import termios
 from collections import deque
 from functools import partial
 from itertools import islice
@@ -28,7 +26,7 @@ from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve.accepting import acceptor
 from mesos_dns.serve.connections import Connection, Connections, State, files_needed, most_within
-from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, poller
+from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, has_input, poller
 from mesos_dns.serve.request import CLOSE, Forward, client_of
 from mesos_dns.serve.responder import ForwardTo, Responder
 
@@ -92,6 +90,7 @@ class TcpListener:
         self.idle = idle
         sock.setblocking(False)
         self._socket = sock
+        self._listening = sock.fileno()
         self._poller: Poller = poller()
         self._connections = Connections(most, most_per_client)
         self._by_fd: dict[int, Connection] = {}
@@ -122,8 +121,8 @@ class TcpListener:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._accept_one = acceptor(self._socket)
         self._fit_into_files()
+        self._poller.register(self._listening, READ)
         self._loop.add_reader(self._poller.fileno(), self._on_ready)
-        self._loop.add_reader(self._socket.fileno(), self._accept)
 
     async def stop(self) -> None:
         """Accept no more, answer what has arrived, close.
@@ -134,9 +133,11 @@ class TcpListener:
         if self._stopping:
             return
         self._loop = asyncio.get_running_loop()
-        self._loop.remove_reader(self._socket.fileno())
         if self._pause is not None:
             self._pause.cancel()
+        # Control holds this socket, too, so that closing it here would not end its events.
+        with contextlib.suppress(OSError):  # Not if this listener never started.
+            self._poller.unregister(self._listening)
         self._socket.close()
         self._stopping = True
         for connection in list(self._connections):
@@ -148,10 +149,13 @@ class TcpListener:
 
     # --- new connections -----------------------------------------------------------------------
 
-    def _accept(self) -> None:
-        """Take new connections, and answer what they ask at once."""
-        now = self._begin_turn()
-        answered = 0
+    def _accept(self, now: float) -> int:
+        """Take new connections, and answer what they ask at once; how many queries were answered.
+
+        This takes half of a turn at most: the other half is for those that are here already.
+        """
+        half = now + TURN_SECONDS / 2
+        answered = accepted = 0
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 fd, address = self._accept_one()
@@ -163,10 +167,12 @@ class TcpListener:
                 break
             connection = self._admit(fd, client_of(address), now)
             if connection is not None:
+                accepted += 1
                 answered += self._serve(connection, now)
-            if monotonic() >= self._until:
+            if monotonic() >= half:
                 break
-        self._end_turn(answered)
+        self.responder.count("tcp_connections", accepted)
+        return answered
 
     def _admit(self, fd: int, client: bytes, now: float) -> Connection | None:
         """Take a connection, and close another one if there are too many; None if all others are owed answers."""
@@ -177,7 +183,6 @@ class TcpListener:
             return None
         connection = self._by_fd[fd] = Connection(fd, client)
         connections.add(connection, now)
-        self.responder.count("tcp_connections")
         if self._timer is None:
             self._timer = self._loop.call_at(now + self.idle, self._on_timer)
         return connection
@@ -206,7 +211,7 @@ class TcpListener:
                 self._holder(),
             )
             return False
-        self._close(next((each for each in candidates if not _has_input(each)), candidates[0]))
+        self._close(next((each for each in candidates if not has_input(each.fd)), candidates[0]))
         self.responder.count("tcp_evicted")
         return True
 
@@ -230,13 +235,13 @@ class TcpListener:
             self._close(idlest)
             self.responder.count("tcp_evicted")
             return True
-        self._loop.remove_reader(self._socket.fileno())
+        self._poller.modify(self._listening, 0)
         self._pause = self._loop.call_later(ACCEPT_PAUSE, self._accept_again)
         return False
 
     def _accept_again(self) -> None:
         self._pause = None
-        self._loop.add_reader(self._socket.fileno(), self._accept)
+        self._poller.modify(self._listening, READ)
 
     def _fit_into_files(self) -> None:
         """Take fewer connections if the limit of open files is too low for all."""
@@ -263,29 +268,29 @@ class TcpListener:
             self._scheduled = True
             self._loop.call_soon(self._turn)
 
-    def _begin_turn(self) -> float:
-        now = monotonic()
-        self._until = now + TURN_SECONDS
-        self._keepalive = 0 if self._connections.under_pressure() else min(int(self.idle * 10), 0xFFFF)
-        return now
-
     def _turn(self) -> None:
-        """Serve connections that are ready or have queries left, each once at the most, until the time is over."""
+        """Take new connections, and serve those that are ready or have queries left, each once, until the time is over."""
         self._scheduled = False
         if self._poller.closed:
             return
-        now = self._begin_turn()
+        now = monotonic()
+        self._until = now + TURN_SECONDS
+        self._keepalive = 0 if self._connections.under_pressure() else min(int(self.idle * 10), 0xFFFF)
         queue = self._queue
+        answered = 0
+        newcomers = False
         for fd, events in self._poller.poll(0, _READY_AT_ONCE):
             connection = self._by_fd.get(fd)
             if connection is None:
-                continue
-            if events & GONE:
+                newcomers |= fd == self._listening
+            elif events & GONE:
                 self._close(connection)
             elif not connection.queued:
                 connection.queued = True
                 queue.append(connection)
-        answered = 0
+        # Not before: a new connection may get the number of one that is closed for it.
+        if newcomers:
+            answered += self._accept(now)
         for _ in range(len(queue)):
             connection = queue.popleft()
             connection.queued = False
@@ -334,6 +339,9 @@ class TcpListener:
             self._close(connection)
             return False
         if not data:
+            if not connection.pending:
+                self._close(connection)
+                return False
             # The client has asked all it wanted; it still gets its answers.
             connection.ending = True
         connection.buffer = connection.buffer + data if connection.buffer else data
@@ -445,7 +453,7 @@ class TcpListener:
             return
         connection.closed = True
         if isinstance(self._poller, SelectorPoller):
-            self._poller.forget(connection.fd)
+            self._poller.unregister(connection.fd)
         os.close(connection.fd)
         del self._by_fd[connection.fd]
         self._connections.remove(connection)
@@ -487,11 +495,3 @@ class TcpListener:
             self._poller.close()
             if self._timer is not None:
                 self._timer.cancel()
-
-
-def _has_input(connection: Connection) -> bool:
-    """Whether a query, or a part of one, has come that was not received yet."""
-    try:
-        return any(fcntl.ioctl(connection.fd, termios.FIONREAD, bytes(4)))
-    except OSError:
-        return False
