@@ -16,8 +16,8 @@ from mesos_dns.concurrency import spawn
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.serve import forward as forwarding
-from mesos_dns.serve.answer import Forward
 from mesos_dns.serve.forward import Forwarder
+from mesos_dns.serve.request import Forward
 
 ROOT = names.ROOT
 NAME = "www.example.test."

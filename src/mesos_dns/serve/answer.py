@@ -15,6 +15,7 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns.message import Query
 from mesos_dns.dns.rdata import AAAA, ANY, AXFR, CLASS_ANY, CLASS_IN, IXFR, NS, SOA, SRV, A
 from mesos_dns.names.zone import Node, Zone
+from mesos_dns.serve.request import Forward
 
 _RR: Final = struct.Struct("!HHIH")
 _HEAD: Final = struct.Struct("!HHHHH")
@@ -51,12 +52,6 @@ class Rendering(NamedTuple):
     found: bool
     orders: tuple[bytes, ...] = ()
     keep: bool = True
-
-
-class Forward(NamedTuple):
-    """The name is not ours: ask the upstreams."""
-
-    query: Query
 
 
 class Answerer:

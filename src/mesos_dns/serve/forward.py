@@ -14,7 +14,7 @@ from mesos_dns.dns.message import Query
 from mesos_dns.limits import MAX_FORWARDS
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import relay
-from mesos_dns.serve.answer import Forward
+from mesos_dns.serve.request import Forward
 
 log = logging.getLogger(__name__)
 

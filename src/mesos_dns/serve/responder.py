@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Rejected
 from mesos_dns.limits import MAX_ROTATIONS, MEMO_MISSING_OCTETS, MEMO_OCTETS, SWEPT_AT_LEAST, SWEPT_PER_ANSWER
-from mesos_dns.serve.answer import Answerer, Forward, Rendering
+from mesos_dns.serve.answer import Answerer, Rendering
 from mesos_dns.serve.keys import any_key, twin
 from mesos_dns.serve.memo import Memo, Parts, Pieces, Store
+from mesos_dns.serve.request import CLOSE, Close, Forward
 from mesos_dns.serve.shortcut import Shortcut
 
 T = TypeVar("T")
@@ -87,8 +88,13 @@ class Responder:
         """The reply to a datagram, None for silence, or that the name is not ours."""
         return self._respond(octets, self._udp_memo, self.shortcut) or self.respond_fresh(octets, tcp=False)
 
-    def respond_tcp(self, octets: bytes) -> bytes | Forward | None:
+    def respond_tcp(
+        self, octets: bytes, client: bytes = b"", keepalive: int | None = None
+    ) -> bytes | Forward | Close | None:
         """The same for a message over TCP, without its length octets."""
+        if len(octets) < 12 or octets[2] & 0x80:
+            self.counters["ignored"] += 1
+            return CLOSE
         return self._respond(octets, self._tcp_memo, self._tcp_shortcut) or self.respond_fresh(octets, tcp=True)
 
     def _respond(self, octets: bytes, memo: Memo[Parts], shortcut: Shortcut) -> bytes | None:

@@ -19,7 +19,7 @@ from mesos_dns.limits import (
     QUERIES_PER_TURN,
     TCP_IDLE_SECONDS,
 )
-from mesos_dns.serve.answer import Forward
+from mesos_dns.serve.request import CLOSE, Forward
 from mesos_dns.serve.responder import ForwardTo, Responder
 
 _LENGTH: Final = struct.Struct("!H")
@@ -153,6 +153,9 @@ class _Connection(asyncio.Protocol):
             if isinstance(reply, bytes):
                 out.append(_LENGTH.pack(len(reply)) + reply)
                 room -= len(reply)
+            elif reply is CLOSE:
+                self._finishing = True
+                break
             elif reply is not None:
                 self._forward(reply)
         if at:
