@@ -1,10 +1,14 @@
 """What a listener hands in, and what it gets back. Pure values."""
 
+import zlib
 from enum import Enum
 from typing import Final, NamedTuple
 
 from mesos_dns.dns.message import Query
 
+#: Places at which a part of a truncated answer may begin. Each shows dozens of records, so these reach all of several
+#: thousand, and so many ready replies can be kept.
+_MOST_PLACES: Final = 256
 #: IPv6 addresses that stand for IPv4 ones (RFC 4291 section 2.5.5.2).
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
@@ -57,3 +61,19 @@ Reply = bytes | Forward | Close | None
 def client_of(packed: bytes) -> bytes:
     """The client with that packed address: an IPv4 address that came in over IPv6 is that IPv4 address."""
     return packed[12:] if len(packed) == 16 and packed.startswith(_MAPPED) else packed
+
+
+def places_of_parts(count: int) -> range | list[int]:
+    """Where in an answer of `count` records, sorted by rdata, the part that a client sees may begin."""
+    if count <= _MOST_PLACES:
+        return range(count)
+    return [place * count // _MOST_PLACES for place in range(_MOST_PLACES)]
+
+
+def place_of(client: bytes, owner: bytes, count: int) -> int:
+    """Which of `places_of_parts` is the client's, for an answer of `count` records to `owner` (lower case).
+
+    A client sees the same part each time, from whichever worker and whichever replica; what would change with
+    each question makes proxies drop and add servers all the time. Others see other parts.
+    """
+    return zlib.crc32(client + owner) % min(count, _MOST_PLACES)
