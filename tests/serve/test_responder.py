@@ -12,8 +12,8 @@ from tests.serve.asking import AUTHORITY, ask, edits, make_answerer, make_respon
 
 from mesos_dns.dns import message as msg
 from mesos_dns.names.zone import Change, Zone
-from mesos_dns.serve import mmsg
-from mesos_dns.serve.memo import Memo
+from mesos_dns.serve import batch as mmsg
+from mesos_dns.serve.cache import Memo
 from mesos_dns.serve.request import Forward
 from mesos_dns.serve.udp import BatchedListener
 

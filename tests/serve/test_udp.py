@@ -11,7 +11,7 @@ from tests.serve.asking import ask, make_answerer, make_responder, make_zone, op
 
 from mesos_dns.dns import message as msg
 from mesos_dns.limits import MAX_DATAGRAMS_PER_WAKE
-from mesos_dns.serve import mmsg
+from mesos_dns.serve import batch as mmsg
 from mesos_dns.serve.udp import BatchedListener, PlainListener, udp_listener
 
 ZONE = make_zone()

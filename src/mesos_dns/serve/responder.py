@@ -11,10 +11,10 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Rejected
 from mesos_dns.limits import MAX_ROTATIONS, MEMO_MISSING_OCTETS, MEMO_OCTETS, SWEPT_AT_LEAST, SWEPT_PER_ANSWER
 from mesos_dns.serve.answer import Answerer, Rendering
+from mesos_dns.serve.cache import Memo, Parts, Pieces, Store
+from mesos_dns.serve.fast import Shortcut
 from mesos_dns.serve.keys import any_key, twin
-from mesos_dns.serve.memo import Memo, Parts, Pieces, Store
 from mesos_dns.serve.request import CLOSE, Close, Forward
-from mesos_dns.serve.shortcut import Shortcut
 
 T = TypeVar("T")
 

@@ -24,10 +24,10 @@ from mesos_dns.limits import (
     MEMO_OCTETS,
 )
 from mesos_dns.logs import RateLimited
-from mesos_dns.serve import mmsg
+from mesos_dns.serve import batch as mmsg
 from mesos_dns.serve.answer import Rendering
+from mesos_dns.serve.batch import FRONT, LEAD, SILENCE, SLOT, STRIDE, Arena
 from mesos_dns.serve.keys import SHORTEST_EDNS, EdnsForms, any_key, common_key
-from mesos_dns.serve.mmsg import FRONT, LEAD, SILENCE, SLOT, STRIDE, Arena
 from mesos_dns.serve.request import Forward
 from mesos_dns.serve.responder import LARGEST_KEPT, ForwardTo, Responder, learn
 

@@ -7,7 +7,7 @@ from collections import deque
 
 import pytest
 
-from mesos_dns.serve import mmsg
+from mesos_dns.serve import batch as mmsg
 
 pytestmark = pytest.mark.skipif(not mmsg.available(), reason="needs recvmmsg and sendmmsg of Linux")
 

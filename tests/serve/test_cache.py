@@ -3,7 +3,7 @@
 from itertools import islice
 
 from mesos_dns.limits import MEMO_NOT_FOUND
-from mesos_dns.serve.memo import Memo, Pieces
+from mesos_dns.serve.cache import Memo, Pieces
 
 HEAD = bytes(10)
 ROOM = 1 << 20

@@ -8,9 +8,9 @@ from tests.serve.asking import AUTHORITY, ask, edits, make_answerer, make_zone, 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.names.zone import Change, Zone
+from mesos_dns.serve.fast import Shortcut
 from mesos_dns.serve.keys import any_key
 from mesos_dns.serve.request import Forward
-from mesos_dns.serve.shortcut import Shortcut
 
 ZONE = make_zone()
 NAME = "chronos.marathon.mesos."
