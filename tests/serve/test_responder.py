@@ -12,31 +12,45 @@ from tests.serve.asking import AUTHORITY, ask, edits, make_answerer, make_respon
 
 from mesos_dns.dns import message as msg
 from mesos_dns.names.zone import Change, Zone
-from mesos_dns.serve import batch as mmsg
-from mesos_dns.serve.cache import Memo
-from mesos_dns.serve.request import Forward
+from mesos_dns.serve import batch as batches
+from mesos_dns.serve.cache import ResponseCache
+from mesos_dns.serve.keys import OPT_RECORDS
+from mesos_dns.serve.request import CLOSE, Forward, Request, Transport
 from mesos_dns.serve.udp import BatchedListener
 
 ZONE = make_zone()
 NAME = "chronos.marathon.mesos."
+#: Where `OneDatagram` says that its datagrams come from.
+CLIENT = bytes((192, 0, 2, 1))
 
 
-class OneDatagram(mmsg.Batch):
+OPTS = batches.OptRecords(OPT_RECORDS.values())
+
+
+def batched(parts):
+    """Pairs."""
+    return zip(parts[::2], parts[1::2], strict=True)
+
+
+class OneDatagram(batches.Batch):
     """The batch of a listener with one datagram, and instead of sending the reply is kept."""
 
     def __init__(self):
-        super().__init__(socket.AF_INET, 1, with_source=False)
+        super().__init__(socket.AF_INET, OPTS, 1, with_source=False)
         self.sent = None
 
     def put(self, octets):
-        front = octets[: mmsg.FRONT]
-        self._fronts.octets[mmsg.LEAD : mmsg.LEAD + len(front)] = front
-        self._slots.octets[: len(octets) - len(front)] = octets[mmsg.FRONT :]
+        front = octets[: batches.FRONT]
+        self._fronts.octets[batches.LEAD : batches.LEAD + len(front)] = front
+        self._rests.octets[: len(octets) - len(front)] = octets[batches.FRONT :]
 
     def _send(self, _fd, _first, count):
-        start, size, tail, tail_size = struct.unpack_from("@PNPN", self._slips.octets)
-        self.sent = ctypes.string_at(start, size) + ctypes.string_at(tail, tail_size)
+        parts = struct.unpack_from("@PNPNPN", self._descriptors.octets)
+        self.sent = b"".join(ctypes.string_at(*part) for part in batched(parts))
         return count
+
+    def client(self, _i):
+        return CLIENT
 
     def address(self, _i, _family):
         return ("192.0.2.1", 5353)
@@ -49,7 +63,7 @@ class Hot:
         self.forwarded = []
         self.listener = BatchedListener(sock, responder, lambda forward, _limit, _send: self.forwarded.append(forward))
         self.listener._batch = self._batch = OneDatagram()
-        self.memo = self.listener._memo
+        self.cache = self.listener._cache
 
     def ask(self, octets):
         """The reply, None for silence, or a `Forward`."""
@@ -109,7 +123,7 @@ def test_random_case_cookies_and_sizes_hit_the_same_entry(udp_socket):
     assert (responder.misses, responder.hits) == (2, 2)
 
 
-def test_a_large_reply_from_memory_is_not_given_to_a_small_client(udp_socket):
+def test_a_large_reply_from_cachery_is_not_given_to_a_small_client(udp_socket):
     hot = Hot(make_responder(ZONE), udp_socket)
     assert len(texts(read(hot.ask(ask("many.mesos.", payload=4096))).answer)) == 60
     small = read(hot.ask(ask("many.mesos.", payload=600)))
@@ -187,7 +201,7 @@ def test_a_record_behind_the_question_stays_out_of_the_reply_also_the_second_tim
         assert texts(read(hot.ask(with_record(TXT))).answer) == [f"{NAME} 60 IN A 1.2.3.11"]
 
 
-def test_records_behind_the_question_are_no_way_to_fill_the_memory(udp_socket):
+def test_records_behind_the_question_are_no_way_to_fill_the_cachery(udp_socket):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)
     for n in range(10):
@@ -195,10 +209,10 @@ def test_records_behind_the_question_are_no_way_to_fill_the_memory(udp_socket):
         for _ in range(3):
             hot.ask(with_record(record))
             responder.respond_tcp(with_record(record))
-    assert hot.memo.entries == responder._tcp_memo.entries == {}
+    assert all(cache.entries == cache.parts == {} for cache in responder._caches)
 
 
-def test_a_query_that_promises_an_opt_record_and_has_none_is_malformed_also_from_memory(udp_socket):
+def test_a_query_that_promises_an_opt_record_and_has_none_is_malformed_also_from_cachery(udp_socket):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)
     for do in (0, 0x8000):
@@ -211,7 +225,7 @@ def test_a_query_that_promises_an_opt_record_and_has_none_is_malformed_also_from
             assert responder.respond_tcp(octets[:-11] + rest)[3] & 15 == msg.FORMERR
 
 
-def test_a_zero_octet_within_a_label_does_not_confuse_the_memory(udp_socket):
+def test_a_zero_octet_within_a_label_does_not_confuse_the_cachery(udp_socket):
     name = "a\\000b.marathon.mesos."
     responder = make_responder(make_zone(), seed=1)
     hot = Hot(responder, udp_socket)
@@ -275,7 +289,7 @@ def datagrams(draw):
 
 @given(st.lists(datagrams(), min_size=1, max_size=6), st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
-def test_replies_from_memory_are_fresh_replies(udp_socket, asked, random):
+def test_replies_from_cachery_are_fresh_replies(udp_socket, asked, random):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)
     # Twice to be asked, once to be remembered.
@@ -283,10 +297,10 @@ def test_replies_from_memory_are_fresh_replies(udp_socket, asked, random):
     random.shuffle(asked)
     fresh = make_responder(ZONE)
     for octets in asked:
-        udp, tcp = (fresh.respond_fresh(octets, tcp=tcp) for tcp in (False, True))
+        udp, tcp = (fresh.respond_fresh(Request(octets, CLIENT, transport)) for transport in Transport)
         assert same(hot.ask(octets), udp), octets
-        assert same(responder.respond_udp(octets), udp), octets
-        assert same(responder.respond_tcp(octets), tcp), octets
+        assert same(responder.respond_udp(octets, CLIENT), udp), octets
+        assert same(responder.respond_tcp(octets, CLIENT), tcp), octets
 
 
 @given(st.binary(max_size=300))
@@ -295,18 +309,20 @@ def test_any_octets(udp_socket, octets):
     hot = Hot(responder, udp_socket)
     for _ in range(3):
         for reply in (hot.ask(octets), responder.respond_tcp(octets), responder.respond_udp(octets)):
-            assert reply is None or isinstance(reply, Forward) or reply[:2] == octets[:2]
+            assert reply in (None, CLOSE) or isinstance(reply, Forward) or reply[:2] == octets[:2]
 
 
 def test_repr():
-    empty = "Memo(found=0, missing=0)"
+    empty = "ResponseCache(found=0, missing=0)"
     assert repr(make_responder(ZONE)) == f"Responder([{empty}, {empty}])"
 
 
 def test_a_flood_of_unknown_names_asked_twice_does_not_push_out_known_ones(udp_socket):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)
-    hot.listener._memo = memo = Memo(mmsg.Arena(10_000, 1000), mmsg.Arena(10_000, 1000), 3, 10)
+    hot.listener._cache = cache = ResponseCache(
+        batches.RingBuffer(10_000, 1000, OPTS), batches.RingBuffer(10_000, 1000, OPTS), 3, 10
+    )
     for _ in range(2):
         hot.ask(ask(NAME, payload=1232))
     for n in range(40):
@@ -315,20 +331,20 @@ def test_a_flood_of_unknown_names_asked_twice_does_not_push_out_known_ones(udp_s
     misses = responder.misses
     hot.ask(ask(NAME, payload=1232))
     assert responder.misses == misses
-    assert repr(memo) == "Memo(found=1, missing=10)"
+    assert repr(cache) == "ResponseCache(found=1, missing=10)"
 
 
-def test_a_listeners_memo_is_emptied_with_the_others(udp_socket):
+def test_a_listeners_cache_is_emptied_with_the_others(udp_socket):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)
     for _ in range(2):
         hot.ask(ask(NAME))
         responder.respond_tcp(ask(NAME))
         responder.respond_udp(ask(NAME))
-    assert repr(responder) == f"Responder({['Memo(found=1, missing=0)'] * 3})".replace("'", "")
+    assert repr(responder) == f"Responder({['ResponseCache(found=1, missing=0)'] * 3})".replace("'", "")
     responder.forget()
-    responder.sweep(1)
-    assert repr(responder) == f"Responder({['Memo(found=0, missing=0)'] * 3})".replace("'", "")
+    responder.reclaim(1)
+    assert repr(responder) == f"Responder({['ResponseCache(found=0, missing=0)'] * 3})".replace("'", "")
 
 
 def test_what_answers_add_is_freed_faster_than_it_grows(udp_socket):
@@ -337,6 +353,6 @@ def test_what_answers_add_is_freed_faster_than_it_grows(udp_socket):
     for n in range(300):
         for _ in range(2):
             hot.ask(ask(f"nope-{n}.mesos.", payload=1232))
-        responder.sweep(2)
+        responder.reclaim(2)
         responder.forget()
-    assert sum(map(len, hot.memo._garbage)) <= 10
+    assert sum(map(len, hot.cache._garbage)) <= 10

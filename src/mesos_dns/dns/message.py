@@ -35,6 +35,9 @@ EDE_NOT_READY: Final = 14
 EDE_PROHIBITED: Final = 18
 EDE_NO_REACHABLE_AUTHORITY: Final = 22
 
+#: EDNS options: edns-tcp-keepalive (RFC 7828).
+TCP_KEEPALIVE: Final = 11
+
 TSIG: Final = 250
 
 _HEADER: Final = struct.Struct("!HHHHHH")
@@ -176,6 +179,22 @@ def opt(rcode: int = NOERROR, *, do: bool = False, options: bytes = b"") -> byte
 def extended_error(code: int) -> bytes:
     """The EDNS option of an extended DNS error without text (RFC 8914 section 2)."""
     return struct.pack("!HHH", 15, 2, code)
+
+
+def tcp_keepalive(timeout: int) -> bytes:
+    """The EDNS option that tells how long a connection may stay idle, in units of 100 ms (RFC 7828 section 3.1)."""
+    return struct.pack("!HHH", TCP_KEEPALIVE, 2, timeout)
+
+
+def has_option(options: bytes, code: int) -> bool:
+    """Whether an option of this code is among well-formed `options`."""
+    at = 0
+    while at < len(options):
+        found, size = _SHORTS.unpack_from(options, at)
+        if found == code:
+            return True
+        at += 4 + size
+    return False
 
 
 def udp_limit(edns: Edns | None) -> int:

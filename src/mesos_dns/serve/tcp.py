@@ -163,7 +163,7 @@ class _Connection(asyncio.Protocol):
             self._restart_timer()
         if out and not self._transport.is_closing():
             self._transport.write(b"".join(out))
-        self._responder.sweep(answered)
+        self._responder.reclaim(answered)
         self._turning = (answered == QUERIES_PER_TURN or room <= 0) and not self._blocked
         if self._turning:
             # Reading stops meanwhile, or a fast sender could fill the memory.
