@@ -51,6 +51,8 @@ UDP_SIZE: Final = 1232
 #: What a client without EDNS can take (RFC 1035 section 4.2.1).
 PLAIN_UDP_SIZE: Final = 512
 TCP_SIZE: Final = 65535
+#: What every message begins with.
+HEADER_SIZE: Final = 12
 
 
 class Edns(NamedTuple):

@@ -53,6 +53,9 @@ SILENCE: Final = bytes(_DESCRIPTOR.size)
 _ID: Final = 2
 
 
+_string_at: Final = ctypes.string_at
+
+
 class _Iovec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
 
@@ -148,6 +151,12 @@ class RingBuffer:
         self._at = 0
 
 
+def message(descriptor: bytes, query: bytes) -> bytes:
+    """The whole reply that a descriptor tells to send in answer to `query`."""
+    _, end, body, body_size, opt, opt_size, header = _DESCRIPTOR.unpack(descriptor)
+    return b"%b%b%b%b%b" % (query[:2], header, query[12:end], _string_at(body, body_size), _string_at(opt, opt_size))
+
+
 class Batch:
     """Buffers for up to `size` datagrams of one socket.
 
@@ -241,13 +250,6 @@ class Batch:
         at = i * STRIDE + LEAD
         front = self._front_view[at : at + min(length, FRONT)].tobytes()
         return front + self._rests.octets[i * LARGEST : i * LARGEST + length - FRONT] if length > FRONT else front
-
-    def descriptor(self, i: int, response: Response) -> bytes:
-        """The descriptor of a response to datagram i that is sent once. The question must lie within the front."""
-        at = i * SLOT
-        header, body, opt, end, *_ = response
-        self._slots.octets[at : at + len(body)] = body
-        return _DESCRIPTOR.pack(0, end, self._slots.address + at, len(body), *self._opts.places[opt], header)
 
     def negative(self, response: Response) -> bytes:
         """The descriptor of a negative response, for all datagrams whose question is as long.

@@ -215,6 +215,11 @@ class ResponseCache(Generic[T]):
         self.entries = {}
         self.parts = {}
 
+    @property
+    def has_garbage(self) -> bool:
+        """Whether something that was dropped is yet to be freed."""
+        return bool(self._garbage)
+
     def reclaim(self, most: int) -> None:
         """Free up to `most` things of what was dropped. A response makes four: to be called with more than that for each."""
         while self._garbage and most > 0:

@@ -87,6 +87,16 @@ class EdnsForms:
             keys.append(b"" if mark is None else folded[at + 2 : end - _WITH_COOKIE] + mark)
         return keys
 
+    def key(self, folded: bytes) -> bytes:
+        """The same for a single datagram of at least 12 octets."""
+        if not folded[11]:
+            return folded[2:]
+        mark = self._plain.get(folded[-_BEHIND_FRONT:])
+        if mark is not None:
+            return folded[2:-_BEHIND_FRONT] + mark
+        mark = self._cookie.get(folded[-_WITH_COOKIE:-_COOKIE_SIZE])
+        return b"" if mark is None else folded[2:-_WITH_COOKIE] + mark
+
     def learn(self, key: bytes, octets: bytes) -> None:
         """Remember the OPT record of `octets`, whose key is `key`."""
         if key[NAME - 1 : NAME] != b"\1":

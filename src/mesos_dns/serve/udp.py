@@ -4,7 +4,6 @@ Both ways give the same replies, each from a cache of its own, and answer about 
 before other work gets its turn.
 """
 
-import asyncio
 import logging
 import socket
 import struct
@@ -15,6 +14,7 @@ from itertools import repeat
 from typing import Final
 
 from mesos_dns.dns import message as msg
+from mesos_dns.dns.message import HEADER_SIZE
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import batch
 from mesos_dns.serve.batch import FRONT, LEAD, SILENCE, STRIDE, Batch, OptRecords, RingBuffer
@@ -28,9 +28,10 @@ from mesos_dns.serve.keys import (
     any_key,
     owner_of,
 )
-from mesos_dns.serve.policy import Verdict
+from mesos_dns.serve.loop import add_reader, remove_reader
+from mesos_dns.serve.policy import Policy, Verdict
 from mesos_dns.serve.render import LARGEST_KEPT, Response
-from mesos_dns.serve.request import Forward, Request, Transport, client_of
+from mesos_dns.serve.request import Forward, Reply, Request, Transport, client_of
 from mesos_dns.serve.responder import ForwardTo, Responder, cache_response
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class _Listener(ABC):
         self._responder = responder
         self._forward = forward
         self._warn = RateLimited(log)
+        self._forwarded = False
         self._wildcard = _is_wildcard(sock)
         sock.setblocking(False)
         if self._wildcard:
@@ -79,39 +81,51 @@ class _Listener(ABC):
 
     async def start(self) -> None:
         """Answer from now on, in the running event loop."""
-        asyncio.get_running_loop().add_reader(self._fd, self.read)
+        add_reader(self._fd, self.read)
 
     async def stop(self) -> None:
         """Answer what has already arrived, and no more."""
-        asyncio.get_running_loop().remove_reader(self._fd)
+        remove_reader(self._fd)
         self.read()
 
-    def read(self) -> None:
-        """Answer what has arrived, but not more than others can wait for."""
+    def read(self, *, alone: bool = False) -> bool:
+        """Answer what has arrived, but not more than others can wait for. A `loop.DirectReader`: forwarding is scheduled."""
         answered = 0
+        self._forwarded = False
         try:
-            for count in self._answer_some():
+            if alone:
+                answered = self._answer_one()
+            for count in () if alone else self._answer_some():
                 answered += count
                 if answered >= MAX_DATAGRAMS_PER_WAKE:
                     break
         except OSError as error:
             self._warn.warning("receive", "cannot receive from %s: %s", self._socket.getsockname(), error)
         self._responder.reclaim(answered)
+        return not self._forwarded
 
     @abstractmethod
     def _answer_some(self) -> Iterator[int]:
         """Answer some datagrams, and say how many; then the next, until none waits. OSError if none can be received."""
 
+    def _answer_one(self) -> int:
+        """Answer the datagram that waits, and say how many that were. OSError if none can be received."""
+        return next(self._answer_some(), 0)
+
+    def _client(self, host: str) -> bytes:
+        """The client with that source address."""
+        return client_of(socket.inet_pton(self._socket.family, host.partition("%")[0]))
+
     def _submit(self, forward: Forward, send: Callable[[bytes], None]) -> None:
+        self._forwarded = True
         self._forward(forward, msg.udp_limit(forward.query.edns), send)
 
     def _send(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
-        # As in a batch: the source address is the one that was asked, the interface is free.
-        ancillary = [
-            (a, b, bytes(4) + c[4:] if b == _IP_PKTINFO and a == socket.IPPROTO_IP else c) for a, b, c in ancillary
-        ]
         try:
-            self._socket.sendmsg([reply], ancillary, 0, address)
+            if ancillary:
+                self._socket.sendmsg([reply], _with_any_interface(ancillary), 0, address)
+            else:
+                self._socket.sendto(reply, address)
         except OSError:
             self._responder.count("udp_send_failed")
 
@@ -126,6 +140,7 @@ class BatchedListener(_Listener):
         found, missing = RingBuffer(FOUND_OCTETS, LARGEST_KEPT, opts), RingBuffer(MISSING_OCTETS, LARGEST_KEPT, opts)
         self._cache = responder.cache(found, missing)
         self._edns = EdnsForms()
+        self._buffer = memoryview(bytearray(batch.LARGEST))
         #: Keys whose responses are to be cached when the present batch is sent.
         self._asked_again: list[bytes] = []
         #: Descriptors of NXDOMAIN by kind of question and length of the name, for the zone as it is for `_generation`.
@@ -145,6 +160,46 @@ class BatchedListener(_Listener):
                 waits -= 1
                 time.sleep(_COALESCING_SECONDS)
 
+    def _answer_one(self) -> int:
+        # The calls for a batch are dearer for a single datagram than those for one, by a third of its whole cost.
+        ancillary: list[tuple[int, int, bytes]] = []
+        try:
+            if self._wildcard:
+                length, ancillary, _, address = self._socket.recvmsg_into((self._buffer,), 64)
+            else:
+                length, address = self._socket.recvfrom_into(self._buffer)
+        except BlockingIOError:
+            return 0
+        octets = self._buffer[:length].tobytes()
+        reply = self._reply(octets, address)
+        if isinstance(reply, Forward):
+            self._submit(reply, lambda late: self._send(late, address, ancillary))
+        elif isinstance(reply, bytes):
+            self._send(reply, address, ancillary)
+        while self._asked_again:
+            cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
+        return 1
+
+    def _reply(self, octets: bytes, address: tuple[str, int]) -> Reply:
+        """The reply to a single datagram."""
+        responder, cache = self._responder, self._cache
+        key = self._edns.key(octets.lower()) if len(octets) >= HEADER_SIZE else b""
+        if responder.policy is not None:
+            request = Request(octets, self._client(address[0]), Transport.UDP)
+            verdict = responder.policy.judge(request)
+            if verdict is not None:
+                return responder.answer(request, verdict)
+        entry = cache.entries.get(key)
+        if entry is not None:
+            responder.hits += 1
+            return batch.message(next(entry), octets)
+        descriptor = self._absent(key)
+        if descriptor is not None:
+            responder.misses += 1
+            self._asked_again += cache.repeated((key,))
+            return batch.message(descriptor, octets)
+        return self._reply_slowly(key, Request(octets, self._client(address[0]), Transport.UDP), None)
+
     def _answer(self, lengths: list[int]) -> None:
         """Answer one batch. This is the hottest code of the program.
 
@@ -159,7 +214,8 @@ class BatchedListener(_Listener):
             keys = [folded[at + 2 : at + length] for at, length in zip(_STARTS, lengths)]  # noqa: B905 - there are more starts than needed, and strict costs
         if max(lengths) > FRONT:
             keys = [b"" if length > FRONT else key for key, length in zip(keys, lengths, strict=True)]
-        verdicts = {} if self._responder.policy is None else self._judge(keys, lengths)
+        policy = self._responder.policy
+        verdicts = {} if policy is None else self._judge(policy, keys, lengths)
         descriptors = list(map(next, map(self._cache.entries.get, keys, _ALL_UNKNOWN)))
         if all(descriptors):
             self._responder.hits += len(descriptors)
@@ -172,12 +228,11 @@ class BatchedListener(_Listener):
         if failed:
             self._responder.count("udp_send_failed", failed)
 
-    def _judge(self, keys: list[bytes], lengths: list[int]) -> dict[int, Verdict]:
+    def _judge(self, policy: Policy, keys: list[bytes], lengths: list[int]) -> dict[int, Verdict]:
         """What becomes of those datagrams that get another answer than the usual one. They lose their keys."""
-        assert self._responder.policy is not None
         verdicts = {}
         for i, length in enumerate(lengths):
-            verdict = self._responder.policy.judge(self._request(i, length))
+            verdict = policy.judge(Request(self._batch.datagram(i, length), self._batch.client(i), Transport.UDP))
             if verdict is not None:
                 verdicts[i] = verdict
                 keys[i] = b""
@@ -186,61 +241,46 @@ class BatchedListener(_Listener):
     def _answer_rest(
         self, keys: list[bytes], lengths: list[int], descriptors: list[bytes], verdicts: dict[int, Verdict]
     ) -> None:
-        """Fill in the descriptors that are not in the cache.
+        """Fill in the descriptors that are not in the cache."""
+        absent: list[bytes] = []
+        fresh = 0
+        for i, descriptor in enumerate(descriptors):
+            if descriptor:
+                continue
+            fresh += 1
+            key = keys[i]
+            ready = self._absent(key)
+            if ready is not None:
+                descriptors[i] = ready
+                absent.append(key)
+            else:
+                descriptors[i] = self._answer_singly(i, key, lengths[i], verdicts.get(i))
+        self._responder.hits += len(descriptors) - fresh
+        if absent:
+            self._responder.misses += len(absent)
+            self._asked_again += self._cache.repeated(absent)
 
-        Nearly all of these are of names that do not exist: such a response depends on little else than the name's
-        length, and is ready after the first of its kind.
+    def _absent(self, key: bytes) -> bytes | None:
+        """The descriptor for a name that does not exist, if one of its kind is ready.
+
+        Most that is not in the cache is of this sort. The response depends on nothing but the rest of the key, and the
+        name's length.
         """
-        responder = self._responder
-        is_unknown = responder.fast.is_unknown
         if self._generation is not self._cache.entries:
             # The cache has been emptied: the zone is another.
             self._generation = self._cache.entries
             self._unknown = {}
-        kinds = self._unknown
-        absent: list[bytes] = []
-        misses = others = 0
-        for i, descriptor in enumerate(descriptors):
-            if descriptor:
-                continue
-            misses += 1
-            key = keys[i]
-            if key[NAME - 1 : NAME] == b"\1":
-                kind, name = key[:NAME] + key[-BEHIND_NAME_EDNS:], key[NAME:-BEHIND_NAME_EDNS]
-            else:
-                kind, name = key[:NAME] + key[-BEHIND_NAME:], key[NAME:-BEHIND_NAME]
-            if kind in kinds and len(name) in kinds[kind] and is_unknown(name):
-                descriptors[i] = kinds[kind][len(name)]
-                absent.append(key)
-                continue
-            descriptors[i] = self._answer_singly(i, key, lengths[i], verdicts.get(i))
-            others += 1
-        responder.hits += len(descriptors) - misses
-        responder.misses += misses - others
-        if absent:
-            self._asked_again += self._cache.repeated(absent)
+        behind = BEHIND_NAME_EDNS if key[NAME - 1 : NAME] == b"\1" else BEHIND_NAME
+        kind = self._unknown.get(key[:NAME] + key[-behind:])
+        if kind is None:
+            return None
+        name = key[NAME:-behind]
+        return kind.get(len(name)) if name and self._responder.fast.is_unknown(name) else None
 
     def _answer_singly(self, i: int, key: bytes, length: int, verdict: Verdict | None) -> bytes:
         """The descriptor for a datagram for which there is nothing ready."""
-        if key in self._cache.parts:
-            self._responder.hits += 1
-            return self._cache.part(key, self._batch.client(i), owner_of(key)) or SILENCE
-        response = self._responder.fast.respond(key, self._batch.client(i))
-        if response is not None:
-            return self._fresh(i, key, response)
-        request = self._request(i, length)
-        if verdict is None:
-            # An OPT record of a form that is not known yet, or too long a name for the front.
-            key = any_key(request.octets)
-            self._edns.learn(key, request.octets)
-            descriptor = next(self._cache.entries.get(key, _UNKNOWN))
-            if descriptor:
-                self._responder.hits += 1
-                return descriptor
-            response = self._responder.fast.respond(key, request.client)
-            if response is not None and response.question_end <= FRONT:
-                return self._fresh(i, key, response)
-        reply = self._responder.answer(request, verdict)
+        request = Request(self._batch.datagram(i, length), self._batch.client(i), Transport.UDP)
+        reply = self._reply_slowly(key, request, verdict)
         if isinstance(reply, bytes):
             return self._batch.whole(i, reply)
         if isinstance(reply, Forward):
@@ -249,23 +289,41 @@ class BatchedListener(_Listener):
             self._submit(reply, lambda late: self._send(late, address, ancillary))
         return SILENCE
 
-    def _fresh(self, i: int, key: bytes, response: Response) -> bytes:
-        """The descriptor of a response that was made from its key."""
-        self._responder.misses += 1
-        if self._cache.should_cache(key, found=response.found):
-            self._asked_again.append(key)
-        if response.header[1] & 15 != msg.NXDOMAIN:
-            return self._batch.descriptor(i, response)
-        descriptor = self._batch.negative(response)
-        owner = owner_of(key)
+    def _reply_slowly(self, key: bytes, request: Request, verdict: Verdict | None) -> Reply:
+        """The reply to a request for whose `key`, as far as it is known, there is nothing ready."""
+        responder, cache = self._responder, self._cache
+        octets, client, *_ = request
+        if verdict is not None:
+            return responder.answer(request, verdict)
+        known, key = key, any_key(octets)
+        if key != known:
+            # An OPT record of a form that is not known yet, or a long name.
+            self._edns.learn(key, octets)
+        descriptor = next(cache.entries.get(key, _UNKNOWN))
+        if key in cache.parts:
+            descriptor = cache.part(key, client, owner_of(key)) or b""
+        if descriptor:
+            responder.hits += 1
+            return batch.message(descriptor, octets)
+        response = responder.fast.respond(key, client)
+        if response is None:
+            return responder.answer(request, None)
+        responder.misses += 1
+        # Descriptors take the question from the front of a datagram.
+        if response.question_end <= FRONT:
+            if cache.should_cache(key, found=response.found):
+                self._asked_again.append(key)
+            if response.header[1] & 15 == msg.NXDOMAIN:
+                self._keep_absent(key, response)
+        return response.message(octets)
+
+    def _keep_absent(self, key: bytes, response: Response) -> None:
+        """Have the response to a name that does not exist ready for others of its kind."""
         if len(self._unknown) >= _MOST_KINDS:
             self._unknown.clear()
-        kind = key[:NAME] + key[NAME + len(owner) :]
-        self._unknown.setdefault(kind, {})[len(owner)] = descriptor
-        return descriptor
-
-    def _request(self, i: int, length: int) -> Request:
-        return Request(self._batch.datagram(i, length), self._batch.client(i), Transport.UDP)
+        size = len(owner_of(key))
+        kind = key[:NAME] + key[NAME + size :]
+        self._unknown.setdefault(kind, {})[size] = self._batch.negative(response)
 
 
 class PlainListener(_Listener):
@@ -277,16 +335,24 @@ class PlainListener(_Listener):
                 octets, ancillary, _, address = self._socket.recvmsg(batch.LARGEST, 64 if self._wildcard else 0)
             except BlockingIOError:
                 break
-            self._answer(octets, address, [item for item in ancillary if item[1] in (_IP_PKTINFO, _IPV6_PKTINFO)])
+            self._answer(octets, address, ancillary)
             yield 1
 
     def _answer(self, octets: bytes, address: tuple[str, int], ancillary: list[tuple[int, int, bytes]]) -> None:
-        client = client_of(socket.inet_pton(self._socket.family, address[0].partition("%")[0]))
-        reply = self._responder.respond_udp(octets, client)
+        reply = self._responder.respond_udp(octets, self._client(address[0]))
         if isinstance(reply, bytes):
             self._send(reply, address, ancillary)
         elif isinstance(reply, Forward):
             self._submit(reply, lambda late: self._send(late, address, ancillary))
+
+
+def _with_any_interface(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+    """As in a batch: the source address is the one that was asked, the interface is free."""
+    return [
+        (level, kind, bytes(4) + octets[4:] if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO) else octets)
+        for level, kind, octets in ancillary
+        if kind in (_IP_PKTINFO, _IPV6_PKTINFO)
+    ]
 
 
 def _ancillary(control: bytes) -> list[tuple[int, int, bytes]]:
