@@ -3,6 +3,7 @@
 import ctypes
 import socket
 import struct
+from collections import Counter
 
 import dns.flags
 import pytest
@@ -15,7 +16,9 @@ from mesos_dns.names.zone import Change, Zone
 from mesos_dns.serve import batch as batches
 from mesos_dns.serve.cache import ResponseCache
 from mesos_dns.serve.keys import OPT_RECORDS
+from mesos_dns.serve.policy import Answer
 from mesos_dns.serve.request import CLOSE, Forward, Request, Transport
+from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.udp import BatchedListener
 
 ZONE = make_zone()
@@ -306,6 +309,7 @@ def test_replies_from_cachery_are_fresh_replies(udp_socket, asked, random):
 
 
 @given(st.binary(max_size=300))
+@settings(deadline=None)
 def test_any_octets(udp_socket, octets):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)
@@ -358,3 +362,70 @@ def test_what_answers_add_is_freed_faster_than_it_grows(udp_socket):
         responder.reclaim(2)
         responder.forget()
     assert sum(map(len, hot.cache._garbage)) <= 10
+
+
+# --- options behind the cache ------------------------------------------------------------------
+
+KEEPALIVE = option(11)
+
+
+@pytest.mark.parametrize("name", [NAME, "many.mesos.", "nope.mesos.", "mesos."])
+def test_a_client_that_asks_for_it_is_told_how_long_a_connection_may_stay_idle(name):
+    responder = make_responder(ZONE)
+    for _ in range(3):
+        asking = ask(name, payload=1232, options=[option(3), KEEPALIVE])
+        told = read(responder.respond_tcp(asking, CLIENT, 300))
+        assert [(int(found.otype), found.to_wire()) for found in told.options] == [(11, b"\x01\x2c")]
+        for octets, keepalive in (
+            (ask(name, payload=1232, options=[option(3)]), 300),
+            (ask(name, payload=1232), 300),
+            (ask(name), 300),
+            (asking, None),
+        ):
+            assert read(responder.respond_tcp(octets, CLIENT, keepalive)).options == ()
+        assert read(responder.respond_udp(asking, CLIENT)).options == ()
+
+
+def test_a_forwarded_query_takes_the_option_along():
+    responder = make_responder(ZONE)
+    forward = responder.respond_tcp(ask("example.org.", payload=1232, options=[KEEPALIVE]), CLIENT, 300)
+    assert (forward.client, forward.options) == (CLIENT, msg.tcp_keepalive(300))
+    assert responder.respond_tcp(ask("example.org."), CLIENT, 300).options == b""
+
+
+class Chatty:
+    """A policy with a lot to say."""
+
+    def judge(self, _request):
+        return Answer(b"\xff\xee" + struct.pack("!H", 300) + bytes(300))
+
+
+@pytest.mark.parametrize("payload", [512, 1232])
+def test_with_options_a_reply_still_fits(payload):
+    responder = Responder(make_answerer(ZONE), Chatty())
+    for _ in range(4):
+        octets = responder.respond_udp(ask("many.mesos.", payload=payload), CLIENT)
+        assert len(octets) <= payload
+        reply = read(octets)
+        assert [int(found.otype) for found in reply.options] == [0xFFEE]
+        assert bool(reply.flags & dns.flags.TC)
+        assert len(texts(reply.answer)) == (payload - 28 - 11 - 304) // 16
+
+
+# --- what is too large for a datagram, over TCP ------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [20, 200])
+@pytest.mark.parametrize("kind", ["A", "SRV"])
+def test_over_tcp_each_record_comes_first_equally_often_too(count, kind):
+    values = [f"10.0.0.{n}" if kind == "A" else f"t{n}.mesos:{n}" for n in range(count)]
+    table = f"app.mesos {kind} {' '.join(values)}"
+    if kind == "SRV":
+        table += "".join(f"\nt{n}.mesos A 10.0.0.{n}" for n in range(count))
+    responder = make_responder(make_zone(table))
+    octets = ask("app.mesos.", kind)
+    first = slice(12 + 15 + 12, 12 + 15 + 12 + (4 if kind == "A" else 6))
+    firsts = Counter(responder.respond_tcp(octets, CLIENT)[first] for _ in range(8 * count + 2))
+    assert len(firsts) == count
+    assert set(firsts.values()) <= {8, 9, 10}
+    assert responder.hits == 8 * count

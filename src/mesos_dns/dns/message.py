@@ -81,15 +81,25 @@ class Query(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A message that gets an error without a look at its question; `rcode` says which."""
+    """A message that gets an error instead of an answer; `rcode` says which.
+
+    `question_end` is where its question ends, or 0 if it has none that could be read.
+    """
 
     octets: bytes
     rcode: int
+    question_end: int = 0
 
     def reply(self) -> bytes:
-        """Header only: the ID and the opcode of the query, no other bit of it (RFC 8906 section 3.1.4)."""
+        """The error with the question, if there is one, and the ID and the opcode of the query.
+
+        Its other bits mean something for opcode QUERY only (RFC 8906 section 3.1.4).
+        """
         opcode = self.octets[2] & 0x78
-        return self.octets[:2] + bytes((0x80 | opcode, self.rcode)) + bytes(8)
+        copied = 0 if opcode else _HEADER.unpack_from(self.octets)[1] & COPIED
+        flags = QR | opcode << 8 | copied | self.rcode
+        question = self.octets[12 : self.question_end] if self.question_end else b""
+        return self.octets[:2] + struct.pack("!HHHHH", flags, 1 if question else 0, 0, 0, 0) + question
 
 
 class _MalformedError(Exception):
@@ -99,8 +109,8 @@ class _MalformedError(Exception):
 def parse(octets: bytes) -> Query | Rejected | None:
     """What a client sent: a query, something to reject, or None for what deserves silence.
 
-    Silence is for replies (two servers must not talk to each other for ever) and for fewer than
-    12 octets, which have no ID to answer to.
+    What stands behind the last record is passed over, as other servers do. Silence is for replies (two servers
+    must not talk to each other for ever) and for fewer than 12 octets, which have no ID to answer to.
     """
     if len(octets) < 12:
         return None
@@ -109,18 +119,24 @@ def parse(octets: bytes) -> Query | Rejected | None:
         return None
     if flags & 0x7800:
         return Rejected(octets, NOTIMP)
-    # A query carries no answers; an IXFR has one SOA in AUTHORITY, a signed one TSIG behind OPT.
-    if questions != 1 or answers or authorities > 1 or additionals > 2:
+    if questions != 1:
         return Rejected(octets, FORMERR)
     try:
         name_end = _question_name_end(octets)
         qtype, qclass = _SHORTS.unpack_from(octets, name_end)
-        edns, signed = None, False
-        if authorities or additionals or len(octets) > name_end + 4:
-            edns, signed = _rest(octets, name_end + 4, authorities, additionals)
     except (_MalformedError, IndexError, struct.error):
         return Rejected(octets, FORMERR)
-    return Query(octets, flags, octets[12:name_end].lower(), qtype, qclass, name_end + 4, edns, signed)
+    end = name_end + 4
+    # A query carries no answers; an IXFR has one SOA in AUTHORITY, a signed one TSIG behind OPT.
+    if answers or authorities > 1 or additionals > 2:
+        return Rejected(octets, FORMERR, end)
+    edns, signed = None, False
+    if authorities or additionals:
+        try:
+            edns, signed = _rest(octets, end, authorities, additionals)
+        except (_MalformedError, IndexError, struct.error):
+            return Rejected(octets, FORMERR, end)
+    return Query(octets, flags, octets[12:name_end].lower(), qtype, qclass, end, edns, signed)
 
 
 def _question_name_end(octets: bytes) -> int:
@@ -150,8 +166,6 @@ def _rest(octets: bytes, at: int, authorities: int, additionals: int) -> tuple[E
             _check_options(octets, at - length, at)
             edns = Edns(rrclass, ttl >> 16 & 0xFF, bool(ttl & DO))
         signed = rrtype == TSIG
-    if at != len(octets):
-        raise _MalformedError
     return edns, signed
 
 
