@@ -76,8 +76,11 @@ PURE_MESOS = ours(
     *("mesos.state", "mesos.wire", "mesos.decode", "mesos.document", "mesos.tolerant", "mesos.grammar"),
     *("mesos.errors", "mesos.options", "mesos.leader", "mesos.source"),
 )
-PURE_SERVE = ours("serve.answer", "serve.keys", "serve.memo", "serve.responder", "serve.relay", "serve.shortcut")
-PURE_SERVE += ours("serve.connections", "serve.large")
+PURE_SERVE = ours(
+    *("serve.connections", "serve.large"),
+    *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
+    *("serve.responder", "serve.relay"),
+)
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.state")
 
 #: Of our own modules, all that a part may import, beside itself and `limits`.
@@ -88,13 +91,16 @@ MAY_IMPORT = {
     "mesos_dns.dns": (),
     "mesos_dns.mesos": COMMON,
     "mesos_dns.names": ours("dns") + PURE_STATE,
-    "mesos_dns.serve.memo": (),
+    "mesos_dns.serve.request": ours("dns"),
+    "mesos_dns.serve.policy": ours("serve.request"),
+    "mesos_dns.serve.keys": ours("dns"),
     "mesos_dns.serve.large": ours("dns"),
     "mesos_dns.serve.connections": ours("dns"),
-    "mesos_dns.serve.answer": ours("dns", "names.zone"),
-    "mesos_dns.serve.keys": ours("dns"),
+    "mesos_dns.serve.render": ours("dns", "names.zone", "serve.large", "serve.request"),
+    "mesos_dns.serve.cache": ours("serve.render", "serve.request"),
+    "mesos_dns.serve.answer": ours("dns", "names.zone", "serve.render", "serve.request"),
+    "mesos_dns.serve.fast": ours("dns", "names.zone", "serve.answer", "serve.keys", "serve.render"),
     "mesos_dns.serve.relay": ours("dns"),
-    "mesos_dns.serve.shortcut": ours("dns", "names.zone", "serve.answer", "serve.keys"),
     "mesos_dns.serve.responder": (*ours("dns"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "names.zone"),

@@ -54,32 +54,6 @@ MAX_EXAMPLE_TEXT: Final = 160
 #: largest known clusters.
 MAX_SHARED_VALUES: Final = 500_000
 
-# --- answering ---------------------------------------------------------------------------------
-
-#: Orders of one answer that are remembered: enough to spread load, few enough to stay small.
-MAX_ROTATIONS: Final = 4
-#: Remembered replies that have an answer: the names that clients really ask.
-MEMO_FOUND: Final = 100_000
-#: Octets of all remembered replies of one memo that found something, and of those that did not.
-MEMO_OCTETS: Final = 32 * 1024 * 1024
-MEMO_MISSING_OCTETS: Final = 4 * 1024 * 1024
-#: Remembered NXDOMAIN and NODATA replies: enough for search lists, useless to a flood of random names.
-MEMO_NOT_FOUND: Final = 20_000
-#: Looks of OPT records, apart from their options, that a listener knows; usual are ten.
-MAX_EDNS_FORMS: Final = 256
-#: A worker waits this many seconds between two looks at a UDP socket where it found a good part of a batch: then it
-#: finds more, and an answer costs up to 14 % less. Only with so many datagrams, and only so often in one turn.
-COALESCING_SECONDS: Final = 0.00005
-COALESCED_DATAGRAMS: Final = range(8, 64)
-COALESCING_TIMES: Final = 4
-#: Parts of dropped replies that are freed after each turn of answering, and with each answer of it: twice as many as
-#: an answer can add, and 0.1 µs each.
-SWEPT_AT_LEAST: Final = 64
-SWEPT_PER_ANSWER: Final = 8
-#: Datagrams that one UDP socket may have answered before TCP, forwarding and zone changes get their
-#: turn: about 2 ms.
-MAX_DATAGRAMS_PER_WAKE: Final = 256
-
 # --- between the processes ---------------------------------------------------------------------
 
 #: Octets of one frame: one owner with 100,000 SRV records is 5 MB.

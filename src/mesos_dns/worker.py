@@ -33,6 +33,7 @@ from mesos_dns.names.feed import (
 from mesos_dns.names.zone import Change, Zone
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward import Forwarder
+from mesos_dns.serve.loop import DirectEventLoop
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
 from mesos_dns.serve.udp import BatchedListener, PlainListener, udp_listener
@@ -245,7 +246,8 @@ def main() -> None:
     # answers wait up to 60 ms while 100,000 tasks arrived, and finds next to nothing.
     gc.set_threshold(GC_OBJECTS, GC_ROUNDS, GC_ROUNDS)
     _allow_many_files()
-    asyncio.run(serve(int(sys.argv[1])))
+    with asyncio.Runner(loop_factory=DirectEventLoop) as runner:
+        runner.run(serve(int(sys.argv[1])))
 
 
 if __name__ == "__main__":

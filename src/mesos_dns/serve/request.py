@@ -6,9 +6,6 @@ from typing import Final, NamedTuple
 
 from mesos_dns.dns.message import Query
 
-#: Places at which a part of a truncated answer may begin. Each shows dozens of records, so these reach all of several
-#: thousand, and so many ready replies can be kept.
-_MOST_PLACES: Final = 256
 #: IPv6 addresses that stand for IPv4 ones (RFC 4291 section 2.5.5.2).
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
@@ -63,17 +60,10 @@ def client_of(packed: bytes) -> bytes:
     return packed[12:] if len(packed) == 16 and packed.startswith(_MAPPED) else packed
 
 
-def places_of_parts(count: int) -> range | list[int]:
-    """Where in an answer of `count` records, sorted by rdata, the part that a client sees may begin."""
-    if count <= _MOST_PLACES:
-        return range(count)
-    return [place * count // _MOST_PLACES for place in range(_MOST_PLACES)]
+def part_start(client: bytes, owner: bytes, count: int) -> int:
+    """Where in the `count` records of `owner` (lower case), sorted by rdata, the part of a truncated answer begins.
 
-
-def place_of(client: bytes, owner: bytes, count: int) -> int:
-    """Which of `places_of_parts` is the client's, for an answer of `count` records to `owner` (lower case).
-
-    A client sees the same part each time, from whichever worker and whichever replica; what would change with
-    each question makes proxies drop and add servers all the time. Others see other parts.
+    A client sees the same part each time, from whichever worker and whichever replica: one that changed with
+    each question would make proxies drop and add servers all the time. Other clients see other parts.
     """
-    return zlib.crc32(client + owner) % min(count, _MOST_PLACES)
+    return zlib.crc32(client + owner) % count

@@ -301,7 +301,7 @@ class TcpListener:
         self._end_turn(answered)
 
     def _end_turn(self, answered: int) -> None:
-        self.responder.sweep(answered)
+        self.responder.reclaim(answered)
         if self._queue:
             self._schedule()
         elif self._stopping:
