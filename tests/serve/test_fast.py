@@ -218,9 +218,9 @@ def test_large_answers_over_tcp_have_turns():
     octets, zone = ask("app.mesos.", "SRV"), make_zone(services(100, with_addresses=True))
     fast = FastAnswers(make_answerer(zone), tcp=True)
     assert fast.orders(any_key(octets)) is None
-    replies = [read(response.message(octets)) for response in islice(fast.turns(any_key(octets)), 0, 8 * 100, 4)]
+    replies = [read(response.message(octets)) for response in islice(fast.turns(any_key(octets)), 200)]
     firsts = [texts(reply.answer)[0] for reply in replies]
-    assert sorted(firsts[::2]) == sorted(firsts[1::2])
+    assert sorted(firsts[:100]) == sorted(firsts[100:])
     assert len(set(firsts)) == 100
     assert all(len(texts(reply.answer)) == len(texts(reply.additional)) == 100 for reply in replies)
     assert FastAnswers(make_answerer(zone), tcp=False).turns(any_key(octets)) is None

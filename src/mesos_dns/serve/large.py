@@ -62,12 +62,16 @@ class LargeAnswer(NamedTuple):
         """Octets of memory, roughly."""
         return len(self.ring) + 4 * len(self.starts) + len(self.additional)
 
+    def fits(self) -> bool:
+        """Whether one message holds all records."""
+        return self.starts[self.records] <= self.room
+
     def part(self, start: int) -> Part:
         """The answer from the record at `start` on (0 to `records` - 1): all records, or as many whole ones as fit."""
         starts = self.starts
         begin = starts[start]
         end = begin + starts[self.records]
-        if starts[self.records] <= self.room:
+        if self.fits():
             return Part(self.records, self.additionals, self.ring[begin:end] + self.additional)
         last = bisect_right(starts, begin + self.room) - 1
         return Part(last - start, 0, self.ring[begin : starts[last]])

@@ -17,13 +17,11 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query
 from mesos_dns.dns.rdata import AAAA, CLASS_IN, NS, SOA, SRV, A
 from mesos_dns.names.zone import Node, Zone
+from mesos_dns.serve import large
 from mesos_dns.serve.request import part_start
 
 #: Octets of all orders of one answer, or of all parts, that may be kept: an answer of 30 services with their addresses.
 LARGEST_KEPT: Final = 64 * 1024
-#: How often an order of an answer that is too large for that is given, before it is time for the next: rendering one
-#: takes ten times as long as sending it.
-TIMES_EACH: Final = 8
 #: Sorted record sets that are remembered: few names have answers that fit no datagram.
 _MOST_SORTED: Final = 256
 
@@ -181,26 +179,17 @@ class Renderer:
         return Orders(b"".join(bodies), windows, question.opt, question.end, found=True)
 
     def turns(self, question: Question, sets: Node) -> Iterator[Response] | None:
-        """Without end the responses of a large answer, every record first in turn; None if it does not fit.
-
-        They are rendered one after the other, and each is given `TIMES_EACH` times.
-        """
-        records = self._fitting(question, sets)
-        if records is None:
+        """Without end the responses of a large answer, every record first equally often; None if it does not fit."""
+        owner, end, flags, opt, limit = question
+        if large.least_size(sets) > limit:
             return None
-        additional = self._additional(question, sets, records)
-        header = _header(question.flags, len(records), 0, len(additional), question.opt)
-        return self._turns(question, self._random.sample(records, len(records)), header, additional)
+        answer = large.render(owner, sets, self._ttl, limit - len(opt), self.zone.node)
+        return self._turns(answer, end, flags, opt) if answer.fits() else None
 
-    @staticmethod
-    def _turns(
-        question: Question, records: list[bytes], header: bytes, additional: list[tuple[bytes, bytes]]
-    ) -> Iterator[Response]:
-        for start in cycle(range(len(records))):
-            body = _body(records[start:] + records[:start], additional, question.end)
-            response = Response(header, body, question.opt, question.end, True)
-            for _ in range(TIMES_EACH):
-                yield response
+    def _turns(self, answer: large.LargeAnswer, end: int, flags: int, opt: bytes) -> Iterator[Response]:
+        header = _header(flags, answer.records, 0, answer.additionals, opt)
+        for start in cycle(self._random.sample(range(answer.records), answer.records)):
+            yield Response(header, answer.part(start).octets, opt, end, True)
 
     # --- records -------------------------------------------------------------------------------
 
