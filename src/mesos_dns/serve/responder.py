@@ -25,6 +25,8 @@ ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], None]
 #: an answer can add, and 0.1 µs each.
 _RECLAIMED_AT_LEAST: Final = 64
 _RECLAIMED_PER_ANSWER: Final = 8
+#: The code of edns-tcp-keepalive, which is in every message that has the option, and perhaps in others.
+_KEEPALIVE: Final = msg.TCP_KEEPALIVE.to_bytes(2)
 
 
 class _Way:
@@ -59,6 +61,7 @@ class Responder:
             Transport.UDP: _Way(self.cache(Pieces(FOUND_OCTETS), Pieces(MISSING_OCTETS)), answerer, tcp=False),
             Transport.TCP: _Way(self.cache(Pieces(FOUND_OCTETS // 2), Pieces(MISSING_OCTETS)), answerer, tcp=True),
         }
+        self._tcp_cache = self._ways[Transport.TCP].cache
         #: The way to fresh responses over UDP for the listeners that have a cache of their own.
         self.fast = self._ways[Transport.UDP].fast
 
@@ -110,6 +113,13 @@ class Responder:
 
     def respond_tcp(self, octets: bytes, client: bytes = b"", keepalive: int | None = None) -> Reply:
         """The same for a message over TCP, without its length octets."""
+        if self.policy is None:
+            # A question that was asked before, without the steps between: a microsecond saved of seven.
+            entry = self._tcp_cache.entries.get(any_key(octets))
+            if entry is not None and not (octets[11] and _KEEPALIVE in octets):
+                self.hits += 1
+                header, body, opt, end, _, _ = next(entry)
+                return octets[:2] + header + octets[12:end] + body + opt
         return self.respond(Request(octets, client, Transport.TCP, keepalive))
 
     def respond(self, request: Request) -> Reply:
