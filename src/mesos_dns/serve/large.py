@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final, NamedTuple
 
+from mesos_dns.dns.message import TCP_SIZE
 from mesos_dns.dns.rdata import AAAA, CLASS_IN, NS, SRV, A
 
-#: Octets of all large answers that one worker remembers: those of 100 applications with 500 instances each.
+#: Octets of all answers beyond 64 KiB that one worker remembers: those of 20 applications with 2,000 instances each.
 LARGE_ANSWERS_OCTETS: Final = 8 * 1024 * 1024
 #: Octets of records beyond which an answer is not laid out as a whole. A message holds 64 KiB, and to lay out a
 #: megabyte takes 3 ms; of larger sets only what one message holds is rendered, each time anew.
 LARGEST_LAID_OUT: Final = 1024 * 1024
+#: Octets of a message over TCP without its OPT record, which differs between clients that share an answer.
+_LIMIT: Final = TCP_SIZE - 128
 #: Octets of the smallest record behind a compressed owner: an A record.
 _SMALLEST_RECORD: Final = 16
 _RR: Final = struct.Struct("!HHIH")
@@ -98,21 +101,11 @@ def render(question: bytes, sets: Sets, ttl: int, limit: int, lookup: Lookup) ->
     return LargeAnswer(ring, array("I", starts), len(records), room, additional, count)
 
 
-def excerpt(sets: Sets, limit: int, chance: float) -> Sets:
-    """As much of `sets` as a message of `limit` octets could hold, each set from another record on.
-
-    For sets that are too large to be laid out. `chance` says where each run begins: 0 is the first record, and what
-    is just under 1 the last.
-    """
+def excerpt(rdatas: Sequence[bytes], start: int, limit: int) -> Sequence[bytes]:
+    """As much of `rdatas` as a message of `limit` octets could hold, from the one at `start` on."""
     most = limit // _SMALLEST_RECORD
-    return tuple((rrtype, _run(rdatas, int(chance * len(rdatas)), most)) for rrtype, rdatas in sets)
-
-
-def _run(rdatas: Sequence[bytes], start: int, most: int) -> Sequence[bytes]:
-    if len(rdatas) <= most:
-        return rdatas
     run = rdatas[start : start + most]
-    return [*run, *rdatas[: most - len(run)]]
+    return [*run, *rdatas[: min(most - len(run), start)]]
 
 
 def least_size(sets: Sets) -> int:
@@ -185,48 +178,43 @@ def compressed(name: bytes, pointers: dict[bytes, bytes]) -> bytes:
 
 
 class LargeAnswers:
-    """Large answers to be given again, by the question: bounded in octets, first in, first out.
+    """Answers that fit no message, laid out to be cut: bounded in octets, first in, first out.
 
-    To be emptied whenever the zone changes.
+    There is nothing to empty when the zone changes: an answer holds for as long as its records are the same object.
     """
 
     def __init__(self, room: int = LARGE_ANSWERS_OCTETS) -> None:
         self._all = self._room = room
-        self._answers: dict[bytes, LargeAnswer] = {}
+        self._answers: dict[tuple[bytes, int], tuple[Sequence[bytes], LargeAnswer]] = {}
 
     def __repr__(self) -> str:
         return f"LargeAnswers({len(self._answers)}, octets={self._all - self._room})"
 
-    def answer(
-        self, question: bytes, rrtype: int, sets: Sets, ttl: int, limit: int, lookup: Lookup, chance: float
-    ) -> Part:
-        """The part of the answer with `sets` that begins at `chance` of its records, rendered if it is not yet known.
+    def part(self, question: bytes, rrtype: int, rdatas: Sequence[bytes], ttl: int, start: int) -> Part:
+        """As many of the records that answer `question` as fit over TCP, from the one at `start` on, without additional ones.
 
-        `question` and `rrtype` are what was asked, `chance` is at random from 0 (inclusive) to 1 (exclusive), and the
-        rest as with `render`. All calls between two changes of the zone must have the same `ttl` and `limit`.
+        `question` is in wire form and lower case.
         """
-        if least_size(sets) > LARGEST_LAID_OUT:
-            found = render(question, excerpt(sets, limit, chance), ttl, limit, lookup)
-            return found.part(0)
-        key = question + rrtype.to_bytes(2)
+        if len(rdatas) * _SMALLEST_RECORD > LARGEST_LAID_OUT:
+            run = ((rrtype, excerpt(rdatas, start, _LIMIT)),)
+            return render(question, run, ttl, _LIMIT, _nothing).part(0)
+        key = question, rrtype
         known = self._answers.get(key)
-        if known is None:
-            known = render(question, sets, ttl, limit, lookup)
-            self._keep(key, known)
-        return known.part(int(chance * known.records))
-
-    def known(self, key: bytes) -> LargeAnswer | None:
-        """What is remembered for `key`: the question's name in lower case and its type."""
-        return self._answers.get(key)
-
-    def forget(self) -> None:
-        """Drop everything."""
-        self._answers = {}
-        self._room = self._all
-
-    def _keep(self, key: bytes, answer: LargeAnswer) -> None:
+        if known is not None and known[0] is rdatas:
+            return known[1].part(start)
+        answer = render(question, ((rrtype, rdatas),), ttl, _LIMIT, _nothing)
+        if known is not None:
+            self._drop(key)
         self._room -= answer.octets
-        self._answers[key] = answer
+        self._answers[key] = rdatas, answer
         while self._room < 0:
-            first = next(iter(self._answers))
-            self._room += self._answers.pop(first).octets
+            self._drop(next(iter(self._answers)))
+        return answer.part(start)
+
+    def _drop(self, key: tuple[bytes, int]) -> None:
+        _, answer = self._answers.pop(key)
+        self._room += answer.octets
+
+
+def _nothing(_: bytes) -> None:
+    """No addresses: what was cut leaves no room for them, and those of others would only mislead."""

@@ -29,6 +29,8 @@ _RR: Final = struct.Struct("!HHIH")
 _HEADER: Final = struct.Struct("!HHHHH")
 #: Octets of an A record behind a compressed owner; no record of the zone is smaller.
 _SMALLEST_RECORD: Final = 16
+#: Records that are counted octet by octet before they are rendered: a third of the cost of rendering what will not fit.
+_MANY: Final = 200
 #: A compression pointer has 14 bits.
 _POINTER_REACH: Final = 0x4000
 #: A pointer to the question's name, which every message has at offset 12.
@@ -116,7 +118,8 @@ class Renderer:
         #: SOA records of negative answers by where their owner stands, for the serial given.
         self._soa_records: dict[int, bytes] = {}
         self._serial = 0
-        self._sorted_sets: dict[tuple[bytes, int], tuple[Sequence[bytes], list[bytes]]] = {}
+        self._large = large.LargeAnswers()
+        self._sorted_sets: dict[tuple[bytes, int], tuple[Sequence[bytes], tuple[bytes, ...]]] = {}
 
     def __repr__(self) -> str:
         return f"Renderer({self.zone!r})"
@@ -204,6 +207,8 @@ class Renderer:
             # Rendering all of what cannot fit is work that an attacker would like to give us.
             if len(rdatas) * _SMALLEST_RECORD > room:
                 return None
+            if len(rdatas) > _MANY and 12 * len(rdatas) + sum(map(len, rdatas)) > room:
+                return None
             records = self._records(rrtype, rdatas)
         else:
             if sum(len(rdatas) for _, rdatas in sets) * _SMALLEST_RECORD > room:
@@ -273,6 +278,15 @@ class Renderer:
         could point to. Without the bit any part, and another one each time.
         """
         owner, end, flags, opt, limit = question
+        if limit > msg.UDP_SIZE and len(sets) == 1:
+            rrtype, rdatas = sets[0]
+            if self._truncate_bit:
+                start = part_start(client, owner, len(rdatas))
+                rdatas = self._sorted(owner, rrtype, rdatas)
+            else:
+                start = int(self._random.random() * len(rdatas))
+            part = self._large.part(owner, rrtype, rdatas, self._ttl, start)
+            return Response(_header(flags, part.answers, 0, 0, opt), part.octets, opt, end, True, keep=False)
         room = limit - end - len(opt)
         if not self._truncate_bit:
             chosen = _first_of(self._sample(sets, room), room)
@@ -307,14 +321,14 @@ class Renderer:
             windows.append((_header(flags | msg.TC, last - n, 0, 0, opt), ends[n], ends[last]))
         return Orders(b"".join(twice), windows, opt, end, found=True, by_client=True)
 
-    def _sorted(self, owner: bytes, rrtype: int, rdatas: Sequence[bytes]) -> list[bytes]:
+    def _sorted(self, owner: bytes, rrtype: int, rdatas: Sequence[bytes]) -> tuple[bytes, ...]:
         key = owner, rrtype
         known = self._sorted_sets.get(key)
         if known is not None and known[0] is rdatas:
             return known[1]
         if len(self._sorted_sets) >= _MOST_SORTED:
             self._sorted_sets.clear()
-        ordered = sorted(rdatas)
+        ordered = tuple(sorted(rdatas))
         self._sorted_sets[key] = rdatas, ordered
         return ordered
 

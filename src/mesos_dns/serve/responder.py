@@ -160,7 +160,7 @@ class Responder:
         if response is None:
             return None
         self.misses += 1
-        if cache.should_cache(key, found=response.found):
+        if response.keep and cache.should_cache(key, found=response.found):
             orders = cache_response(cache, key, way.fast)
             if orders is None and way.tcp:
                 turns = way.fast.turns(key)
