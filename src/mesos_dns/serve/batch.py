@@ -7,7 +7,7 @@ three iovecs and its header, made when the response is cached. So what a known q
 look-up, and the rest is done for the whole batch: joining the descriptors, filling in where each query is, and its new header.
 
 Tried, and slower for each reply: writing header and body into the slot of the query, a handful of slices for
-each datagram; one more iovec, so that no header has to be copied. The figures are in docs/performance.md.
+each datagram, by 0.9 µs of processor time; one more iovec, so that no header has to be copied, by 0.1 µs.
 """
 
 import ctypes
