@@ -6,7 +6,7 @@ import struct
 
 import dns.rcode
 import pytest
-from tests.serve.asking import ask, make_answerer, parse, read, texts
+from tests.serve.asking import ask, make_answerer, option, parse, read, texts
 from tests.serve.tcp_bed import NAME, OTHER, ZONE, Server, framed, until
 
 from mesos_dns.serve import tcp
@@ -112,6 +112,15 @@ async def test_a_fault_in_answering_costs_the_connection_alone(monkeypatch):
             assert await client.ended() == b""
         assert (await (await server.client()).ask(ask(NAME))).rcode() == 0
     assert [type(fault) for fault in faults] == [ZeroDivisionError]
+
+
+async def test_a_client_that_asks_how_long_it_may_stay_is_told():
+    """edns-tcp-keepalive (RFC 7828): option 11, in units of 100 ms."""
+    async with Server() as server:
+        client = await server.client()
+        reply = await client.ask(ask(NAME, options=[option(11)]))
+        assert [(each.otype, each.data) for each in reply.options] == [(11, b"\0\x64")]
+        assert not (await client.ask(ask(NAME, payload=1232))).options
 
 
 # --- half-closed connections -------------------------------------------------------------------
@@ -262,3 +271,18 @@ async def test_a_listener_that_never_started_can_be_stopped():
     server = Server()
     await server.listener.stop()
     assert server.socket.fileno() == -1
+
+
+async def test_a_listener_that_stopped_does_not_look_at_newcomers_of_the_shared_socket():
+    """Control holds the same socket, for the workers to come; epoll would go on telling of it."""
+    async with Server() as server:
+        with server.socket.dup():
+            client = await server.client()
+            client.send(framed(ask(OTHER)))
+            await server.until_forwarded(1)
+            await server.listener.stop()
+            await server.client()
+            assert server.listener._poller.poll(0, 10) == []
+            server.forwarded[0][1](b"the answer")
+            assert await client.receive() == b"the answer"
+            await until(lambda: server.listener._poller.closed)
