@@ -17,7 +17,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import batch
-from mesos_dns.serve.batch import QUESTION_ROOM, LEAD, SILENCE, STRIDE, Batch, OptRecords, RingBuffer
+from mesos_dns.serve.batch import LEAD, QUESTION_ROOM, SILENCE, STRIDE, Batch, OptRecords, RingBuffer
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS
 from mesos_dns.serve.keys import (
     BEHIND_NAME,
