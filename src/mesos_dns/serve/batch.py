@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle
 from typing import Final
 
+from mesos_dns.serve.cache import ORDER_OCTETS
 from mesos_dns.serve.render import Orders, Response
 from mesos_dns.serve.request import client_of
 
@@ -142,6 +143,10 @@ class RingBuffer:
             _DESCRIPTOR.pack(0, end, base + start, stop - start, *opt, header) for header, start, stop in orders.windows
         ]
 
+    def weight(self, orders: Orders) -> int:
+        """Part of `Store`."""
+        return len(orders.octets) + ORDER_OCTETS * len(orders.windows)
+
     def in_turn(self, kept: Sequence[bytes]) -> Iterator[bytes]:
         """Part of `Store`."""
         return cycle(kept)
@@ -154,7 +159,7 @@ class RingBuffer:
 def message(descriptor: bytes, query: bytes) -> bytes:
     """The whole reply that a descriptor tells to send in answer to `query`."""
     _, end, body, body_size, opt, opt_size, header = _DESCRIPTOR.unpack(descriptor)
-    return b"%b%b%b%b%b" % (query[:2], header, query[12:end], _string_at(body, body_size), _string_at(opt, opt_size))
+    return b"".join((query[:2], header, query[12:end], _string_at(body, body_size), _string_at(opt, opt_size)))
 
 
 class Batch:

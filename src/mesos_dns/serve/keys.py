@@ -125,6 +125,11 @@ def owner_of(key: bytes) -> bytes:
     return key[NAME : -BEHIND_NAME_EDNS if key[NAME - 1] else -BEHIND_NAME]
 
 
+def has_options(key: bytes, octets: bytes) -> bool:
+    """Whether `octets`, whose key is `key`, has EDNS options."""
+    return len(octets) > len(key) + 1 + _BEHIND_TYPE
+
+
 def options_of(key: bytes, octets: bytes) -> bytes:
     """The EDNS options, in wire form, of `octets`, whose key is `key`."""
     return octets[len(key) + 1 + _BEHIND_TYPE :] if key[NAME - 1 : NAME] == b"\1" else b""
