@@ -37,11 +37,11 @@ def waiting(batch, lengths):
     return [batch.datagram(i, length) for i, length in enumerate(lengths)]
 
 
-def fronts(batch, lengths):
+def questions(batch, lengths):
     """The same, as the loops look at them."""
     folded = batch.folded(len(lengths))
     starts = (i * batches.STRIDE + batches.LEAD for i in range(len(lengths)))
-    return [folded[at : at + min(length, batches.FRONT)] for at, length in zip(starts, lengths, strict=True)]
+    return [folded[at : at + min(length, batches.QUESTION_ROOM)] for at, length in zip(starts, lengths, strict=True)]
 
 
 def test_nothing_waits(pair):
@@ -153,7 +153,9 @@ def test_control_messages_are_empty_where_nobody_asked_for_them():
         assert batch.control(0) == b""
 
 
-@pytest.mark.parametrize("size", [0, 1, batches.FRONT - 1, batches.FRONT, batches.FRONT + 1, 2048, 2049])
+@pytest.mark.parametrize(
+    "size", [0, 1, batches.QUESTION_ROOM - 1, batches.QUESTION_ROOM, batches.QUESTION_ROOM + 1, 2048, 2049]
+)
 def test_a_datagram_is_whole_wherever_it_lies(pair, size):
     server, client = pair
     batch = batches.Batch(server.family, OPTS, with_source=False)
@@ -162,7 +164,7 @@ def test_a_datagram_is_whole_wherever_it_lies(pair, size):
     client.send(octets)
     lengths = batch.receive(server.fileno())
     assert waiting(batch, lengths) == [b"before", octets]
-    assert fronts(batch, lengths) == [b"before", octets[: batches.FRONT].lower()]
+    assert questions(batch, lengths) == [b"before", octets[: batches.QUESTION_ROOM].lower()]
 
 
 def orders(header, octets, *windows, opt=b"", end=20):

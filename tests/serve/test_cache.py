@@ -2,7 +2,7 @@
 
 from itertools import accumulate, cycle, islice
 
-from mesos_dns.serve.cache import _MOST_MISSING, _ORDER_OCTETS, Pieces, ResponseCache
+from mesos_dns.serve.cache import _MOST_MISSING, ORDER_OCTETS, Pieces, ResponseCache
 from mesos_dns.serve.render import Orders, Response
 
 HEAD = bytes(10)
@@ -68,7 +68,7 @@ def test_each_kind_has_its_bound_and_drops_its_own_oldest():
 
 
 def test_octets_are_bounded_as_well_and_every_order_counts():
-    each = _ORDER_OCTETS
+    each = ORDER_OCTETS
     cache = make_cache(room=6 * each + 1000)
     for n in range(4):
         keep(cache, b"%d" % n, bytes(200), bytes(199))
@@ -108,10 +108,13 @@ def test_turns_are_kept_like_the_rest():
 
 
 def test_windows_are_a_sequence():
-    kept = Pieces(ROOM).put(orders(b"a", b"b", b"c"))
-    assert [response.body for response in kept[1:]] == [b"b", b"c"]
-    assert kept[-1].body == b"c"
+    store, bodies = Pieces(ROOM), [bytes(8000), bytes(8001), bytes(8002)]
+    kept = store.put(orders(*bodies))
+    assert [response.body for response in kept[1:]] == bodies[1:]
+    assert kept[-1].body == bodies[-1]
     assert repr(kept) == "_Windows(3)"
+    assert [response.body for response in islice(store.in_turn(kept), 4)] == [*bodies, bodies[0]]
+    assert store.weight(orders(*bodies)) == 24003 + 3 * ORDER_OCTETS
 
 
 class Recording(Pieces):

@@ -43,9 +43,9 @@ class OneDatagram(batches.Batch):
         self.sent = None
 
     def put(self, octets):
-        front = octets[: batches.FRONT]
-        self._fronts.octets[batches.LEAD : batches.LEAD + len(front)] = front
-        self._rests.octets[: len(octets) - len(front)] = octets[batches.FRONT :]
+        first = octets[: batches.QUESTION_ROOM]
+        self._questions.octets[batches.LEAD : batches.LEAD + len(first)] = first
+        self._rests.octets[: len(octets) - len(first)] = octets[batches.QUESTION_ROOM :]
 
     def _send(self, _fd, _first, count):
         parts = struct.unpack_from("@PNPNPN", self._descriptors.octets)

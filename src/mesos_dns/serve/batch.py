@@ -22,21 +22,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle
 from typing import Final
 
+from mesos_dns.serve.cache import ORDER_OCTETS
 from mesos_dns.serve.render import Orders, Response
 from mesos_dns.serve.request import client_of
 
 #: Datagrams per system call. Under full load so many may wait; with 64 an answer cost up to 9 % more.
 BATCH: Final = 128
-#: Octets from the front of one datagram to that of the next. The fronts of a batch lie in one row, so that all can
+#: Octets from the header of one datagram to that of the next. Headers and questions of a batch lie in one row, so that all can
 #: be looked at together.
 STRIDE: Final = 128
 #: Where in its part of the row a datagram begins: then octets 2 to 10 of its header are an aligned word.
 LEAD: Final = 6
-#: Octets of a datagram that its front has room for. Nearly all queries fit: a name of 70 octets and a cookie.
-FRONT: Final = STRIDE - LEAD
+#: Octets of a datagram that have room there. Nearly all queries fit: a name of 70 octets and a cookie.
+QUESTION_ROOM: Final = STRIDE - LEAD
 #: Octets of a slot for a reply that is sent once: the largest that we send fits, and all lie close together.
 SLOT: Final = 1280
-#: Octets of a datagram: the largest that UDP can carry fits. Only large ones touch the pages behind their front.
+#: Octets of a datagram: the largest that UDP can carry fits. Only large ones touch the pages behind the first.
 LARGEST: Final = 65536
 _CONTROL = 64
 _NAME = 32
@@ -142,6 +143,10 @@ class RingBuffer:
             _DESCRIPTOR.pack(0, end, base + start, stop - start, *opt, header) for header, start, stop in orders.windows
         ]
 
+    def weight(self, orders: Orders) -> int:
+        """Part of `Store`."""
+        return len(orders.octets) + ORDER_OCTETS * len(orders.windows)
+
     def in_turn(self, kept: Sequence[bytes]) -> Iterator[bytes]:
         """Part of `Store`."""
         return cycle(kept)
@@ -154,7 +159,7 @@ class RingBuffer:
 def message(descriptor: bytes, query: bytes) -> bytes:
     """The whole reply that a descriptor tells to send in answer to `query`."""
     _, end, body, body_size, opt, opt_size, header = _DESCRIPTOR.unpack(descriptor)
-    return b"%b%b%b%b%b" % (query[:2], header, query[12:end], _string_at(body, body_size), _string_at(opt, opt_size))
+    return b"".join((query[:2], header, query[12:end], _string_at(body, body_size), _string_at(opt, opt_size)))
 
 
 class Batch:
@@ -169,14 +174,14 @@ class Batch:
         self.size = size
         self._opts = opts
         self._is_v6 = family == socket.AF_INET6
-        self._fronts = _Memory(size * STRIDE)
-        self._front_view = memoryview(self._fronts.octets)
+        self._questions = _Memory(size * STRIDE)
+        self._question_view = memoryview(self._questions.octets)
         #: The rest of each long datagram.
         self._rests = _Memory(size * LARGEST)
         #: Replies that are sent once.
         self._slots = _Memory(size * SLOT)
         #: The body of the negative answers to names of each length; made when one is asked for.
-        self._negatives = _Memory((FRONT + 1) * SLOT)
+        self._negatives = _Memory((QUESTION_ROOM + 1) * SLOT)
         self._names = _Memory(size * _NAME)
         self._controls = _Memory(size * _CONTROL)
         self._received = _Memory(size * _MMSGHDR)
@@ -185,13 +190,16 @@ class Batch:
         self._descriptors = _Memory(size * _DESCRIPTOR.size)
         for i in range(size):
             self._lay_out(i, family, with_source=with_source)
-        starts = range(self._fronts.address + LEAD, self._fronts.address + LEAD + size * STRIDE, STRIDE)
+        starts = range(self._questions.address + LEAD, self._questions.address + LEAD + size * STRIDE, STRIDE)
         self._starts = memoryview(array("L", starts))
-        descriptors, fronts = memoryview(self._descriptors.octets), memoryview(self._fronts.octets)
+        descriptors, questions = memoryview(self._descriptors.octets), memoryview(self._questions.octets)
         self._descriptor_starts = descriptors.cast("L")[0::_WORDS]
         # Header octets 2 to 10 and 10 to 12, in the descriptor and in the datagram.
-        self._words_given, self._words = descriptors.cast("L")[6::_WORDS], fronts.cast("L")[1 :: STRIDE // 8]
-        self._shorts_given, self._shorts = descriptors.cast("H")[28 :: 4 * _WORDS], fronts.cast("H")[8 :: STRIDE // 2]
+        self._words_given, self._words = descriptors.cast("L")[6::_WORDS], questions.cast("L")[1 :: STRIDE // 8]
+        self._shorts_given, self._shorts = (
+            descriptors.cast("H")[28 :: 4 * _WORDS],
+            questions.cast("H")[8 :: STRIDE // 2],
+        )
         self._received_words = memoryview(self._received.octets).cast("I")
         self._recvmmsg = libc.recvmmsg
         self._sendmmsg = libc.sendmmsg
@@ -206,10 +214,10 @@ class Batch:
 
     def _lay_out(self, i: int, family: int, *, with_source: bool) -> None:
         iovec = ctypes.sizeof(_Iovec)
-        front = _Iovec.from_buffer(self._parts.octets, 2 * i * iovec)
-        front.base, front.len = self._fronts.address + i * STRIDE + LEAD, FRONT
+        question = _Iovec.from_buffer(self._parts.octets, 2 * i * iovec)
+        question.base, question.len = self._questions.address + i * STRIDE + LEAD, QUESTION_ROOM
         rest = _Iovec.from_buffer(self._parts.octets, (2 * i + 1) * iovec)
-        rest.base, rest.len = self._rests.address + i * LARGEST, LARGEST - FRONT
+        rest.base, rest.len = self._rests.address + i * LARGEST, LARGEST - QUESTION_ROOM
         received = _Mmsghdr.from_buffer(self._received.octets, i * _MMSGHDR).hdr
         received.iov, received.iovlen = self._parts.address + 2 * i * iovec, 2
         to_send = _Mmsghdr.from_buffer(self._to_send.octets, i * _MMSGHDR).hdr
@@ -239,23 +247,25 @@ class Batch:
         return self._received_words[14 : count * 16 : 16].tolist()
 
     def folded(self, count: int) -> bytes:
-        """The fronts of the first `count` datagrams in lower case, datagram i from octet i * STRIDE + LEAD on.
+        """Header and question of the first `count` datagrams in lower case, datagram i from octet i * STRIDE + LEAD on.
 
         Behind the end of a datagram stands anything.
         """
-        return self._front_view[: count * STRIDE].tobytes().lower()
+        return self._question_view[: count * STRIDE].tobytes().lower()
 
     def datagram(self, i: int, length: int) -> bytes:
         """Datagram i of that length, whole."""
         at = i * STRIDE + LEAD
-        front = self._front_view[at : at + min(length, FRONT)].tobytes()
-        return front + self._rests.octets[i * LARGEST : i * LARGEST + length - FRONT] if length > FRONT else front
+        octets = self._question_view[at : at + min(length, QUESTION_ROOM)].tobytes()
+        if length > QUESTION_ROOM:
+            octets += self._rests.octets[i * LARGEST : i * LARGEST + length - QUESTION_ROOM]
+        return octets
 
     def negative(self, response: Response) -> bytes:
         """The descriptor of a negative response, for all datagrams whose question is as long.
 
         What stands in such a response depends on nothing but the length of the name, until the zone changes. The
-        question must lie within the front.
+        question must end within `QUESTION_ROOM`.
         """
         at = response.question_end * SLOT
         header, body, opt, end, *_ = response

@@ -6,7 +6,7 @@ listener can send at once. Keys are those of `keys`.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import cycle, repeat
 from typing import Final, Generic, Protocol, TypeVar, overload
 
 from mesos_dns.serve.render import Orders, Response
@@ -19,7 +19,9 @@ _MOST_FOUND: Final = 100_000
 #: NXDOMAIN and NODATA: enough for search lists, useless to a flood of random names.
 _MOST_MISSING: Final = 20_000
 #: Octets that an order takes beside those of its records: the object that the store makes of it.
-_ORDER_OCTETS: Final = 100
+ORDER_OCTETS: Final = 100
+#: Octets of responses to one question that are kept ready, each of them; beyond, each is made when it is wanted.
+_READY: Final = 16 * 1024
 #: Octets of all responses of one cache that found something, and of those that did not.
 FOUND_OCTETS: Final = 32 * 1024 * 1024
 MISSING_OCTETS: Final = 4 * 1024 * 1024
@@ -30,6 +32,9 @@ class Store(Protocol[T]):
 
     #: Octets that may be kept at the same time.
     room: int
+
+    def weight(self, orders: Orders) -> int:
+        """Octets that `orders` will take."""
 
     def put(self, orders: Orders) -> Sequence[T]:
         """Keep responses: what the listener can send, for each window.
@@ -68,6 +73,16 @@ class _Windows(Sequence[Response]):
         return Response(header, octets[start:stop], opt, end, found)
 
 
+def _whole(orders: Orders) -> int:
+    """Octets of all responses together."""
+    return sum(stop - start for _, start, stop in orders.windows)
+
+
+def _endlessly(kept: Sequence[T]) -> Iterator[T]:
+    while True:
+        yield from kept
+
+
 class Pieces:
     """Keeps responses as they are."""
 
@@ -77,14 +92,19 @@ class Pieces:
     def __repr__(self) -> str:
         return f"Pieces(room={self.room})"
 
+    def weight(self, orders: Orders) -> int:
+        """Part of Store."""
+        several = _whole(orders)
+        return (several if several <= _READY else len(orders.octets)) + ORDER_OCTETS * len(orders.windows)
+
     def put(self, orders: Orders) -> Sequence[Response]:
         """Part of Store."""
-        return _Windows(orders)
+        windows = _Windows(orders)
+        return [*windows] if _whole(orders) <= _READY else windows
 
     def in_turn(self, kept: Sequence[Response]) -> Iterator[Response]:
         """Part of Store."""
-        while True:
-            yield from kept
+        return cycle(kept) if isinstance(kept, list) else _endlessly(kept)
 
     def clear(self) -> None:
         """Part of Store."""
@@ -183,7 +203,7 @@ class ResponseCache(Generic[T]):
         response where an old one was.
         """
         kind = self._found if orders.found else self._missing
-        if not self._make_room(kind, keys, len(orders.octets) + _ORDER_OCTETS * len(orders.windows)):
+        if not self._make_room(kind, keys, kind.store.weight(orders)):
             return
         kept = kind.store.put(orders)
         if orders.by_client:

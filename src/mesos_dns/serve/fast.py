@@ -100,7 +100,7 @@ class FastAnswers:
         if counts == _ONE_QUESTION:
             end = len(key)
             opt, limit, bound = self._no_edns
-        elif counts == _AND_OPT and key[-1:] in self._forms and key[-4:-1] == keys.OPT_FRONT:
+        elif counts == _AND_OPT and key[-1:] in self._forms and key[-4:-1] == keys.OPT_OWNER_AND_TYPE:
             end = len(key) - 4
             opt, limit, bound = self._forms[key[-1:]]
         else:

@@ -5,7 +5,7 @@ letter case (0x20) nor cookies nor differing EDNS sizes defeat the cache, and he
 copies are part of it. Folding the case also folds flag and type octets: types 65 to 90 onto 97 to
 122, of which this zone has none, so that their replies are alike (NODATA, NXDOMAIN).
 
-A query with EDNS keeps owner and type of its OPT record (`OPT_FRONT`); a mark follows in place of the
+A query with EDNS keeps owner and type of its OPT record (`OPT_OWNER_AND_TYPE`); a mark follows in place of the
 rest. It is a capital letter, which sets these keys apart from those of queries without EDNS: those are
 datagrams in lower case. `any_key` defines it; `EdnsForms` finds the same for what came before.
 """
@@ -16,7 +16,7 @@ from typing import Final
 from mesos_dns.dns import message as msg
 
 #: The root and type 41.
-OPT_FRONT: Final = b"\0\0\x29"
+OPT_OWNER_AND_TYPE: Final = b"\0\0\x29"
 #: Marks: without and with the DO bit (RFC 3225).
 PLAIN: Final = b"E"
 DO: Final = b"D"
@@ -26,7 +26,7 @@ SMALL_DO: Final = b"T"
 
 #: Where in a key the name begins: behind flags and counts.
 NAME: Final = 10
-#: Octets of type and class, which stand behind it; with EDNS `OPT_FRONT` and the mark follow.
+#: Octets of type and class, which stand behind it; with EDNS `OPT_OWNER_AND_TYPE` and the mark follow.
 BEHIND_NAME: Final = 4
 BEHIND_NAME_EDNS: Final = 8
 #: Our OPT record, by the mark of the query.
@@ -41,13 +41,13 @@ OPT_RECORDS: Final = {
 _MOST_FORMS: Final = 256
 _SMALL: Final = {PLAIN: SMALL_PLAIN, DO: SMALL_DO}
 _ALTERNATES: Final = {PLAIN: SMALL_PLAIN, SMALL_PLAIN: PLAIN, DO: SMALL_DO, SMALL_DO: DO}
-#: Octets of an OPT record behind `OPT_FRONT`: size, extended RCODE, version, flags, and the length of its options.
-_BEHIND_FRONT: Final = 8
+#: Octets of an OPT record behind `OPT_OWNER_AND_TYPE`: size, extended RCODE, version, flags, and the length of its options.
+_BEHIND_TYPE: Final = 8
 #: A client cookie (RFC 7873) as the only option: code and length, and 8 octets that differ.
 _COOKIE: Final = b"\0\x0a\0\x08"
 _COOKIE_SIZE: Final = 8
-#: Octets of an OPT record with one behind `OPT_FRONT`.
-_WITH_COOKIE: Final = _BEHIND_FRONT + len(_COOKIE) + _COOKIE_SIZE
+#: Octets of an OPT record with one behind `OPT_OWNER_AND_TYPE`.
+_WITH_COOKIE: Final = _BEHIND_TYPE + len(_COOKIE) + _COOKIE_SIZE
 #: Octets of the shortest query: a header and the root's question.
 _SHORTEST: Final = 17
 
@@ -60,7 +60,7 @@ class EdnsForms:
     """
 
     def __init__(self) -> None:
-        #: The mark for what stands behind `OPT_FRONT`: without options, and with a client cookie, its 8 octets left out.
+        #: The mark for what stands behind `OPT_OWNER_AND_TYPE`: without options, and with a client cookie, its 8 octets left out.
         self._plain: dict[bytes, bytes] = {}
         self._cookie: dict[bytes, bytes] = {}
 
@@ -79,9 +79,9 @@ class EdnsForms:
             if not folded[at + 11]:
                 keys.append(folded[at + 2 : end])
                 continue
-            mark = plain(folded[end - _BEHIND_FRONT : end])
+            mark = plain(folded[end - _BEHIND_TYPE : end])
             if mark is not None:
-                keys.append(folded[at + 2 : end - _BEHIND_FRONT] + mark)
+                keys.append(folded[at + 2 : end - _BEHIND_TYPE] + mark)
                 continue
             mark = cookie(folded[end - _WITH_COOKIE : end - _COOKIE_SIZE])
             keys.append(b"" if mark is None else folded[at + 2 : end - _WITH_COOKIE] + mark)
@@ -91,9 +91,9 @@ class EdnsForms:
         """The same for a single datagram of at least 12 octets."""
         if not folded[11]:
             return folded[2:]
-        mark = self._plain.get(folded[-_BEHIND_FRONT:])
+        mark = self._plain.get(folded[-_BEHIND_TYPE:])
         if mark is not None:
-            return folded[2:-_BEHIND_FRONT] + mark
+            return folded[2:-_BEHIND_TYPE] + mark
         mark = self._cookie.get(folded[-_WITH_COOKIE:-_COOKIE_SIZE])
         return b"" if mark is None else folded[2:-_WITH_COOKIE] + mark
 
@@ -102,9 +102,9 @@ class EdnsForms:
         if key[NAME - 1 : NAME] != b"\1":
             return
         rest = octets[len(key) + 1 :].lower()
-        if len(rest) == _BEHIND_FRONT:
+        if len(rest) == _BEHIND_TYPE:
             forms = self._plain
-        elif len(rest) == _WITH_COOKIE and rest[_BEHIND_FRONT:].startswith(_COOKIE):
+        elif len(rest) == _WITH_COOKIE and rest[_BEHIND_TYPE:].startswith(_COOKIE):
             forms = self._cookie
             rest = rest[:-_COOKIE_SIZE]
         else:
@@ -125,9 +125,14 @@ def owner_of(key: bytes) -> bytes:
     return key[NAME : -BEHIND_NAME_EDNS if key[NAME - 1] else -BEHIND_NAME]
 
 
+def has_options(key: bytes, octets: bytes) -> bool:
+    """Whether `octets`, whose key is `key`, has EDNS options."""
+    return len(octets) > len(key) + 1 + _BEHIND_TYPE
+
+
 def options_of(key: bytes, octets: bytes) -> bytes:
     """The EDNS options, in wire form, of `octets`, whose key is `key`."""
-    return octets[len(key) + 1 + _BEHIND_FRONT :] if key[NAME - 1 : NAME] == b"\1" else b""
+    return octets[len(key) + 1 + _BEHIND_TYPE :] if key[NAME - 1 : NAME] == b"\1" else b""
 
 
 def any_key(octets: bytes) -> bytes:
@@ -145,7 +150,7 @@ def _edns_key(octets: bytes) -> bytes:
     length = len(octets)
     at = end + 11
     # Behind the size: extended RCODE 0 and version 0.
-    if at > length or end < 17 or octets[end : end + 3] != OPT_FRONT or octets[end + 5 : end + 7] != b"\0\0":
+    if at > length or end < 17 or octets[end : end + 3] != OPT_OWNER_AND_TYPE or octets[end + 5 : end + 7] != b"\0\0":
         return b""
     if at + (octets[end + 9] << 8 | octets[end + 10]) != length:
         return b""

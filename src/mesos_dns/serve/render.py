@@ -75,8 +75,10 @@ class Response(NamedTuple):
 
     def message(self, query: bytes, options: bytes = b"") -> bytes:
         """The whole reply to `query`, with further EDNS options if it has an OPT record."""
-        opt = with_options(self.opt, options) if options and self.opt else self.opt
-        return b"%b%b%b%b%b" % (query[:2], self.header, query[12 : self.question_end], self.body, opt)
+        header, body, opt, end, _, _ = self
+        if options and opt:
+            opt = with_options(opt, options)
+        return b"".join((query[:2], header, query[12:end], body, opt))
 
 
 class Orders(NamedTuple):

@@ -17,7 +17,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import batch
-from mesos_dns.serve.batch import FRONT, LEAD, SILENCE, STRIDE, Batch, OptRecords, RingBuffer
+from mesos_dns.serve.batch import LEAD, QUESTION_ROOM, SILENCE, STRIDE, Batch, OptRecords, RingBuffer
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS
 from mesos_dns.serve.keys import (
     BEHIND_NAME,
@@ -31,7 +31,7 @@ from mesos_dns.serve.keys import (
 from mesos_dns.serve.loop import add_reader, remove_reader
 from mesos_dns.serve.policy import Policy, Verdict
 from mesos_dns.serve.render import LARGEST_KEPT, Response
-from mesos_dns.serve.request import Forward, Reply, Request, Transport, client_of
+from mesos_dns.serve.request import Forward, Reply, Request, Transport, client_of, part_start
 from mesos_dns.serve.responder import ForwardTo, Responder, cache_response
 
 log = logging.getLogger(__name__)
@@ -212,8 +212,8 @@ class BatchedListener(_Listener):
         else:
             # No EDNS in the whole batch: the key of a query is all of it but its ID.
             keys = [folded[at + 2 : at + length] for at, length in zip(_STARTS, lengths)]  # noqa: B905 - there are more starts than needed, and strict costs
-        if max(lengths) > FRONT:
-            keys = [b"" if length > FRONT else key for key, length in zip(keys, lengths, strict=True)]
+        if max(lengths) > QUESTION_ROOM:
+            keys = [b"" if length > QUESTION_ROOM else key for key, length in zip(keys, lengths, strict=True)]
         policy = self._responder.policy
         verdicts = {} if policy is None else self._judge(policy, keys, lengths)
         descriptors = list(map(next, map(self._cache.entries.get, keys, _ALL_UNKNOWN)))
@@ -241,14 +241,19 @@ class BatchedListener(_Listener):
     def _answer_rest(
         self, keys: list[bytes], lengths: list[int], descriptors: list[bytes], verdicts: dict[int, Verdict]
     ) -> None:
-        """Fill in the descriptors that are not in the cache."""
+        """Fill in the descriptors that are not to be had by the key alone."""
         absent: list[bytes] = []
+        parts, client = self._cache.parts, self._batch.client
         fresh = 0
         for i, descriptor in enumerate(descriptors):
             if descriptor:
                 continue
-            fresh += 1
             key = keys[i]
+            if key in parts:
+                kept = parts[key]
+                descriptors[i] = kept[part_start(client(i), owner_of(key), len(kept))]
+                continue
+            fresh += 1
             ready = self._absent(key)
             if ready is not None:
                 descriptors[i] = ready
@@ -309,8 +314,8 @@ class BatchedListener(_Listener):
         if response is None:
             return responder.answer(request, None)
         responder.misses += 1
-        # Descriptors take the question from the front of a datagram.
-        if response.question_end <= FRONT:
+        # Descriptors take the question from the row in which the headers lie.
+        if response.question_end <= QUESTION_ROOM:
             if cache.should_cache(key, found=response.found):
                 self._asked_again.append(key)
             if response.header[1] & 15 == msg.NXDOMAIN:
