@@ -4,16 +4,18 @@ A socket object of Python costs 6 µs for each connection: enumerations, an addr
 """
 
 import ctypes
+import errno
 import os
 import socket
 import sys
 from collections.abc import Callable
 from typing import Final
 
-#: Accepts one connection: its descriptor, which does not block, and the packed address of its client. Raises OSError,
-#: BlockingIOError if none waits.
-Accept = Callable[[], tuple[int, bytes]]
+#: Accepts one connection: its descriptor, which does not block, and the packed address of its client; None if none
+#: waits. Raises OSError.
+Accept = Callable[[], tuple[int, bytes] | None]
 
+_NONE_WAITS: Final = (errno.EAGAIN, errno.EWOULDBLOCK)
 #: Octets of the largest address of a client (sockaddr_in6).
 _LARGEST: Final = 28
 #: Where in the kernel's sockaddr_in and sockaddr_in6 the address lies.
@@ -31,8 +33,11 @@ def plain_acceptor(listening: socket.socket) -> Accept:
     """The way that every system has."""
     family = listening.family
 
-    def accept() -> tuple[int, bytes]:
-        sock, address = listening.accept()
+    def accept() -> tuple[int, bytes] | None:
+        try:
+            sock, address = listening.accept()
+        except BlockingIOError:
+            return None
         sock.setblocking(False)
         return sock.detach(), socket.inet_pton(family, address[0].partition("%")[0])
 
@@ -51,10 +56,12 @@ def _accept4(listening: socket.socket) -> Accept:
     flags = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
     octets = memoryview(address)
 
-    def accept() -> tuple[int, bytes]:
+    def accept() -> tuple[int, bytes] | None:
         accepted = call(fd, at, at_length, flags)
         if accepted < 0:
             error = ctypes.get_errno()
+            if error in _NONE_WAITS:  # After each batch: an exception would cost 2 µs.
+                return None
             raise OSError(error, os.strerror(error))
         assert length.value <= _LARGEST
         return accepted, octets[begin:end].tobytes()

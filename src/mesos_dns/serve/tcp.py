@@ -155,23 +155,24 @@ class TcpListener:
         This takes half of a turn at most: the other half is for those that are here already.
         """
         half = now + TURN_SECONDS / 2
-        answered = accepted = 0
+        answered = taken = 0
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
-                fd, address = self._accept_one()
-            except BlockingIOError:
-                break
+                accepted = self._accept_one()
             except OSError as error:
                 if error.errno in _PASSING or self._make_room_for_file(error, now):
                     continue
                 break
+            if accepted is None:
+                break
+            fd, address = accepted
             connection = self._admit(fd, client_of(address), now)
             if connection is not None:
-                accepted += 1
+                taken += 1
                 answered += self._serve(connection, now)
             if monotonic() >= half:
                 break
-        self.responder.count("tcp_connections", accepted)
+        self.responder.count("tcp_connections", taken)
         return answered
 
     def _admit(self, fd: int, client: bytes, now: float) -> Connection | None:
