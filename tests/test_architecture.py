@@ -77,7 +77,9 @@ PURE_MESOS = ours(
     *("mesos.state", "mesos.decoding", "mesos.errors", "mesos.options", "mesos.detect.search", "mesos.source"),
 )
 PURE_SERVE = ours(
-    "serve.answer", "serve.keys", "serve.memo", "serve.request", "serve.responder", "serve.rewrite", "serve.shortcut"
+    *("serve.connections", "serve.large"),
+    *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
+    *("serve.responder", "serve.rewrite"),
 )
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
 
@@ -93,12 +95,16 @@ MAY_IMPORT = {
     "mesos_dns.zone": ours("dns"),
     "mesos_dns.names": ours("dns", "zone") + PURE_STATE,
     "mesos_dns.workers.protocol": ours("zone"),
-    "mesos_dns.serve.memo": (),
-    "mesos_dns.serve.answer": ours("dns", "zone", "serve.request"),
-    "mesos_dns.serve.keys": ours("dns"),
     "mesos_dns.serve.request": ours("dns"),
+    "mesos_dns.serve.policy": ours("serve.request"),
+    "mesos_dns.serve.keys": ours("dns"),
+    "mesos_dns.serve.large": ours("dns"),
+    "mesos_dns.serve.connections": ours("dns"),
+    "mesos_dns.serve.render": ours("dns", "zone", "serve.large", "serve.request"),
+    "mesos_dns.serve.cache": ours("serve.render", "serve.request"),
+    "mesos_dns.serve.answer": ours("dns", "zone", "serve.render", "serve.request"),
+    "mesos_dns.serve.fast": ours("dns", "zone", "serve.answer", "serve.keys", "serve.render"),
     "mesos_dns.serve.rewrite": ours("dns", "serve.request"),
-    "mesos_dns.serve.shortcut": ours("dns", "zone", "serve.answer", "serve.keys"),
     "mesos_dns.serve.responder": (*ours("dns"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),

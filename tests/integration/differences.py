@@ -169,9 +169,14 @@ ANSWER_RULES = (
         answers.forwarded_parts,
     ),
     AnswerRule(
-        "whole-rrsets",
-        "An RRset that does not fit is left out whole, with TC (RFC 2181 sections 5 and 9); missing additional records are no reason for TC.",
+        "whole-records",
+        "Of an answer that does not fit as many whole records are sent as do, with TC (RFC 2181 section 9) and nothing else; missing additional records are no reason for TC.",
         answers.truncation,
+    ),
+    AnswerRule(
+        "class-any",
+        "Class ANY is answered without AA: no server is the authority for all classes (RFC 1035 section 4.3.1).",
+        answers.class_any,
     ),
     AnswerRule(
         "zone-resolver-case",

@@ -133,7 +133,7 @@ def _rdata_text(octets: bytes, at: int, length: int, rrtype: int) -> str:
 
 
 def parse(octets: bytes) -> Reply:
-    """A reply as the recordings show it, with `opt` (a list, one entry per OPT) and `size`.
+    """A reply as the recordings show it, with `opt` (a list, one entry per OPT), `size`, and the record that came `first`.
 
     What cannot be read becomes {"undecodable": why}.
     """
@@ -178,6 +178,7 @@ def _parse(octets: bytes) -> Reply:
         "opcode": (flags >> 11) & 0xF,
         "question": "; ".join(asked),
         "answer": sorted(sections[0]),
+        "first": sections[0][0] if sections[0] else "",
         "authority": sorted(sections[1]),
         "additional": sorted(sections[2]),
         "opt": opt,

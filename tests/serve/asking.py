@@ -15,6 +15,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.serve.answer import Answerer, AnswerOptions
+from mesos_dns.serve.render import Response
 from mesos_dns.serve.responder import Responder
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Authority, Zone
@@ -70,6 +71,12 @@ def make_answerer(zone=None, *, recursion=True, truncate_bit=True, seed=0):
 
 def make_responder(zone=None, **options):
     return Responder(make_answerer(zone, **options))
+
+
+def reply_of(answerer, query, limit=512, client=b"", *, tcp=False):
+    """The whole reply of an answerer, or a `Forward`."""
+    response = answerer.compose(query, limit, client, tcp=tcp)
+    return response.message(query.octets) if isinstance(response, Response) else response
 
 
 def ask(name, rdtype="A", rdclass="IN", *, identifier=0xBEEF, flags=dns.flags.RD, **edns):

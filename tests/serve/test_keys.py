@@ -1,11 +1,11 @@
-"""Under which key a reply is remembered: what matters to it, and nothing else."""
+"""Under which key a response is kept: what matters to it, and nothing else."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.serve.asking import ask, option
 
-from mesos_dns.serve.keys import EdnsForms, any_key, common_key, twin
+from mesos_dns.serve.keys import EdnsForms, alternate_key, any_key, options_of, owner_of
 
 NAME = "Chronos.marathon.mesos."
 
@@ -39,9 +39,9 @@ def test_sizes_below_ours_share_another_key():
 def test_both_keys_of_a_query_know_each_other():
     for flags in (0, 0x8000):
         large, small = (any_key(ask(NAME, payload=size, ednsflags=flags)) for size in (1232, 1231))
-        assert (twin(large), twin(small)) == (small, large)
+        assert (alternate_key(large), alternate_key(small)) == (small, large)
     for other in (ask(NAME), ask(NAME, 69), ask("TEST.mesos.", 68)):
-        assert twin(any_key(other)) == b""
+        assert alternate_key(any_key(other)) == b""
 
 
 def test_what_the_reply_depends_on_makes_another_key():
@@ -90,15 +90,35 @@ def test_what_is_no_plain_query_with_edns_has_no_key(octets):
     assert any_key(octets) == b""
 
 
+SIZES = [0, 512, 1023, 1024, 1231, 1232, 1279, 1280, 4096, 0x4141, 0x5A5A, 65535]
+FLAGS = [0, 0x8000, 0x0001, 0x8041]
+OPTIONS = [[], [option(10, b"\0\xff\1\2AZ\3\4")], [option(10, b"\1\2\3\4\5\6\0\0")], [option(10, bytes(8))]]
+
+
+def learnt():
+    """Forms that know all that they can know."""
+    forms = EdnsForms()
+    for size in SIZES:
+        for flags in FLAGS:
+            for options in OPTIONS:
+                octets = ask("other.example.", payload=size, ednsflags=flags, options=options)
+                forms.learn(any_key(octets), octets)
+    return forms
+
+
+LEARNT = learnt()
+
+
 def common(octets, before=b"", behind=b""):
     """The key that the answering loops find, in a buffer where the datagram is not alone."""
-    return common_key((before + octets + behind).lower().ljust(len(before) + 12), len(before), len(octets))
+    folded = (before + octets + behind).lower().ljust(len(before) + 12)
+    return LEARNT.keys(folded, [len(before)], [len(octets)])[0]
 
 
 @pytest.mark.parametrize("before", [b"", b"\xff" * 2048])
-@pytest.mark.parametrize("flags", [0, 0x8000])
-@pytest.mark.parametrize("size", [0, 512, 1023, 1024, 1231, 1232, 1279, 1280, 4096, 0x4141, 0x5A5A, 65535])
-@pytest.mark.parametrize("options", [[], [option(10, b"\0\xff\1\2AZ\3\4")], [option(10, b"\1\2\3\4\5\6\0\0")]])
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("options", OPTIONS[:3])
 def test_the_loops_find_the_common_forms_under_the_same_key(before, flags, size, options):
     octets = ask(NAME, payload=size, ednsflags=flags, options=options)
     assert common(octets, before, b"\xff" * 100) == any_key(octets) != b""
@@ -113,7 +133,6 @@ def test_the_loops_find_queries_without_edns_under_the_same_key():
     [
         ask(NAME, payload=1232, options=[option(10, bytes(24))]),
         ask(NAME, payload=1232, options=[option(3, bytes(8))]),
-        ask(NAME, payload=1232, ednsflags=0x0001),
         b"",
         bytes(5),
         bytes(11),
@@ -141,45 +160,57 @@ def test_any_octets(octets, before, behind):
     assert any_key(octets) == b"" or len(octets) >= 17
 
 
-OPTIONS = st.sampled_from(
-    [[], [], [option(10, b"12345678")], [option(10, bytes(8))], [option(10, bytes(24))], [option(3)]]
-)
-
-
 @given(
     st.lists(
         st.one_of(
             st.builds(
-                lambda name, size, flags, options: ask(name, payload=size, ednsflags=flags, options=options),
-                st.sampled_from([NAME, "LEADER.mesos.", "x.mesos."]),
-                st.sampled_from([512, 1231, 1232, 4096, 0x4141]),
-                st.sampled_from([0, 0x8000, 1]),
-                OPTIONS,
+                lambda name, edns, options: ask(name, **(edns | {"options": options} if edns else edns)),
+                st.sampled_from([NAME, "LEADER.mesos.", "x.mesos.", "."]),
+                st.one_of(
+                    st.just({}),
+                    st.fixed_dictionaries({"payload": st.sampled_from(SIZES), "ednsflags": st.sampled_from(FLAGS)}),
+                ),
+                st.sampled_from([*OPTIONS, [option(10, bytes(24))], [option(3)], [option(3, bytes(8))]]),
             ),
-            st.binary(min_size=28, max_size=120),
+            st.binary(max_size=120),
         ),
         min_size=1,
         max_size=20,
     )
 )
-def test_learnt_forms_give_the_same_keys(datagrams):
-    datagrams = [octets[:11] + b"\1" + octets[12:] for octets in datagrams] * 2
-    folded = b"".join(octets.ljust(128) for octets in datagrams).lower()
-    starts, lengths = range(0, 128 * len(datagrams), 128), list(map(len, datagrams))
-    expected = [common_key(folded, at, length) for at, length in zip(starts, lengths, strict=True)]
-    found = EdnsForms().keys(folded, starts, lengths)
-    for octets, one, other in zip(datagrams, found, expected, strict=True):
-        # What ends like another form has a key that no query has, unless the forms know better: a cookie of
-        # zeros looks like no options at all.
-        assert one == other or one == any_key(octets) or one[-4:-1] != b"\0\0\x29"
+def test_all_ways_to_a_key_agree(datagrams):
+    """What the loops find is what `any_key` says, or a key that no query has."""
+    forms = EdnsForms()
+    keys = {any_key(octets) for octets in datagrams}
+    for _ in range(2):
+        folded = b"".join(octets.ljust(128, b"\1") for octets in datagrams).lower()
+        starts, lengths = range(0, 128 * len(datagrams), 128), list(map(len, datagrams))
+        for octets, found in zip(datagrams, forms.keys(folded, starts, lengths), strict=True):
+            assert found == any_key(octets) or found == b"" or found not in keys
+        for octets in datagrams:
+            forms.learn(any_key(octets), octets)
 
 
 def test_forms_are_bounded():
     forms = EdnsForms()
     for size in range(1000):
-        folded = ask(NAME, payload=size).lower()
-        assert forms.keys(folded, [0], [len(folded)]) == [any_key(ask(NAME, payload=size))]
+        octets = ask(NAME, payload=size)
+        forms.learn(any_key(octets), octets)
+        assert forms.keys(octets.lower(), [0], [len(octets)]) == [any_key(octets)]
     assert len(forms._plain) <= 256
-    cookie = ask(NAME, payload=1232, options=[option(10, b"12345678")]).lower()
-    assert forms.keys(cookie, [0], [len(cookie)]) == [any_key(ask(NAME, payload=1232))]
+    octets = ask(NAME, payload=1232, options=[option(10, b"12345678")])
+    assert forms.keys(octets.lower(), [0], [len(octets)]) == [b""]
+    forms.learn(any_key(octets), octets)
+    assert forms.keys(octets.lower(), [0], [len(octets)]) == [any_key(ask(NAME, payload=1232))]
     assert repr(forms) == f"EdnsForms({len(forms._plain)}, 1)"
+
+
+@pytest.mark.parametrize("name", ["mesos.", NAME, "."])
+@pytest.mark.parametrize("edns", [{}, {"payload": 1232}, {"payload": 512, "options": [option(3, b"abc")]}])
+def test_name_and_options_can_be_read_from_a_key(name, edns):
+    octets = ask(name, **edns)
+    key = any_key(octets)
+    assert owner_of(key) == octets[12 : 12 + len(owner_of(key))].lower()
+    assert len(owner_of(key)) == len(name) + (name != ".")
+    assert options_of(key, octets) == (b"\0\3\0\3abc" if "options" in edns else b"")
+    assert options_of(b"", octets) == b""

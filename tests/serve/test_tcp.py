@@ -1,4 +1,4 @@
-"""A TCP listener in an event loop, with clients that hurry, dawdle and misbehave."""
+"""A TCP listener in an event loop: questions, answers, forwards and the end, the fast way and the plain way."""
 
 import asyncio
 import socket
@@ -6,99 +6,21 @@ import struct
 
 import dns.rcode
 import pytest
-from tests.serve.asking import ask, make_answerer, make_responder, make_zone, parse, read, texts
+from tests.serve.asking import ask, make_answerer, option, parse, read, texts
+from tests.serve.tcp_bed import NAME, OTHER, ZONE, Server, framed, until
 
-from mesos_dns.limits import MAX_TCP_PENDING, QUERIES_PER_TURN
 from mesos_dns.serve import tcp
-from mesos_dns.serve.tcp import TcpListener
-
-ZONE = make_zone()
-NAME = "chronos.marathon.mesos."
-OTHER = "example.org."
+from mesos_dns.serve.accepting import plain_acceptor
+from mesos_dns.serve.readiness import SelectorPoller
+from mesos_dns.serve.tcp import MAX_TCP_PENDING, QUERIES_PER_TURN
 
 
-def framed(octets):
-    return struct.pack("!H", len(octets)) + octets
-
-
-class Client:
-    """One connection; waits for what it expects, but not for ever."""
-
-    def __init__(self, reader, writer):
-        self.reader, self.writer = reader, writer
-
-    def send(self, octets):
-        self.writer.write(octets)
-
-    async def receive(self):
-        """The next message, without its length."""
-        async with asyncio.timeout(5):
-            (length,) = struct.unpack("!H", await self.reader.readexactly(2))
-            return await self.reader.readexactly(length)
-
-    async def ask(self, octets):
-        self.send(framed(octets))
-        return read(await self.receive())
-
-    async def ended(self):
-        """What still comes until the server closes."""
-        async with asyncio.timeout(5):
-            try:
-                return await self.reader.read()
-            except ConnectionResetError:
-                return b""
-
-    def close(self):
-        self.writer.close()
-
-
-class Server:
-    """A listener, what it forwards, and its clients."""
-
-    def __init__(self, zone=ZONE, family=socket.AF_INET, address="127.0.0.1", forward=None, **options):
-        self.socket = socket.socket(family, socket.SOCK_STREAM)
-        self.socket.bind((address, 0))
-        self.address = self.socket.getsockname()[:2]
-        self.responder = make_responder(zone)
-        self.forwarded = []
-        self.arrived = asyncio.Event()
-        self.listener = TcpListener(self.socket, self.responder, forward or self._forward, **options)
-        self._clients = []
-
-    def _forward(self, forward, limit, send):
-        assert limit == 65535
-        self.forwarded.append((forward, send))
-        self.arrived.set()
-
-    async def until_forwarded(self, count):
-        async with asyncio.timeout(5):
-            while len(self.forwarded) < count:
-                self.arrived.clear()
-                await self.arrived.wait()
-
-    async def client(self, **options):
-        client = Client(*await asyncio.open_connection(*self.address, **options))
-        self._clients.append(client)
-        return client
-
-    async def __aenter__(self):
-        await self.listener.start()
-        return self
-
-    async def __aexit__(self, *_):
-        for client in self._clients:
-            client.close()
-        await self.listener.stop()
-        for connection in list(self.listener._connections):
-            connection._transport.abort()
-        await until(lambda: not self.listener._connections)
-
-
-async def until(condition):
-    """Wait for something that the event loop brings about by itself within a few rounds."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
-            await asyncio.sleep(0.001)
+@pytest.fixture(params=["fast", "plain"], autouse=True)
+def way(request, monkeypatch):
+    """With `epoll` and `accept4`, and with what every system has."""
+    if request.param == "plain":
+        monkeypatch.setattr(tcp, "acceptor", plain_acceptor)
+        monkeypatch.setattr(tcp, "poller", SelectorPoller)
 
 
 # --- questions and answers ---------------------------------------------------------------------
@@ -149,14 +71,56 @@ async def test_a_chunk_that_ends_within_a_query():
         assert read(await client.receive()).id == 2
 
 
-async def test_what_is_no_query_gets_an_error_or_silence_and_the_connection_goes_on():
+async def test_a_malformed_query_gets_an_error_and_the_connection_goes_on():
     async with Server() as server:
         client = await server.client()
-        for octets in (b"", b"x", ask(NAME, flags=0x8000)):
-            client.send(framed(octets))
         client.send(framed(ask(NAME)[:-1]))
         assert (await client.receive())[3] & 15 == dns.rcode.FORMERR
         assert (await client.ask(ask(NAME))).rcode() == 0
+
+
+@pytest.mark.parametrize("octets", [b"", b"x", ask(NAME)[:11], ask(NAME, flags=0x8000)], ids=["0", "1", "11", "QR"])
+async def test_what_is_no_query_ends_the_connection_after_the_answers_to_what_came_before(octets):
+    async with Server() as server:
+        client = await server.client()
+        client.send(framed(ask(OTHER)) + framed(ask(NAME, identifier=7)) + framed(octets) + framed(ask(NAME)))
+        assert read(await client.receive()).id == 7
+        server.forwarded[0][1](b"the answer")
+        assert await client.receive() == b"the answer"
+        assert await client.ended() == b""
+        await until(lambda: not server.connections)
+
+
+async def test_short_replies_do_not_wait_for_the_acknowledgement_of_those_before():
+    async with Server() as server:
+        client = await server.client()
+        await client.ask(ask(NAME))
+        (connection,) = server.connections
+        with socket.socket(fileno=socket.dup(connection.fd)) as same:
+            assert same.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_a_fault_in_answering_costs_the_connection_alone(monkeypatch):
+    loop = asyncio.get_running_loop()
+    faults = []
+    loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+    async with Server() as server:
+        client = await server.client()
+        with monkeypatch.context() as patch:
+            patch.setattr(server.responder, "respond_tcp", lambda *_: 1 / 0)
+            client.send(framed(ask(NAME)))
+            assert await client.ended() == b""
+        assert (await (await server.client()).ask(ask(NAME))).rcode() == 0
+    assert [type(fault) for fault in faults] == [ZeroDivisionError]
+
+
+async def test_a_client_that_asks_how_long_it_may_stay_is_told():
+    """edns-tcp-keepalive (RFC 7828): option 11, in units of 100 ms."""
+    async with Server() as server:
+        client = await server.client()
+        reply = await client.ask(ask(NAME, options=[option(11)]))
+        assert [(each.otype, each.data) for each in reply.options] == [(11, b"\0\x64")]
+        assert not (await client.ask(ask(NAME, payload=1232))).options
 
 
 # --- half-closed connections -------------------------------------------------------------------
@@ -235,176 +199,10 @@ async def test_the_client_may_be_gone_when_its_answer_comes():
         client = await server.client()
         client.send(framed(ask(OTHER)))
         await server.until_forwarded(1)
-        # With a reset, since an orderly end is a half-closed connection.
-        linger = struct.pack("ii", 1, 0)
-        client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        client.writer.transport.abort()
-        await until(lambda: not server.listener._connections)
+        client.abort()
+        await until(lambda: not server.connections)
         server.forwarded[0][1](b"too late")
         assert (await (await server.client()).ask(ask(NAME))).rcode() == 0
-
-
-# --- bounds ------------------------------------------------------------------------------------
-
-
-async def test_connections_of_one_client_are_bounded(monkeypatch):
-    monkeypatch.setattr(tcp, "MAX_TCP_PER_CLIENT", 3)
-    async with Server() as server:
-        clients = [await server.client() for _ in range(3)]
-        for client in clients:
-            assert (await client.ask(ask(NAME))).rcode() == 0
-        assert await (await server.client()).ended() == b""
-        assert server.responder.counters["tcp_refused"] == 1
-        # Another client is another address.
-        assert (await (await server.client(local_addr=("127.0.0.2", 0))).ask(ask(NAME))).rcode() == 0
-        clients[0].close()
-        await until(lambda: server.listener._per_client["127.0.0.1"] == 2)
-        assert (await (await server.client()).ask(ask(NAME))).rcode() == 0
-
-
-async def test_all_connections_are_bounded(monkeypatch):
-    monkeypatch.setattr(tcp, "MAX_TCP_CONNECTIONS", 2)
-    async with Server() as server:
-        clients = [await server.client(local_addr=(f"127.0.0.{n}", 0)) for n in (1, 2)]
-        for client in clients:
-            await client.ask(ask(NAME))
-        assert await (await server.client(local_addr=("127.0.0.3", 0))).ended() == b""
-        assert len(server.listener._connections) == 2
-
-
-async def test_what_was_counted_is_forgotten_with_the_last_connection():
-    async with Server() as server:
-        client = await server.client()
-        await client.ask(ask(NAME))
-        assert repr(server.listener) == f"TcpListener({server.socket.getsockname()!r}, connections=1)"
-        client.close()
-        await until(lambda: not server.listener._connections)
-        assert server.listener._per_client == {}
-
-
-async def test_an_idle_connection_is_closed():
-    async with Server(idle=0.05) as server:
-        client = await server.client()
-        assert (await client.ask(ask(NAME))).rcode() == 0
-        assert await client.ended() == b""
-
-
-async def test_half_a_query_does_not_keep_a_connection_open():
-    async with Server(idle=0.2) as server:
-        client = await server.client()
-        for octet in framed(ask(NAME))[:-1]:
-            client.send(bytes((octet,)))
-            await asyncio.sleep(0.01)
-            if server.listener.responder.counters["tcp_connections"] and not server.listener._connections:
-                break
-        assert await client.ended() == b""
-
-
-async def test_queries_keep_a_connection_open():
-    async with Server(idle=0.1) as server:
-        client = await server.client()
-        loop = asyncio.get_running_loop()
-        end = loop.time() + 0.3
-        while loop.time() < end:
-            assert (await client.ask(ask(NAME))).rcode() == 0
-            await asyncio.sleep(0.02)
-
-
-async def test_a_pending_forward_keeps_a_connection_open():
-    async with Server(idle=0.05) as server:
-        client = await server.client()
-        client.send(framed(ask(OTHER)))
-        await server.until_forwarded(1)
-        await asyncio.sleep(0.2)
-        server.forwarded[0][1](b"the answer")
-        assert await client.receive() == b"the answer"
-
-
-LARGE = make_zone("many.mesos A " + " ".join(f"10.{n // 65536}.{n // 256 % 256}.{n % 256}" for n in range(3500)))
-
-
-class Dawdler:
-    """A client that asks and asks and does not read, or only late."""
-
-    def __init__(self, server):
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        self.socket.setblocking(False)
-        self.server = server
-
-    async def __aenter__(self):
-        await asyncio.get_running_loop().sock_connect(self.socket, self.server.address)
-        await until(lambda: self.server.listener._connections)
-        (self.connection,) = self.server.listener._connections
-        return self
-
-    async def __aexit__(self, *_):
-        self.socket.close()
-
-    def send_what_fits(self, octets):
-        """Fill the way to the server; whether anything went out."""
-        try:
-            return self.socket.send(octets * 100) > 0
-        except BlockingIOError:
-            return False
-
-    @property
-    def held(self):
-        """Octets that the server keeps for this client."""
-        return self.connection._transport.get_write_buffer_size() + len(self.connection._buffer)
-
-
-async def test_a_client_that_does_not_read_holds_little_memory():
-    async with Server(LARGE) as server, Dawdler(server) as client:
-        question = framed(ask("many.mesos."))
-        for _ in range(200):
-            client.send_what_fits(question)
-            await asyncio.sleep(0)
-            assert client.held < 1_000_000
-        assert client.held > 100_000
-        assert (await (await server.client()).ask(ask("many.mesos."))).rcode() == 0
-
-
-async def test_forwarded_answers_do_not_reopen_what_a_client_does_not_read():
-    async with Server(LARGE) as server, Dawdler(server) as client:
-        client.send_what_fits(framed(ask(OTHER)))
-        await server.until_forwarded(MAX_TCP_PENDING)
-        question = framed(ask("many.mesos."))
-        for _, send in server.forwarded[:50]:
-            send(b"x" * 60_000)
-            client.send_what_fits(question)
-            await asyncio.sleep(0)
-        held = client.held
-        assert client.connection._blocked
-        for _ in range(50):
-            client.send_what_fits(question)
-            await asyncio.sleep(0)
-        assert client.held == held
-
-
-async def test_a_client_that_does_not_read_is_closed_in_the_end():
-    async with Server(LARGE, idle=0.1) as server, Dawdler(server) as client:
-        for _ in range(20):
-            client.send_what_fits(framed(ask("many.mesos.")))
-            await asyncio.sleep(0)
-        await until(lambda: not server.listener._connections)
-
-
-async def test_a_client_that_reads_late_gets_everything():
-    loop = asyncio.get_running_loop()
-    async with Server(LARGE) as server, Dawdler(server) as client:
-        count = 120
-        await loop.sock_sendall(client.socket, b"".join(framed(ask("many.mesos.", identifier=n)) for n in range(count)))
-        await until(lambda: client.connection._unread)
-        stream = b""
-        identifiers = []
-        while len(identifiers) < count:
-            async with asyncio.timeout(5):
-                stream += await loop.sock_recv(client.socket, 1 << 20)
-            while len(stream) >= 2 and len(stream) >= (end := 2 + struct.unpack_from("!H", stream)[0]):
-                identifiers.append(struct.unpack_from("!H", stream, 2)[0])
-                stream = stream[end:]
-        assert identifiers == list(range(count))
 
 
 # --- stopping ----------------------------------------------------------------------------------
@@ -431,6 +229,17 @@ async def test_stopping_waits_for_what_is_forwarded():
         assert await client.ended() == b""
 
 
+async def test_stopping_answers_what_has_arrived_but_was_not_read_yet():
+    async with Server() as server:
+        client = await server.client()
+        await client.ask(ask(NAME))
+        count = 3 * QUERIES_PER_TURN
+        client.send(b"".join(framed(ask(NAME, identifier=n)) for n in range(count)))
+        await server.listener.stop()
+        assert [read(await client.receive()).id for _ in range(count)] == list(range(count))
+        assert await client.ended() == b""
+
+
 async def test_stopping_in_the_middle_of_many_queries_answers_all_that_arrived():
     """A refusal that comes at once must not close the connection before the others are answered."""
     answerer = make_answerer(ZONE)
@@ -441,9 +250,39 @@ async def test_stopping_in_the_middle_of_many_queries_answers_all_that_arrived()
     async with Server(forward=refuse) as server:
         client = await server.client()
         await client.ask(ask(NAME))
-        (connection,) = server.listener._connections
         names = [OTHER if n % 50 == 0 else NAME for n in range(2 * QUERIES_PER_TURN)]
-        connection.data_received(b"".join(framed(ask(name, identifier=n)) for n, name in enumerate(names)))
+        client.send(b"".join(framed(ask(name, identifier=n)) for n, name in enumerate(names)))
         await server.listener.stop()
         assert {read(await client.receive()).id for _ in names} == set(range(len(names)))
         assert await client.ended() == b""
+
+
+async def test_stopping_lets_go_of_everything():
+    async with Server() as server:
+        client = await server.client()
+        await client.ask(ask(NAME))
+        await server.listener.stop()
+        assert server.listener._poller.closed
+        assert not server.listener._scheduled
+        assert repr(server.listener) == "TcpListener('closed', connections=0)"
+
+
+async def test_a_listener_that_never_started_can_be_stopped():
+    server = Server()
+    await server.listener.stop()
+    assert server.socket.fileno() == -1
+
+
+async def test_a_listener_that_stopped_does_not_look_at_newcomers_of_the_shared_socket():
+    """Control holds the same socket, for the workers to come; epoll would go on telling of it."""
+    async with Server() as server:
+        with server.socket.dup():
+            client = await server.client()
+            client.send(framed(ask(OTHER)))
+            await server.until_forwarded(1)
+            await server.listener.stop()
+            await server.client()
+            assert server.listener._poller.poll(0, 10) == []
+            server.forwarded[0][1](b"the answer")
+            assert await client.receive() == b"the answer"
+            await until(lambda: server.listener._poller.closed)

@@ -3,6 +3,8 @@
 import asyncio
 import socket
 import struct
+from collections import Counter
+from types import MappingProxyType
 
 import dns.flags
 import dns.rcode
@@ -10,16 +12,17 @@ import pytest
 from tests.serve.asking import ask, make_answerer, make_responder, make_zone, option, read, texts
 
 from mesos_dns.dns import message as msg
-from mesos_dns.limits import MAX_DATAGRAMS_PER_WAKE
-from mesos_dns.serve import mmsg
-from mesos_dns.serve.udp import BatchedListener, PlainListener, udp_listener
+from mesos_dns.serve import batch as batches
+from mesos_dns.serve.policy import Answer, Drop, Refuse
+from mesos_dns.serve.request import Transport
+from mesos_dns.serve.udp import MAX_DATAGRAMS_PER_WAKE, BatchedListener, PlainListener, udp_listener
 
 ZONE = make_zone()
 NAME = "chronos.marathon.mesos."
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
 WAYS = [
-    pytest.param("batched", marks=pytest.mark.skipif(not mmsg.available(), reason="needs recvmmsg of Linux")),
+    pytest.param("batched", marks=pytest.mark.skipif(not batches.available(), reason="needs recvbatches of Linux")),
     "plain",
 ]
 
@@ -117,12 +120,12 @@ async def test_the_answer_comes_from_the_address_that_was_asked_with_ipv6(way):
 async def test_what_deserves_silence_gets_it(way):
     async with Server(way) as server:
         client = server.client()
-        for octets in (b"", b"x", ask(NAME)[:11], ask(NAME, flags=dns.flags.QR), bytes(mmsg.SLOT + 1)):
+        for octets in (b"", b"x", ask(NAME)[:11], ask(NAME, flags=dns.flags.QR)):
             client.send(octets)
         # Datagrams are dealt with in their order: when this one is answered, the others are done with.
         await client.ask(ask(NAME))
         client.assert_silence()
-        assert server.responder.counters["ignored"] == 5
+        assert server.responder.counters["ignored"] == 4
 
 
 async def test_damaged_datagrams_get_an_error_and_spoil_no_other(way):
@@ -227,7 +230,7 @@ def test_systems_with_both_calls_use_them(monkeypatch):
         sock.bind(("127.0.0.1", 0))
         kinds = {}
         for there in (True, False):
-            monkeypatch.setattr(mmsg, "available", lambda there=there: there)
+            monkeypatch.setattr(batches, "available", lambda there=there: there)
             kinds[there] = type(udp_listener(sock, make_responder(ZONE), lambda *_: None))
     assert kinds == {True: BatchedListener, False: PlainListener}
 
@@ -283,4 +286,129 @@ async def test_queries_of_all_kinds_in_one_batch(way):
             assert (found.rcode(), found.edns, found.question) == (expected.rcode(), expected.edns, expected.question)
         else:
             assert reply[3] & 15 == msg.FORMERR
+    server.close()
+
+
+# --- a single datagram -------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not batches.available(), reason="needs recvmmsg of Linux")
+@pytest.mark.parametrize(("family", "address"), [(V4, "127.0.0.1"), (V4, "0.0.0.0"), (V6, "::1"), (V6, "::")])
+def test_a_datagram_alone_gets_the_reply_that_it_would_get_among_others(family, address):
+    kinds = [
+        *(ask(NAME), ask(NAME.upper(), payload=1232), ask(NAME, payload=600, options=[option(10, b"12345678")])),
+        *(ask("nope.mesos."), ask("nope.mesos.", payload=4096), ask("many.mesos."), ask("many.mesos.", payload=600)),
+        *(ask("mesos.", "SOA"), ask(NAME)[:-1], b"", b"x", ask(NAME, flags=dns.flags.QR), ask(NAME) + bytes(60_000)),
+        ask(f"{'x' * 60}.{'y' * 60}.mesos.", payload=1232),
+    ]
+    server = Server("batched", family, address)
+    client = server.client("127.0.0.1" if family == V4 else "::1")
+    host = socket.inet_pton(family, client.server[0])
+    for octets in [*kinds, *kinds, *kinds]:
+        client.send(octets)
+        assert server.listener.read(alone=True)
+        replies = list(_waiting(client))
+        expected = make_responder(ZONE).respond_udp(octets, host)
+        assert [reply[:12] for reply in replies] == ([] if expected is None else [expected[:12]])
+        for reply in replies:
+            assert len(reply) == len(expected)
+            assert sorted(texts(read(reply).answer)) == sorted(texts(read(expected).answer))
+    assert server.responder.hits == 7
+    assert server.listener.read(alone=True)
+    server.close()
+
+
+@pytest.mark.parametrize(("address", "asked"), [("127.0.0.1", None), ("0.0.0.0", "127.0.0.3")])
+async def test_a_datagram_alone_that_is_forwarded_is_answered_later(way, address, asked):
+    server = Server(way, V4, address)
+    client = server.client(asked)
+    client.send(ask("example.org."))
+    # What was forwarded has scheduled something: the event loop must get its turn.
+    assert not server.listener.read(alone=True)
+    ((forward, limit, send),) = server.forwarded
+    assert (limit, forward.client) == (512, bytes((127, 0, 0, 1)))
+    send(b"later")
+    assert await client.receive() == (b"later", client.server)
+    server.close()
+
+
+# --- order and size ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 20])
+@pytest.mark.parametrize("kind", ["A", "SRV"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_each_record_comes_first_equally_often(way, count, kind, alone):
+    values = [f"10.0.0.{n}" if kind == "A" else f"t{n}.mesos:1" for n in range(count)]
+    table = f"app.mesos {kind} {' '.join(values)}"
+    if kind == "SRV":
+        table += "".join(f"\nt{n}.mesos A 10.0.0.{n}" for n in range(count))
+    server = Server(way)
+    server.responder.use(make_answerer(make_zone(table)))
+    client = server.client()
+    firsts = Counter()
+    for n in range(10 * count + 2):
+        client.send(ask("app.mesos.", kind, payload=1232))
+        server.listener.read(alone=alone)
+        (reply,) = _waiting(client)
+        # The first two are fresh, and begin with any.
+        if n >= 2:
+            firsts[texts(read(reply).answer)[0]] += 1
+    assert sorted(firsts.values()) == [10] * count
+    server.close()
+
+
+def test_a_truncated_answer_holds_the_clients_part_from_the_cache_as_well(way):
+    server = Server(way)
+    client = server.client()
+    replies = set()
+    for n in range(9):
+        client.send(ask("many.mesos."))
+        server.listener.read(alone=n % 2 == 0)
+        replies.update(_waiting(client))
+    (reply,) = replies
+    assert reply == make_responder(ZONE).respond_udp(ask("many.mesos."), bytes((127, 0, 0, 1)))
+    assert read(reply).flags & dns.flags.TC
+    assert len(texts(read(reply).answer)) == 30
+    assert server.responder.hits == 7
+    server.close()
+
+
+# --- policies ----------------------------------------------------------------------------------
+
+
+class Moods:
+    """A policy that goes by the ID of the query."""
+
+    verdicts = MappingProxyType(
+        {1: Drop(), 2: Refuse(dns.rcode.REFUSED, 18), 3: Answer(b"\0\3\0\2us"), 4: Answer(), 5: None}
+    )
+
+    def __init__(self):
+        self.clients = set()
+
+    def judge(self, request):
+        self.clients.add((request.client, request.transport))
+        return self.verdicts.get(int.from_bytes(request.octets[:2], "big"))
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_policy_decides_what_becomes_of_each_datagram(way, alone):
+    server = Server(way)
+    server.responder.policy = policy = Moods()
+    client = server.client()
+    for _ in range(3):
+        for mood in range(1, 6):
+            client.send(ask(NAME, identifier=mood, payload=1232))
+        for _ in range(5):
+            server.listener.read(alone=alone)
+        replies = {reply.id: reply for reply in map(read, _waiting(client))}
+        assert sorted(replies) == [2, 3, 4, 5]
+        assert replies[2].rcode() == dns.rcode.REFUSED
+        assert [found.code for found in replies[2].options] == [18]
+        assert [found.nsid for found in replies[3].options] == [b"us"]
+        assert replies[4].options == replies[5].options == ()
+        assert all(len(texts(replies[n].answer)) == 1 for n in (3, 4, 5))
+    assert policy.clients == {(bytes((127, 0, 0, 1)), Transport.UDP)}
+    assert server.responder.counters["dropped"] == server.responder.counters["refused"] == 3
     server.close()

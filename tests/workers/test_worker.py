@@ -154,7 +154,7 @@ async def test_counters(worker):
 
 
 async def test_repr(worker):
-    memo = "Memo(found=0, missing=0)"
+    memo = "ResponseCache(found=0, missing=0)"
     assert repr(worker) == f"Worker(Zones([Zone('mesos.', serial=0, names=0)]), Responder([{memo}, {memo}]))"
 
 

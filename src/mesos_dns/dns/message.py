@@ -35,6 +35,9 @@ EDE_NOT_READY: Final = 14
 EDE_PROHIBITED: Final = 18
 EDE_NO_REACHABLE_AUTHORITY: Final = 22
 
+#: EDNS options: edns-tcp-keepalive (RFC 7828).
+TCP_KEEPALIVE: Final = 11
+
 TSIG: Final = 250
 
 _HEADER: Final = struct.Struct("!HHHHHH")
@@ -48,6 +51,8 @@ UDP_SIZE: Final = 1232
 #: What a client without EDNS can take (RFC 1035 section 4.2.1).
 PLAIN_UDP_SIZE: Final = 512
 TCP_SIZE: Final = 65535
+#: What every message begins with.
+HEADER_SIZE: Final = 12
 
 
 class Edns(NamedTuple):
@@ -76,15 +81,25 @@ class Query(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A message that gets an error without a look at its question; `rcode` says which."""
+    """A message that gets an error instead of an answer; `rcode` says which.
+
+    `question_end` is where its question ends, or 0 if it has none that could be read.
+    """
 
     octets: bytes
     rcode: int
+    question_end: int = 0
 
     def reply(self) -> bytes:
-        """Header only: the ID and the opcode of the query, no other bit of it (RFC 8906 section 3.1.4)."""
+        """The error with the question, if there is one, and the ID and the opcode of the query.
+
+        Its other bits mean something for opcode QUERY only (RFC 8906 section 3.1.4).
+        """
         opcode = self.octets[2] & 0x78
-        return self.octets[:2] + bytes((0x80 | opcode, self.rcode)) + bytes(8)
+        copied = 0 if opcode else _HEADER.unpack_from(self.octets)[1] & COPIED
+        flags = QR | opcode << 8 | copied | self.rcode
+        question = self.octets[12 : self.question_end] if self.question_end else b""
+        return self.octets[:2] + struct.pack("!HHHHH", flags, 1 if question else 0, 0, 0, 0) + question
 
 
 class _MalformedError(Exception):
@@ -94,8 +109,8 @@ class _MalformedError(Exception):
 def parse(octets: bytes) -> Query | Rejected | None:
     """What a client sent: a query, something to reject, or None for what deserves silence.
 
-    Silence is for replies (two servers must not talk to each other for ever) and for fewer than
-    12 octets, which have no ID to answer to.
+    What stands behind the last record is passed over, as other servers do. Silence is for replies (two servers
+    must not talk to each other for ever) and for fewer than 12 octets, which have no ID to answer to.
     """
     if len(octets) < 12:
         return None
@@ -104,18 +119,24 @@ def parse(octets: bytes) -> Query | Rejected | None:
         return None
     if flags & 0x7800:
         return Rejected(octets, NOTIMP)
-    # A query carries no answers; an IXFR has one SOA in AUTHORITY, a signed one TSIG behind OPT.
-    if questions != 1 or answers or authorities > 1 or additionals > 2:
+    if questions != 1:
         return Rejected(octets, FORMERR)
     try:
         name_end = _question_name_end(octets)
         qtype, qclass = _SHORTS.unpack_from(octets, name_end)
-        edns, signed = None, False
-        if authorities or additionals or len(octets) > name_end + 4:
-            edns, signed = _rest(octets, name_end + 4, authorities, additionals)
     except (_MalformedError, IndexError, struct.error):
         return Rejected(octets, FORMERR)
-    return Query(octets, flags, octets[12:name_end].lower(), qtype, qclass, name_end + 4, edns, signed)
+    end = name_end + 4
+    # A query carries no answers; an IXFR has one SOA in AUTHORITY, a signed one TSIG behind OPT.
+    if answers or authorities > 1 or additionals > 2:
+        return Rejected(octets, FORMERR, end)
+    edns, signed = None, False
+    if authorities or additionals:
+        try:
+            edns, signed = _rest(octets, end, authorities, additionals)
+        except (_MalformedError, IndexError, struct.error):
+            return Rejected(octets, FORMERR, end)
+    return Query(octets, flags, octets[12:name_end].lower(), qtype, qclass, end, edns, signed)
 
 
 def _question_name_end(octets: bytes) -> int:
@@ -145,8 +166,6 @@ def _rest(octets: bytes, at: int, authorities: int, additionals: int) -> tuple[E
             _check_options(octets, at - length, at)
             edns = Edns(rrclass, ttl >> 16 & 0xFF, bool(ttl & DO))
         signed = rrtype == TSIG
-    if at != len(octets):
-        raise _MalformedError
     return edns, signed
 
 
@@ -176,6 +195,22 @@ def opt(rcode: int = NOERROR, *, do: bool = False, options: bytes = b"") -> byte
 def extended_error(code: int) -> bytes:
     """The EDNS option of an extended DNS error without text (RFC 8914 section 2)."""
     return struct.pack("!HHH", 15, 2, code)
+
+
+def tcp_keepalive(timeout: int) -> bytes:
+    """The EDNS option that tells how long a connection may stay idle, in units of 100 ms (RFC 7828 section 3.1)."""
+    return struct.pack("!HHH", TCP_KEEPALIVE, 2, timeout)
+
+
+def has_option(options: bytes, code: int) -> bool:
+    """Whether an option of this code is among well-formed `options`."""
+    at = 0
+    while at < len(options):
+        found, size = _SHORTS.unpack_from(options, at)
+        if found == code:
+            return True
+        at += 4 + size
+    return False
 
 
 def udp_limit(edns: Edns | None) -> int:

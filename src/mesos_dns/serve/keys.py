@@ -1,23 +1,22 @@
-"""Under which key a reply is remembered. Pure.
+"""Under which key a response is kept. Pure.
 
 The key is the query without its ID, its EDNS size and options, in lower case. Thus neither random
-letter case (0x20) nor cookies nor differing EDNS sizes defeat the memory, and header flags that a reply
+letter case (0x20) nor cookies nor differing EDNS sizes defeat the cache, and header flags that a reply
 copies are part of it. Folding the case also folds flag and type octets: types 65 to 90 onto 97 to
 122, of which this zone has none, so that their replies are alike (NODATA, NXDOMAIN).
 
-A query with EDNS keeps owner and type of its OPT record (`OPT_FRONT`); a mark follows in place of the
+A query with EDNS keeps owner and type of its OPT record (`OPT_OWNER_AND_TYPE`); a mark follows in place of the
 rest. It is a capital letter, which sets these keys apart from those of queries without EDNS: those are
-datagrams in lower case.
+datagrams in lower case. `any_key` defines it; `EdnsForms` finds the same for what came before.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 from mesos_dns.dns import message as msg
-from mesos_dns.limits import MAX_EDNS_FORMS
 
 #: The root and type 41.
-OPT_FRONT: Final = b"\0\0\x29"
+OPT_OWNER_AND_TYPE: Final = b"\0\0\x29"
 #: Marks: without and with the DO bit (RFC 3225).
 PLAIN: Final = b"E"
 DO: Final = b"D"
@@ -25,56 +24,43 @@ DO: Final = b"D"
 SMALL_PLAIN: Final = b"S"
 SMALL_DO: Final = b"T"
 
+#: Where in a key the name begins: behind flags and counts.
+NAME: Final = 10
+#: Octets of type and class, which stand behind it; with EDNS `OPT_OWNER_AND_TYPE` and the mark follow.
+BEHIND_NAME: Final = 4
+BEHIND_NAME_EDNS: Final = 8
+#: Our OPT record, by the mark of the query.
+OPT_RECORDS: Final = {
+    PLAIN: msg.opt(),
+    SMALL_PLAIN: msg.opt(),
+    DO: msg.opt(do=True),
+    SMALL_DO: msg.opt(do=True),
+}
+
+#: OPT records, apart from a cookie, that are known to a listener; usual are ten. Beyond, all are forgotten.
+_MOST_FORMS: Final = 256
 _SMALL: Final = {PLAIN: SMALL_PLAIN, DO: SMALL_DO}
-_TWINS: Final = {PLAIN: SMALL_PLAIN, SMALL_PLAIN: PLAIN, DO: SMALL_DO, SMALL_DO: DO}
-#: The end of an OPT record without options, from its extended RCODE on: 6 octets.
-_NO_OPTIONS: Final = {bytes(6): PLAIN, b"\0\0\x80\0\0\0": DO}
-#: The same of one with just a client cookie (RFC 7873), without the 8 octets that differ.
-_COOKIE: Final = {bytes(5) + b"\x0c\0\x0a\0\x08": PLAIN, b"\0\0\x80\0\0\x0c\0\x0a\0\x08": DO}
-#: Octets of these records behind `OPT_FRONT`.
-_NO_OPTIONS_SIZE: Final = 8
-_COOKIE_SIZE: Final = 20
-#: Octets of the shortest query, a header and the root's question, and of the shortest with an OPT record.
-_SHORTEST_PLAIN: Final = 17
-SHORTEST_EDNS: Final = 28
-_SIZE_HIGH, _SIZE_LOW = divmod(msg.UDP_SIZE, 256)
-
-
-def common_key(folded: bytes, at: int, length: int) -> bytes:
-    """The key of the datagram of `length` octets at folded[at:]; `folded` is in lower case, and has room for a header there.
-
-    For the answering loops: fast, because it knows only the two OPT records that nearly all clients
-    send, and looks for them from the end. Empty for all others; then `any_key` has to look.
-    """
-    end = at + length
-    if not folded[at + 11]:
-        return folded[at + 2 : end]
-    if length < SHORTEST_EDNS:
-        return b""
-    mark = _NO_OPTIONS.get(folded[end - 6 : end])
-    if mark is not None:
-        end -= _NO_OPTIONS_SIZE
-    else:
-        mark = _COOKIE.get(folded[end - 18 : end - 8])
-        if mark is None:
-            return b""
-        end -= _COOKIE_SIZE
-    high = folded[end]
-    # Folding never lifts a size over ours: that would take a high octet of 0x41 or more, which is above it anyway.
-    if high <= _SIZE_HIGH and (high < _SIZE_HIGH or folded[end + 1] < _SIZE_LOW):
-        mark = _SMALL[mark]
-    return folded[at + 2 : end] + mark
+_ALTERNATES: Final = {PLAIN: SMALL_PLAIN, SMALL_PLAIN: PLAIN, DO: SMALL_DO, SMALL_DO: DO}
+#: Octets of an OPT record behind `OPT_OWNER_AND_TYPE`: size, extended RCODE, version, flags, and the length of its options.
+_BEHIND_TYPE: Final = 8
+#: A client cookie (RFC 7873) as the only option: code and length, and 8 octets that differ.
+_COOKIE: Final = b"\0\x0a\0\x08"
+_COOKIE_SIZE: Final = 8
+#: Octets of an OPT record with one behind `OPT_OWNER_AND_TYPE`.
+_WITH_COOKIE: Final = _BEHIND_TYPE + len(_COOKIE) + _COOKIE_SIZE
+#: Octets of the shortest query: a header and the root's question.
+_SHORTEST: Final = 17
 
 
 class EdnsForms:
-    """Makes the keys of queries with EDNS, and learns how their OPT records look.
+    """Makes the keys of datagrams, and learns how OPT records look.
 
-    Those are few, as clients differ in their sizes and in DO, and a look-up replaces all checks: a fifth of
-    a microsecond saved for each packet.
+    Those are few, as clients differ in their sizes and in DO: so a look-up of the octets at the end replaces all checks. What
+    `any_key` said of a form before, it would say again, since only the question in front of it differs.
     """
 
     def __init__(self) -> None:
-        #: The mark for what stands behind `OPT_FRONT`: without options, and with a client cookie, its 8 octets left out.
+        #: The mark for what stands behind `OPT_OWNER_AND_TYPE`: without options, and with a client cookie, its 8 octets left out.
         self._plain: dict[bytes, bytes] = {}
         self._cookie: dict[bytes, bytes] = {}
 
@@ -82,42 +68,76 @@ class EdnsForms:
         return f"EdnsForms({len(self._plain)}, {len(self._cookie)})"
 
     def keys(self, folded: bytes, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
-        """The same as `common_key` for each datagram. All must have an ARCOUNT that is not 0, and 28 octets."""
+        """The key of each datagram folded[start:start + length], which is in lower case, as far as it is known.
+
+        Empty, or a key that no query has, for all others: `any_key` has to look.
+        """
         plain, cookie = self._plain.get, self._cookie.get
         keys = []
         for at, length in zip(starts, lengths):  # noqa: B905 - there are more starts than needed, and strict costs
             end = at + length
-            mark = plain(folded[end - _NO_OPTIONS_SIZE : end])
-            if mark is not None:
-                keys.append(folded[at + 2 : end - _NO_OPTIONS_SIZE] + mark)
+            if not folded[at + 11]:
+                keys.append(folded[at + 2 : end])
                 continue
-            mark = cookie(folded[end - _COOKIE_SIZE : end - 8])
+            mark = plain(folded[end - _BEHIND_TYPE : end])
             if mark is not None:
-                keys.append(folded[at + 2 : end - _COOKIE_SIZE] + mark)
+                keys.append(folded[at + 2 : end - _BEHIND_TYPE] + mark)
                 continue
-            key = common_key(folded, at, length)
-            keys.append(key)
-            if key:
-                self._learn(key, folded[at + 1 + len(key) : end])
+            mark = cookie(folded[end - _WITH_COOKIE : end - _COOKIE_SIZE])
+            keys.append(b"" if mark is None else folded[at + 2 : end - _WITH_COOKIE] + mark)
         return keys
 
-    def _learn(self, key: bytes, rest: bytes) -> None:
-        """Remember what stands behind `OPT_FRONT` in a query with this key."""
-        forms = self._plain if len(rest) == _NO_OPTIONS_SIZE else self._cookie
-        if len(forms) >= MAX_EDNS_FORMS:
+    def key(self, folded: bytes) -> bytes:
+        """The same for a single datagram of at least 12 octets."""
+        if not folded[11]:
+            return folded[2:]
+        mark = self._plain.get(folded[-_BEHIND_TYPE:])
+        if mark is not None:
+            return folded[2:-_BEHIND_TYPE] + mark
+        mark = self._cookie.get(folded[-_WITH_COOKIE:-_COOKIE_SIZE])
+        return b"" if mark is None else folded[2:-_WITH_COOKIE] + mark
+
+    def learn(self, key: bytes, octets: bytes) -> None:
+        """Remember the OPT record of `octets`, whose key is `key`."""
+        if key[NAME - 1 : NAME] != b"\1":
+            return
+        rest = octets[len(key) + 1 :].lower()
+        if len(rest) == _BEHIND_TYPE:
+            forms = self._plain
+        elif len(rest) == _WITH_COOKIE and rest[_BEHIND_TYPE:].startswith(_COOKIE):
+            forms = self._cookie
+            rest = rest[:-_COOKIE_SIZE]
+        else:
+            return
+        if len(forms) >= _MOST_FORMS:
             forms.clear()
-        forms[rest[: _COOKIE_SIZE - 8]] = key[-1:]
+        forms[rest] = key[-1:]
 
 
-def twin(key: bytes) -> bytes:
+def alternate_key(key: bytes) -> bytes:
     """The key of the same query by clients that take less than we would send, or by the others; empty without EDNS."""
-    mark = _TWINS.get(key[-1:])
+    mark = _ALTERNATES.get(key[-1:])
     return key[:-1] + mark if mark else b""
+
+
+def owner_of(key: bytes) -> bytes:
+    """The name in a key, in lower case."""
+    return key[NAME : -BEHIND_NAME_EDNS if key[NAME - 1] else -BEHIND_NAME]
+
+
+def has_options(key: bytes, octets: bytes) -> bool:
+    """Whether `octets`, whose key is `key`, has EDNS options."""
+    return len(octets) > len(key) + 1 + _BEHIND_TYPE
+
+
+def options_of(key: bytes, octets: bytes) -> bytes:
+    """The EDNS options, in wire form, of `octets`, whose key is `key`."""
+    return octets[len(key) + 1 + _BEHIND_TYPE :] if key[NAME - 1 : NAME] == b"\1" else b""
 
 
 def any_key(octets: bytes) -> bytes:
     """The key of a whole message; empty if it has none: then `dns.message.parse` has to look at it."""
-    if len(octets) < _SHORTEST_PLAIN:
+    if len(octets) < _SHORTEST:
         return b""
     return _edns_key(octets) if octets[11] else octets[2:].lower()
 
@@ -130,7 +150,7 @@ def _edns_key(octets: bytes) -> bytes:
     length = len(octets)
     at = end + 11
     # Behind the size: extended RCODE 0 and version 0.
-    if at > length or end < 17 or octets[end : end + 3] != OPT_FRONT or octets[end + 5 : end + 7] != b"\0\0":
+    if at > length or end < 17 or octets[end : end + 3] != OPT_OWNER_AND_TYPE or octets[end + 5 : end + 7] != b"\0\0":
         return b""
     if at + (octets[end + 9] << 8 | octets[end + 10]) != length:
         return b""

@@ -1,76 +1,94 @@
-"""What every listener asks: the memo first, then the answer. Shared by UDP and TCP of one worker.
+"""What every listener asks: policy, then cache, then answer. Shared by all listeners of one worker.
 
-No I/O happens here; a listener turns octets into replies and sends them its own way.
+No I/O happens here; a listener turns octets into requests and sends the replies its own way.
 """
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from mesos_dns.dns import message as msg
-from mesos_dns.dns.message import Rejected
-from mesos_dns.limits import MAX_ROTATIONS, MEMO_MISSING_OCTETS, MEMO_OCTETS, SWEPT_AT_LEAST, SWEPT_PER_ANSWER
-from mesos_dns.serve.answer import Answerer, Rendering
-from mesos_dns.serve.keys import any_key, twin
-from mesos_dns.serve.memo import Memo, Parts, Pieces, Store
-from mesos_dns.serve.request import CLOSE, Close, Forward
-from mesos_dns.serve.shortcut import Shortcut
+from mesos_dns.dns.message import Query, Rejected
+from mesos_dns.serve.answer import Answerer
+from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS, Pieces, ResponseCache, Store
+from mesos_dns.serve.fast import FastAnswers
+from mesos_dns.serve.keys import alternate_key, any_key, has_options, options_of, owner_of
+from mesos_dns.serve.policy import Drop, Policy, Refuse, Verdict
+from mesos_dns.serve.render import Orders, Response, error
+from mesos_dns.serve.request import CLOSE, Close, Forward, Reply, Request, Transport
 
 T = TypeVar("T")
 
 #: Takes the query, the largest reply in octets, and a function that sends the reply, now or later.
 ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], None]
-#: Octets of the largest reply that a memo takes: others are rare, and fill the memory.
-LARGEST_KEPT = msg.UDP_SIZE
-#: ANCOUNT of an answer that has no orders.
-_ONE = b"\0\1"
+#: Parts of dropped responses that are freed after each turn of answering, and with each answer of it: twice as many as
+#: an answer can add, and 0.1 µs each.
+_RECLAIMED_AT_LEAST: Final = 64
+_RECLAIMED_PER_ANSWER: Final = 8
+
+
+class _Way:
+    """How requests over one transport are answered: from the cache, or fresh."""
+
+    def __init__(self, cache: ResponseCache[Response], answerer: Answerer, *, tcp: bool) -> None:
+        self.tcp = tcp
+        self.cache = cache
+        self.use(answerer)
+
+    def use(self, answerer: Answerer) -> None:
+        self.fast = FastAnswers(answerer, tcp=self.tcp)
 
 
 class Responder:
-    """Replies of one worker, from memory or fresh.
+    """Replies of one worker, from the cache or fresh.
 
-    A listener adds to `hits` and `misses` what it answers from a memo of its own, or with `shortcut`.
+    A listener adds to `hits` and `misses` what it answers from a cache of its own, or with `fast`.
     """
 
-    def __init__(self, answerer: Answerer) -> None:
+    def __init__(self, answerer: Answerer, policy: Policy | None = None) -> None:
+        self.policy = policy
         self.counters: Counter[str] = Counter()
         self.hits = 0
         self.misses = 0
-        self._memos: list[Memo[Any]] = []
-        # Over TCP the same question may have a larger answer.
-        self._udp_memo = self.memo(Pieces(MEMO_OCTETS), Pieces(MEMO_MISSING_OCTETS))
-        self._tcp_memo = self.memo(Pieces(MEMO_OCTETS // 2), Pieces(MEMO_MISSING_OCTETS))
-        self._answer_from(answerer)
-
-    def _answer_from(self, answerer: Answerer) -> None:
+        self._caches: list[ResponseCache[Any]] = []
+        #: Whether something that was dropped is yet to be freed: to look costs more than a part of an answer.
+        self._to_reclaim = False
         self._answerer = answerer
-        #: The way to fresh replies over UDP for the listeners that have a memo of their own.
-        self.shortcut = Shortcut(answerer, tcp=False)
-        self._tcp_shortcut = Shortcut(answerer, tcp=True)
+        # Over TCP the same question may have a larger answer.
+        self._udp = _Way(self.cache(Pieces(FOUND_OCTETS), Pieces(MISSING_OCTETS)), answerer, tcp=False)
+        self._tcp = _Way(self.cache(Pieces(FOUND_OCTETS // 2), Pieces(MISSING_OCTETS)), answerer, tcp=True)
+        #: The way to fresh responses over UDP for the listeners that have a cache of their own.
+        self.fast = self._udp.fast
 
     def __repr__(self) -> str:
-        return f"Responder({self._memos!r})"
+        return f"Responder({self._caches!r})"
 
-    def memo(self, found: Store[T], missing: Store[T]) -> Memo[T]:
-        """A memo for a listener, which is emptied whenever the zone changes."""
-        memo = Memo(found, missing)
-        self._memos.append(memo)
-        return memo
+    def cache(self, found: Store[T], missing: Store[T]) -> ResponseCache[T]:
+        """A cache for a listener, which is emptied whenever the zone changes."""
+        cache = ResponseCache(found, missing)
+        self._caches.append(cache)
+        return cache
 
     def use(self, answerer: Answerer) -> None:
-        """Answer from another zone, or from a changed one: what is remembered may be wrong."""
-        self._answer_from(answerer)
+        """Answer from another zone, or from a changed one: what is kept may be wrong."""
+        self._answerer = answerer
+        for way in (self._udp, self._tcp):
+            way.use(answerer)
+        self.fast = self._udp.fast
         self.forget()
 
     def forget(self) -> None:
-        """Empty the memos after a change of the zone."""
-        for memo in self._memos:
-            memo.forget()
+        """Empty the caches after a change of the zone."""
+        for cache in self._caches:
+            cache.forget()
+        self._to_reclaim = True
 
-    def sweep(self, answered: int) -> None:
+    def reclaim(self, answered: int) -> None:
         """Free some of what was dropped: more than so many answers can have added since the last time."""
-        for memo in self._memos:
-            memo.sweep(SWEPT_AT_LEAST + SWEPT_PER_ANSWER * answered)
+        if self._to_reclaim:
+            for cache in self._caches:
+                cache.reclaim(_RECLAIMED_AT_LEAST + _RECLAIMED_PER_ANSWER * answered)
+            self._to_reclaim = any(cache.has_garbage for cache in self._caches)
 
     def counts(self) -> Counter[str]:
         """All counts since the start."""
@@ -84,60 +102,118 @@ class Responder:
 
     # --- replies -------------------------------------------------------------------------------
 
-    def respond_udp(self, octets: bytes) -> bytes | Forward | None:
-        """The reply to a datagram, None for silence, or that the name is not ours."""
-        return self._respond(octets, self._udp_memo, self.shortcut) or self.respond_fresh(octets, tcp=False)
+    def respond_udp(self, octets: bytes, client: bytes = b"") -> Reply:
+        """The reply to a datagram."""
+        if self.policy is None:
+            entry = self._udp.cache.entries.get(any_key(octets))
+            if entry is not None:
+                self.hits += 1
+                return next(entry).message(octets)
+        return self.respond(Request(octets, client, Transport.UDP))
 
-    def respond_tcp(
-        self, octets: bytes, client: bytes = b"", keepalive: int | None = None
-    ) -> bytes | Forward | Close | None:
+    def respond_tcp(self, octets: bytes, client: bytes = b"", keepalive: int | None = None) -> Reply:
         """The same for a message over TCP, without its length octets."""
-        if len(octets) < 12 or octets[2] & 0x80:
-            self.counters["ignored"] += 1
-            return CLOSE
-        return self._respond(octets, self._tcp_memo, self._tcp_shortcut) or self.respond_fresh(octets, tcp=True)
+        if self.policy is None:
+            # What `respond` would come to, sooner.
+            key = any_key(octets)
+            entry = self._tcp.cache.entries.get(key)
+            if entry is not None and (keepalive is None or not has_options(key, octets)):
+                self.hits += 1
+                return next(entry).message(octets)
+        return self.respond(Request(octets, client, Transport.TCP, keepalive))
 
-    def _respond(self, octets: bytes, memo: Memo[Parts], shortcut: Shortcut) -> bytes | None:
-        """The reply to a usual question; None for an unusual one."""
+    def respond(self, request: Request) -> Reply:
+        """The reply to any request at all."""
+        return self.answer(request, None if self.policy is None else self.policy.judge(request))
+
+    def answer(self, request: Request, verdict: Verdict | None) -> Reply:
+        """The same for a request that was judged already."""
+        if isinstance(verdict, Drop):
+            self.counters["dropped"] += 1
+            return None
+        if isinstance(verdict, Refuse):
+            return self._refuse(request, verdict)
+        octets, client, transport, keepalive = request
+        options = b"" if verdict is None else verdict.options
         key = any_key(octets)
-        entry = memo.entries.get(key)
-        if entry is not None:
+        if keepalive is not None and msg.has_option(options_of(key, octets), msg.TCP_KEEPALIVE):
+            options += msg.tcp_keepalive(keepalive)
+        response = self._look_up_or_render(key, client, self._udp if transport is Transport.UDP else self._tcp)
+        if response is not None:
+            reply = response.message(octets, options)
+            # With options the response may have become too large for its client: then it is made for the room that is left.
+            if not options or len(reply) <= (msg.PLAIN_UDP_SIZE if transport is Transport.UDP else msg.TCP_SIZE):
+                return reply
+        return self.respond_fresh(request, options)
+
+    def _look_up_or_render(self, key: bytes, client: bytes, way: _Way) -> Response | None:
+        """The response to a usual question; None for an unusual one."""
+        cache = way.cache
+        entry = cache.entries.get(key)
+        response = next(entry) if entry is not None else None
+        if response is None and key in cache.parts:
+            response = cache.part(key, client, owner_of(key))
+        if response is not None:
             self.hits += 1
-            head, tail, end = next(entry)
-            return octets[:2] + head + octets[12:end] + tail
-        rendering = shortcut.render(key)
-        if rendering is None:
+            return response
+        response = way.fast.respond(key, client)
+        if response is None:
             return None
         self.misses += 1
-        if memo.wants(key, found=rendering.found):
-            learn(memo, key, rendering, shortcut)
-        return octets[:2] + rendering.head + octets[12 : rendering.question_end] + rendering.tail
+        if response.keep and cache.should_cache(key, found=response.found):
+            orders = cache_response(cache, key, way.fast)
+            if orders is None and way.tcp:
+                turns = way.fast.turns(key)
+                if turns is not None:
+                    cache.cache_turns(key, turns, 3 * len(response.body))
+        return response
 
-    def respond_fresh(self, octets: bytes, *, tcp: bool) -> bytes | Forward | None:
-        """The reply to any message at all; nothing is remembered."""
-        query = msg.parse(octets)
+    def respond_fresh(self, request: Request, options: bytes = b"") -> Reply:
+        """The reply to any message at all, without a look at the cache; `options` for its OPT record."""
+        query = self._parse(request)
+        if not isinstance(query, Query):
+            return query
+        tcp = request.transport is not Transport.UDP
+        limit = msg.TCP_SIZE if tcp else msg.udp_limit(query.edns)
+        room = len(options) if query.edns is not None else 0
+        response = self._answerer.compose(query, limit - room, request.client, tcp=tcp)
+        if isinstance(response, Forward):
+            return response._replace(options=options) if room else response
+        self.misses += 1
+        return response.message(request.octets, options)
+
+    def _refuse(self, request: Request, refusal: Refuse) -> Reply:
+        query = self._parse(request)
+        if not isinstance(query, Query):
+            return query
+        self.counters["refused"] += 1
+        return error(query, refusal.rcode, refusal.ede).message(query.octets)
+
+    def _parse(self, request: Request) -> Query | bytes | Close | None:
+        """The query, or the reply to what is none."""
+        query = msg.parse(request.octets)
         if isinstance(query, Rejected):
             self.counters["rejected"] += 1
             return query.reply()
         if query is None:
             self.counters["ignored"] += 1
-            return None
-        limit = msg.TCP_SIZE if tcp else msg.udp_limit(query.edns)
-        reply = self._answerer.reply(query, limit, tcp=tcp)
-        if isinstance(reply, bytes):
-            self.misses += 1
-        return reply
+            return None if request.transport is Transport.UDP else CLOSE
+        return query
 
 
-def learn(memo: Memo[T], key: bytes, rendering: Rendering, shortcut: Shortcut) -> None:
-    """Remember what `shortcut` renders for `key`. Not between a look-up and the sending of what was found.
+def cache_response(cache: ResponseCache[T], key: bytes, fast: FastAnswers) -> Orders | None:
+    """Keep what `fast` renders for `key`, and say what; None if that is too much.
 
-    `rendering` was made for the one who asked just now.
+    Not between a look-up and the sending of what was found.
     """
-    several = rendering.head[4:6] > _ONE
-    whole = shortcut.render(key, MAX_ROTATIONS) if several else rendering
-    if whole is not None and whole.keep and len(whole.tail) <= LARGEST_KEPT:
-        tails = whole.orders or (whole.tail,)
-        other = twin(key) if whole.question_end + len(whole.tail) <= msg.PLAIN_UDP_SIZE else b""
-        keys = (key, other) if other else (key,)
-        memo.remember(keys, whole.head, tails, whole.question_end, found=whole.found)
+    orders = fast.orders(key)
+    if orders is None:
+        return None
+    keys: tuple[bytes, ...] = (key,)
+    if not orders.by_client:
+        largest = max(stop - start for _, start, stop in orders.windows)
+        other = alternate_key(key)
+        if other and orders.question_end + largest + len(orders.opt) <= msg.PLAIN_UDP_SIZE:
+            keys = (key, other)
+    cache.cache_orders(keys, orders)
+    return orders

@@ -1,222 +1,498 @@
 """DNS over TCP (RFC 7766): pipelining, replies out of order, and bounds on everything.
 
-All complete queries of a received chunk are answered with one write. A query that has to be
-forwarded does not hold back those behind it.
+Not with asyncio's transports: to make one costs twice what a question costs. The listener has plain sockets, and a poller
+of its own for them (see `readiness`). A connection is accepted, read and answered in one go, since its question has
+mostly come by then, and watched only if it stays open. The turn of all connections together is short; what is left over
+waits for the next one, after datagrams had theirs.
 """
 
 import asyncio
+import contextlib
+import errno
+import logging
+import os
+import resource
 import socket
 import struct
-from collections import Counter
-from typing import Any, Final, cast
+from collections import deque
+from functools import partial
+from itertools import islice
+from time import monotonic
+from typing import Final
 
 from mesos_dns.dns import message as msg
-from mesos_dns.limits import (
-    MAX_TCP_CONNECTIONS,
-    MAX_TCP_PENDING,
-    MAX_TCP_PER_CLIENT,
-    OCTETS_PER_TURN,
-    QUERIES_PER_TURN,
-    TCP_IDLE_SECONDS,
-)
-from mesos_dns.serve.request import CLOSE, Forward
+from mesos_dns.dns.rdata import address_text
+from mesos_dns.limits import MAX_TCP_CONNECTIONS
+from mesos_dns.logs import RateLimited
+from mesos_dns.serve.accepting import acceptor
+from mesos_dns.serve.connections import Connection, Connections, State, files_needed, most_within
+from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, has_input, poller
+from mesos_dns.serve.request import CLOSE, Forward, client_of
 from mesos_dns.serve.responder import ForwardTo, Responder
 
-_LENGTH: Final = struct.Struct("!H")
+log = logging.getLogger(__name__)
+
+#: Connections of one client: resolvers pipeline, and many tasks may share the address of their agent.
+MAX_TCP_PER_CLIENT: Final = 200
+#: Forwarded queries under way for one connection; then no more is read from it.
+MAX_TCP_PENDING: Final = 100
+#: Seconds that a connection may stay without a complete query (RFC 7766 section 6.2.3).
+TCP_IDLE_SECONDS: Final = 10.0
+#: Seconds of work on all connections before other work gets its turn. A datagram that comes meanwhile waits no longer.
+TURN_SECONDS: Final = 0.001
+#: Queries of one connection answered before the next connection gets its turn: about 0.5 ms.
+QUERIES_PER_TURN: Final = 100
+#: Octets of replies that end a connection's turn as well: a client that asks for giants and reads nothing must not
+#: have 100 of 64 kB waiting on each of its connections.
+OCTETS_PER_TURN: Final = 64 * 1024
+#: Octets received in one go: 100 queries of 40 octets come at once, and no more than can be answered soon.
+_CHUNK: Final = 8 * 1024
+#: Octets handed to the kernel in one go, of those that a slow client did not take yet.
+_PORTION: Final = 256 * 1024
+#: Connections that the poller tells of in one go, and that are accepted in one go; the time is bounded as well.
+_READY_AT_ONCE: Final = 64
+_ACCEPTED_AT_ONCE: Final = 32
+#: Idle connections that are looked at, whether a query has just come, before the idlest is closed anyway.
+_LOOKED_AT: Final = 8
+#: Connections that wait in the kernel to be accepted: those of a second or so.
+_BACKLOG: Final = 512
+#: Seconds without accepting after descriptors or memory ran out: soon enough for clients, and no busy loop.
+ACCEPT_PAUSE: Final = 0.2
+#: Seconds that clients get to take replies that wait for them when the listener stops.
+_TAKE_SECONDS: Final = 1.0
+
+_LENGTHS: Final = struct.Struct("!H")
+#: Why one connection cannot be accepted, and the next one may be (accept(2), "error handling").
+_PASSING: Final = (
+    errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOPROTOOPT,
+    errno.EOPNOTSUPP, errno.EPERM, errno.EPROTO,
+)  # fmt: skip
 
 
 class TcpListener:
-    """One listening TCP socket and its connections, all bounded."""
+    """One listening TCP socket and its connections, all bounded.
+
+    `idle` is how many seconds a connection may stay without a query.
+    """
 
     def __init__(
-        self, sock: socket.socket, responder: Responder, forward: ForwardTo, *, idle: float = TCP_IDLE_SECONDS
+        self,
+        sock: socket.socket,
+        responder: Responder,
+        forward: ForwardTo,
+        *,
+        idle: float = TCP_IDLE_SECONDS,
+        most: int = MAX_TCP_CONNECTIONS,
+        most_per_client: int = MAX_TCP_PER_CLIENT,
     ) -> None:
         self.responder = responder
         self.forward = forward
         self.idle = idle
+        sock.setblocking(False)
         self._socket = sock
-        self._server: asyncio.Server | None = None
-        self._connections: set[_Connection] = set()
-        self._per_client: Counter[str] = Counter()
+        self._listening = sock.fileno()
+        self._poller: Poller = poller()
+        self._connections = Connections(most, most_per_client)
+        self._by_fd: dict[int, Connection] = {}
+        #: Connections that are ready, or have queries left, in the order in which they are served.
+        self._queue: deque[Connection] = deque()
+        #: A turn follows without anything becoming ready.
+        self._scheduled = False
+        #: When the present turn ends, and the time-out that clients are told in it (RFC 7828), in units of 100 ms.
+        self._until = 0.0
+        self._keepalive = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._pause: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._settled = asyncio.Event()
+        self._warn = RateLimited(log)
 
     def __repr__(self) -> str:
-        return f"TcpListener({self._socket.getsockname()!r}, connections={len(self._connections)})"
+        return f"TcpListener({self._name()!r}, connections={len(self._connections)})"
+
+    def _name(self) -> object:
+        return self._socket.getsockname() if self._socket.fileno() >= 0 else "closed"
 
     async def start(self) -> None:
-        """Accept connections from now on."""
-        self._server = await asyncio.get_running_loop().create_server(lambda: _Connection(self), sock=self._socket)
+        """Accept connections from now on, in the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._socket.listen(_BACKLOG)
+        # Inherited by what is accepted. Otherwise the second small reply would wait for the client's delayed ACK.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._accept_one = acceptor(self._socket)
+        self._fit_into_files()
+        self._poller.register(self._listening, READ)
+        self._loop.add_reader(self._poller.fileno(), self._on_ready)
 
     async def stop(self) -> None:
-        """Accept no more, answer what has arrived, close."""
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self._connections):
-            connection.finish()
+        """Accept no more, answer what has arrived, close.
 
-    def admit(self, connection: "_Connection", client: str) -> bool:
-        """Whether one more connection of this client is within the bounds; if so it counts."""
-        if len(self._connections) >= MAX_TCP_CONNECTIONS or self._per_client[client] >= MAX_TCP_PER_CLIENT:
+        Clients get a bounded time to take their replies. Connections that are owed a forwarded answer get it
+        afterwards, when it comes.
+        """
+        if self._stopping:
+            return
+        self._loop = asyncio.get_running_loop()
+        if self._pause is not None:
+            self._pause.cancel()
+        # Control holds this socket, too, so that closing it here would not end its events.
+        with contextlib.suppress(OSError):  # Not if this listener never started.
+            self._poller.unregister(self._listening)
+        self._socket.close()
+        self._stopping = True
+        for connection in list(self._connections):
+            self._read_rest(connection)
+        self._schedule()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TAKE_SECONDS):
+                await self._settled.wait()
+
+    # --- new connections -----------------------------------------------------------------------
+
+    def _accept(self, now: float) -> int:
+        """Take new connections, and answer what they ask at once; how many queries were answered.
+
+        This takes half of a turn at most: the other half is for those that are here already.
+        """
+        half = now + TURN_SECONDS / 2
+        answered = taken = 0
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                accepted = self._accept_one()
+            except OSError as error:
+                if error.errno in _PASSING or self._make_room_for_file(error, now):
+                    continue
+                break
+            if accepted is None:
+                break
+            fd, address = accepted
+            connection = self._admit(fd, client_of(address), now)
+            if connection is not None:
+                taken += 1
+                answered += self._serve(connection, now)
+            if monotonic() >= half:
+                break
+        self.responder.count("tcp_connections", taken)
+        return answered
+
+    def _admit(self, fd: int, client: bytes, now: float) -> Connection | None:
+        """Take a connection, and close another one if there are too many; None if all others are owed answers."""
+        connections = self._connections
+        if connections.crowded(client) and not self._make_room(client, now):
+            os.close(fd)
             self.responder.count("tcp_refused")
+            return None
+        connection = self._by_fd[fd] = Connection(fd, client)
+        connections.add(connection, now)
+        if self._timer is None:
+            self._timer = self._loop.call_at(now + self.idle, self._on_timer)
+        return connection
+
+    def _make_room(self, client: bytes, now: float) -> bool:
+        """Close the idlest connection for a new one of `client`; false if there is none that may be closed."""
+        if self._connections.is_over_its_share(client):
+            self._warn.warning(
+                "share",
+                "TCP: %s holds %d connections, as many as one client may; its idlest is closed for each new one",
+                address_text(client),
+                self._connections.most_per_client,
+            )
+        else:
+            self._warn.warning(
+                "full",
+                "TCP: all %d connections are in use, the idlest is closed for each new one; most are held by %s",
+                len(self._connections),
+                self._holder(),
+            )
+        candidates = list(islice(self._connections.candidates(client, now), _LOOKED_AT))
+        if not candidates:
+            self._warn.warning(
+                "refused",
+                "TCP: a new connection is refused, all others wait for answers; most are held by %s",
+                self._holder(),
+            )
             return False
-        self._connections.add(connection)
-        self._per_client[client] += 1
-        self.responder.count("tcp_connections")
+        self._close(next((each for each in candidates if not has_input(each.fd)), candidates[0]))
+        self.responder.count("tcp_evicted")
         return True
 
-    def release(self, connection: "_Connection", client: str) -> None:
-        """Forget a connection that `admit` let in."""
-        self._connections.discard(connection)
-        self._per_client[client] -= 1
-        if not self._per_client[client]:
-            del self._per_client[client]
+    def _holder(self) -> str:
+        client, count = self._connections.largest_holder()
+        return f"{address_text(client)} ({count})"
 
+    def _make_room_for_file(self, error: OSError, now: float) -> bool:
+        """No connection can be accepted for lack of files, memory or the like: close the idlest one, or pause and return false."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._warn.warning(
+            "exhausted",
+            "TCP: cannot accept on %s: %s; %d connections are open, the limit of open files is %d",
+            self._name(),
+            error.strerror,
+            len(self._connections),
+            soft,
+        )
+        idlest = next(self._connections.candidates(b"", now), None) if error.errno == errno.EMFILE else None
+        if idlest is not None:
+            self._close(idlest)
+            self.responder.count("tcp_evicted")
+            return True
+        self._poller.modify(self._listening, 0)
+        self._pause = self._loop.call_later(ACCEPT_PAUSE, self._accept_again)
+        return False
 
-class _Connection(asyncio.Protocol):
-    """One client. `_pending` counts queries whose forwarded answer is still to come."""
+    def _accept_again(self) -> None:
+        self._pause = None
+        self._poller.modify(self._listening, READ)
 
-    def __init__(self, listener: TcpListener) -> None:
-        self._listener = listener
-        self._responder = listener.responder
-        self._client = ""
-        self._admitted = False
-        self._buffer = bytearray()
-        self._pending = 0
-        self._unread = False  # The client does not read its replies.
-        self._turning = False  # A turn is running or scheduled.
-        self._finishing = False
-        self._timer: asyncio.TimerHandle | None = None
+    def _fit_into_files(self) -> None:
+        """Take fewer connections if the limit of open files is too low for all."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        needed = files_needed(self._connections.most)
+        if soft != resource.RLIM_INFINITY and soft < needed:
+            self._connections.most = most_within(soft)
+            log.warning(
+                "TCP: the limit of open files is %d, %d are needed; only %d connections are taken, set LimitNOFILE (ulimit -n)",
+                soft,
+                needed,
+                self._connections.most,
+            )
 
-    # --- callbacks of asyncio ------------------------------------------------------------------
+    # --- turns ---------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        peer: Any = transport.get_extra_info("peername")
-        self._client = peer[0] if peer else ""
-        self._admitted = self._listener.admit(self, self._client)
-        if not self._admitted:
-            self._transport.abort()
-            return
-        self._transport.set_write_buffer_limits(high=128 * 1024)
-        self._restart_timer()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why does not matter
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._admitted:
-            self._listener.release(self, self._client)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if not self._turning and not self._blocked:
+    def _on_ready(self) -> None:
+        """Some connection is ready: serve it now, unless a turn comes anyway."""
+        if not self._scheduled:
             self._turn()
 
-    def eof_received(self) -> bool:
-        """The client has asked all it wanted; it still gets its answers."""
-        self.finish()
-        return True
-
-    def pause_writing(self) -> None:
-        self._unread = True
-        self._transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        self._unread = False
-        self._unblock()
-
-    # --- answering -----------------------------------------------------------------------------
-
-    def finish(self) -> None:
-        """Close as soon as nothing is left to answer."""
-        self._finishing = True
-        self._close_if_done()
-
-    @property
-    def _blocked(self) -> bool:
-        """Whether no more is read and answered for now."""
-        return self._unread or self._pending >= MAX_TCP_PENDING
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        """Answer some of the complete queries in the buffer, with one write; the rest in the next turn."""
-        self._turning = True
-        out = []
-        at = 0
-        buffer = self._buffer
+        """Take new connections, and serve those that are ready or have queries left, each once, until the time is over."""
+        self._scheduled = False
+        if self._poller.closed:
+            return
+        now = monotonic()
+        self._until = now + TURN_SECONDS
+        self._keepalive = 0 if self._connections.under_pressure() else min(int(self.idle * 10), 0xFFFF)
+        queue = self._queue
         answered = 0
-        room = OCTETS_PER_TURN
-        while answered < QUERIES_PER_TURN and room > 0 and not self._blocked and len(buffer) - at >= 2:
-            end = at + 2 + (buffer[at] << 8 | buffer[at + 1])
-            if len(buffer) < end:
+        newcomers = False
+        for fd, events in self._poller.poll(0, _READY_AT_ONCE):
+            connection = self._by_fd.get(fd)
+            if connection is None:
+                newcomers |= fd == self._listening
+            elif events & GONE:
+                self._close(connection)
+            elif not connection.queued:
+                connection.queued = True
+                queue.append(connection)
+        # Not before: a new connection may get the number of one that is closed for it.
+        if newcomers:
+            answered += self._accept(now)
+        for _ in range(len(queue)):
+            connection = queue.popleft()
+            connection.queued = False
+            if not connection.closed:
+                answered += self._serve(connection, now)
+            if monotonic() >= self._until:
                 break
-            reply = self._responder.respond_tcp(bytes(buffer[at + 2 : end]))
-            at = end
-            answered += 1
-            if isinstance(reply, bytes):
-                out.append(_LENGTH.pack(len(reply)) + reply)
-                room -= len(reply)
-            elif reply is CLOSE:
-                self._finishing = True
-                break
-            elif reply is not None:
-                self._forward(reply)
-        if at:
-            del buffer[:at]
-            self._restart_timer()
-        if out and not self._transport.is_closing():
-            self._transport.write(b"".join(out))
-        self._responder.sweep(answered)
-        self._turning = (answered == QUERIES_PER_TURN or room <= 0) and not self._blocked
-        if self._turning:
-            # Reading stops meanwhile, or a fast sender could fill the memory.
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._next_turn)
-        self._close_if_done()
+        self._end_turn(answered)
 
-    def _next_turn(self) -> None:
-        self._turning = False
-        if not self._transport.is_closing() and not self._blocked:
-            self._transport.resume_reading()
-            self._turn()
+    def _end_turn(self, answered: int) -> None:
+        self.responder.reclaim(answered)
+        if self._queue:
+            self._schedule()
+        elif self._stopping:
+            self._tell_settled()
 
-    def _forward(self, forward: Forward) -> None:
-        self._pending += 1
-        if self._blocked:
-            self._transport.pause_reading()
-        self._listener.forward(forward, msg.TCP_SIZE, self._forwarded)
+    # --- one connection ------------------------------------------------------------------------
 
-    def _forwarded(self, reply: bytes) -> None:
-        was_blocked = self._blocked
-        self._pending -= 1
-        if not self._transport.is_closing():
-            self._transport.write(_LENGTH.pack(len(reply)) + reply)
-            self._restart_timer()
-        if was_blocked:
-            self._unblock()
-        self._close_if_done()
+    def _serve(self, connection: Connection, now: float) -> int:
+        """Send, receive and answer what can be now; how many queries were answered."""
+        if connection.unsent:
+            self._send(connection, b"")
+            if connection.closed:
+                return 0
+            if connection.unsent:
+                self._wait(connection, now, active=False)
+                return 0
+        if (
+            not (connection.buffer and connection.has_query())
+            and not connection.ending
+            and not self._receive(connection)
+        ):
+            return 0
+        answered = self._answer(connection) if connection.buffer else 0
+        if not connection.closed:
+            self._wait(connection, now, active=answered > 0)
+        return answered
 
-    def _unblock(self) -> None:
-        if not self._blocked and not self._transport.is_closing():
-            self._transport.resume_reading()
-            if not self._turning:
-                self._turning = True
-                asyncio.get_running_loop().call_soon(self._next_turn)
+    def _receive(self, connection: Connection) -> bool:
+        """Take what has come; false if the connection is gone."""
+        try:
+            data = os.read(connection.fd, _CHUNK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            self._close(connection)
+            return False
+        if not data:
+            if not connection.pending:
+                self._close(connection)
+                return False
+            # The client has asked all it wanted; it still gets its answers.
+            connection.ending = True
+        connection.buffer = connection.buffer + data if connection.buffer else data
+        return True
 
-    def _close_if_done(self) -> None:
-        if self._finishing and not self._pending and not self._turning and not self._blocked:
-            self._transport.close()
+    def _answer(self, connection: Connection) -> int:
+        """Answer complete queries in the buffer, with one write, as far as bounds allow; how many."""
+        respond, client, keepalive, until = self.responder.respond_tcp, connection.client, self._keepalive, self._until
+        buffer = connection.buffer
+        received = len(buffer)
+        replies: list[bytes] = []
+        at = answered = size = 0
+        connection.answering = True
+        try:
+            while received - at >= 2 and connection.pending < MAX_TCP_PENDING:
+                end = at + 2 + (buffer[at] << 8 | buffer[at + 1])
+                if end > received:
+                    break
+                reply = respond(buffer[at + 2 : end], client, keepalive)
+                at = end
+                answered += 1
+                if isinstance(reply, bytes):
+                    replies += (_LENGTHS.pack(len(reply)), reply)
+                    size += len(reply)
+                elif isinstance(reply, Forward):
+                    connection.pending += 1
+                    self.forward(reply, msg.TCP_SIZE, partial(self._forwarded, connection))
+                elif reply is CLOSE:
+                    connection.ending = True
+                    at = received
+                if answered >= QUERIES_PER_TURN or size >= OCTETS_PER_TURN or monotonic() >= until:
+                    break
+        except BaseException:
+            self._close(connection)
+            raise
+        connection.answering = False
+        connection.buffer = buffer[at:]
+        if replies and not connection.closed:
+            self._send(connection, b"".join(replies))
+        return answered
+
+    def _forwarded(self, connection: Connection, reply: bytes) -> None:
+        """A forwarded answer has come, perhaps while its connection's other queries are being answered."""
+        connection.pending -= 1
+        if connection.closed:
+            return
+        self._send(connection, _LENGTHS.pack(len(reply)) + reply)
+        if not connection.answering and not connection.closed:
+            self._wait(connection, monotonic(), active=True)
+
+    def _send(self, connection: Connection, data: bytes) -> None:
+        """Send what has not been sent yet, and `data` behind it; what the client does not take now waits."""
+        unsent = connection.unsent
+        try:
+            if unsent is None:
+                sent = os.write(connection.fd, data)
+                if sent < len(data):
+                    connection.unsent = bytearray(data[sent:])
+            else:
+                unsent += data
+                with memoryview(unsent) as view:
+                    sent = os.write(connection.fd, view[:_PORTION])
+                del unsent[:sent]
+                if not unsent:
+                    connection.unsent = None
+        except BlockingIOError:
+            if unsent is None:
+                connection.unsent = bytearray(data)
+        except OSError:
+            self._close(connection)
+
+    def _wait(self, connection: Connection, now: float, *, active: bool) -> None:
+        """Wait for what comes next on a connection, or close it if nothing does.
+
+        `active`: it has asked or taken something just now.
+        """
+        if connection.unsent:
+            state, watch = State.UNREAD, WRITE
+        else:
+            state = State.ASKING if connection.pending else State.IDLE
+            blocked = connection.pending >= MAX_TCP_PENDING
+            watch = 0 if blocked or connection.ending else READ
+            if connection.buffer and not blocked and not connection.queued and connection.has_query():
+                connection.queued = True
+                self._queue.append(connection)
+                self._schedule()
+            elif connection.ending and not connection.pending and not connection.queued:
+                self._close(connection)
+                return
+        if active or state is not connection.state:
+            self._connections.touch(connection, state, now)
+        if watch != connection.watched:
+            self._watch(connection, watch)
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        try:
+            if connection.watched is None:
+                self._poller.register(connection.fd, events)
+            else:
+                self._poller.modify(connection.fd, events)
+        except OSError as error:  # No memory, or too many watches of this user.
+            self._warn.warning("watch", "TCP: a connection is closed, it cannot be watched: %s", error.strerror)
+            self._close(connection)
+        else:
+            connection.watched = events
+
+    def _close(self, connection: Connection) -> None:
+        if connection.closed:
+            return
+        connection.closed = True
+        if isinstance(self._poller, SelectorPoller):
+            self._poller.unregister(connection.fd)
+        os.close(connection.fd)
+        del self._by_fd[connection.fd]
+        self._connections.remove(connection)
+        if self._stopping:
+            self._schedule()
 
     # --- time ----------------------------------------------------------------------------------
 
-    def _restart_timer(self) -> None:
-        # A timer per connection, moved only when it fires: queries must not pay for it.
-        self._deadline = asyncio.get_running_loop().time() + self._listener.idle
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(self._deadline, self._on_timer)
-
     def _on_timer(self) -> None:
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._deadline or self._pending:
-            self._timer = loop.call_at(max(self._deadline, loop.time() + 0.1), self._on_timer)
-            return
-        # Idle, half a query for too long, or replies that nobody reads.
-        self._timer = None
-        self._transport.abort()
+        """Close what is idle, sent half a query, or takes no replies, for too long. One timer for all: queries must not pay for it."""
+        for connection in self._connections.expired(monotonic() - self.idle):
+            if not connection.queued:
+                self._close(connection)
+        oldest = self._connections.oldest()
+        self._timer = None if oldest is None else self._loop.call_at(oldest + self.idle, self._on_timer)
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def _read_rest(self, connection: Connection) -> None:
+        """Take what a connection has sent until now, and nothing after that."""
+        chunks = [connection.buffer]
+        with contextlib.suppress(OSError):
+            while not connection.ending and (data := os.read(connection.fd, _CHUNK)):
+                chunks.append(data)
+                if len(chunks) > OCTETS_PER_TURN // _CHUNK:
+                    break
+        connection.buffer = b"".join(chunks)
+        connection.ending = True
+        if not connection.queued:
+            connection.queued = True
+            self._queue.append(connection)
+
+    def _tell_settled(self) -> None:
+        """Tell if only forwarded answers are still to come. With the last connection everything is let go."""
+        if not self._connections.wait_for_clients():
+            self._settled.set()
+        if not self._connections and not self._poller.closed:
+            self._loop.remove_reader(self._poller.fileno())
+            self._poller.close()
+            if self._timer is not None:
+                self._timer.cancel()

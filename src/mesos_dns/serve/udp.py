@@ -1,10 +1,9 @@
 """DNS over UDP: one socket, drained in batches; the plain way for systems without recvmmsg.
 
-Both ways give the same replies, each from a memo of its own, and answer about `MAX_DATAGRAMS_PER_WAKE` datagrams
+Both ways give the same replies, each from a cache of its own, and answer about `MAX_DATAGRAMS_PER_WAKE` datagrams
 before other work gets its turn.
 """
 
-import asyncio
 import logging
 import socket
 import struct
@@ -15,36 +14,51 @@ from itertools import repeat
 from typing import Final
 
 from mesos_dns.dns import message as msg
-from mesos_dns.limits import (
-    COALESCED_DATAGRAMS,
-    COALESCING_SECONDS,
-    COALESCING_TIMES,
-    MAX_DATAGRAMS_PER_WAKE,
-    MEMO_MISSING_OCTETS,
-    MEMO_OCTETS,
-)
+from mesos_dns.dns.message import HEADER_SIZE
 from mesos_dns.logs import RateLimited
-from mesos_dns.serve import mmsg
-from mesos_dns.serve.answer import Rendering
-from mesos_dns.serve.keys import SHORTEST_EDNS, EdnsForms, any_key, common_key
-from mesos_dns.serve.mmsg import FRONT, LEAD, SILENCE, SLOT, STRIDE, Arena
-from mesos_dns.serve.request import Forward
-from mesos_dns.serve.responder import LARGEST_KEPT, ForwardTo, Responder, learn
+from mesos_dns.serve import batch
+from mesos_dns.serve.batch import LEAD, QUESTION_ROOM, SILENCE, STRIDE, Batch, OptRecords, RingBuffer
+from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS
+from mesos_dns.serve.keys import (
+    BEHIND_NAME,
+    BEHIND_NAME_EDNS,
+    NAME,
+    OPT_RECORDS,
+    EdnsForms,
+    any_key,
+    owner_of,
+)
+from mesos_dns.serve.loop import add_reader, remove_reader
+from mesos_dns.serve.policy import Policy, Verdict
+from mesos_dns.serve.render import LARGEST_KEPT, Response
+from mesos_dns.serve.request import Forward, Reply, Request, Transport, client_of, part_start
+from mesos_dns.serve.responder import ForwardTo, Responder, cache_response
 
 log = logging.getLogger(__name__)
+
+#: Datagrams that one UDP socket may have answered before TCP, forwarding and zone changes get their
+#: turn: about 2 ms.
+MAX_DATAGRAMS_PER_WAKE: Final = 256
+#: A worker waits this many seconds between two looks at a UDP socket where it found a good part of a batch: then it
+#: finds more, and an answer costs up to 14 % less. Only with so many datagrams, and only so often in one turn.
+_COALESCING_SECONDS: Final = 0.00005
+_COALESCED_DATAGRAMS: Final = range(8, 64)
+_COALESCING_TIMES: Final = 4
+#: Kinds of questions (flags, type and mark) for which the negative answers are kept ready; usual are ten.
+_MOST_KINDS: Final = 1000
 
 _IPV6_PKTINFO: Final = getattr(socket, "IPV6_PKTINFO", 50)
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
 #: Where each datagram of a batch begins.
-_STARTS: Final = tuple(range(LEAD, mmsg.BATCH * STRIDE, STRIDE))
-#: What the memo is asked to give for a key that it does not have: no slip, and this for all keys.
+_STARTS: Final = tuple(range(LEAD, batch.BATCH * STRIDE, STRIDE))
+#: What the cache is asked to give for a key that it does not have: no descriptor, and this for all keys.
 _UNKNOWN: Final = repeat(b"")
 _ALL_UNKNOWN: Final = repeat(_UNKNOWN)
 
 
 def udp_listener(sock: socket.socket, responder: Responder, forward: ForwardTo) -> "BatchedListener | PlainListener":
     """The fastest listener that this system can have for a bound socket."""
-    return (BatchedListener if mmsg.available() else PlainListener)(sock, responder, forward)
+    return (BatchedListener if batch.available() else PlainListener)(sock, responder, forward)
 
 
 class _Listener(ABC):
@@ -56,6 +70,7 @@ class _Listener(ABC):
         self._responder = responder
         self._forward = forward
         self._warn = RateLimited(log)
+        self._forwarded = False
         self._wildcard = _is_wildcard(sock)
         sock.setblocking(False)
         if self._wildcard:
@@ -66,18 +81,21 @@ class _Listener(ABC):
 
     async def start(self) -> None:
         """Answer from now on, in the running event loop."""
-        asyncio.get_running_loop().add_reader(self._fd, self.read)
+        add_reader(self._fd, self.read)
 
     async def stop(self) -> None:
         """Answer what has already arrived, and no more."""
-        asyncio.get_running_loop().remove_reader(self._fd)
+        remove_reader(self._fd)
         self.read()
 
-    def read(self) -> None:
-        """Answer what has arrived, but not more than others can wait for."""
+    def read(self, *, alone: bool = False) -> bool:
+        """Answer what has arrived, but not more than others can wait for. A `loop.DirectReader`: forwarding is scheduled."""
         answered = 0
+        self._forwarded = False
         try:
-            for count in self._answer_some():
+            if alone:
+                answered = self._answer_one()
+            for count in () if alone else self._answer_some():
                 answered += count
                 if answered >= MAX_DATAGRAMS_PER_WAKE:
                     break
@@ -88,22 +106,31 @@ class _Listener(ABC):
                 *self._socket.getsockname()[:2],
                 error.strerror or error,
             )
-        self._responder.sweep(answered)
+        self._responder.reclaim(answered)
+        return not self._forwarded
 
     @abstractmethod
     def _answer_some(self) -> Iterator[int]:
         """Answer some datagrams, and say how many; then the next, until none waits. OSError if none can be received."""
 
+    def _answer_one(self) -> int:
+        """Answer the datagram that waits, and say how many that were. OSError if none can be received."""
+        return next(self._answer_some(), 0)
+
+    def _client(self, host: str) -> bytes:
+        """The client with that source address."""
+        return client_of(socket.inet_pton(self._socket.family, host.partition("%")[0]))
+
     def _submit(self, forward: Forward, send: Callable[[bytes], None]) -> None:
+        self._forwarded = True
         self._forward(forward, msg.udp_limit(forward.query.edns), send)
 
     def _send(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
-        # As in a batch: the source address is the one that was asked, the interface is free.
-        ancillary = [
-            (a, b, bytes(4) + c[4:] if b == _IP_PKTINFO and a == socket.IPPROTO_IP else c) for a, b, c in ancillary
-        ]
         try:
-            self._socket.sendmsg([reply], ancillary, 0, address)
+            if ancillary:
+                self._socket.sendmsg([reply], _with_any_interface(ancillary), 0, address)
+            else:
+                self._socket.sendto(reply, address)
         except OSError:
             self._responder.count("udp_send_failed")
 
@@ -113,24 +140,70 @@ class BatchedListener(_Listener):
 
     def __init__(self, sock: socket.socket, responder: Responder, forward: ForwardTo) -> None:
         super().__init__(sock, responder, forward)
-        self._batch = mmsg.Batch(sock.family, with_source=self._wildcard)
-        self._memo = responder.memo(Arena(MEMO_OCTETS, LARGEST_KEPT), Arena(MEMO_MISSING_OCTETS, LARGEST_KEPT))
+        opts = OptRecords(OPT_RECORDS.values())
+        self._batch = Batch(sock.family, opts, with_source=self._wildcard)
+        found, missing = RingBuffer(FOUND_OCTETS, LARGEST_KEPT, opts), RingBuffer(MISSING_OCTETS, LARGEST_KEPT, opts)
+        self._cache = responder.cache(found, missing)
         self._edns = EdnsForms()
-        #: Questions whose replies are to be remembered when the present batch is sent.
-        self._asked_again: list[tuple[bytes, Rendering]] = []
+        self._buffer = memoryview(bytearray(batch.LARGEST))
+        #: Keys whose responses are to be cached when the present batch is sent.
+        self._asked_again: list[bytes] = []
+        #: Descriptors of NXDOMAIN by kind of question and length of the name, for the zone as it is for `_generation`.
+        self._unknown: dict[bytes, dict[int, bytes]] = {}
+        self._generation: object = None
 
     def _answer_some(self) -> Iterator[int]:
         # Under load more datagrams have come while these are answered: they need not wait for a way through the
         # event loop. After a single one there hardly is another, and to look in vain is a sixth of its cost.
-        waits = COALESCING_TIMES
+        waits = _COALESCING_TIMES
         while lengths := self._batch.receive(self._fd):
             self._answer(lengths)
             yield len(lengths)
             if len(lengths) == 1:
                 break
-            if waits and len(lengths) in COALESCED_DATAGRAMS:
+            if waits and len(lengths) in _COALESCED_DATAGRAMS:
                 waits -= 1
-                time.sleep(COALESCING_SECONDS)
+                time.sleep(_COALESCING_SECONDS)
+
+    def _answer_one(self) -> int:
+        # The calls for a batch are dearer for a single datagram than those for one, by a third of its whole cost.
+        ancillary: list[tuple[int, int, bytes]] = []
+        try:
+            if self._wildcard:
+                length, ancillary, _, address = self._socket.recvmsg_into((self._buffer,), 64)
+            else:
+                length, address = self._socket.recvfrom_into(self._buffer)
+        except BlockingIOError:
+            return 0
+        octets = self._buffer[:length].tobytes()
+        reply = self._reply(octets, address)
+        if isinstance(reply, Forward):
+            self._submit(reply, lambda late: self._send(late, address, ancillary))
+        elif isinstance(reply, bytes):
+            self._send(reply, address, ancillary)
+        while self._asked_again:
+            cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
+        return 1
+
+    def _reply(self, octets: bytes, address: tuple[str, int]) -> Reply:
+        """The reply to a single datagram."""
+        responder, cache = self._responder, self._cache
+        key = self._edns.key(octets.lower()) if len(octets) >= HEADER_SIZE else b""
+        if responder.policy is not None:
+            request = Request(octets, self._client(address[0]), Transport.UDP)
+            verdict = responder.policy.judge(request)
+            if verdict is not None:
+                return responder.answer(request, verdict)
+        entry = cache.entries.get(key)
+        if entry is not None:
+            responder.hits += 1
+            return batch.message(next(entry), octets)
+        descriptor = self._absent(key)
+        if descriptor is not None:
+            responder.misses += 1
+            self._asked_again += cache.repeated((key,))
+            return batch.message(descriptor, octets)
+        return self._reply_slowly(key, Request(octets, self._client(address[0]), Transport.UDP), None)
 
     def _answer(self, lengths: list[int]) -> None:
         """Answer one batch. This is the hottest code of the program.
@@ -138,77 +211,129 @@ class BatchedListener(_Listener):
         Hence nothing but the key is made for each packet in Python's own steps: the rest is done by functions
         of C for all packets.
         """
-        batch = self._batch
-        folded = batch.folded(len(lengths))
-        fit = max(lengths) <= FRONT
-        additional = folded[LEAD + 11 :: STRIDE]
-        if fit and not any(additional):
-            # No EDNS in the whole batch: the key of a query is all of it but its ID.
-            keys = [folded[at + 2 : at + length] for at, length in zip(_STARTS, lengths)]  # noqa: B905 - there are more starts than needed, and strict costs
-        elif fit and all(additional) and min(lengths) >= SHORTEST_EDNS:
+        folded = self._batch.folded(len(lengths))
+        if any(folded[LEAD + 11 :: STRIDE]):
             keys = self._edns.keys(folded, _STARTS, lengths)
         else:
-            keys = [
-                common_key(folded, at, length) if length <= FRONT else b""
-                for at, length in zip(_STARTS, lengths)  # noqa: B905 - as above
-            ]
-        slips = list(map(next, map(self._memo.entries.get, keys, _ALL_UNKNOWN)))
-        if all(slips):
-            self._responder.hits += len(slips)
-            failed = batch.send(self._fd, slips, gaps=False)
+            # No EDNS in the whole batch: the key of a query is all of it but its ID.
+            keys = [folded[at + 2 : at + length] for at, length in zip(_STARTS, lengths)]  # noqa: B905 - there are more starts than needed, and strict costs
+        if max(lengths) > QUESTION_ROOM:
+            keys = [b"" if length > QUESTION_ROOM else key for key, length in zip(keys, lengths, strict=True)]
+        policy = self._responder.policy
+        verdicts = {} if policy is None else self._judge(policy, keys, lengths)
+        descriptors = list(map(next, map(self._cache.entries.get, keys, _ALL_UNKNOWN)))
+        if all(descriptors):
+            self._responder.hits += len(descriptors)
+            failed = self._batch.send(self._fd, descriptors, gaps=False)
         else:
-            self._answer_rest(keys, lengths, slips)
-            failed = batch.send(self._fd, slips)
+            self._answer_rest(keys, lengths, descriptors, verdicts)
+            failed = self._batch.send(self._fd, descriptors)
             while self._asked_again:
-                learn(self._memo, *self._asked_again.pop(), self._responder.shortcut)
+                cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
         if failed:
             self._responder.count("udp_send_failed", failed)
 
-    def _answer_rest(self, keys: list[bytes], lengths: list[int], slips: list[bytes]) -> None:
-        """Fill in the slips that are not in the memo."""
-        responder, batch = self._responder, self._batch
-        render, wants = responder.shortcut.render, self._memo.wants
-        fresh = hits = 0
-        for i, slip in enumerate(slips):
-            if slip:
-                hits += 1
+    def _judge(self, policy: Policy, keys: list[bytes], lengths: list[int]) -> dict[int, Verdict]:
+        """What becomes of those datagrams that get another answer than the usual one. They lose their keys."""
+        verdicts = {}
+        for i, length in enumerate(lengths):
+            verdict = policy.judge(Request(self._batch.datagram(i, length), self._batch.client(i), Transport.UDP))
+            if verdict is not None:
+                verdicts[i] = verdict
+                keys[i] = b""
+        return verdicts
+
+    def _answer_rest(
+        self, keys: list[bytes], lengths: list[int], descriptors: list[bytes], verdicts: dict[int, Verdict]
+    ) -> None:
+        """Fill in the descriptors that are not to be had by the key alone."""
+        absent: list[bytes] = []
+        parts, client = self._cache.parts, self._batch.client
+        fresh = 0
+        for i, descriptor in enumerate(descriptors):
+            if descriptor:
                 continue
             key = keys[i]
-            rendering = render(key)
-            if rendering is None:
-                slips[i] = self._answer_slowly(i, lengths[i])
+            if key in parts:
+                kept = parts[key]
+                descriptors[i] = kept[part_start(client(i), owner_of(key), len(kept))]
                 continue
             fresh += 1
-            head, tail, end, found, _, keep = rendering
-            slips[i] = batch.slip(i, head, tail, end)
-            if keep and wants(key, found=found):
-                self._asked_again.append((key, rendering))
-        responder.hits += hits
-        responder.misses += fresh
+            ready = self._absent(key)
+            if ready is not None:
+                descriptors[i] = ready
+                absent.append(key)
+            else:
+                descriptors[i] = self._answer_singly(i, key, lengths[i], verdicts.get(i))
+        self._responder.hits += len(descriptors) - fresh
+        if absent:
+            self._responder.misses += len(absent)
+            self._asked_again += self._cache.repeated(absent)
 
-    def _answer_slowly(self, i: int, length: int) -> bytes:
-        """The slip for a datagram that the loops do not know what to do with."""
-        octets = self._batch.datagram(i, length)
-        key = any_key(octets)
-        slip = next(self._memo.entries.get(key, _UNKNOWN))
-        if slip:
-            self._responder.hits += 1
-            return slip
-        rendering = self._responder.shortcut.render(key)
-        if rendering is not None and rendering.question_end <= FRONT:
-            self._responder.misses += 1
-            if self._memo.wants(key, found=rendering.found):
-                self._asked_again.append((key, rendering))
-            return self._batch.slip(i, rendering.head, rendering.tail, rendering.question_end)
-        # A long name is the reason, too: the memo's slips take the question from the front.
-        reply = self._responder.respond_fresh(octets, tcp=False)
+    def _absent(self, key: bytes) -> bytes | None:
+        """The descriptor for a name that does not exist, if one of its kind is ready.
+
+        Most that is not in the cache is of this sort. The response depends on nothing but the rest of the key, and the
+        name's length.
+        """
+        if self._generation is not self._cache.entries:
+            # The cache has been emptied: the zone is another.
+            self._generation = self._cache.entries
+            self._unknown = {}
+        behind = BEHIND_NAME_EDNS if key[NAME - 1 : NAME] == b"\1" else BEHIND_NAME
+        kind = self._unknown.get(key[:NAME] + key[-behind:])
+        if kind is None:
+            return None
+        name = key[NAME:-behind]
+        return kind.get(len(name)) if name and self._responder.fast.is_unknown(name) else None
+
+    def _answer_singly(self, i: int, key: bytes, length: int, verdict: Verdict | None) -> bytes:
+        """The descriptor for a datagram for which there is nothing ready."""
+        request = Request(self._batch.datagram(i, length), self._batch.client(i), Transport.UDP)
+        reply = self._reply_slowly(key, request, verdict)
         if isinstance(reply, bytes):
             return self._batch.whole(i, reply)
-        if reply is not None:
+        if isinstance(reply, Forward):
             address = self._batch.address(i, self._socket.family)
             ancillary = _ancillary(self._batch.control(i))
             self._submit(reply, lambda late: self._send(late, address, ancillary))
         return SILENCE
+
+    def _reply_slowly(self, key: bytes, request: Request, verdict: Verdict | None) -> Reply:
+        """The reply to a request for whose `key`, as far as it is known, there is nothing ready."""
+        responder, cache = self._responder, self._cache
+        octets, client, *_ = request
+        if verdict is not None:
+            return responder.answer(request, verdict)
+        known, key = key, any_key(octets)
+        if key != known:
+            # An OPT record of a form that is not known yet, or a long name.
+            self._edns.learn(key, octets)
+        descriptor = next(cache.entries.get(key, _UNKNOWN))
+        if key in cache.parts:
+            descriptor = cache.part(key, client, owner_of(key)) or b""
+        if descriptor:
+            responder.hits += 1
+            return batch.message(descriptor, octets)
+        response = responder.fast.respond(key, client)
+        if response is None:
+            return responder.answer(request, None)
+        responder.misses += 1
+        # Descriptors take the question from the row in which the headers lie.
+        if response.question_end <= QUESTION_ROOM:
+            if cache.should_cache(key, found=response.found):
+                self._asked_again.append(key)
+            if response.header[1] & 15 == msg.NXDOMAIN:
+                self._keep_absent(key, response)
+        return response.message(octets)
+
+    def _keep_absent(self, key: bytes, response: Response) -> None:
+        """Have the response to a name that does not exist ready for others of its kind."""
+        if len(self._unknown) >= _MOST_KINDS:
+            self._unknown.clear()
+        size = len(owner_of(key))
+        kind = key[:NAME] + key[NAME + size :]
+        self._unknown.setdefault(kind, {})[size] = self._batch.negative(response)
 
 
 class PlainListener(_Listener):
@@ -217,20 +342,27 @@ class PlainListener(_Listener):
     def _answer_some(self) -> Iterator[int]:
         while True:
             try:
-                octets, ancillary, flags, address = self._socket.recvmsg(SLOT, 64 if self._wildcard else 0)
+                octets, ancillary, _, address = self._socket.recvmsg(batch.LARGEST, 64 if self._wildcard else 0)
             except BlockingIOError:
                 break
-            if flags & socket.MSG_TRUNC:
-                octets = b""
-            self._answer(octets, address, [item for item in ancillary if item[1] in (_IP_PKTINFO, _IPV6_PKTINFO)])
+            self._answer(octets, address, ancillary)
             yield 1
 
-    def _answer(self, octets: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
-        reply = self._responder.respond_udp(octets)
+    def _answer(self, octets: bytes, address: tuple[str, int], ancillary: list[tuple[int, int, bytes]]) -> None:
+        reply = self._responder.respond_udp(octets, self._client(address[0]))
         if isinstance(reply, bytes):
             self._send(reply, address, ancillary)
-        elif reply is not None:
+        elif isinstance(reply, Forward):
             self._submit(reply, lambda late: self._send(late, address, ancillary))
+
+
+def _with_any_interface(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+    """As in a batch: the source address is the one that was asked, the interface is free."""
+    return [
+        (level, kind, bytes(4) + octets[4:] if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO) else octets)
+        for level, kind, octets in ancillary
+        if kind in (_IP_PKTINFO, _IPV6_PKTINFO)
+    ]
 
 
 def _ancillary(control: bytes) -> list[tuple[int, int, bytes]]:

@@ -19,6 +19,7 @@ from mesos_dns.dns import name as names
 from mesos_dns.limits import OPEN_FILES
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward import Forwarder
+from mesos_dns.serve.loop import DirectEventLoop
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
 from mesos_dns.serve.udp import BatchedListener, PlainListener, udp_listener
@@ -278,7 +279,8 @@ def main() -> None:
     logs.configure(0)
     collector.tune()
     _allow_many_files()
-    asyncio.run(serve(int(sys.argv[1])))
+    with asyncio.Runner(loop_factory=DirectEventLoop) as runner:
+        runner.run(serve(int(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,151 @@
+"""From the key of a query to the response, for nearly all queries that come. Pure.
+
+A key (see `keys`) says all that the response to a simple question depends on. So it is read where it
+stands, without a parsed query in between, and only what is cheap to be sure of is answered here. Everything else is left to
+`Answerer.compose`, which reads with more care and renders with the same renderer.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from mesos_dns.dns import message as msg
+from mesos_dns.dns.rdata import CLASS_IN
+from mesos_dns.limits import MAX_LABEL, MAX_NAME, ZONE_PARTS
+from mesos_dns.serve import keys
+from mesos_dns.serve.answer import Answerer
+from mesos_dns.serve.keys import BEHIND_NAME, NAME
+from mesos_dns.serve.render import Orders, Question, Response
+from mesos_dns.zone.rrsets import Node
+
+#: Type and class of simple questions: class IN, and no type with rules of its own (RFC 6895 section 3.1).
+_SIMPLE: Final = {struct.pack("!HH", rrtype, CLASS_IN): rrtype for rrtype in range(1, 128)}
+#: The counts of a query, header octets 4 to 12: one question, and with EDNS one additional record.
+_ONE_QUESTION: Final = bytes((0, 1, 0, 0, 0, 0, 0, 0))
+_AND_OPT: Final = bytes((0, 1, 0, 0, 0, 0, 0, 1))
+#: Octets of QR and opcode in the first flag octet: nonzero in everything that is no query.
+_NO_QUERY: Final = 0xF8
+
+
+class _Found(NamedTuple):
+    """What there is for a key: record sets, none if the answer is negative; and the octets its response may have."""
+
+    question: Question
+    sets: Node
+    bound: int
+
+
+class FastAnswers:
+    """Responses from the zone of `answerer`, for UDP or for TCP."""
+
+    def __init__(self, answerer: Answerer, *, tcp: bool) -> None:
+        self._answerer = answerer
+        self._renderer = answerer.renderer
+        self._zone = zone = answerer.zone
+        self._tcp = tcp
+        largest, smallest = (msg.TCP_SIZE, msg.TCP_SIZE) if tcp else (msg.UDP_SIZE, msg.PLAIN_UDP_SIZE)
+        #: By mark: our OPT record, for which size is rendered, and what the response must not exceed.
+        self._forms = {
+            keys.PLAIN: (keys.OPT_RECORDS[keys.PLAIN], largest, largest),
+            keys.DO: (keys.OPT_RECORDS[keys.DO], largest, largest),
+            keys.SMALL_PLAIN: (keys.OPT_RECORDS[keys.PLAIN], largest, smallest),
+            keys.SMALL_DO: (keys.OPT_RECORDS[keys.DO], largest, smallest),
+        }
+        self._no_edns = b"", smallest, smallest
+        self._apex = zone.authority.apex
+        self._parts = zone.parts
+        self._children = zone.children
+
+    def __repr__(self) -> str:
+        return f"FastAnswers({self._answerer!r}, tcp={self._tcp})"
+
+    def respond(self, key: bytes, client: bytes) -> Response | None:
+        """The response to every query of `client` with this key; None if `Answerer.compose` has to look at the query."""
+        found = self._find(key)
+        if found is None:
+            return None
+        question, sets, bound = found
+        renderer = self._renderer
+        response = renderer.positive(question, sets, client) if sets else renderer.negative(question)
+        if question.end + len(response.body) + len(question.opt) > bound:
+            return None
+        return response
+
+    def orders(self, key: bytes) -> Orders | None:
+        """The responses to all queries with this key, as far as they can be kept."""
+        found = self._find(key)
+        if found is None:
+            return None
+        question, sets, bound = found
+        if sets:
+            orders = self._renderer.orders(question, sets)
+        else:
+            header, body, opt, end, *_ = self._renderer.negative(question)
+            orders = Orders(body, ((header, 0, len(body)),), opt, end, found=False)
+        if orders is None:
+            return None
+        _, start, stop = orders.windows[0]
+        room = bound - question.end - len(question.opt)
+        return orders if stop - start <= room or (orders.by_client and bound == question.limit) else None
+
+    def turns(self, key: bytes) -> Iterator[Response] | None:
+        """The same for an answer that is too large for all of its orders to be kept."""
+        found = self._find(key)
+        if found is None or not found.sets or found.bound != found.question.limit:
+            return None
+        return self._renderer.turns(found.question, found.sets)
+
+    def _find(self, key: bytes) -> _Found | None:
+        counts = key[2:NAME]
+        if counts == _ONE_QUESTION:
+            end = len(key)
+            opt, limit, bound = self._no_edns
+        elif counts == _AND_OPT and key[-1:] in self._forms and key[-4:-1] == keys.OPT_OWNER_AND_TYPE:
+            end = len(key) - 4
+            opt, limit, bound = self._forms[key[-1:]]
+        else:
+            return None
+        name = key[NAME : end - BEHIND_NAME]
+        rrtype = _SIMPLE.get(key[end - BEHIND_NAME : end])
+        if rrtype is None or not name or key[0] & _NO_QUERY or b"*" in name or name == self._apex:
+            return None
+        # RD and CD are copied. In the message the question ends two octets later: keys lack its ID.
+        flags = self._renderer.flags | (key[0] & 1) << 8 | key[1] & msg.CD
+        sets: Node = ()
+        node = self._parts[hash(name) % ZONE_PARTS].get(name)
+        if node is not None:
+            if not name.endswith(self._apex):
+                return None  # This server's own name may lie outside its zone.
+            for pair in node:
+                if pair[0] == rrtype:
+                    sets = (pair,)
+        elif name not in self._children:
+            if not self._is_inside(name):
+                return None
+            flags |= msg.NXDOMAIN
+        return _Found(Question(name, end + 2, flags, opt, limit), sets, bound) if self._zone.serial else None
+
+    def is_unknown(self, name: bytes) -> bool:
+        """Whether `name`, which is not empty, certainly does not exist in the zone; False if that takes a closer look."""
+        children = self._children
+        return (
+            name[name[0] + 1 :] in children
+            and name not in children
+            and name not in self._parts[hash(name) % ZONE_PARTS]
+            and b"*" not in name
+            and 0 < name[0] <= MAX_LABEL
+        )
+
+    def _is_inside(self, name: bytes) -> bool:
+        """Whether `name` is well-formed and lies below some name of the zone, and thus below the apex."""
+        if len(name) > MAX_NAME:
+            return False
+        children = self._children
+        while name:
+            length = name[0]
+            if not 0 < length <= MAX_LABEL:
+                return False
+            name = name[length + 1 :]
+            if name in children:
+                return True
+        return False
