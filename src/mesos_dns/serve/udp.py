@@ -4,6 +4,7 @@ Both ways give the same replies, each from a cache of its own, and answer about 
 before other work gets its turn.
 """
 
+import asyncio
 import logging
 import socket
 import struct
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 #: Datagrams that one UDP socket may have answered before TCP, forwarding and zone changes get their
 #: turn: about 2 ms.
 MAX_DATAGRAMS_PER_WAKE: Final = 256
+#: Turns of a listener that stops: more than the kernel keeps datagrams for, and an end although more keep coming.
+_LAST_TURNS: Final = 100
 #: A worker waits this many seconds between two looks at a UDP socket where it found a good part of a batch: then it
 #: finds more, and an answer costs up to 14 % less. Only with so many datagrams, and only so often in one turn.
 _COALESCING_SECONDS: Final = 0.00005
@@ -86,23 +89,31 @@ class _Listener(ABC):
     async def stop(self) -> None:
         """Answer what has already arrived, and no more."""
         remove_reader(self._fd)
-        self.read()
+        for _ in range(_LAST_TURNS):
+            if not self._take_turn():
+                break
+            await asyncio.sleep(0)
 
     def read(self, *, alone: bool = False) -> bool:
         """Answer what has arrived, but not more than others can wait for. A `loop.DirectReader`: forwarding is scheduled."""
-        answered = 0
         self._forwarded = False
+        self._take_turn(alone=alone)
+        return not self._forwarded
+
+    def _take_turn(self, *, alone: bool = False) -> int:
+        answered = 0
         try:
             if alone:
                 answered = self._answer_one()
-            for count in () if alone else self._answer_some():
-                answered += count
-                if answered >= MAX_DATAGRAMS_PER_WAKE:
-                    break
+            else:
+                for count in self._answer_some():
+                    answered += count
+                    if answered >= MAX_DATAGRAMS_PER_WAKE:
+                        break
         except OSError as error:
             self._warn.warning("receive", "cannot receive from %s: %s", self._socket.getsockname(), error)
         self._responder.reclaim(answered)
-        return not self._forwarded
+        return answered
 
     @abstractmethod
     def _answer_some(self) -> Iterator[int]:
