@@ -18,7 +18,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import batch
-from mesos_dns.serve.batch import LEAD, QUESTION_ROOM, SILENCE, STRIDE, Batch, OptRecords, RingBuffer
+from mesos_dns.serve.batch import LEAD, NEGATIVES, QUESTION_ROOM, SILENCE, STRIDE, Batch, Bodies, RingBuffer, ring_size
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS
 from mesos_dns.serve.keys import (
     BEHIND_NAME,
@@ -146,10 +146,12 @@ class BatchedListener(_Listener):
 
     def __init__(self, sock: socket.socket, responder: Responder, forward: ForwardTo) -> None:
         super().__init__(sock, responder, forward)
-        opts = OptRecords(OPT_RECORDS.values())
-        self._batch = Batch(sock.family, opts, with_source=self._wildcard)
-        found, missing = RingBuffer(FOUND_OCTETS, LARGEST_KEPT, opts), RingBuffer(MISSING_OCTETS, LARGEST_KEPT, opts)
-        self._cache = responder.cache(found, missing)
+        rings = sum(ring_size(room, LARGEST_KEPT) for room in (FOUND_OCTETS, MISSING_OCTETS))
+        self._bodies = bodies = Bodies(OPT_RECORDS.values(), NEGATIVES + rings)
+        self._batch = Batch(sock.family, bodies, with_source=self._wildcard)
+        self._cache = responder.cache(
+            RingBuffer(bodies, FOUND_OCTETS, LARGEST_KEPT), RingBuffer(bodies, MISSING_OCTETS, LARGEST_KEPT)
+        )
         self._edns = EdnsForms()
         self._buffer = memoryview(bytearray(batch.LARGEST))
         #: Keys whose responses are to be cached when the present batch is sent.
@@ -203,12 +205,12 @@ class BatchedListener(_Listener):
         entry = cache.entries.get(key)
         if entry is not None:
             responder.hits += 1
-            return batch.message(next(entry), octets)
+            return self._bodies.message(next(entry), octets)
         descriptor = self._absent(key)
         if descriptor is not None:
             responder.misses += 1
             self._asked_again += cache.repeated((key,))
-            return batch.message(descriptor, octets)
+            return self._bodies.message(descriptor, octets)
         return self._reply_slowly(key, Request(octets, self._client(address[0]), Transport.UDP), None)
 
     def _answer(self, lengths: list[int]) -> None:
@@ -320,7 +322,7 @@ class BatchedListener(_Listener):
             descriptor = cache.part(key, client, owner_of(key)) or b""
         if descriptor:
             responder.hits += 1
-            return batch.message(descriptor, octets)
+            return self._bodies.message(descriptor, octets)
         response = responder.fast.respond(key, client)
         if response is None:
             return responder.answer(request, None)
