@@ -184,7 +184,13 @@ class BatchedListener(_Listener):
         except BlockingIOError:
             return 0
         octets = self._buffer[:length].tobytes()
-        reply = self._reply(octets, address)
+        key = self._edns.key(octets.lower()) if length >= HEADER_SIZE else b""
+        entry = self._cache.entries.get(key)
+        if entry is not None and self._responder.policy is None:
+            self._responder.hits += 1
+            self._send(self._bodies.message(next(entry), octets), address, ancillary)
+            return 1
+        reply = self._reply(key, octets, address)
         if isinstance(reply, Forward):
             self._submit(reply, lambda late: self._send(late, address, ancillary))
         elif isinstance(reply, bytes):
@@ -193,19 +199,18 @@ class BatchedListener(_Listener):
             cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
         return 1
 
-    def _reply(self, octets: bytes, address: tuple[str, int]) -> Reply:
-        """The reply to a single datagram."""
+    def _reply(self, key: bytes, octets: bytes, address: tuple[str, int]) -> Reply:
+        """The reply to a single datagram, whose key is `key` as far as it is known."""
         responder, cache = self._responder, self._cache
-        key = self._edns.key(octets.lower()) if len(octets) >= HEADER_SIZE else b""
         if responder.policy is not None:
             request = Request(octets, self._client(address[0]), Transport.UDP)
             verdict = responder.policy.judge(request)
             if verdict is not None:
                 return responder.answer(request, verdict)
-        entry = cache.entries.get(key)
-        if entry is not None:
-            responder.hits += 1
-            return self._bodies.message(next(entry), octets)
+            entry = cache.entries.get(key)
+            if entry is not None:
+                responder.hits += 1
+                return self._bodies.message(next(entry), octets)
         descriptor = self._absent(key)
         if descriptor is not None:
             responder.misses += 1
