@@ -12,8 +12,21 @@ from mesos_dns.serve.render import Orders, Response
 
 pytestmark = pytest.mark.skipif(not batches.available(), reason="needs recvbatches and sendbatches of Linux")
 
-OPTS = batches.OptRecords([b"opt", b"other"])
 V4, V6 = socket.AF_INET, socket.AF_INET6
+
+
+OPTS = (b"opt", b"other")
+ROOM = batches.NEGATIVES + batches.ring_size(1000, 100)
+
+
+def new_batch(family, **options):
+    return batches.Batch(family, batches.Bodies(OPTS, ROOM), **options)
+
+
+def batch_and_ring(family):
+    """A batch, and a ring whose descriptors it can send."""
+    bodies = batches.Bodies(OPTS, ROOM)
+    return batches.Batch(family, bodies, with_source=False), batches.RingBuffer(bodies, 1000, 100)
 
 
 def bound(family, address):
@@ -46,13 +59,13 @@ def questions(batch, lengths):
 
 def test_nothing_waits(pair):
     server, _ = pair
-    assert batches.Batch(server.family, OPTS, with_source=False).receive(server.fileno()) == []
+    assert new_batch(server.family, with_source=False).receive(server.fileno()) == []
 
 
 @pytest.mark.parametrize("with_source", [False, True])
 def test_datagrams_come_in_order_and_go_back_where_they_came_from(pair, with_source):
     server, client = pair
-    batch = batches.Batch(server.family, OPTS, with_source=with_source)
+    batch = new_batch(server.family, with_source=with_source)
     for n in range(3):
         client.send(b"question %d" % n)
     lengths = batch.receive(server.fileno())
@@ -65,7 +78,7 @@ def test_datagrams_come_in_order_and_go_back_where_they_came_from(pair, with_sou
 
 def test_more_than_one_batch_takes_several_calls(pair):
     server, client = pair
-    batch = batches.Batch(server.family, OPTS, size=16, with_source=False)
+    batch = new_batch(server.family, size=16, with_source=False)
     for n in range(40):
         client.send(b"question %d" % n)
     received = []
@@ -79,7 +92,7 @@ def test_more_than_one_batch_takes_several_calls(pair):
 
 def test_a_batch_is_as_good_as_new_after_large_and_small_datagrams(pair):
     server, client = pair
-    batch = batches.Batch(server.family, OPTS, with_source=True)
+    batch = new_batch(server.family, with_source=True)
     for size in (60_000, 1, batches.SLOT, 0, 700):
         client.send(bytes(size))
         assert batch.receive(server.fileno()) == [size]
@@ -89,7 +102,7 @@ def test_a_batch_is_as_good_as_new_after_large_and_small_datagrams(pair):
 
 def test_a_datagram_without_an_answer_is_passed_over(pair):
     server, client = pair
-    batch = batches.Batch(server.family, OPTS, with_source=False)
+    batch = new_batch(server.family, with_source=False)
     for n in range(5):
         client.send(b"%d?" % n)
     assert len(batch.receive(server.fileno())) == 5
@@ -105,7 +118,7 @@ def test_a_datagram_without_an_answer_is_passed_over(pair):
 
 def test_the_largest_datagram_is_received_whole_and_spoils_no_other(pair):
     server, client = pair
-    batch = batches.Batch(server.family, OPTS, with_source=False)
+    batch = new_batch(server.family, with_source=False)
     largest = bytes(range(256)) * 255
     for octets in (b"before", largest, b"between", largest[::-1], b"after"):
         client.send(octets)
@@ -115,7 +128,7 @@ def test_the_largest_datagram_is_received_whole_and_spoils_no_other(pair):
 
 def test_a_datagram_that_cannot_be_sent_is_counted_and_the_others_go_out(pair):
     server, client = pair
-    batch = batches.Batch(server.family, OPTS, with_source=False)
+    batch = new_batch(server.family, with_source=False)
     for n in range(3):
         client.send(b"%d?" % n)
     assert len(batch.receive(server.fileno())) == 3
@@ -126,14 +139,14 @@ def test_a_datagram_that_cannot_be_sent_is_counted_and_the_others_go_out(pair):
 
 
 def test_a_real_failure_is_an_error():
-    batch = batches.Batch(V4, OPTS, with_source=False)
+    batch = new_batch(V4, with_source=False)
     with pytest.raises(OSError, match="Bad file descriptor"):
         batch.receive(9999)
 
 
 @pytest.mark.parametrize("asked", ["127.0.0.1", "127.0.0.2", "127.9.8.7"])
 def test_on_a_wildcard_address_the_answer_comes_from_the_address_that_was_asked(asked):
-    batch = batches.Batch(V4, OPTS, with_source=True)
+    batch = new_batch(V4, with_source=True)
     with bound(V4, "0.0.0.0") as server, bound(V4, "127.0.0.1") as client:
         server.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_PKTINFO", 8), 1)
         port = server.getsockname()[1]
@@ -146,7 +159,7 @@ def test_on_a_wildcard_address_the_answer_comes_from_the_address_that_was_asked(
 
 
 def test_control_messages_are_empty_where_nobody_asked_for_them():
-    batch = batches.Batch(V4, OPTS, with_source=False)
+    batch = new_batch(V4, with_source=False)
     with bound(V4, "127.0.0.1") as server, bound(V4, "127.0.0.1") as client:
         client.sendto(b"x", server.getsockname())
         batch.receive(server.fileno())
@@ -158,7 +171,7 @@ def test_control_messages_are_empty_where_nobody_asked_for_them():
 )
 def test_a_datagram_is_whole_wherever_it_lies(pair, size):
     server, client = pair
-    batch = batches.Batch(server.family, OPTS, with_source=False)
+    batch = new_batch(server.family, with_source=False)
     octets = (bytes(range(256)) * 9)[:size]
     client.send(b"before")
     client.send(octets)
@@ -174,7 +187,7 @@ def orders(header, octets, *windows, opt=b"", end=20):
 
 def test_a_descriptor_sends_id_and_question_of_the_query_with_another_header_a_body_and_an_opt_record(pair):
     server, client = pair
-    batch, ring = batches.Batch(server.family, OPTS, with_source=False), batches.RingBuffer(1000, 100, OPTS)
+    batch, ring = batch_and_ring(server.family)
     header, other = bytes(range(10, 20)), bytes(range(20, 30))
     (kept,) = ring.put(orders(header, b"body", opt=b"opt"))
     ring.put(orders(other, b"something else"))
@@ -194,7 +207,7 @@ def test_a_descriptor_sends_id_and_question_of_the_query_with_another_header_a_b
 
 def test_every_window_of_what_is_put_at_once_has_a_descriptor(pair):
     server, client = pair
-    batch, ring = batches.Batch(server.family, OPTS, with_source=False), batches.RingBuffer(1000, 100, OPTS)
+    batch, ring = batch_and_ring(server.family)
     kept = ring.put(orders(bytes(10), b"abcabc", (0, 3), (1, 4), (2, 5), (2, 2), end=12))
     for _ in kept:
         client.send(bytes(12))
@@ -207,7 +220,7 @@ def test_every_window_of_what_is_put_at_once_has_a_descriptor(pair):
 
 def test_negative_responses_of_a_length_share_their_octets(pair):
     server, client = pair
-    batch = batches.Batch(server.family, OPTS, with_source=False)
+    batch = new_batch(server.family, with_source=False)
     descriptors = [
         batch.negative(Response(bytes(10), b"soa of %d" % end, b"opt", end, found=False)) for end in (20, 25)
     ]
@@ -220,14 +233,14 @@ def test_negative_responses_of_a_length_share_their_octets(pair):
 
 def test_the_client_is_the_address_without_the_port(pair):
     server, client = pair
-    batch = batches.Batch(server.family, OPTS, with_source=False)
+    batch = new_batch(server.family, with_source=False)
     client.send(b"x")
     batch.receive(server.fileno())
     assert batch.client(0) == socket.inet_pton(server.family, client.getsockname()[0])
 
 
 def test_a_client_with_ipv4_is_the_same_one_over_a_socket_for_both():
-    batch = batches.Batch(V6, OPTS, with_source=False)
+    batch = new_batch(V6, with_source=False)
     with socket.socket(V6, socket.SOCK_DGRAM) as server, bound(V4, "127.0.0.1") as client:
         server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         server.bind(("::", 0))
@@ -237,7 +250,7 @@ def test_a_client_with_ipv4_is_the_same_one_over_a_socket_for_both():
 
 
 def test_a_ring_keeps_as_much_as_it_has_room_for():
-    ring = batches.RingBuffer(1000, 100, OPTS)
+    ring = batches.RingBuffer(batches.Bodies(OPTS, ROOM), 1000, 100)
     kept = deque()
     room = ring.room
     for n in range(500):
@@ -252,6 +265,20 @@ def test_a_ring_keeps_as_much_as_it_has_room_for():
 
 
 def test_repr():
-    assert repr(batches.Batch(V4, OPTS, size=8, with_source=False)) == "Batch(size=8)"
-    assert repr(batches.RingBuffer(8, 1, OPTS)) == "RingBuffer(room=8)"
-    assert repr(OPTS) == "OptRecords([b'', b'opt', b'other'])"
+    assert repr(new_batch(V4, size=8, with_source=False)) == "Batch(size=8)"
+    bodies = batches.Bodies(OPTS, 100)
+    assert repr(batches.RingBuffer(bodies, 8, 1)) == "RingBuffer(room=8)"
+    assert repr(bodies) == f"Bodies(taken=18 of {len(bodies.octets)})"
+
+
+def test_no_more_is_taken_than_there_is():
+    bodies = batches.Bodies(OPTS, 100)
+    with pytest.raises(ValueError, match="octets are wanted"):
+        bodies.take(len(bodies.octets))
+
+
+def test_the_reply_that_a_descriptor_tells_to_send_can_be_had_as_octets():
+    bodies = batches.Bodies(OPTS, ROOM)
+    (kept,) = batches.RingBuffer(bodies, 1000, 100).put(orders(bytes(range(10, 20)), b"body", opt=b"other", end=18))
+    query = b"0?..header..QuestIOnrest"
+    assert bodies.message(kept, query) == b"0?" + bytes(range(10, 20)) + b"QuestI" + b"body" + b"other"

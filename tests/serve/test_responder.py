@@ -28,19 +28,20 @@ NAME = "chronos.marathon.mesos."
 CLIENT = bytes((192, 0, 2, 1))
 
 
-OPTS = batches.OptRecords(OPT_RECORDS.values())
-
-
 def batched(parts):
     """Pairs."""
     return zip(parts[::2], parts[1::2], strict=True)
 
 
+def bodies(size):
+    return batches.Bodies(OPT_RECORDS.values(), size)
+
+
 class OneDatagram(batches.Batch):
     """The batch of a listener with one datagram, and instead of sending the reply is kept."""
 
-    def __init__(self):
-        super().__init__(socket.AF_INET, OPTS, 1, with_source=False)
+    def __init__(self, bodies):
+        super().__init__(socket.AF_INET, bodies, 1, with_source=False)
         self.sent = None
 
     def put(self, octets):
@@ -66,7 +67,7 @@ class Hot:
     def __init__(self, responder, sock):
         self.forwarded = []
         self.listener = BatchedListener(sock, responder, lambda forward, _limit, _send: self.forwarded.append(forward))
-        self.listener._batch = self._batch = OneDatagram()
+        self.listener._batch = self._batch = OneDatagram(bodies(batches.NEGATIVES))
         self.cache = self.listener._cache
 
     def ask(self, octets):
@@ -327,9 +328,8 @@ def test_repr():
 def test_a_flood_of_unknown_names_asked_twice_does_not_push_out_known_ones(udp_socket):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)
-    hot.listener._cache = cache = ResponseCache(
-        batches.RingBuffer(10_000, 1000, OPTS), batches.RingBuffer(10_000, 1000, OPTS), 3, 10
-    )
+    found, missing = (batches.RingBuffer(bodies(12_000), 10_000, 1000) for _ in range(2))
+    hot.listener._cache = cache = ResponseCache(found, missing, 3, 10)
     for _ in range(2):
         hot.ask(ask(NAME, payload=1232))
     for n in range(40):

@@ -37,6 +37,8 @@ LEAD: Final = 6
 QUESTION_ROOM: Final = STRIDE - LEAD
 #: Octets of a slot for a reply that is sent once: the largest that we send fits, and all lie close together.
 SLOT: Final = 1280
+#: Octets that the negative answers to names of each length take: a slot for each place where a question may end.
+NEGATIVES: Final = (QUESTION_ROOM + 1) * SLOT
 #: Octets of a datagram: the largest that UDP can carry fits. Only large ones touch the pages behind the first.
 LARGEST: Final = 65536
 _CONTROL = 64
@@ -52,9 +54,6 @@ _WORDS: Final = _DESCRIPTOR.size // 8
 SILENCE: Final = bytes(_DESCRIPTOR.size)
 #: Octets of the ID.
 _ID: Final = 2
-
-
-_string_at: Final = ctypes.string_at
 
 
 class _Iovec(ctypes.Structure):
@@ -97,21 +96,46 @@ class _Memory:
         self.address = ctypes.addressof(self._pin)
 
 
-class OptRecords:
-    """Our OPT records, where descriptors can point to them."""
+class Bodies:
+    """Memory for bodies of responses and for our OPT records, where descriptors can point to them.
 
-    def __init__(self, records: Iterable[bytes]) -> None:
-        self._memory = _Memory(mmap.PAGESIZE)
-        #: Address and length of each; of an empty one as well.
-        self.places: dict[bytes, tuple[int, int]] = {}
-        at = 0
-        for record in (b"", *records):
-            self._memory.octets[at : at + len(record)] = record
-            self.places[record] = self._memory.address + at, len(record)
-            at += len(record)
+    One for all, so that the octets that a descriptor points to can be read as well.
+    """
+
+    def __init__(self, opts: Iterable[bytes], size: int) -> None:
+        """`size` is the number of octets that will be taken for bodies."""
+        self._memory = _Memory(mmap.PAGESIZE + size)
+        self.octets = self._memory.octets
+        self.address = self._memory.address
+        #: Address and length of each OPT record; of an empty one as well.
+        self.opts: dict[bytes, tuple[int, int]] = {}
+        self._taken = 0
+        for opt in (b"", *opts):
+            at = self.take(len(opt))
+            self.octets[at : at + len(opt)] = opt
+            self.opts[opt] = self.address + at, len(opt)
 
     def __repr__(self) -> str:
-        return f"OptRecords({[*self.places]!r})"
+        return f"Bodies(taken={self._taken} of {len(self.octets)})"
+
+    def take(self, size: int) -> int:
+        """Where `size` octets begin that nobody else has."""
+        at = self._taken
+        if at + size > len(self.octets):
+            raise ValueError(f"{size} octets are wanted, {len(self.octets) - at} are left")
+        self._taken += size
+        return at
+
+    def message(self, descriptor: bytes, query: bytes) -> bytes:
+        """The whole reply that a descriptor tells to send in answer to `query`."""
+        # Not by ctypes, whose way is long: with a processor's caches cold it takes as long as all the rest of an answer.
+        _, end, body, body_size, opt, opt_size, header = _DESCRIPTOR.unpack(descriptor)
+        octets = self.octets
+        body -= self.address
+        opt -= self.address
+        return b"".join(
+            (query[:2], header, query[12:end], octets[body : body + body_size], octets[opt : opt + opt_size])
+        )
 
 
 class RingBuffer:
@@ -121,24 +145,23 @@ class RingBuffer:
     sure that a new body never lies over one that is still within it.
     """
 
-    def __init__(self, room: int, largest: int, opts: OptRecords) -> None:
-        """`largest` is the number of octets of the most that will be put at once."""
+    def __init__(self, bodies: Bodies, room: int, largest: int) -> None:
+        """`largest` is the number of octets of the most that will be put at once. Takes `ring_size` octets of `bodies`."""
         self.room = room
-        self._opts = opts
-        self._memory = _Memory(room + 2 * largest)
-        self._at = 0
+        self._bodies = bodies
+        self._begin = self._at = bodies.take(ring_size(room, largest))
+        self._end = self._begin + ring_size(room, largest)
 
     def __repr__(self) -> str:
         return f"RingBuffer(room={self.room})"
 
     def put(self, orders: Orders) -> list[bytes]:
         """Part of `Store`: the descriptor for each window."""
-        octets = self._memory.octets
         size = len(orders.octets)
-        at = self._at if self._at + size <= len(octets) else 0
+        at = self._at if self._at + size <= self._end else self._begin
         self._at = at + size
-        octets[at : at + size] = orders.octets
-        base, end, opt = self._memory.address + at, orders.question_end, self._opts.places[orders.opt]
+        self._bodies.octets[at : at + size] = orders.octets
+        base, end, opt = self._bodies.address + at, orders.question_end, self._bodies.opts[orders.opt]
         return [
             _DESCRIPTOR.pack(0, end, base + start, stop - start, *opt, header) for header, start, stop in orders.windows
         ]
@@ -153,26 +176,25 @@ class RingBuffer:
 
     def clear(self) -> None:
         """Part of `Store`."""
-        self._at = 0
+        self._at = self._begin
 
 
-def message(descriptor: bytes, query: bytes) -> bytes:
-    """The whole reply that a descriptor tells to send in answer to `query`."""
-    _, end, body, body_size, opt, opt_size, header = _DESCRIPTOR.unpack(descriptor)
-    return b"".join((query[:2], header, query[12:end], _string_at(body, body_size), _string_at(opt, opt_size)))
+def ring_size(room: int, largest: int) -> int:
+    """Octets that a ring buffer takes."""
+    return room + 2 * largest
 
 
 class Batch:
     """Buffers for up to `size` datagrams of one socket.
 
-    `with_source` reserves room for control messages: needed on wildcard addresses only. `opts` are the OPT records that
-    replies may end in.
+    `with_source` reserves room for control messages: needed on wildcard addresses only. Replies end in OPT records of
+    `bodies`, of which the batch takes `NEGATIVES` octets.
     """
 
-    def __init__(self, family: int, opts: OptRecords, size: int = BATCH, *, with_source: bool) -> None:
+    def __init__(self, family: int, bodies: Bodies, size: int = BATCH, *, with_source: bool) -> None:
         libc = _libc()
         self.size = size
-        self._opts = opts
+        self._bodies = bodies
         self._is_v6 = family == socket.AF_INET6
         self._questions = _Memory(size * STRIDE)
         self._question_view = memoryview(self._questions.octets)
@@ -181,7 +203,7 @@ class Batch:
         #: Replies that are sent once.
         self._slots = _Memory(size * SLOT)
         #: The body of the negative answers to names of each length; made when one is asked for.
-        self._negatives = _Memory((QUESTION_ROOM + 1) * SLOT)
+        self._negatives = bodies.take(NEGATIVES)
         self._names = _Memory(size * _NAME)
         self._controls = _Memory(size * _CONTROL)
         self._received = _Memory(size * _MMSGHDR)
@@ -267,17 +289,17 @@ class Batch:
         What stands in such a response depends on nothing but the length of the name, until the zone changes. The
         question must end within `QUESTION_ROOM`.
         """
-        at = response.question_end * SLOT
         header, body, opt, end, *_ = response
-        self._negatives.octets[at : at + len(body)] = body
-        return _DESCRIPTOR.pack(0, end, self._negatives.address + at, len(body), *self._opts.places[opt], header)
+        at = self._negatives + end * SLOT
+        self._bodies.octets[at : at + len(body)] = body
+        return _DESCRIPTOR.pack(0, end, self._bodies.address + at, len(body), *self._bodies.opts[opt], header)
 
     def whole(self, i: int, reply: bytes) -> bytes:
         """The descriptor of a whole reply to datagram i, which begins with its ID."""
         at = i * SLOT
         self._slots.octets[at : at + len(reply)] = reply
         body = self._slots.address + at + _ID
-        return _DESCRIPTOR.pack(0, _ID, body, len(reply) - _ID, *self._opts.places[b""], b"")
+        return _DESCRIPTOR.pack(0, _ID, body, len(reply) - _ID, *self._bodies.opts[b""], b"")
 
     def send(self, fd: int, descriptors: Sequence[bytes], *, gaps: bool = True) -> int:
         """Answer datagram i with descriptors[i], or not at all if that is `SILENCE`; without `gaps` none is.

@@ -4,6 +4,7 @@ Both ways give the same replies, each from a cache of its own, and answer about 
 before other work gets its turn.
 """
 
+import asyncio
 import logging
 import socket
 import struct
@@ -17,7 +18,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import batch
-from mesos_dns.serve.batch import LEAD, QUESTION_ROOM, SILENCE, STRIDE, Batch, OptRecords, RingBuffer
+from mesos_dns.serve.batch import LEAD, NEGATIVES, QUESTION_ROOM, SILENCE, STRIDE, Batch, Bodies, RingBuffer, ring_size
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS
 from mesos_dns.serve.keys import (
     BEHIND_NAME,
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 #: Datagrams that one UDP socket may have answered before TCP, forwarding and zone changes get their
 #: turn: about 2 ms.
 MAX_DATAGRAMS_PER_WAKE: Final = 256
+#: Turns of a listener that stops: more than the kernel keeps datagrams for, and an end although more keep coming.
+_LAST_TURNS: Final = 100
 #: A worker waits this many seconds between two looks at a UDP socket where it found a good part of a batch: then it
 #: finds more, and an answer costs up to 14 % less. Only with so many datagrams, and only so often in one turn.
 _COALESCING_SECONDS: Final = 0.00005
@@ -86,19 +89,27 @@ class _Listener(ABC):
     async def stop(self) -> None:
         """Answer what has already arrived, and no more."""
         remove_reader(self._fd)
-        self.read()
+        for _ in range(_LAST_TURNS):
+            if not self._take_turn():
+                break
+            await asyncio.sleep(0)
 
     def read(self, *, alone: bool = False) -> bool:
         """Answer what has arrived, but not more than others can wait for. A `loop.DirectReader`: forwarding is scheduled."""
-        answered = 0
         self._forwarded = False
+        self._take_turn(alone=alone)
+        return not self._forwarded
+
+    def _take_turn(self, *, alone: bool = False) -> int:
+        answered = 0
         try:
             if alone:
                 answered = self._answer_one()
-            for count in () if alone else self._answer_some():
-                answered += count
-                if answered >= MAX_DATAGRAMS_PER_WAKE:
-                    break
+            else:
+                for count in self._answer_some():
+                    answered += count
+                    if answered >= MAX_DATAGRAMS_PER_WAKE:
+                        break
         except OSError as error:
             self._warn.warning(
                 "receive",
@@ -107,7 +118,7 @@ class _Listener(ABC):
                 error.strerror or error,
             )
         self._responder.reclaim(answered)
-        return not self._forwarded
+        return answered
 
     @abstractmethod
     def _answer_some(self) -> Iterator[int]:
@@ -140,10 +151,12 @@ class BatchedListener(_Listener):
 
     def __init__(self, sock: socket.socket, responder: Responder, forward: ForwardTo) -> None:
         super().__init__(sock, responder, forward)
-        opts = OptRecords(OPT_RECORDS.values())
-        self._batch = Batch(sock.family, opts, with_source=self._wildcard)
-        found, missing = RingBuffer(FOUND_OCTETS, LARGEST_KEPT, opts), RingBuffer(MISSING_OCTETS, LARGEST_KEPT, opts)
-        self._cache = responder.cache(found, missing)
+        rings = sum(ring_size(room, LARGEST_KEPT) for room in (FOUND_OCTETS, MISSING_OCTETS))
+        self._bodies = bodies = Bodies(OPT_RECORDS.values(), NEGATIVES + rings)
+        self._batch = Batch(sock.family, bodies, with_source=self._wildcard)
+        self._cache = responder.cache(
+            RingBuffer(bodies, FOUND_OCTETS, LARGEST_KEPT), RingBuffer(bodies, MISSING_OCTETS, LARGEST_KEPT)
+        )
         self._edns = EdnsForms()
         self._buffer = memoryview(bytearray(batch.LARGEST))
         #: Keys whose responses are to be cached when the present batch is sent.
@@ -176,7 +189,13 @@ class BatchedListener(_Listener):
         except BlockingIOError:
             return 0
         octets = self._buffer[:length].tobytes()
-        reply = self._reply(octets, address)
+        key = self._edns.key(octets.lower()) if length >= HEADER_SIZE else b""
+        entry = self._cache.entries.get(key)
+        if entry is not None and self._responder.policy is None:
+            self._responder.hits += 1
+            self._send(self._bodies.message(next(entry), octets), address, ancillary)
+            return 1
+        reply = self._reply(key, octets, address)
         if isinstance(reply, Forward):
             self._submit(reply, lambda late: self._send(late, address, ancillary))
         elif isinstance(reply, bytes):
@@ -185,24 +204,23 @@ class BatchedListener(_Listener):
             cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
         return 1
 
-    def _reply(self, octets: bytes, address: tuple[str, int]) -> Reply:
-        """The reply to a single datagram."""
+    def _reply(self, key: bytes, octets: bytes, address: tuple[str, int]) -> Reply:
+        """The reply to a single datagram, whose key is `key` as far as it is known."""
         responder, cache = self._responder, self._cache
-        key = self._edns.key(octets.lower()) if len(octets) >= HEADER_SIZE else b""
         if responder.policy is not None:
             request = Request(octets, self._client(address[0]), Transport.UDP)
             verdict = responder.policy.judge(request)
             if verdict is not None:
                 return responder.answer(request, verdict)
-        entry = cache.entries.get(key)
-        if entry is not None:
-            responder.hits += 1
-            return batch.message(next(entry), octets)
+            entry = cache.entries.get(key)
+            if entry is not None:
+                responder.hits += 1
+                return self._bodies.message(next(entry), octets)
         descriptor = self._absent(key)
         if descriptor is not None:
             responder.misses += 1
             self._asked_again += cache.repeated((key,))
-            return batch.message(descriptor, octets)
+            return self._bodies.message(descriptor, octets)
         return self._reply_slowly(key, Request(octets, self._client(address[0]), Transport.UDP), None)
 
     def _answer(self, lengths: list[int]) -> None:
@@ -314,7 +332,7 @@ class BatchedListener(_Listener):
             descriptor = cache.part(key, client, owner_of(key)) or b""
         if descriptor:
             responder.hits += 1
-            return batch.message(descriptor, octets)
+            return self._bodies.message(descriptor, octets)
         response = responder.fast.respond(key, client)
         if response is None:
             return responder.answer(request, None)
