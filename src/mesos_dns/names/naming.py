@@ -30,6 +30,7 @@ from mesos_dns.names.suffixes import (
 )
 from mesos_dns.names.table import Data, Pattern, Rule
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK, TaskPlacement, chosen_addresses, framework_problem, task_names
+from mesos_dns.quoting import quoted
 from mesos_dns.zone.contributors import Contribution, contributions
 
 #: Services whose owners are remembered while tasks are named; beyond, all are forgotten at once.
@@ -108,7 +109,7 @@ class Naming:
             reasons.add(problem)
         elif addresses:
             self._own(out, table.FRAMEWORK_RULES, fragment, addresses, port, reasons)
-        self._count(reasons, counted, f"framework {framework_id!r} called {name!r}")
+        self._count(reasons, counted, f"framework {quoted(framework_id)} called {quoted(name)}")
         return out
 
     def agent(self, addresses: Addresses, port: int) -> list[Record]:
@@ -200,7 +201,7 @@ class Naming:
                 out += contributions(self.task(*placement, reasons=reasons))
                 if reasons:
                     task = placement[0]
-                    self._count(reasons, counted, f"task {task.id!r} of framework {task.framework_id!r}")
+                    self._count(reasons, counted, f"task {quoted(task.id)} of framework {quoted(task.framework_id)}")
         return out
 
     # --- parts ---------------------------------------------------------------------------------
