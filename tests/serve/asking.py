@@ -19,6 +19,7 @@ from mesos_dns.serve.render import Response
 from mesos_dns.serve.responder import Responder
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Authority, Zone
+from mesos_dns.zone.zones import Zones
 
 AUTHORITY = Authority(
     names.from_text("mesos"), names.from_text("ns1.mesos"), names.from_text("root.ns1.mesos"), 60, 600, 86400, 30, 60
@@ -66,7 +67,9 @@ def make_zone(table=RECORDS, authority=AUTHORITY, serial=4711):
 
 
 def make_answerer(zone=None, *, recursion=True, truncate_bit=True, seed=0):
-    return Answerer(make_zone() if zone is None else zone, AnswerOptions(recursion, truncate_bit), Random(seed))
+    return Answerer(
+        Zones([make_zone() if zone is None else zone]), AnswerOptions(recursion, truncate_bit), Random(seed)
+    )
 
 
 def make_responder(zone=None, **options):

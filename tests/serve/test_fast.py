@@ -282,4 +282,4 @@ def test_any_key(rest, end):
 
 def test_repr():
     fast = FastAnswers(make_answerer(), tcp=True)
-    assert repr(fast) == "FastAnswers(Answerer(Zone('mesos.', serial=4711, names=11)), tcp=True)"
+    assert repr(fast) == "FastAnswers(Answerer(Zones([Zone('mesos.', serial=4711, names=11)])), tcp=True)"

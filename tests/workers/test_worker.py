@@ -8,6 +8,7 @@ import socket
 import sys
 
 import dns.rcode
+import msgspec
 import pytest
 from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
 from tests.zone.changes import edit
@@ -137,6 +138,24 @@ async def test_a_new_snapshot_replaces_the_old_zone_and_until_then_the_old_one_a
     feed(worker, update(SERIAL + 5))
     assert addresses(worker) == []
     assert addresses(worker, "new.mesos.") == ["1.1.1.1"]
+
+
+async def test_each_zone_has_a_snapshot_changes_and_a_serial_of_its_own(told):
+    other = names.from_text("other")
+    frame = msgspec.structs.replace(settings(), zones=[AUTHORITY, AUTHORITY._replace(apex=other)])
+    worker = Worker(frame, told)
+    feed(worker, *snapshot())
+    assert addresses(worker) == ["1.2.3.11"]
+    assert addresses(worker, "web.other.") is None
+    record = edit(names.from_text("web.other"), 1, (), (b"\1\2\3\4",))
+    feed(worker, SnapshotBegin(other), ZoneUpdate(other, 7, [record], False))
+    assert addresses(worker, "web.other.") is None
+    feed(worker, ZoneUpdate(other, 7, [], True))
+    assert addresses(worker, "web.other.") == ["1.2.3.4"]
+    feed(worker, ZoneUpdate(other, 8, [edit(names.from_text("web.other"), 1, (b"\1\2\3\4",), (b"\1\2\3\5",))], True))
+    assert addresses(worker, "web.other.") == ["1.2.3.5"]
+    assert addresses(worker) == ["1.2.3.11"]
+    assert told.frames == [Ack(APEX, SERIAL), Ack(other, 7), Ack(other, 8)]
 
 
 @pytest.mark.parametrize("frame", [settings(), Ack(APEX, 1), Report({})])

@@ -1,4 +1,4 @@
-"""From a parsed query and the zone to a response. Pure: octets in, octets out; randomness comes in.
+"""From a parsed query and the zones to a response. Pure: octets in, octets out; randomness comes in.
 
 This is the way that knows every case. `fast.FastAnswers` finds the same for nearly all queries, sooner; both have it put into octets by
 `render.Renderer`.
@@ -15,6 +15,7 @@ from mesos_dns.serve.render import Question, Renderer, Response, error
 from mesos_dns.serve.request import Forward
 from mesos_dns.zone.rrsets import Node
 from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.zones import Zones
 
 
 class AnswerOptions(NamedTuple):
@@ -25,15 +26,27 @@ class AnswerOptions(NamedTuple):
 
 
 class Answerer:
-    """Answers from `zone`, which must not change during a call. `random` shuffles answers."""
+    """Answers from `zones`, which must not change during a call. `random` shuffles answers."""
 
-    def __init__(self, zone: Zone, options: AnswerOptions, random: Random) -> None:
-        self.zone = zone
-        self.renderer = Renderer(zone, random, recursion=options.recursion, truncate_bit=options.truncate_bit)
-        self._apex = zone.authority.apex
+    def __init__(self, zones: Zones, options: AnswerOptions, random: Random) -> None:
+        self._zones = zones
+        self._renderers = {
+            zone.authority.apex: Renderer(zone, random, recursion=options.recursion, truncate_bit=options.truncate_bit)
+            for zone in zones
+        }
 
     def __repr__(self) -> str:
-        return f"Answerer({self.zone!r})"
+        return f"Answerer({self._zones!r})"
+
+    @property
+    def only(self) -> Renderer | None:
+        """That of the zone if there is just one: then it need not be looked for."""
+        return next(iter(self._renderers.values())) if len(self._renderers) == 1 else None
+
+    def renderer_of(self, name: bytes) -> Renderer | None:
+        """That of the closest zone at or above `name` (lower-case wire form, well-formed); None if the name is not ours."""
+        zone = self._zones.find(name)
+        return None if zone is None else self._renderers[zone.authority.apex]
 
     def compose(self, query: Query, limit: int, client: bytes = b"", *, tcp: bool) -> Response | Forward:
         """The response to `query` of at most `limit` octets, or the word that the name is not ours."""
@@ -46,48 +59,46 @@ class Answerer:
             return error(query, msg.REFUSED)
         if query.qtype in (AXFR, IXFR):
             return error(query, msg.REFUSED, msg.EDE_PROHIBITED)
-        zone = self._zone_of(query.name)
-        if zone is None:
+        renderer = self.renderer_of(query.name)
+        if renderer is None:
             return Forward(query, client)
-        if not zone.serial:
+        if not renderer.zone.serial:
             return error(query, msg.SERVFAIL, msg.EDE_NOT_READY)
-        return self._from_zone(query, limit, client, tcp=tcp)
+        return _from_zone(renderer, query, limit, client, tcp=tcp)
 
     def refusal(self, query: Query, rcode: int, ede: int | None = None) -> bytes:
         """A whole reply that says `rcode` and echoes the question."""
         return error(query, rcode, ede).message(query.octets)
 
-    def _zone_of(self, name: bytes) -> Zone | None:
-        """The zone that `name` belongs to."""
-        return self.zone if names.is_below_or_at(name, self._apex) else None
 
-    def _from_zone(self, query: Query, limit: int, client: bytes, *, tcp: bool) -> Response:
-        name = query.name
-        if b"*" in name:
-            name = clean_wildcards(name)
-        flags = self.renderer.flags | query.flags & msg.COPIED
-        if query.qclass == CLASS_ANY:
-            # No server is the authority for all classes (RFC 1035 section 4.3.1).
-            flags &= ~msg.AA
-        node = self.zone.node(name)
-        if name == self._apex:
-            node = self._apex_node(node)
-        sets: Node = ()
-        if node is not None:
-            if query.qtype == ANY:
-                sets = node if tcp else node[:1]
-            else:
-                sets = tuple(pair for pair in node if pair[0] == query.qtype)
-        elif not self.zone.exists(name):
-            flags |= msg.NXDOMAIN
-        opt = b"" if query.edns is None else msg.opt(do=query.edns.do)
-        question = Question(query.name, query.question_end, flags, opt, limit)
-        return self.renderer.positive(question, sets, client) if sets else self.renderer.negative(question)
+def _from_zone(renderer: Renderer, query: Query, limit: int, client: bytes, *, tcp: bool) -> Response:
+    zone = renderer.zone
+    name = query.name
+    if b"*" in name:
+        name = clean_wildcards(name)
+    flags = renderer.flags | query.flags & msg.COPIED
+    if query.qclass == CLASS_ANY:
+        # No server is the authority for all classes (RFC 1035 section 4.3.1).
+        flags &= ~msg.AA
+    node = zone.node(name)
+    if name == zone.authority.apex:
+        node = _apex_node(zone, node)
+    sets: Node = ()
+    if node is not None:
+        if query.qtype == ANY:
+            sets = node if tcp else node[:1]
+        else:
+            sets = tuple(pair for pair in node if pair[0] == query.qtype)
+    elif not zone.exists(name):
+        flags |= msg.NXDOMAIN
+    opt = b"" if query.edns is None else msg.opt(do=query.edns.do)
+    question = Question(query.name, query.question_end, flags, opt, limit)
+    return renderer.positive(question, sets, client) if sets else renderer.negative(question)
 
-    def _apex_node(self, node: Node | None) -> Node:
-        authority = self.zone.authority
-        own: Node = ((NS, (authority.mname,)), (SOA, (self.zone.soa(),)))
-        return tuple(sorted((*own, *(node or ()))))
+
+def _apex_node(zone: Zone, node: Node | None) -> Node:
+    own: Node = ((NS, (zone.authority.mname,)), (SOA, (zone.soa(),)))
+    return tuple(sorted((*own, *(node or ()))))
 
 
 def clean_wildcards(name: bytes) -> bytes:

@@ -6,7 +6,7 @@ stands, without a parsed query in between, and only what is cheap to be sure of 
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from mesos_dns.dns import message as msg
@@ -15,8 +15,9 @@ from mesos_dns.limits import MAX_LABEL, MAX_NAME, ZONE_PARTS
 from mesos_dns.serve import keys
 from mesos_dns.serve.answer import Answerer
 from mesos_dns.serve.keys import BEHIND_NAME, NAME
-from mesos_dns.serve.render import Orders, Question, Response
+from mesos_dns.serve.render import Orders, Question, Renderer, Response
 from mesos_dns.zone.rrsets import Node
+from mesos_dns.zone.zone import Zone
 
 #: Type and class of simple questions: class IN, and no type with rules of its own (RFC 6895 section 3.1).
 _SIMPLE: Final = {struct.pack("!HH", rrtype, CLASS_IN): rrtype for rrtype in range(1, 128)}
@@ -27,21 +28,35 @@ _AND_OPT: Final = bytes((0, 1, 0, 0, 0, 0, 0, 1))
 _NO_QUERY: Final = 0xF8
 
 
+class _Source(NamedTuple):
+    """A zone to answer from, taken apart: what follows is looked up for each question."""
+
+    renderer: Renderer
+    zone: Zone
+    apex: bytes
+    parts: tuple[dict[bytes, Node], ...]
+    children: Mapping[bytes, int]
+
+
+def _source(renderer: Renderer) -> _Source:
+    zone = renderer.zone
+    return _Source(renderer, zone, zone.authority.apex, zone.parts, zone.children)
+
+
 class _Found(NamedTuple):
     """What there is for a key: record sets, none if the answer is negative; and the octets its response may have."""
 
+    renderer: Renderer
     question: Question
     sets: Node
     bound: int
 
 
 class FastAnswers:
-    """Responses from the zone of `answerer`, for UDP or for TCP."""
+    """Responses from the zones of `answerer`, for UDP or for TCP."""
 
     def __init__(self, answerer: Answerer, *, tcp: bool) -> None:
         self._answerer = answerer
-        self._renderer = answerer.renderer
-        self._zone = zone = answerer.zone
         self._tcp = tcp
         largest, smallest = (msg.TCP_SIZE, msg.TCP_SIZE) if tcp else (msg.UDP_SIZE, msg.PLAIN_UDP_SIZE)
         #: By mark: our OPT record, for which size is rendered, and what the response must not exceed.
@@ -52,9 +67,8 @@ class FastAnswers:
             keys.SMALL_DO: (keys.OPT_RECORDS[keys.DO], largest, smallest),
         }
         self._no_edns = b"", smallest, smallest
-        self._apex = zone.authority.apex
-        self._parts = zone.parts
-        self._children = zone.children
+        #: Where all answers come from; None if it takes a look at the name to tell.
+        self._only = None if answerer.only is None else _source(answerer.only)
 
     def __repr__(self) -> str:
         return f"FastAnswers({self._answerer!r}, tcp={self._tcp})"
@@ -64,8 +78,7 @@ class FastAnswers:
         found = self._find(key)
         if found is None:
             return None
-        question, sets, bound = found
-        renderer = self._renderer
+        renderer, question, sets, bound = found
         response = renderer.positive(question, sets, client) if sets else renderer.negative(question)
         if question.end + len(response.body) + len(question.opt) > bound:
             return None
@@ -76,11 +89,11 @@ class FastAnswers:
         found = self._find(key)
         if found is None:
             return None
-        question, sets, bound = found
+        renderer, question, sets, bound = found
         if sets:
-            orders = self._renderer.orders(question, sets)
+            orders = renderer.orders(question, sets)
         else:
-            header, body, opt, end, *_ = self._renderer.negative(question)
+            header, body, opt, end, *_ = renderer.negative(question)
             orders = Orders(body, ((header, 0, len(body)),), opt, end, found=False)
         if orders is None:
             return None
@@ -93,9 +106,9 @@ class FastAnswers:
         found = self._find(key)
         if found is None or not found.sets or found.bound != found.question.limit:
             return None
-        return self._renderer.turns(found.question, found.sets)
+        return found.renderer.turns(found.question, found.sets)
 
-    def _find(self, key: bytes) -> _Found | None:
+    def _find(self, key: bytes) -> _Found | None:  # noqa: C901 - each question comes through here: a call more is a tenth of its cost
         counts = key[2:NAME]
         if counts == _ONE_QUESTION:
             end = len(key)
@@ -107,45 +120,61 @@ class FastAnswers:
             return None
         name = key[NAME : end - BEHIND_NAME]
         rrtype = _SIMPLE.get(key[end - BEHIND_NAME : end])
-        if rrtype is None or not name or key[0] & _NO_QUERY or b"*" in name or name == self._apex:
+        if rrtype is None or not name or key[0] & _NO_QUERY or b"*" in name:
+            return None
+        source = self._only or self._source_of(name)
+        if source is None:
+            return None
+        renderer, zone, apex, parts, children = source
+        if name == apex:
             return None
         # RD and CD are copied. In the message the question ends two octets later: keys lack its ID.
-        flags = self._renderer.flags | (key[0] & 1) << 8 | key[1] & msg.CD
+        flags = renderer.flags | (key[0] & 1) << 8 | key[1] & msg.CD
         sets: Node = ()
-        node = self._parts[hash(name) % ZONE_PARTS].get(name)
+        node = parts[hash(name) % ZONE_PARTS].get(name)
         if node is not None:
-            if not name.endswith(self._apex):
+            if not name.endswith(apex):
                 return None  # This server's own name may lie outside its zone.
             for pair in node:
                 if pair[0] == rrtype:
                     sets = (pair,)
-        elif name not in self._children:
-            if not self._is_inside(name):
+        elif name not in children:
+            if not _is_inside(name, children):
                 return None
             flags |= msg.NXDOMAIN
-        return _Found(Question(name, end + 2, flags, opt, limit), sets, bound) if self._zone.serial else None
+        return _Found(renderer, Question(name, end + 2, flags, opt, limit), sets, bound) if zone.serial else None
+
+    def _source_of(self, name: bytes) -> _Source | None:
+        """The closest zone above a name that may not even be well-formed."""
+        try:
+            renderer = self._answerer.renderer_of(name)
+        except IndexError:
+            return None
+        return None if renderer is None else _source(renderer)
 
     def is_unknown(self, name: bytes) -> bool:
-        """Whether `name`, which is not empty, certainly does not exist in the zone; False if that takes a closer look."""
-        children = self._children
+        """Whether `name`, which is not empty, certainly does not exist in the only zone; False if that takes a closer look."""
+        if self._only is None:
+            return False
+        _, _, _, parts, children = self._only
         return (
             name[name[0] + 1 :] in children
             and name not in children
-            and name not in self._parts[hash(name) % ZONE_PARTS]
+            and name not in parts[hash(name) % ZONE_PARTS]
             and b"*" not in name
             and 0 < name[0] <= MAX_LABEL
         )
 
-    def _is_inside(self, name: bytes) -> bool:
-        """Whether `name` is well-formed and lies below some name of the zone, and thus below the apex."""
-        if len(name) > MAX_NAME:
-            return False
-        children = self._children
-        while name:
-            length = name[0]
-            if not 0 < length <= MAX_LABEL:
-                return False
-            name = name[length + 1 :]
-            if name in children:
-                return True
+
+def _is_inside(name: bytes, children: Mapping[bytes, int]) -> bool:
+    """Whether `name` is well-formed and lies below some name of the zone, and thus below the apex."""
+    if len(name) > MAX_NAME:
         return False
+    while name:
+        length = name[0]
+        if not 0 < length <= MAX_LABEL:
+            return False
+        name = name[length + 1 :]
+        if name in children:
+            return True
+    return False

@@ -64,7 +64,7 @@ class Worker:
         self._zones = Zones.of(settings.zones)
         #: Snapshots under way, by apex.
         self._loading: dict[bytes, Zone] = {}
-        answerer = Answerer(next(iter(self._zones)), self._options, self._random)
+        answerer = Answerer(self._zones, self._options, self._random)
         self._responder = Responder(answerer)
         self._forwarder = Forwarder(
             settings.upstreams, settings.timeout, truncate_bit=settings.truncate_bit, refuse=answerer.refusal
@@ -142,7 +142,7 @@ class Worker:
     def _loaded(self, apex: bytes, serial: int) -> None:
         """Answer from the zone that was being loaded."""
         self._zones.replace(self._loading.pop(apex))
-        self._responder.use(Answerer(next(iter(self._zones)), self._options, self._random))
+        self._responder.use(Answerer(self._zones, self._options, self._random))
         if not self._loading:
             collector.set_aside()
         self._listen_if_due()
