@@ -34,6 +34,8 @@ async def left_by(
     await operation()
     await settled()
     gc.collect()
+    # What there is now is not looked at again: a look at all that the tests have imported takes half a second.
+    gc.freeze()
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -44,8 +46,10 @@ async def left_by(
             for transport in [one for one in gc.get_objects() if isinstance(one, asyncio.BaseTransport)]:
                 if transport.is_closing():
                     let_go(transport)
-        return _collected()
+        # What comes less often than once for each operation is none of its: a loop or a thread of another test ends late.
+        return {kind: count for kind, count in _collected().items() if count >= times}
     finally:
+        gc.unfreeze()
         if was_enabled:
             gc.enable()
 

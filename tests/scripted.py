@@ -114,7 +114,7 @@ class Running:
         return self.listeners.web.address[1]
 
     def addresses(self, owner):
-        return sorted(map(rd.address_text, self.generation.zone.rdatas(names.from_text(owner), rd.A)))
+        return sorted(map(rd.address_text, self.generation.zone.rdataset(names.from_text(owner), rd.A)))
 
 
 def listens(port):

@@ -105,7 +105,7 @@ MAY_IMPORT = {
     "mesos_dns.serve.answer": ours("dns", "zone", "serve.render", "serve.request"),
     "mesos_dns.serve.fast": ours("dns", "zone", "serve.answer", "serve.keys", "serve.render"),
     "mesos_dns.serve.rewrite": ours("dns", "serve.request"),
-    "mesos_dns.serve.responder": (*ours("dns"), *PURE_SERVE),
+    "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),
     "mesos_dns.config": (),

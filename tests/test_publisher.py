@@ -67,7 +67,7 @@ class Published:
         self.replica.apply(change)
 
     def addresses(self, owner):
-        return sorted(map(rd.address_text, self.zone.rdatas(names.from_text(owner), rd.A)))
+        return sorted(map(rd.address_text, self.zone.rdataset(names.from_text(owner), rd.A)))
 
     @property
     def reached(self):
@@ -87,7 +87,7 @@ class Published:
 
 
 def everything(zone):
-    return {(owner, rrtype, frozenset(rdatas)) for owner in zone for rrtype, rdatas in zone.node(owner)}
+    return {(owner, rrtype, frozenset(rdataset)) for owner in zone for rrtype, rdataset in zone.rrsets(owner)}
 
 
 def task(name, agent="A-0", framework="F1"):
@@ -129,7 +129,7 @@ async def test_what_was_known_before_the_first_snapshot_reaches_the_workers_with
     await published.publisher.hosts_found({"localhost": (rd.pack_address("127.0.0.1"),)})
     await published.publisher.observe(SNAPSHOT)
     assert published.reached == [NOW]
-    assert published.replica.rdatas(names.from_text("mesos-dns.mesos"), rd.A) == (HERE,)
+    assert published.replica.rdataset(names.from_text("mesos-dns.mesos"), rd.A) == (HERE,)
     assert published.addresses("nopid.mesos") == ["127.0.0.1"]
     published.assert_replicated()
 

@@ -11,7 +11,7 @@ MAX_NAME: Final = 255
 #: Addresses of one task, agent or host name that become records: beyond that a reply fits nowhere.
 MAX_ADDRESSES: Final = 64
 #: Different addresses of each family whose record set is shared between names; beyond, sharing starts anew.
-MAX_SHARED_NODES: Final = 20_000
+MAX_SHARED_RRSETS: Final = 20_000
 #: Dictionaries that hold a zone's names: a growing one is copied in one go, 23 ms at 350,000 names.
 ZONE_PARTS: Final = 61
 

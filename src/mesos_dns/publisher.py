@@ -166,12 +166,12 @@ class Publisher:
     def _divided(self, contributions: Iterable[Contribution]) -> dict[bytes, list[Contribution]]:
         """By the apex of the zone that they belong to."""
         found: dict[bytes, list[Contribution]] = {}
-        for owners, node in contributions:
+        for owners, rrsets in contributions:
             parts: dict[bytes, list[bytes]] = {}
             for owner in owners:
                 parts.setdefault(self._editor_of(owner).zone.authority.apex, []).append(owner)
             for apex, its in parts.items():
-                found.setdefault(apex, []).append((tuple(its), node))
+                found.setdefault(apex, []).append((tuple(its), rrsets))
         return found
 
     def _editor_of(self, owner: bytes) -> ZoneEditor:

@@ -17,18 +17,18 @@ AUTHORITY = Authority(b"\5mesos\0", b"\3ns1\5mesos\0", b"\4root\5mesos\0", 60, 6
 
 
 class Cluster:
-    """A model, a ledger and a zone, wired as control wires them."""
+    """A model, contributor counts and a zone, wired as control wires them."""
 
     def __init__(self):
         self.model = Model(Naming(rules()))
         self.zone = Zone(AUTHORITY)
-        self.ledger = ContributorCounts(self.zone)
+        self.counts = ContributorCounts(self.zone)
 
     def take(self, *contributions):
         """Settle contributions; how many edits that made."""
         edits = 0
         for withdrawn, contributed in contributions:
-            changes = self.ledger.apply(withdrawn, contributed)
+            changes = self.counts.apply(withdrawn, contributed)
             self.zone.apply(ZoneChange(self.zone.serial + 1, ()))
             edits += sum(len(owners) * (len(removed) + len(added)) for owners, removed, added in changes)
         return edits
@@ -70,7 +70,7 @@ def test_all_that_came_can_go(cluster):
     assert cluster.zone._children == {}
     assert repr(cluster.model) == "Model(agents=0, frameworks=0, tasks=0)"
     assert (cluster.model._tasks_of_agent, cluster.model._tasks_of_framework) == ({}, {})
-    assert cluster.ledger._extra == {}
+    assert cluster.counts._extra == {}
 
 
 def test_the_order_of_arrival_does_not_matter(cluster):
@@ -183,7 +183,7 @@ def test_instances_of_an_application_come_together_and_the_tasks_keep_their_orde
     many = {("F", f"t{n}", 0): Task(f"t{n}", f"app{n % 3}", "F", "A-0", ((n, n),)) for n in range(99)}
     delta = Delta({"A-0": Agent("A-0", "10.0.0.1", 1)}, {"F": Framework("F", "fw")}, many)
     *_, (_, contributed) = model.apply(delta)
-    services = [len(node[0][1]) for owners, node in contributed if node[0][0] == SRV]
+    services = [len(rrsets[0][1]) for owners, rrsets in contributed if rrsets[0][0] == SRV]
     assert services == [33, 33, 33]
     assert list(model.tasks) == list(model.tasks_of_framework("F")) == list(many)
 
@@ -257,4 +257,4 @@ def test_any_series_of_changes_leads_to_the_zone_of_the_end(steps):
             cluster.take(cluster.model.set_masters(*step))
         fresh = rebuilt(cluster.model, hosts)
         assert as_text(cluster.records()) == as_text(fresh.records())
-        assert cluster.ledger._extra == fresh.ledger._extra
+        assert cluster.counts._extra == fresh.counts._extra

@@ -53,8 +53,8 @@ def edits(table):
         owner, kind, *values = line.split()
         if kind == "SRV":
             pairs = (value.rsplit(":", 1) for value in values)
-            rdatas = [rd.srv(1, int(port), names.from_text(target)) for target, port in pairs]
-            yield edit(names.from_text(owner), rd.SRV, (), tuple(rdatas))
+            rdataset = [rd.srv(1, int(port), names.from_text(target)) for target, port in pairs]
+            yield edit(names.from_text(owner), rd.SRV, (), tuple(rdataset))
         else:
             rrtype = {"A": rd.A, "AAAA": rd.AAAA}[kind]
             yield edit(names.from_text(owner), rrtype, (), tuple(map(rd.pack_address, values)))

@@ -30,7 +30,7 @@ def services(count, *, target="web-{n}.marathon.mesos", addresses=True):
 
 def rendered(zone, question="_web._tcp.marathon.mesos", rrtype=rd.SRV, limit=LIMIT):
     name = names.from_text(question)
-    return render(name, ((rrtype, zone.rdatas(name, rrtype)),), 60, limit, zone.node)
+    return render(name, ((rrtype, zone.rdataset(name, rrtype)),), 60, limit, zone.rrsets)
 
 
 def ports(reply):
@@ -53,7 +53,7 @@ def test_every_rotation_is_the_whole_answer_from_another_record_on(start):
 def test_several_sets_as_for_a_question_for_any_type():
     zone = make_zone("toy.mesos A 1.2.3.4 1.2.3.5\ntoy.mesos AAAA fd00::1")
     name = names.from_text("toy.mesos")
-    part = render(name, zone.node(name), 60, LIMIT, zone.node).part(1)
+    part = render(name, zone.rrsets(name), 60, LIMIT, zone.rrsets).part(1)
     assert part.octets[12:16] == bytes((1, 2, 3, 5))
     found = texts(read(message("toy.mesos", "ANY", part)).answer)
     assert sorted(found) == [
@@ -105,7 +105,7 @@ def test_whole_address_sets_as_far_as_they_fit():
 
 def test_the_addresses_of_name_servers_help_too():
     zone = make_zone("ns1.mesos A 192.0.2.1")
-    answer = render(names.from_text("mesos"), ((rd.NS, (names.from_text("NS1.mesos"),)),), 60, LIMIT, zone.node)
+    answer = render(names.from_text("mesos"), ((rd.NS, (names.from_text("NS1.mesos"),)),), 60, LIMIT, zone.rrsets)
     assert texts(read(message("mesos", "NS", answer.part(0))).additional) == ["ns1.mesos. 60 IN A 192.0.2.1"]
 
 
@@ -190,12 +190,12 @@ ADDRESSES = st.lists(st.binary(min_size=4, max_size=4), min_size=1, max_size=4, 
 )
 def test_whatever_the_names_a_reader_finds_the_records_and_their_addresses(question, hosts, more, limit, chance):
     targets = [*hosts, *more]
-    rdatas = tuple(rd.srv(0, port, target) for port, target in enumerate(targets))
+    rdataset = tuple(rd.srv(0, port, target) for port, target in enumerate(targets))
 
     def lookup(owner):
         return ((rd.A, hosts[owner]),) if owner in hosts else None
 
-    answer = render(question, ((rd.SRV, rdatas),), 60, limit, lookup)
+    answer = render(question, ((rd.SRV, rdataset),), 60, limit, lookup)
     start = int(chance * len(targets))
     part = answer.part(start)
     octets = message(names.to_text(question), "SRV", part)

@@ -155,8 +155,8 @@ def test_addresses_that_do_not_fit_are_left_out_in_whole_sets_without_tc():
 
 def huge(count):
     zone = Zone(AUTHORITY)
-    rdatas = tuple(struct.pack("!I", n) for n in range(count))
-    zone.apply(ZoneChange(1, (edit(names.from_text("huge.mesos"), rd.A, (), rdatas),)))
+    rdataset = tuple(struct.pack("!I", n) for n in range(count))
+    zone.apply(ZoneChange(1, (edit(names.from_text("huge.mesos"), rd.A, (), rdataset),)))
     return zone
 
 

@@ -20,11 +20,11 @@ NS1 = names.from_text("ns1.mesos.")
 
 @dataclass
 class Cluster:
-    """Model, ledger and zone in step, and the rest of what the API reads."""
+    """Model, counts and zone in step, and the rest of what the API reads."""
 
     model: Model
     zone: Zone
-    ledger: ContributorCounts
+    counts: ContributorCounts
     version: str = "0.7.0"
     enumeration_on: bool = True
     refresh_seconds: int = 60
@@ -37,7 +37,7 @@ class Cluster:
     reads: int = 0
 
     def is_shared(self, record: Record) -> bool:
-        return self.ledger.is_shared(record)
+        return self.counts.is_shared(record)
 
     def ready(self) -> tuple[bool, list[str]]:
         return not self.reasons, self.reasons
@@ -57,7 +57,7 @@ class Cluster:
             self.change(withdrawn, contributed)
 
     def change(self, withdrawn: list[Contribution], contributed: list[Contribution]) -> None:
-        self.ledger.apply(withdrawn, contributed)
+        self.counts.apply(withdrawn, contributed)
         self.zone.apply(ZoneChange(self.zone.serial + 1, ()))
 
 

@@ -236,7 +236,7 @@ async def test_a_reload_swaps_what_is_read(cluster):
     get = Client(*server.address)
     cluster.version = "new"
     assert '"Version": "new"' in (await get("/v1/version")).body
-    states.append(type(cluster)(cluster.model, cluster.zone, cluster.ledger, version="newer"))
+    states.append(type(cluster)(cluster.model, cluster.zone, cluster.counts, version="newer"))
     assert '"Version": "newer"' in (await get("/v1/version")).body
     await server.stop()
 

@@ -28,8 +28,8 @@ def axfr(zone):
     return views.axfr(zone, refresh_seconds=60, mname="ns1.mesos.", rname="root.ns1.mesos.", domain="mesos")
 
 
-def put(zone: Zone, name: str, rrtype: int, *rdatas: bytes) -> None:
-    zone.apply(ZoneChange(zone.serial + 1, (edit(names.from_text(name), rrtype, (), rdatas),)))
+def put(zone: Zone, name: str, rrtype: int, *rdataset: bytes) -> None:
+    zone.apply(ZoneChange(zone.serial + 1, (edit(names.from_text(name), rrtype, (), rdataset),)))
 
 
 # --- hosts -----------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from tests.zone.changes import edit
 from mesos_dns.workers.protocol import (
     MAX_FRAME,
     Ack,
-    FeedError,
     FrameReader,
     Listener,
+    ProtocolError,
     Report,
     Settings,
     SnapshotBegin,
@@ -101,7 +101,7 @@ def test_any_octets_are_frames_or_an_error(chunks):
         for chunk in chunks:
             reader.feed(chunk)
             list(reader)
-    except FeedError:
+    except ProtocolError:
         pass
     assert len(reader._buffer) <= sum(map(len, chunks))
 
@@ -113,7 +113,7 @@ def test_any_body_of_a_frame(body):
     reader.feed(struct.pack("!I", len(body)) + body)
     try:
         frame = next(reader)
-    except FeedError:
+    except ProtocolError:
         return
     # What is taken for a frame is one: it survives another round.
     again = FrameReader()
@@ -124,5 +124,5 @@ def test_any_body_of_a_frame(body):
 def test_a_frame_that_claims_to_be_huge_is_refused_before_it_arrives():
     reader = FrameReader()
     reader.feed(struct.pack("!I", MAX_FRAME + 1))
-    with pytest.raises(FeedError, match=f"a frame of {MAX_FRAME + 1} octets, at most {MAX_FRAME} are possible"):
+    with pytest.raises(ProtocolError, match=f"a frame of {MAX_FRAME + 1} octets, at most {MAX_FRAME} are possible"):
         next(reader)

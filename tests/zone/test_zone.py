@@ -1,4 +1,4 @@
-"""The zone and the ledger against a naive picture of both, under any series of changes."""
+"""The zone and the counts against a naive picture of both, under any series of changes."""
 
 from collections import Counter
 
@@ -29,12 +29,12 @@ def zone():
     return Zone(AUTHORITY)
 
 
-def add(zone, owner, *rdatas, rrtype=A):
-    zone.apply(ZoneChange(zone.serial + 1, (edit(at(owner), rrtype, (), rdatas),)))
+def add(zone, owner, *rdataset, rrtype=A):
+    zone.apply(ZoneChange(zone.serial + 1, (edit(at(owner), rrtype, (), rdataset),)))
 
 
-def remove(zone, owner, *rdatas, rrtype=A):
-    zone.apply(ZoneChange(zone.serial + 1, (edit(at(owner), rrtype, rdatas, ()),)))
+def remove(zone, owner, *rdataset, rrtype=A):
+    zone.apply(ZoneChange(zone.serial + 1, (edit(at(owner), rrtype, rdataset, ()),)))
 
 
 # --- examples ----------------------------------------------------------------------------------
@@ -50,28 +50,28 @@ def test_an_empty_zone_has_its_apex_only(zone):
 def test_a_record_set_is_a_set(zone):
     add(zone, "blah.mesos", ONE)
     add(zone, "blah.mesos", ONE, TWO)
-    assert zone.rdatas(at("blah.mesos"), A) == (ONE, TWO)
+    assert zone.rdataset(at("blah.mesos"), A) == (ONE, TWO)
 
 
 def test_types_stand_in_ascending_order(zone):
     add(zone, "x.mesos", b"s", rrtype=SRV)
     add(zone, "x.mesos", b"6", rrtype=AAAA)
     add(zone, "x.mesos", ONE)
-    assert zone.node(at("x.mesos")) == ((A, (ONE,)), (AAAA, (b"6",)), (SRV, (b"s",)))
-    assert zone.rdatas(at("x.mesos"), rd.TXT) == ()
+    assert zone.rrsets(at("x.mesos")) == ((A, (ONE,)), (AAAA, (b"6",)), (SRV, (b"s",)))
+    assert zone.rdataset(at("x.mesos"), rd.TXT) == ()
 
 
 def test_owners_with_equal_sets_share_them(zone):
     add(zone, "a.mesos", ONE)
     add(zone, "b.mesos", bytes(bytearray(ONE)))
-    assert zone.node(at("a.mesos")) is zone.node(at("b.mesos"))
+    assert zone.rrsets(at("a.mesos")) is zone.rrsets(at("b.mesos"))
 
 
 def test_empty_non_terminals_appear_and_vanish(zone):
     add(zone, "_http._tcp.fw.mesos", ONE)
     assert zone.exists(at("_tcp.fw.mesos"))
     assert zone.exists(at("fw.mesos"))
-    assert zone.node(at("fw.mesos")) is None
+    assert zone.rrsets(at("fw.mesos")) is None
     assert not zone.exists(at("_udp.fw.mesos"))
     add(zone, "fw.mesos", TWO)
     remove(zone, "_http._tcp.fw.mesos", ONE)
@@ -95,7 +95,7 @@ def test_a_name_with_records_becomes_an_empty_non_terminal_and_goes_with_its_las
 
 def test_a_name_outside_the_apex_has_records_and_no_ancestors(zone):
     add(zone, "ns.example.org", ONE)
-    assert zone.rdatas(at("ns.example.org"), A) == (ONE,)
+    assert zone.rdataset(at("ns.example.org"), A) == (ONE,)
     assert not zone.exists(at("example.org"))
     remove(zone, "ns.example.org", ONE)
     assert len(zone) == 0
@@ -103,7 +103,7 @@ def test_a_name_outside_the_apex_has_records_and_no_ancestors(zone):
 
 def test_the_apex_may_have_records_of_its_own(zone):
     add(zone, "mesos", ONE)
-    assert zone.rdatas(APEX, A) == (ONE,)
+    assert zone.rdataset(APEX, A) == (ONE,)
     remove(zone, "mesos", ONE)
     assert zone.exists(APEX)
 
@@ -121,20 +121,20 @@ def test_the_soa_carries_the_serial_and_the_authority(zone):
     assert fields == (b"\3ns1\5mesos\0", b"\4root\5mesos\0", 4711, 60, 600, 86400, 60)
 
 
-def test_the_ledger_names_only_what_becomes_visible(zone):
-    ledger = ContributorCounts(zone)
+def test_the_counts_names_only_what_becomes_visible(zone):
+    counts = ContributorCounts(zone)
     one = (at("slave.mesos"), A, ONE)
 
     def settle(withdrawn, contributed):
-        return ledger.apply(contributions(withdrawn), contributions(contributed))
+        return counts.apply(contributions(withdrawn), contributions(contributed))
 
     assert settle([], [one]) == [edit(at("slave.mesos"), A, (), (ONE,))]
     assert settle([], [one, one]) == []
-    assert repr(ledger) == "ContributorCounts(Zone('mesos.', serial=0, names=1), shared records=1)"
+    assert repr(counts) == "ContributorCounts(Zone('mesos.', serial=0, names=1), shared records=1)"
     assert settle([one, one], []) == []
     assert settle([one], [one]) == []
     assert settle([one], []) == [edit(at("slave.mesos"), A, (ONE,), ())]
-    assert repr(ledger) == "ContributorCounts(Zone('mesos.', serial=0, names=0), shared records=0)"
+    assert repr(counts) == "ContributorCounts(Zone('mesos.', serial=0, names=0), shared records=0)"
 
 
 # --- any series of changes ---------------------------------------------------------------------
@@ -179,14 +179,14 @@ EVERYTHING = existing(
 EVERYTHING |= {at("n.org"), at("org"), at("xmesos")}
 
 
-class ZoneAndLedger(RuleBasedStateMachine):
+class ZoneAndCounts(RuleBasedStateMachine):
     """Contributions come and go; a replica takes the same changes, some of them twice."""
 
     def __init__(self):
         super().__init__()
         self.zone = Zone(AUTHORITY)
         self.replica = Zone(AUTHORITY)
-        self.ledger = ContributorCounts(self.zone)
+        self.counts = ContributorCounts(self.zone)
         self.contributed = Counter()
 
     @rule(new=st.lists(RECORDS, max_size=6), data=st.data(), twice=st.booleans())
@@ -195,7 +195,7 @@ class ZoneAndLedger(RuleBasedStateMachine):
         gone = data.draw(st.lists(st.sampled_from(range(len(present))), unique=True, max_size=6)) if present else []
         withdrawn = [present[i] for i in gone]
         before = {record: n for record, n in self.contributed.items() if n > 0}
-        found = self.ledger.apply(contributions(withdrawn), contributions(new))
+        found = self.counts.apply(contributions(withdrawn), contributions(new))
         self.contributed.update(new)
         self.contributed.subtract(withdrawn)
         after = {record: n for record, n in self.contributed.items() if n > 0}
@@ -218,12 +218,12 @@ class ZoneAndLedger(RuleBasedStateMachine):
         assert self.replica.serial == self.zone.serial
 
     @invariant()
-    def the_ledger_writes_down_only_what_is_shared(self):
-        assert self.ledger._extra == {record: n - 1 for record, n in self.contributed.items() if n > 1}
+    def the_counts_writes_down_only_what_is_shared(self):
+        assert self.counts._extra == {record: n - 1 for record, n in self.contributed.items() if n > 1}
 
 
-TestZoneAndLedger = ZoneAndLedger.TestCase
-TestZoneAndLedger.settings = settings(max_examples=40, stateful_step_count=15)  # an example is 15 steps
+TestZoneAndCounts = ZoneAndCounts.TestCase
+TestZoneAndCounts.settings = settings(max_examples=40, stateful_step_count=15)  # an example is 15 steps
 
 
 @given(st.lists(RECORDS, max_size=30), st.randoms(use_true_random=False))

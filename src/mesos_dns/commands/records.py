@@ -177,8 +177,8 @@ def _rows(zone: Zone) -> Iterator[tuple[bytes, int, bytes]]:
     """All records in a stable order: owners by their labels from the root down, then type and rdata."""
     owners = sorted(zone, key=lambda owner: list(names.labels(owner))[::-1])
     for owner in owners:
-        for rrtype, rdatas in zone.node(owner) or ():
-            for rdata in sorted(rdatas):
+        for rrtype, rdataset in zone.rrsets(owner) or ():
+            for rdata in sorted(rdataset):
                 yield owner, rrtype, rdata
 
 

@@ -17,12 +17,12 @@ from mesos_dns.dns.rdata import SRV
 from mesos_dns.limits import MAX_LABEL, MAX_NAME
 from mesos_dns.mesos.state import DiscoveryPort
 from mesos_dns.names import labels as lb
-from mesos_dns.names.nodes import AgentNodes, address_nodes, addresses_node, usual_addresses
+from mesos_dns.names.addresses import AgentRRsets, address_rrsets, rrsets_of_addresses, usual_addresses
 from mesos_dns.names.suffixes import BOTH, LENGTH, MAX_SUFFIXES, Addresses, Rules, SuffixTable
 from mesos_dns.names.table import SCHEDULER_LABELS, TASK_RULES, Place
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK, TaskPlacement, chosen_addresses, task_names
 from mesos_dns.zone.contributors import Contribution
-from mesos_dns.zone.rrsets import Node
+from mesos_dns.zone.rrsets import RRsets
 
 #: Applications whose names are remembered while states are taken; beyond, all are forgotten at once.
 _MAX_APPLICATIONS: Final = 10_000
@@ -105,9 +105,9 @@ _Service = tuple[bytes | None, bytes]
 #: The kinds of a task's discovery ports, and what the SRV records of those begin with.
 _Discovered = tuple[Kinds, list[bytes]]
 _NOTHING: Final[_Discovered] = (), []
-#: A usual task: what its canonical label ends in, its addresses and their node, the same of its agent, what the SRV records
+#: A usual task: what its canonical label ends in, its addresses and their rrsets, the same of its agent, what the SRV records
 #: of its host ports begin with, and its discovery ports.
-_Instance = tuple[bytes, Addresses, Node, Addresses, Node, list[bytes], _Discovered]
+_Instance = tuple[bytes, Addresses, RRsets, Addresses, RRsets, list[bytes], _Discovered]
 
 
 class _SrvPrefixes(dict[int, bytes]):
@@ -186,7 +186,7 @@ class BulkNaming:
         self._addresses: dict[bytes, _AddressSuffixes] = {}
         self._shapes: dict[tuple[bytes, bool, Kinds], _Shape | None] = {}
         self._prefixes = _SrvPrefixes(rules.srv_weight)
-        self._agent_nodes = AgentNodes()
+        self._agent_nodes = AgentRRsets()
 
     def __repr__(self) -> str:
         return f"BulkNaming(applications={len(self._applications)}, shapes={len(self._shapes)})"
@@ -261,8 +261,8 @@ class BulkNaming:
             for port in range(first, last + 1):
                 prefixes.append(self._prefixes[port])
         agent_node = self._agent_nodes[agent]
-        node = agent_node if addresses is agent else addresses_node(addresses)
-        return tail, addresses, node, agent, agent_node, prefixes, discovered
+        rrsets = agent_node if addresses is agent else rrsets_of_addresses(addresses)
+        return tail, addresses, rrsets, agent, agent_node, prefixes, discovered
 
     def _new_application(self, framework: bytes, text: str, discovery: bool) -> _Application:
         """What the tasks of this name have in common, for each of their one or two names. Remembered.
@@ -389,30 +389,30 @@ def _add(
     out: list[Contribution], application: _Application, instances: list[_Instance], kinds: Kinds, shape: _Shape
 ) -> None:
     """Add the contributions of instances that have different canonical names."""
-    nodes: list[Node] = []
-    agent_nodes: list[Node] = []
+    all_rrsets: list[RRsets] = []
+    agent_nodes: list[RRsets] = []
     if len(instances) > 1:
-        nodes = address_nodes([instance[1] for instance in instances])
-        agent_nodes = address_nodes([instance[3] for instance in instances])
+        all_rrsets = address_rrsets([instance[1] for instance in instances])
+        agent_nodes = address_rrsets([instance[3] for instance in instances])
     for name in application.names:
-        for node in nodes:
-            out.append((name.owners, node))
-        for node in agent_nodes:
-            out.append((name.agent_owners, node))
+        for rrsets in all_rrsets:
+            out.append((name.owners, rrsets))
+        for rrsets in agent_nodes:
+            out.append((name.agent_owners, rrsets))
         records = _add_instances(out, name, instances, kinds)
         first, whole = name.service, name.name
         for services, aliases, columns in shape.groups:
-            rdatas = records[columns[0]]
+            rdataset = records[columns[0]]
             for column in columns[1:]:
-                rdatas = rdatas + records[column]
-            if rdatas:
+                rdataset = rdataset + records[column]
+            if rdataset:
                 owners = []
                 for front, suffix in services:
                     owners.append(front + first + suffix)
                 for suffix in aliases:
                     owners.append(whole + suffix)
-                node = ((SRV, tuple(dict.fromkeys(rdatas)) if len(rdatas) > 1 else (rdatas[0],)),)
-                out.append((tuple(owners), node))
+                rrsets = ((SRV, tuple(dict.fromkeys(rdataset)) if len(rdataset) > 1 else (rdataset[0],)),)
+                out.append((tuple(owners), rrsets))
 
 
 def _add_instances(out: list[Contribution], name: _Name, instances: list[_Instance], kinds: Kinds) -> list[list[bytes]]:
@@ -424,12 +424,12 @@ def _add_instances(out: list[Contribution], name: _Name, instances: list[_Instan
     cells, cells_beside_host_ports = _cells(len(kinds))
     front, last, suffixes = name.front, name.last, name.suffixes
     alone = len(instances) == 1
-    for tail, _, node, _, agent_node, prefixes, (its_kinds, its_prefixes) in instances:
+    for tail, _, rrsets, _, agent_node, prefixes, (its_kinds, its_prefixes) in instances:
         canon = last + tail
         canons = tuple(map((front + LENGTH[len(canon)] + canon).__add__, suffixes))
-        if node:
+        if rrsets:
             owners = canons[:_OF_TASK]
-            out.append((name.owners + owners if alone else owners, node))
+            out.append((name.owners + owners if alone else owners, rrsets))
         if agent_node:
             owners = canons[_OF_TASK:]
             out.append((name.agent_owners + owners if alone else owners, agent_node))

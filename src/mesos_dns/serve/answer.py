@@ -13,7 +13,7 @@ from mesos_dns.dns.message import Query
 from mesos_dns.dns.rdata import ANY, AXFR, CLASS_ANY, CLASS_IN, IXFR, NS, SOA
 from mesos_dns.serve.render import Question, Renderer, Response, error
 from mesos_dns.serve.request import Forward
-from mesos_dns.zone.rrsets import Node
+from mesos_dns.zone.rrsets import RRsets
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
@@ -80,15 +80,15 @@ def _from_zone(renderer: Renderer, query: Query, limit: int, client: bytes, *, t
     if query.qclass == CLASS_ANY:
         # No server is the authority for all classes (RFC 1035 section 4.3.1).
         flags &= ~msg.AA
-    node = zone.node(name)
+    rrsets = zone.rrsets(name)
     if name == zone.authority.apex:
-        node = _apex_node(zone, node)
-    sets: Node = ()
-    if node is not None:
+        rrsets = _apex_rrsets(zone, rrsets)
+    sets: RRsets = ()
+    if rrsets is not None:
         if query.qtype == ANY:
-            sets = node if tcp else node[:1]
+            sets = rrsets if tcp else rrsets[:1]
         else:
-            sets = tuple(pair for pair in node if pair[0] == query.qtype)
+            sets = tuple(pair for pair in rrsets if pair[0] == query.qtype)
     elif not zone.exists(name):
         flags |= msg.NXDOMAIN
     opt = b"" if query.edns is None else msg.opt(do=query.edns.do)
@@ -96,9 +96,9 @@ def _from_zone(renderer: Renderer, query: Query, limit: int, client: bytes, *, t
     return renderer.positive(question, sets, client) if sets else renderer.negative(question)
 
 
-def _apex_node(zone: Zone, node: Node | None) -> Node:
-    own: Node = ((NS, (zone.authority.mname,)), (SOA, (zone.soa(),)))
-    return tuple(sorted((*own, *(node or ()))))
+def _apex_rrsets(zone: Zone, rrsets: RRsets | None) -> RRsets:
+    own: RRsets = ((NS, (zone.authority.mname,)), (SOA, (zone.soa(),)))
+    return tuple(sorted((*own, *(rrsets or ()))))
 
 
 def clean_wildcards(name: bytes) -> bytes:

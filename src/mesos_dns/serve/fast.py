@@ -16,7 +16,7 @@ from mesos_dns.serve import keys
 from mesos_dns.serve.answer import Answerer
 from mesos_dns.serve.keys import BEHIND_NAME, NAME
 from mesos_dns.serve.render import Orders, Question, Renderer, Response
-from mesos_dns.zone.rrsets import Node
+from mesos_dns.zone.rrsets import RRsets
 from mesos_dns.zone.zone import Zone
 
 #: Type and class of simple questions: class IN, and no type with rules of its own (RFC 6895 section 3.1).
@@ -34,7 +34,7 @@ class _Source(NamedTuple):
     renderer: Renderer
     zone: Zone
     apex: bytes
-    parts: tuple[dict[bytes, Node], ...]
+    parts: tuple[dict[bytes, RRsets], ...]
     children: Mapping[bytes, int]
 
 
@@ -48,7 +48,7 @@ class _Found(NamedTuple):
 
     renderer: Renderer
     question: Question
-    sets: Node
+    sets: RRsets
     bound: int
 
 
@@ -130,12 +130,12 @@ class FastAnswers:
             return None
         # RD and CD are copied. In the message the question ends two octets later: keys lack its ID.
         flags = renderer.flags | (key[0] & 1) << 8 | key[1] & msg.CD
-        sets: Node = ()
-        node = parts[hash(name) % ZONE_PARTS].get(name)
-        if node is not None:
+        sets: RRsets = ()
+        rrsets = parts[hash(name) % ZONE_PARTS].get(name)
+        if rrsets is not None:
             if not name.endswith(apex):
                 return None  # This server's own name may lie outside its zone.
-            for pair in node:
+            for pair in rrsets:
                 if pair[0] == rrtype:
                     sets = (pair,)
         elif name not in children:

@@ -16,11 +16,17 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns.message import Query
 from mesos_dns.limits import MAX_FORWARDS
 from mesos_dns.logs import RateLimited
+from mesos_dns.metrics import Counts, counter
 from mesos_dns.serve import rewrite
 from mesos_dns.serve.request import Forward
 from mesos_dns.serve.rewrite import BadReplyError
 
 log = logging.getLogger(__name__)
+
+_FORWARDED: Final = counter("forwarded", "Questions that an upstream answered.")
+_REFUSED: Final = counter("forward_refused", "Questions for which there is no upstream.")
+_FAILED: Final = counter("forward_failed", "Questions that no upstream answered.")
+_SHED: Final = counter("forward_shed", "Questions answered with SERVFAIL at once: too many were under way.")
 
 _LENGTH: Final = struct.Struct("!H")
 
@@ -54,7 +60,7 @@ class Forwarder:
         self._warn = RateLimited(log)
         #: Upstreams that failed when they were asked last.
         self._failing: set[Upstream] = set()
-        self.counters = {"forwarded": 0, "forward_refused": 0, "forward_failed": 0, "forward_shed": 0}
+        self.counters = Counts()
 
     def __repr__(self) -> str:
         return f"Forwarder(zones={len(self._upstreams)}, pending={self._pending})"
@@ -69,11 +75,11 @@ class Forwarder:
         query = forward.query
         servers = self.servers_for(query.name)
         if not servers:
-            self.counters["forward_refused"] += 1
+            self.counters.add(_REFUSED)
             send(self._refuse(query, msg.REFUSED, msg.EDE_PROHIBITED))
         elif self._pending >= MAX_FORWARDS:
             # Names of the zone must stay answerable when the upstreams hang.
-            self.counters["forward_shed"] += 1
+            self.counters.add(_SHED)
             send(self._refuse(query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
         else:
             self._pending += 1
@@ -98,10 +104,10 @@ class Forwarder:
         try:
             reply = await self._ask(forward, servers, limit)
             if reply is None:
-                self.counters["forward_failed"] += 1
+                self.counters.add(_FAILED)
                 reply = self._refuse(forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY)
             else:
-                self.counters["forwarded"] += 1
+                self.counters.add(_FORWARDED)
             send(reply)
         finally:
             self._pending -= 1

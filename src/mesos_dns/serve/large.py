@@ -89,9 +89,9 @@ def render(question: bytes, sets: Sets, ttl: int, limit: int, lookup: Lookup) ->
     """
     room = limit - _QUESTION - len(question) - 4
     records: list[bytes] = []
-    for rrtype, rdatas in sets:
-        fronts = {n: _QNAME + _RR.pack(rrtype, CLASS_IN, ttl, n) for n in set(map(len, rdatas))}
-        records += [fronts[len(rdata)] + rdata for rdata in rdatas]
+    for rrtype, rdataset in sets:
+        fronts = {n: _QNAME + _RR.pack(rrtype, CLASS_IN, ttl, n) for n in set(map(len, rdataset))}
+        records += [fronts[len(rdata)] + rdata for rdata in rdataset]
     starts = list(accumulate(map(len, records), initial=0))
     size = starts[-1]
     again = bisect_right(starts, room) - 1
@@ -101,16 +101,16 @@ def render(question: bytes, sets: Sets, ttl: int, limit: int, lookup: Lookup) ->
     return LargeAnswer(ring, array("I", starts), len(records), room, additional, count)
 
 
-def excerpt(rdatas: Sequence[bytes], start: int, limit: int) -> Sequence[bytes]:
-    """As much of `rdatas` as a message of `limit` octets could hold, from the one at `start` on."""
+def excerpt(rdataset: Sequence[bytes], start: int, limit: int) -> Sequence[bytes]:
+    """As much of `rdataset` as a message of `limit` octets could hold, from the one at `start` on."""
     most = limit // _SMALLEST_RECORD
-    run = rdatas[start : start + most]
-    return [*run, *rdatas[: min(most - len(run), start)]]
+    run = rdataset[start : start + most]
+    return [*run, *rdataset[: min(most - len(run), start)]]
 
 
 def least_size(sets: Sets) -> int:
     """Octets that the records of `sets` take at the least, at the cost of a look at each set."""
-    return sum(len(rdatas) * _SMALLEST_RECORD for _, rdatas in sets)
+    return sum(len(rdataset) * _SMALLEST_RECORD for _, rdataset in sets)
 
 
 def _additional(question: bytes, sets: Sets, ttl: int, room: int, lookup: Lookup) -> tuple[int, bytes]:
@@ -122,8 +122,8 @@ def _additional(question: bytes, sets: Sets, ttl: int, room: int, lookup: Lookup
     count = 0
     parts: list[bytes] = []
     for target in _targets(sets) if room >= _SMALLEST_RECORD else ():
-        node = lookup(target)
-        if node is None:
+        rrsets = lookup(target)
+        if rrsets is None:
             continue
         owner = pointers.get(target)
         if owner is None:
@@ -132,14 +132,14 @@ def _additional(question: bytes, sets: Sets, ttl: int, room: int, lookup: Lookup
             if rest not in above:
                 above[rest] = compressed(rest, pointers)
             owner = target[:first] + above[rest]
-        for rrtype, rdatas in node:
+        for rrtype, rdataset in rrsets:
             if rrtype in fronts:
                 front = owner + fronts[rrtype]
-                size = len(rdatas) * (len(front) + len(rdatas[0]))
+                size = len(rdataset) * (len(front) + len(rdataset[0]))
                 if size <= room:
                     room -= size
-                    count += len(rdatas)
-                    parts.append(front + front.join(rdatas))
+                    count += len(rdataset)
+                    parts.append(front + front.join(rdataset))
         if room < _SMALLEST_RECORD:
             break
     return count, b"".join(parts)
@@ -148,10 +148,10 @@ def _additional(question: bytes, sets: Sets, ttl: int, room: int, lookup: Lookup
 def _targets(sets: Sets) -> dict[bytes, None]:
     """The names whose addresses help, each once, in lower case."""
     targets: dict[bytes, None] = {}
-    for rrtype, rdatas in sets:
+    for rrtype, rdataset in sets:
         skip = _TARGETS.get(rrtype)
         if skip is not None:
-            targets.update(dict.fromkeys([rdata[skip:].lower() for rdata in rdatas]))
+            targets.update(dict.fromkeys([rdata[skip:].lower() for rdata in rdataset]))
     return targets
 
 
@@ -190,23 +190,23 @@ class LargeAnswers:
     def __repr__(self) -> str:
         return f"LargeAnswers({len(self._answers)}, octets={self._all - self._room})"
 
-    def part(self, question: bytes, rrtype: int, rdatas: Sequence[bytes], ttl: int, start: int) -> Part:
+    def part(self, question: bytes, rrtype: int, rdataset: Sequence[bytes], ttl: int, start: int) -> Part:
         """As many of the records that answer `question` as fit over TCP, from the one at `start` on, without additional ones.
 
         `question` is in wire form and lower case.
         """
-        if len(rdatas) * _SMALLEST_RECORD > LARGEST_LAID_OUT:
-            run = ((rrtype, excerpt(rdatas, start, _LIMIT)),)
+        if len(rdataset) * _SMALLEST_RECORD > LARGEST_LAID_OUT:
+            run = ((rrtype, excerpt(rdataset, start, _LIMIT)),)
             return render(question, run, ttl, _LIMIT, _nothing).part(0)
         key = question, rrtype
         known = self._answers.get(key)
-        if known is not None and known[0] is rdatas:
+        if known is not None and known[0] is rdataset:
             return known[1].part(start)
-        answer = render(question, ((rrtype, rdatas),), ttl, _LIMIT, _nothing)
+        answer = render(question, ((rrtype, rdataset),), ttl, _LIMIT, _nothing)
         if known is not None:
             self._drop(key)
         self._room -= answer.octets
-        self._answers[key] = rdatas, answer
+        self._answers[key] = rdataset, answer
         while self._room < 0:
             self._drop(next(iter(self._answers)))
         return answer.part(start)

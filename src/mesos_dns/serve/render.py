@@ -18,7 +18,7 @@ from mesos_dns.dns.message import Query
 from mesos_dns.dns.rdata import AAAA, CLASS_IN, NS, SOA, SRV, A
 from mesos_dns.serve import large
 from mesos_dns.serve.request import part_start
-from mesos_dns.zone.rrsets import Node
+from mesos_dns.zone.rrsets import RRsets
 from mesos_dns.zone.zone import Zone
 
 #: Octets of all orders of one answer, or of all parts, that may be kept: an answer of 30 services with their addresses.
@@ -129,7 +129,7 @@ class Renderer:
 
     # --- for whoever asks now ------------------------------------------------------------------
 
-    def positive(self, question: Question, sets: Node, client: bytes) -> Response:
+    def positive(self, question: Question, sets: RRsets, client: bytes) -> Response:
         """The response with `sets` as its answer, for `client`; a record at random comes first."""
         records = self._fitting(question, sets)
         if records is None:
@@ -153,7 +153,7 @@ class Renderer:
 
     # --- for those to come ---------------------------------------------------------------------
 
-    def orders(self, question: Question, sets: Node) -> Orders | None:
+    def orders(self, question: Question, sets: RRsets) -> Orders | None:
         """What can be kept of the responses with `sets` as their answer; None if that is too much, or nothing."""
         records = self._fitting(question, sets)
         if records is None:
@@ -184,12 +184,12 @@ class Renderer:
             windows = [(header, 0, len(bodies[0]))]
         return Orders(b"".join(bodies), windows, question.opt, question.end, found=True)
 
-    def turns(self, question: Question, sets: Node) -> Iterator[Response] | None:
+    def turns(self, question: Question, sets: RRsets) -> Iterator[Response] | None:
         """Without end the responses of a large answer, every record first equally often; None if it does not fit."""
         owner, end, flags, opt, limit = question
         if large.least_size(sets) > limit:
             return None
-        answer = large.render(owner, sets, self._ttl, limit - len(opt), self.zone.node)
+        answer = large.render(owner, sets, self._ttl, limit - len(opt), self.zone.rrsets)
         return self._turns(answer, end, flags, opt) if answer.fits() else None
 
     def _turns(self, answer: large.LargeAnswer, end: int, flags: int, opt: bytes) -> Iterator[Response]:
@@ -202,29 +202,29 @@ class Renderer:
     def _prefix(self, rrtype: int) -> bytes:
         return _QNAME + _RR.pack(rrtype, CLASS_IN, self._ttl, 0)[:-2]
 
-    def _fitting(self, question: Question, sets: Node) -> list[bytes] | None:
+    def _fitting(self, question: Question, sets: RRsets) -> list[bytes] | None:
         """The records of `sets`, whose owner is the question's name; None if they are too many."""
         room = question.limit - question.end - len(question.opt)
         if len(sets) == 1:
-            rrtype, rdatas = sets[0]
+            rrtype, rdataset = sets[0]
             # Rendering all of what cannot fit is work that an attacker would like to give us.
-            if len(rdatas) * _SMALLEST_RECORD > room:
+            if len(rdataset) * _SMALLEST_RECORD > room:
                 return None
-            if len(rdatas) > _MANY and 12 * len(rdatas) + sum(map(len, rdatas)) > room:
+            if len(rdataset) > _MANY and 12 * len(rdataset) + sum(map(len, rdataset)) > room:
                 return None
-            records = self._records(rrtype, rdatas)
+            records = self._records(rrtype, rdataset)
         else:
-            if sum(len(rdatas) for _, rdatas in sets) * _SMALLEST_RECORD > room:
+            if sum(len(rdataset) for _, rdataset in sets) * _SMALLEST_RECORD > room:
                 return None
-            records = [record for rrtype, rdatas in sets for record in self._records(rrtype, rdatas)]
+            records = [record for rrtype, rdataset in sets for record in self._records(rrtype, rdataset)]
         return records if sum(map(len, records)) <= room else None
 
-    def _records(self, rrtype: int, rdatas: Sequence[bytes]) -> list[bytes]:
+    def _records(self, rrtype: int, rdataset: Sequence[bytes]) -> list[bytes]:
         prefix = self._prefixes.get(rrtype) or self._prefix(rrtype)
-        if rdatas and rrtype in self._addresses:
-            prefix += _LENGTHS[len(rdatas[0])]
-            return [prefix + rdata for rdata in rdatas]
-        return [prefix + _LENGTHS[len(rdata)] + rdata for rdata in rdatas]
+        if rdataset and rrtype in self._addresses:
+            prefix += _LENGTHS[len(rdataset[0])]
+            return [prefix + rdata for rdata in rdataset]
+        return [prefix + _LENGTHS[len(rdata)] + rdata for rdata in rdataset]
 
     def _soa_record(self, apex: int) -> bytes:
         """The SOA record of a negative answer; `apex` is where in the message its owner stands.
@@ -242,39 +242,39 @@ class Renderer:
             record = self._soa_records[apex] = front + soa
         return record
 
-    def _additional(self, question: Question, sets: Node, records: list[bytes]) -> list[tuple[bytes, bytes]]:
+    def _additional(self, question: Question, sets: RRsets, records: list[bytes]) -> list[tuple[bytes, bytes]]:
         """Targets in `sets` and their address records without the owner: whole sets, as far as they fit.
 
         Addresses of SRV and NS targets belong there (RFC 2782, RFC 1035 section 3.3.11). A set that does
         not fit is left out without TC: it was not required (RFC 2181 section 9).
         """
         targets: list[bytes] = []
-        for rrtype, rdatas in sets:
+        for rrtype, rdataset in sets:
             if rrtype == SRV:
-                targets += [rdata[6:] for rdata in rdatas]
+                targets += [rdata[6:] for rdata in rdataset]
             elif rrtype == NS:
-                targets += [rdata.lower() for rdata in rdatas]
+                targets += [rdata.lower() for rdata in rdataset]
         if not targets:
             return []
-        node, prefixes = self.zone.node, self._addresses
+        rrsets, prefixes = self.zone.rrsets, self._addresses
         end = question.end + sum(map(len, records))
         limit = question.limit - len(question.opt)
         found: list[tuple[bytes, bytes]] = []
         for target in dict.fromkeys(targets):
-            for rrtype, rdatas in node(target) or ():
+            for rrtype, rdataset in rrsets(target) or ():
                 prefix = prefixes.get(rrtype)
                 if prefix is None:
                     continue
                 owner = 2 if end < _POINTER_REACH else len(target)
-                size = len(rdatas) * (owner + len(prefix) + len(rdatas[0]))
+                size = len(rdataset) * (owner + len(prefix) + len(rdataset[0]))
                 if end + size <= limit:
                     end += size
-                    found += [(target, prefix + rdata) for rdata in rdatas]
+                    found += [(target, prefix + rdata) for rdata in rdataset]
         return found
 
     # --- what is too large ---------------------------------------------------------------------
 
-    def _cut(self, question: Question, sets: Node, client: bytes) -> Response:
+    def _cut(self, question: Question, sets: RRsets, client: bytes) -> Response:
         """As many whole records as fit, and nothing in the additional section (RFC 2181 section 9).
 
         With the TC bit it is the client's part of them; over TCP as well, where there is no larger transport that the bit
@@ -282,37 +282,37 @@ class Renderer:
         """
         owner, end, flags, opt, limit = question
         if limit > msg.UDP_SIZE and len(sets) == 1:
-            rrtype, rdatas = sets[0]
+            rrtype, rdataset = sets[0]
             if self._truncate_bit:
-                start = part_start(client, owner, len(rdatas))
-                rdatas = self._sorted(owner, rrtype, rdatas)
+                start = part_start(client, owner, len(rdataset))
+                rdataset = self._sorted(owner, rrtype, rdataset)
             else:
-                start = int(self._random.random() * len(rdatas))
-            part = self._large.part(owner, rrtype, rdatas, self._ttl, start)
+                start = int(self._random.random() * len(rdataset))
+            part = self._large.part(owner, rrtype, rdataset, self._ttl, start)
             return Response(_header(flags, part.answers, 0, 0, opt), part.octets, opt, end, True, keep=False)
         room = limit - end - len(opt)
         if not self._truncate_bit:
             chosen = _first_of(self._sample(sets, room), room)
             return Response(_header(flags, len(chosen), 0, 0, opt), b"".join(chosen), opt, end, True, keep=False)
-        count = sum(len(rdatas) for _, rdatas in sets)
+        count = sum(len(rdataset) for _, rdataset in sets)
         start = part_start(client, owner, count)
         most = min(room // _SMALLEST_RECORD + 1, count)
         records: list[bytes] = []
-        for rrtype, rdatas in [*sets, *sets]:
-            ordered = self._sorted(owner, rrtype, rdatas)
+        for rrtype, rdataset in [*sets, *sets]:
+            ordered = self._sorted(owner, rrtype, rdataset)
             records += self._records(rrtype, ordered[start : start + most - len(records)])
             start = max(start - len(ordered), 0)
         chosen = _first_of(records, room)
         flags |= msg.TC if limit < msg.TCP_SIZE else 0
         return Response(_header(flags, len(chosen), 0, 0, opt), b"".join(chosen), opt, end, True)
 
-    def _parts(self, question: Question, sets: Node) -> Orders | None:
+    def _parts(self, question: Question, sets: RRsets) -> Orders | None:
         """What `_cut` says to any client with the TC bit; None if it is too much."""
         owner, end, flags, opt, limit = question
         if len(sets) != 1 or limit >= msg.TCP_SIZE or 2 * _SMALLEST_RECORD * len(sets[0][1]) > LARGEST_KEPT:
             return None
-        rrtype, rdatas = sets[0]
-        records = self._records(rrtype, self._sorted(owner, rrtype, rdatas))
+        rrtype, rdataset = sets[0]
+        records = self._records(rrtype, self._sorted(owner, rrtype, rdataset))
         twice = records + records
         ends = [0, *accumulate(map(len, twice))]
         if ends[-1] > LARGEST_KEPT:
@@ -324,23 +324,23 @@ class Renderer:
             windows.append((_header(flags | msg.TC, last - n, 0, 0, opt), ends[n], ends[last]))
         return Orders(b"".join(twice), windows, opt, end, found=True, by_client=True)
 
-    def _sorted(self, owner: bytes, rrtype: int, rdatas: Sequence[bytes]) -> tuple[bytes, ...]:
+    def _sorted(self, owner: bytes, rrtype: int, rdataset: Sequence[bytes]) -> tuple[bytes, ...]:
         key = owner, rrtype
         known = self._sorted_sets.get(key)
-        if known is not None and known[0] is rdatas:
+        if known is not None and known[0] is rdataset:
             return known[1]
         if len(self._sorted_sets) >= _MOST_SORTED:
             self._sorted_sets.clear()
-        ordered = tuple(sorted(rdatas))
-        self._sorted_sets[key] = rdatas, ordered
+        ordered = tuple(sorted(rdataset))
+        self._sorted_sets[key] = rdataset, ordered
         return ordered
 
-    def _sample(self, sets: Node, room: int) -> list[bytes]:
+    def _sample(self, sets: RRsets, room: int) -> list[bytes]:
         """In any order as many records of `sets` as might fit."""
         most = room // _SMALLEST_RECORD
         records = []
-        for rrtype, rdatas in sets:
-            records += self._records(rrtype, self._random.sample(rdatas, min(most, len(rdatas))))
+        for rrtype, rdataset in sets:
+            records += self._records(rrtype, self._random.sample(rdataset, min(most, len(rdataset))))
         self._random.shuffle(records)
         return records
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query, Rejected
+from mesos_dns.metrics import Counts, Metric, counter
 from mesos_dns.serve.answer import Answerer
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS, Pieces, ResponseCache, Store
 from mesos_dns.serve.fast import FastAnswers
@@ -18,6 +19,15 @@ from mesos_dns.serve.render import Orders, Response, error
 from mesos_dns.serve.request import CLOSE, Close, Forward, Reply, Request, Transport
 
 T = TypeVar("T")
+
+_HITS: Final = counter("hits", "Queries answered from a response cache.")
+_MISSES: Final = counter("misses", "Queries from the zones answered afresh.")
+_DROPPED: Final = counter("dropped", "Queries that got no answer because of a policy.")
+_REFUSED: Final = counter("refused", "Queries that a policy refused.")
+_REJECTED: Final = counter(
+    "rejected", "Messages answered with an error without a look at their question: FORMERR, NOTIMP."
+)
+_IGNORED: Final = counter("ignored", "Messages that got no answer: too short for one, or responses.")
 
 #: Takes the query, the largest reply in octets, and a function that sends the reply, now or later.
 ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], None]
@@ -47,7 +57,7 @@ class Responder:
 
     def __init__(self, answerer: Answerer, policy: Policy | None = None) -> None:
         self.policy = policy
-        self.counters: Counter[str] = Counter()
+        self.counters = Counts()
         self.hits = 0
         self.misses = 0
         self._caches: list[ResponseCache[Any]] = []
@@ -91,14 +101,15 @@ class Responder:
             self._to_reclaim = any(cache.has_garbage for cache in self._caches)
 
     def counts(self) -> Counter[str]:
-        """All counts since the start."""
-        counts = Counter(self.counters)
-        counts.update(hits=self.hits, misses=self.misses)
+        """All counts since the start, by series."""
+        counts = Counter(self.counters.snapshot())
+        counts[_HITS.series()] += self.hits
+        counts[_MISSES.series()] += self.misses
         return counts
 
-    def count(self, what: str, times: int = 1) -> None:
-        """Add to a counter."""
-        self.counters[what] += times
+    def count(self, what: Metric, times: int = 1) -> None:
+        """Add to a counter of a listener."""
+        self.counters.add(what, times=times)
 
     # --- replies -------------------------------------------------------------------------------
 
@@ -129,7 +140,7 @@ class Responder:
     def answer(self, request: Request, verdict: Verdict | None) -> Reply:
         """The same for a request that was judged already."""
         if isinstance(verdict, Drop):
-            self.counters["dropped"] += 1
+            self.counters.add(_DROPPED)
             return None
         if isinstance(verdict, Refuse):
             return self._refuse(request, verdict)
@@ -186,17 +197,17 @@ class Responder:
         query = self._parse(request)
         if not isinstance(query, Query):
             return query
-        self.counters["refused"] += 1
+        self.counters.add(_REFUSED)
         return error(query, refusal.rcode, refusal.ede).message(query.octets)
 
     def _parse(self, request: Request) -> Query | bytes | Close | None:
         """The query, or the reply to what is none."""
         query = msg.parse(request.octets)
         if isinstance(query, Rejected):
-            self.counters["rejected"] += 1
+            self.counters.add(_REJECTED)
             return query.reply()
         if query is None:
-            self.counters["ignored"] += 1
+            self.counters.add(_IGNORED)
             return None if request.transport is Transport.UDP else CLOSE
         return query
 

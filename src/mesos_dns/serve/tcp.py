@@ -24,6 +24,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns.rdata import address_text
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.logs import RateLimited
+from mesos_dns.metrics import counter
 from mesos_dns.serve.accepting import acceptor
 from mesos_dns.serve.connections import Connection, Connections, State, files_needed, most_within
 from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, has_input, poller
@@ -31,6 +32,10 @@ from mesos_dns.serve.request import CLOSE, Forward, client_of
 from mesos_dns.serve.responder import ForwardTo, Responder
 
 log = logging.getLogger(__name__)
+
+_CONNECTIONS: Final = counter("tcp_connections", "TCP connections accepted.")
+_REFUSED: Final = counter("tcp_refused", "TCP connections closed at once: all others were waiting for answers.")
+_EVICTED: Final = counter("tcp_evicted", "Idle TCP connections closed for newer ones.")
 
 #: Connections of one client: resolvers pipeline, and many tasks may share the address of their agent.
 MAX_TCP_PER_CLIENT: Final = 200
@@ -172,7 +177,7 @@ class TcpListener:
                 answered += self._serve(connection, now)
             if monotonic() >= half:
                 break
-        self.responder.count("tcp_connections", taken)
+        self.responder.count(_CONNECTIONS, taken)
         return answered
 
     def _admit(self, fd: int, client: bytes, now: float) -> Connection | None:
@@ -180,7 +185,7 @@ class TcpListener:
         connections = self._connections
         if connections.crowded(client) and not self._make_room(client, now):
             os.close(fd)
-            self.responder.count("tcp_refused")
+            self.responder.count(_REFUSED)
             return None
         connection = self._by_fd[fd] = Connection(fd, client)
         connections.add(connection, now)
@@ -213,7 +218,7 @@ class TcpListener:
             )
             return False
         self._close(next((each for each in candidates if not has_input(each.fd)), candidates[0]))
-        self.responder.count("tcp_evicted")
+        self.responder.count(_EVICTED)
         return True
 
     def _holder(self) -> str:
@@ -234,7 +239,7 @@ class TcpListener:
         idlest = next(self._connections.candidates(b"", now), None) if error.errno == errno.EMFILE else None
         if idlest is not None:
             self._close(idlest)
-            self.responder.count("tcp_evicted")
+            self.responder.count(_EVICTED)
             return True
         self._poller.modify(self._listening, 0)
         self._pause = self._loop.call_later(ACCEPT_PAUSE, self._accept_again)

@@ -17,6 +17,7 @@ from typing import Final
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE
 from mesos_dns.logs import RateLimited
+from mesos_dns.metrics import counter
 from mesos_dns.serve import batch
 from mesos_dns.serve.batch import LEAD, NEGATIVES, QUESTION_ROOM, SILENCE, STRIDE, Batch, Bodies, RingBuffer, ring_size
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS
@@ -36,6 +37,8 @@ from mesos_dns.serve.request import Forward, Reply, Request, Transport, client_o
 from mesos_dns.serve.responder import ForwardTo, Responder, cache_response
 
 log = logging.getLogger(__name__)
+
+_SEND_FAILED: Final = counter("udp_send_failed", "Replies over UDP that the kernel did not take.")
 
 #: Datagrams that one UDP socket may have answered before TCP, forwarding and zone changes get their
 #: turn: about 2 ms.
@@ -143,7 +146,7 @@ class _Listener(ABC):
             else:
                 self._socket.sendto(reply, address)
         except OSError:
-            self._responder.count("udp_send_failed")
+            self._responder.count(_SEND_FAILED)
 
 
 class BatchedListener(_Listener):
@@ -249,7 +252,7 @@ class BatchedListener(_Listener):
             while self._asked_again:
                 cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
         if failed:
-            self._responder.count("udp_send_failed", failed)
+            self._responder.count(_SEND_FAILED, failed)
 
     def _judge(self, policy: Policy, keys: list[bytes], lengths: list[int]) -> dict[int, Verdict]:
         """What becomes of those datagrams that get another answer than the usual one. They lose their keys."""

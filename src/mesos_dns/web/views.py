@@ -65,22 +65,22 @@ def _host_entries(zone: Zone, text: str, random: Random) -> Iterator[dict[str, s
     owner = _owner(text)
     host = names.to_text(owner)
     for rrtype in (A, AAAA):
-        for address in _shuffled(zone.rdatas(owner, rrtype), random):
+        for address in _shuffled(zone.rdataset(owner, rrtype), random):
             yield {"host": host, "ip": rd.address_text(address)}
 
 
 def _service_entries(zone: Zone, text: str, random: Random) -> Iterator[dict[str, str]]:
-    for rdata in _shuffled(zone.rdatas(_owner(text), SRV), random):
+    for rdata in _shuffled(zone.rdataset(_owner(text), SRV), random):
         _, _, port, target = rd.srv_fields(rdata)
         for rrtype in (A, AAAA):
-            addresses = zone.rdatas(target, rrtype)
+            addresses = zone.rdataset(target, rrtype)
             if addresses:
                 ip = rd.address_text(random.choice(addresses))
                 yield {"service": text, "host": names.to_text(target), "ip": ip, "port": str(port)}
 
 
-def _shuffled(rdatas: Sequence[bytes], random: Random) -> list[bytes]:
-    return random.sample(rdatas, len(rdatas))
+def _shuffled(rdataset: Sequence[bytes], random: Random) -> list[bytes]:
+    return random.sample(rdataset, len(rdataset))
 
 
 def _owner(text: str) -> bytes:
@@ -186,7 +186,7 @@ def axfr(zone: Zone, *, refresh_seconds: int, mname: str, rname: str, domain: st
     for start in range(0, len(owners), NAMES_PER_PIECE):
         some = sorted(owners[start : start + NAMES_PER_PIECE], key=names.to_text)
         for rrtype, sorted_runs in runs.items():
-            sorted_runs.append(tuple([owner for owner in some if zone.rdatas(owner, rrtype)]))
+            sorted_runs.append(tuple([owner for owner in some if zone.rdataset(owner, rrtype)]))
         yield ""
     opening = ""
     for key, rrtype in _SECTIONS:
@@ -201,7 +201,7 @@ def _section(zone: Zone, rrtype: int, runs: list[tuple[bytes, ...]]) -> Pieces:
     opening = "{"
     # Only the head of each run is ever spelt out: texts of all names would take more than the zone.
     for name, owner in heapq.merge(*(((names.to_text(owner), owner) for owner in run) for run in runs)):
-        hosts = [_host(rrtype, rdata) for rdata in zone.rdatas(owner, rrtype)]
+        hosts = [_host(rrtype, rdata) for rdata in zone.rdataset(owner, rrtype)]
         if hosts:  # else it vanished meanwhile
             yield opening + line(3) + quote(name) + ": " + render(hosts, 3)
             opening = ","

@@ -1,9 +1,9 @@
-"""One worker as control sees it: its sockets, its process, its feed.
+"""One worker as control sees it: its sockets, its process, what it is told.
 
-Each worker has a feed: a Unix stream socket pair. A worker that is new, or that fell too far behind,
+Control and worker talk over a Unix stream socket pair. A worker that is new, or that fell too far behind,
 gets a snapshot in chunks, and after it what changed meanwhile; the others get the changes alone.
 
-However a process ends that was not told to (it dies, says nothing, cannot be understood, its feed breaks), the same
+However a process ends that was not told to (it dies, says nothing, cannot be understood, its connection breaks), the same
 follows: the reason is logged and counted, what is left of it is killed, and another starts.
 """
 
@@ -27,12 +27,12 @@ from mesos_dns.workers.liveness import TICK_SECONDS, Liveness, Verdict
 from mesos_dns.workers.protocol import (
     DRAIN_SECONDS,
     Ack,
-    FeedError,
     Frame,
     FrameReader,
     Heartbeat,
     Listen,
     Listener,
+    ProtocolError,
     Report,
     Settings,
     encode,
@@ -48,11 +48,11 @@ _RESTARTS: Final = counter(
 )
 
 #: Octets on their way to a worker, in the kernel and in control each.
-FEED_BUFFER: Final = 4 * 1024 * 1024
+LINK_BUFFER: Final = 4 * 1024 * 1024
 #: Octets of frames that are written together, roughly: what a worker reads in one go.
-FEED_PORTION: Final = 256 * 1024
+WRITE_PORTION: Final = 256 * 1024
 #: Octets waiting for a worker that does not read before it is given a new snapshot instead.
-MAX_FEED_BACKLOG: Final = 256 * 1024 * 1024
+MAX_BACKLOG: Final = 256 * 1024 * 1024
 #: Seconds from the end of a worker to the start of the next: at once first, then more and more.
 RESTART_SECONDS: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 #: A worker that lived this many seconds was healthy: the next restart is at once again.
@@ -146,8 +146,8 @@ class WorkerHandle:
         if not self._stale:
             self._backlog.extend(frames)
             self._backlog_size += sum(map(len, frames))
-            if self._backlog_size > MAX_FEED_BACKLOG:
-                log.warning("worker %d does not read its feed; it gets a new snapshot", self.number)
+            if self._backlog_size > MAX_BACKLOG:
+                log.warning("worker %d does not read what it is told; it gets a new snapshot", self.number)
                 self._drop_backlog()
                 self._stale = True
         self._news.set()
@@ -211,7 +211,7 @@ class WorkerHandle:
         parts = [
             spawn(part, name=f"{name} worker {self.number}")
             for name, part in (
-                ("feed", self._feed(writer)),
+                ("replicate to", self._replicate(writer)),
                 ("listen to", self._listen_to(reader)),
                 ("watch", self._watch(process.pid)),
             )
@@ -224,7 +224,7 @@ class WorkerHandle:
             if fault and not self._stopping.is_set():
                 self._signal(signal.SIGKILL)
             elif not self._stopping.is_set():
-                # Its end of the feed is closed: it ends, or it is stuck on its way.
+                # Its end of the connection is closed: it ends, or it is stuck on its way.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(STOP_SECONDS):
                         await ended(process)
@@ -252,9 +252,9 @@ class WorkerHandle:
                 )
             # Control is busy in turns of 20 ms while it takes a large state: what a worker can work on
             # meanwhile must be in the socket by then.
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, FEED_BUFFER)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LINK_BUFFER)
             reader, writer = await asyncio.open_connection(sock=ours)
-            writer.transport.set_write_buffer_limits(high=FEED_BUFFER)
+            writer.transport.set_write_buffer_limits(high=LINK_BUFFER)
         except BaseException:
             ours.close()
             raise
@@ -273,7 +273,7 @@ class WorkerHandle:
             if before != self._liveness.silent:
                 self._on_news()
 
-    async def _feed(self, writer: asyncio.StreamWriter) -> str:
+    async def _replicate(self, writer: asyncio.StreamWriter) -> str:
         """Tell the worker what it has to know, for ever; why that is not possible any more ("" if it closed its end)."""
         try:
             # Nothing is lost while a new worker loads what others had already: queries wait in the socket.
@@ -297,7 +297,7 @@ class WorkerHandle:
                     except TimeoutError:
                         writer.write(encode(Heartbeat()))
         except OSError as error:
-            log.info("the feed of worker %d broke: %s", self.number, error.strerror or error)
+            log.info("the connection to worker %d broke: %s", self.number, error.strerror or error)
             return ""
         except Exception:
             log.exception("worker %d cannot be fed: please report it", self.number)
@@ -307,7 +307,7 @@ class WorkerHandle:
         """Some frames of the backlog: together, since each writing is a system call, and a slice of a state has a dozen."""
         frames = []
         size = 0
-        while self._backlog and size < FEED_PORTION:
+        while self._backlog and size < WRITE_PORTION:
             frames.append(self._backlog.popleft())
             size += len(frames[-1])
         self._backlog_size -= size
@@ -332,7 +332,7 @@ class WorkerHandle:
                     self._take(frame)
         except OSError:
             pass  # It died before it had read everything.
-        except FeedError as error:
+        except ProtocolError as error:
             return f"cannot be understood ({error})"
         return ""
 
@@ -345,7 +345,7 @@ class WorkerHandle:
             case Report(counts):
                 self.counters = Counter(counts)
             case _:
-                raise FeedError(f"a frame that is not for control: {type(frame).__name__}")
+                raise ProtocolError(f"a frame that is not for control: {type(frame).__name__}")
 
     def _drop_backlog(self) -> None:
         self._backlog.clear()

@@ -91,7 +91,7 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Frame]] = msgspec.msgpack.Decoder(Frame)
 
 
-class FeedError(Exception):
+class ProtocolError(Exception):
     """The peer sent something that is no frame: the processes do not run the same version."""
 
 
@@ -118,12 +118,12 @@ class FrameReader:
         return self
 
     def __next__(self) -> Frame:
-        """The next complete frame. Raises FeedError, after which the stream is of no use."""
+        """The next complete frame. Raises ProtocolError, after which the stream is of no use."""
         if len(self._buffer) < 4:
             raise StopIteration
         (length,) = _LENGTH.unpack_from(self._buffer)
         if length > MAX_FRAME:
-            raise FeedError(f"a frame of {length} octets, at most {MAX_FRAME} are possible")
+            raise ProtocolError(f"a frame of {length} octets, at most {MAX_FRAME} are possible")
         if len(self._buffer) < 4 + length:
             raise StopIteration
         body = bytes(self._buffer[4 : 4 + length])
@@ -131,4 +131,4 @@ class FrameReader:
         try:
             return _decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise FeedError(f"a frame that is none: {error}") from error
+            raise ProtocolError(f"a frame that is none: {error}") from error

@@ -44,4 +44,4 @@ def snapshot_frames(zone: Zone) -> Iterator[bytes]:
 
 def _present(zone: Zone, owners: Iterable[bytes]) -> list[RRsetChange]:
     """The record sets of those of `owners` that are still there."""
-    return [((owner,), (), node) for owner in owners if (node := zone.node(owner)) is not None]
+    return [((owner,), (), rrsets) for owner in owners if (rrsets := zone.rrsets(owner)) is not None]

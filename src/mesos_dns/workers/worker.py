@@ -1,7 +1,7 @@
 """A worker process: a replica of the zone, the listeners, the forwarder. Composition root.
 
-Started by the supervisor as `python -m mesos_dns.workers.worker FD`, FD being its end of the feed. It ends
-when the feed ends, and on SIGTERM after it has answered what had already arrived.
+Started by control as `python -m mesos_dns.workers.worker FD`, FD being its end of the connection to it. It ends
+with that connection, and on SIGTERM after it has answered what had already arrived.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from mesos_dns.workers.liveness import TICK_SECONDS
 from mesos_dns.workers.protocol import (
     DRAIN_SECONDS,
     Ack,
-    FeedError,
     Frame,
     FrameReader,
     FromWorker,
     Heartbeat,
     Listen,
+    ProtocolError,
     Report,
     Settings,
     SnapshotBegin,
@@ -45,7 +45,7 @@ from mesos_dns.zone.zones import Zones
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a worker pauses at the most between two frames of its feed.
+#: Seconds that a worker pauses at the most between two frames of a change.
 LONGEST_PAUSE: Final = 0.005
 #: Seconds without a word from control after which that is told: it may be busy that long, not longer.
 CONTROL_SILENT_SECONDS: Final = 15.0
@@ -54,7 +54,7 @@ CONTROL_SILENT_SECONDS: Final = 15.0
 class Worker:
     """One worker, alive from its first `Settings` frame to `drain`."""
 
-    def __init__(self, settings: Settings, tell: "Feed") -> None:
+    def __init__(self, settings: Settings, tell: "ControlLink") -> None:
         self._tell = tell
         self._hold = settings.hold
         self._may_listen = False
@@ -123,13 +123,13 @@ class Worker:
             case Heartbeat():
                 pass
             case _:
-                raise FeedError(f"an unexpected frame: {type(frame).__name__}")
+                raise ProtocolError(f"an unexpected frame: {type(frame).__name__}")
 
     def _zone_of(self, apex: bytes) -> Zone:
         try:
             return self._zones[apex]
         except KeyError as error:
-            raise FeedError(f"a frame about an unknown zone: {names.to_text(apex)}") from error
+            raise ProtocolError(f"a frame about an unknown zone: {names.to_text(apex)}") from error
 
     def _update(self, apex: bytes, change: ZoneChange) -> None:
         """Answer from a changed zone."""
@@ -151,12 +151,12 @@ class Worker:
     def counters(self) -> dict[str, int]:
         """Counts since the start."""
         counts = self._responder.counts()
-        counts.update(self._forwarder.counters)
+        counts.update(self._forwarder.counters.snapshot())
         return dict(counts)
 
 
-class Feed(asyncio.Protocol):
-    """The worker's end of the feed. Frames are taken one at a time, packets in between."""
+class ControlLink(asyncio.Protocol):
+    """The worker's end of the connection to control. Frames are taken one at a time, packets in between."""
 
     def __init__(self, ended: asyncio.Event) -> None:
         self._ended = ended
@@ -168,7 +168,7 @@ class Feed(asyncio.Protocol):
         self.worker: Worker | None = None
 
     def __repr__(self) -> str:
-        return f"Feed({self._reader!r})"
+        return f"ControlLink({self._reader!r})"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""
@@ -216,7 +216,7 @@ class Feed(asyncio.Protocol):
                 self._transport.resume_reading()
                 return
             self._take(frame)
-        except FeedError as error:
+        except ProtocolError as error:
             log.error("worker ends, control will start another: %s", error)  # noqa: TRY400 - the peer's mistake
             self._ended.set()
             return
@@ -239,31 +239,31 @@ class Feed(asyncio.Protocol):
             logs.configure(frame.verbosity)
             self.worker = Worker(frame, self)
         else:
-            raise FeedError(f"{type(frame).__name__} came before Settings")
+            raise ProtocolError(f"{type(frame).__name__} came before Settings")
 
 
 async def serve(fd: int) -> None:
-    """Run a worker over the inherited feed socket `fd` until it is told to end."""
+    """Run a worker over the inherited socket `fd` until it is told to end."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     # Ctrl-C goes to the whole process group; control decides what it means.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
-    feed = Feed(ended)
-    await loop.create_connection(lambda: feed, sock=socket.socket(fileno=fd))
+    control = ControlLink(ended)
+    await loop.create_connection(lambda: control, sock=socket.socket(fileno=fd))
     while not ended.is_set():
         try:
             async with asyncio.timeout(TICK_SECONDS):
                 await ended.wait()
         except TimeoutError:
-            feed.tick()
+            control.tick()
     # Whoever ends control and workers together sends SIGTERM, and control then sends it again.
     loop.remove_signal_handler(signal.SIGTERM)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if feed.worker is not None:
-        await feed.worker.drain()
-        feed.send(Report(feed.worker.counters()))
+    if control.worker is not None:
+        await control.worker.drain()
+        control.send(Report(control.worker.counters()))
 
 
 def _allow_many_files() -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mesos_dns.zone.rrsets import Node, Owners
+from mesos_dns.zone.rrsets import Owners, RRsets
 
 #: What owners lose, and what they then gain: rdata by type. Rdata are sets: adding what is there, and removing what is not, alters
 #: nothing. A plain tuple, for a first state has a million of them, and named ones take five times as long to make.
-RRsetChange = tuple[Owners, Node, Node]
+RRsetChange = tuple[Owners, RRsets, RRsets]
 
 
 class ZoneChange(NamedTuple):

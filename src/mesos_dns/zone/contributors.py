@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mesos_dns.dns.rdata import Record
 from mesos_dns.zone.change import RRsetChange, ZoneChange
-from mesos_dns.zone.rrsets import Node, Owners, Rdatas
+from mesos_dns.zone.rrsets import Owners, RdataSet, RRsets
 from mesos_dns.zone.zone import Zone
 
 #: Owners, each once, and record sets that they are given. One entity gives no record twice: what is there
 #: several times is given by several entities.
-Contribution = tuple[Owners, Node]
+Contribution = tuple[Owners, RRsets]
 
 
 def contributions(records: Iterable[Record]) -> list[Contribution]:
@@ -21,10 +21,10 @@ def records_of(contributed: Iterable[Contribution]) -> list[Record]:
     """The same as records."""
     return [
         (owner, rrtype, rdata)
-        for owners, node in contributed
+        for owners, rrsets in contributed
         for owner in owners
-        for rrtype, rdatas in node
-        for rdata in rdatas
+        for rrtype, rdataset in rrsets
+        for rdata in rdataset
     ]
 
 
@@ -56,20 +56,20 @@ class ContributorCounts:
 
         Withdrawing what nobody contributes alters nothing.
         """
-        return self.settle(withdrawn, [(owners, (), node) for owners, node in contributed])
+        return self.settle(withdrawn, [(owners, (), rrsets) for owners, rrsets in contributed])
 
     def settle(self, withdrawn: Iterable[Contribution], given: list[RRsetChange]) -> list[RRsetChange]:
         """The same for contributions in the form of changes that only give."""
         lost = _by_owner(withdrawn)
         # Given to owners that have records, or lose some.
-        others: dict[bytes, list[Node]] = {}
+        others: dict[bytes, list[RRsets]] = {}
         if lost:
             left: list[RRsetChange] = []
-            for owners, _, node in given:
+            for owners, _, rrsets in given:
                 for owner in owners:
                     if owner in lost:
-                        others.setdefault(owner, []).append(node)
-                left.append((tuple([owner for owner in owners if owner not in lost]), (), node))
+                        others.setdefault(owner, []).append(rrsets)
+                left.append((tuple([owner for owner in owners if owner not in lost]), (), rrsets))
             given = left
         present = self._zone.place(given)
         for place, owner in present:
@@ -82,17 +82,17 @@ class ContributorCounts:
         self._zone.apply(ZoneChange(self._zone.serial, altered))
         return (_without(given, present) if others else given) + altered
 
-    def _of_owner(self, owner: bytes, gained: Iterable[Node], lost: Iterable[Node]) -> Iterator[RRsetChange]:
+    def _of_owner(self, owner: bytes, gained: Iterable[RRsets], lost: Iterable[RRsets]) -> Iterator[RRsetChange]:
         """Count what `owner` gains and loses; the change that can be seen, if there is one."""
         balance: dict[int, dict[bytes, int]] = {}
-        for by, nodes in ((1, gained), (-1, lost)):
-            for node in nodes:
-                for rrtype, rdatas in node:
+        for by, changed in ((1, gained), (-1, lost)):
+            for rrsets in changed:
+                for rrtype, rdataset in rrsets:
                     changes = balance.setdefault(rrtype, {})
-                    for rdata in rdatas:
+                    for rdata in rdataset:
                         changes[rdata] = changes.get(rdata, 0) + by
-        removed: list[tuple[int, Rdatas]] = []
-        added: list[tuple[int, Rdatas]] = []
+        removed: list[tuple[int, RdataSet]] = []
+        added: list[tuple[int, RdataSet]] = []
         for rrtype in sorted(balance):
             gone, new = self._count(owner, rrtype, balance[rrtype])
             if gone:
@@ -102,10 +102,10 @@ class ContributorCounts:
         if removed or added:
             yield ((owner,), tuple(removed), tuple(added))
 
-    def _count(self, owner: bytes, rrtype: int, changes: Mapping[bytes, int]) -> tuple[Rdatas, Rdatas]:
+    def _count(self, owner: bytes, rrtype: int, changes: Mapping[bytes, int]) -> tuple[RdataSet, RdataSet]:
         """Count `changes` (by how many contributors each rdata gains); which rdata vanish and appear."""
-        rdatas = self._zone.rdatas(owner, rrtype)
-        present = frozenset(rdatas) if len(rdatas) > FEW else rdatas
+        rdataset = self._zone.rdataset(owner, rrtype)
+        present = frozenset(rdataset) if len(rdataset) > FEW else rdataset
         removed, added = [], []
         for rdata, by in changes.items():
             if by == 0:
@@ -124,12 +124,12 @@ class ContributorCounts:
         return tuple(removed), tuple(added)
 
 
-def _by_owner(contributed: Iterable[Contribution]) -> dict[bytes, list[Node]]:
+def _by_owner(contributed: Iterable[Contribution]) -> dict[bytes, list[RRsets]]:
     """What each owner is given."""
-    found: dict[bytes, list[Node]] = {}
-    for owners, node in contributed:
+    found: dict[bytes, list[RRsets]] = {}
+    for owners, rrsets in contributed:
         for owner in owners:
-            found.setdefault(owner, []).append(node)
+            found.setdefault(owner, []).append(rrsets)
     return found
 
 

@@ -51,7 +51,7 @@ class ZoneEditor:
         replicas, which answer that much sooner.
         """
         self.zone.behind = True
-        given: list[RRsetChange] = [(owners, (), node) for owners, node in contributed]
+        given: list[RRsetChange] = [(owners, (), rrsets) for owners, rrsets in contributed]
         self._add(given)
         self._uncounted.append(given)
 

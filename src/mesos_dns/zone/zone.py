@@ -12,9 +12,9 @@ from typing import NamedTuple
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, A, Record
-from mesos_dns.limits import MAX_SHARED_NODES, ZONE_PARTS
+from mesos_dns.limits import MAX_SHARED_RRSETS, ZONE_PARTS
 from mesos_dns.zone.change import RRsetChange, ZoneChange
-from mesos_dns.zone.rrsets import Node, Rdatas
+from mesos_dns.zone.rrsets import RdataSet, RRsets
 
 
 class Authority(NamedTuple):
@@ -37,14 +37,14 @@ class Authority(NamedTuple):
         return rd.soa(self.mname, self.rname, serial, self.refresh, self.retry, self.expire, self.minimum)
 
 
-class _Nodes:
-    """Owner → node, in several dictionaries.
+class _OwnerTable:
+    """Owner → rrsets, in several dictionaries.
 
     A dictionary that grows is copied in one go: 23 ms at 350,000 names, in which no packet is answered.
     """
 
     def __init__(self) -> None:
-        self.parts: tuple[dict[bytes, Node], ...] = tuple({} for _ in range(ZONE_PARTS))
+        self.parts: tuple[dict[bytes, RRsets], ...] = tuple({} for _ in range(ZONE_PARTS))
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -55,7 +55,7 @@ class _Nodes:
     def __contains__(self, owner: bytes) -> bool:
         return owner in self.parts[hash(owner) % ZONE_PARTS]
 
-    def get(self, owner: bytes) -> Node | None:
+    def get(self, owner: bytes) -> RRsets | None:
         return self.parts[hash(owner) % ZONE_PARTS].get(owner)
 
     def remove(self, owner: bytes) -> None:
@@ -74,45 +74,45 @@ class Zone:
         self.serial = 0
         #: Set while replicas are given something that is not here yet: then this is no zone to copy.
         self.behind = False
-        self._nodes = _Nodes()
+        self._owners = _OwnerTable()
         #: For each name: how many names exist directly below it. Makes empty non-terminals known.
         self._children: dict[bytes, int] = {}
-        #: Both to be read only, by those who cannot afford a call for each look: the node of
+        #: Both to be read only, by those who cannot afford a call for each look: the rrsets of
         #: an owner is in parts[hash(owner) % ZONE_PARTS], and children has every name that others lie below.
-        self.parts = self._nodes.parts
+        self.parts = self._owners.parts
         self.children = self._children
-        self._shared: dict[int, dict[bytes, Node]] = {A: {}, AAAA: {}}
+        self._shared: dict[int, dict[bytes, RRsets]] = {A: {}, AAAA: {}}
 
     def __repr__(self) -> str:
-        return f"Zone({names.to_text(self.authority.apex)!r}, serial={self.serial}, names={len(self._nodes)})"
+        return f"Zone({names.to_text(self.authority.apex)!r}, serial={self.serial}, names={len(self._owners)})"
 
     def __len__(self) -> int:
         """How many names have records, the apex with its SOA and NS not counted."""
-        return len(self._nodes)
+        return len(self._owners)
 
     def __bool__(self) -> bool:
         """A zone without names is a zone, too."""
         return True
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._nodes)
+        return iter(self._owners)
 
     # --- reading -------------------------------------------------------------------------------
 
-    def node(self, owner: bytes) -> Node | None:
+    def rrsets(self, owner: bytes) -> RRsets | None:
         """The record sets at `owner`, or None; SOA and NS of the apex are not among them."""
-        return self._nodes.get(owner)
+        return self._owners.get(owner)
 
-    def rdatas(self, owner: bytes, rrtype: int) -> Rdatas:
+    def rdataset(self, owner: bytes, rrtype: int) -> RdataSet:
         """The record set of `rrtype` at `owner`, possibly empty."""
-        for found, rdatas in self._nodes.get(owner) or ():
+        for found, rdataset in self._owners.get(owner) or ():
             if found == rrtype:
-                return rdatas
+                return rdataset
         return ()
 
     def exists(self, owner: bytes) -> bool:
         """Whether `owner` has records or is an empty non-terminal (RFC 8020): then it is no NXDOMAIN."""
-        return owner in self._nodes or owner in self._children or owner == self.authority.apex
+        return owner in self._owners or owner in self._children or owner == self.authority.apex
 
     def soa(self) -> bytes:
         """SOA rdata with the present serial."""
@@ -120,9 +120,9 @@ class Zone:
 
     def records(self) -> Iterator[Record]:
         """All records but SOA and NS, in no particular order."""
-        for owner in self._nodes:
-            for rrtype, rdatas in self._nodes.get(owner) or ():
-                for rdata in rdatas:
+        for owner in self._owners:
+            for rrtype, rdataset in self._owners.get(owner) or ():
+                for rdata in rdataset:
                     yield owner, rrtype, rdata
 
     # --- writing -------------------------------------------------------------------------------
@@ -130,11 +130,11 @@ class Zone:
     def apply(self, change: ZoneChange) -> None:
         """Take a part of a change, and with the last one its serial; applying a part twice is harmless."""
         # Together, for an owner that gains a record from each of a thousand instances would be rebuilt a thousand times.
-        more: dict[bytes, list[Node]] = {}
+        more: dict[bytes, list[RRsets]] = {}
         for place, owner in self.place(change.changes):
             more.setdefault(owner, []).append(change.changes[place][2])
-        for owner, nodes in more.items():
-            self._alter(owner, (), nodes)
+        for owner, given in more.items():
+            self._alter(owner, (), given)
         for owners, removed, added in change.changes:
             if removed:
                 for owner in owners:
@@ -149,18 +149,18 @@ class Zone:
         """
         # A new owner whose parent is known, by far the most frequent case of a first load, is dealt with
         # right here: calls would double its cost.
-        parts, children = self._nodes.parts, self._children
+        parts, children = self._owners.parts, self._children
         left: list[tuple[int, bytes]] = []
         for place, (owners, removed, added) in enumerate(changes):
             if removed:
                 continue
-            node = self._share(added)
+            rrsets = self._share(added)
             for owner in owners:
                 part = parts[hash(owner) % ZONE_PARTS]
                 if owner in part:
                     left.append((place, owner))
                     continue
-                part[owner] = node
+                part[owner] = rrsets
                 above = owner[owner[0] + 1 :]
                 siblings = children.get(above)
                 if siblings is not None and owner not in children:
@@ -169,36 +169,36 @@ class Zone:
                     self._appear(owner)
         return left
 
-    def _share(self, node: Node) -> Node:
-        """The same node, as one object for all: worth its time for single addresses, which many names may have."""
-        rrtype, rdatas = node[0]
+    def _share(self, rrsets: RRsets) -> RRsets:
+        """The same rrsets, as one object for all: worth its time for single addresses, which many names may have."""
+        rrtype, rdataset = rrsets[0]
         shared = self._shared.get(rrtype)
-        if shared is None or len(rdatas) > 1 or len(node) > 1:
-            return node
-        if len(shared) >= MAX_SHARED_NODES:
+        if shared is None or len(rdataset) > 1 or len(rrsets) > 1:
+            return rrsets
+        if len(shared) >= MAX_SHARED_RRSETS:
             shared.clear()
-        return shared.setdefault(rdatas[0], node)
+        return shared.setdefault(rdataset[0], rrsets)
 
-    def _alter(self, owner: bytes, removed: Node, added: Iterable[Node]) -> None:
+    def _alter(self, owner: bytes, removed: RRsets, added: Iterable[RRsets]) -> None:
         """Take rdata from the record sets of `owner`, and then give it more."""
-        before = self._nodes.get(owner)
-        sets: dict[int, Rdatas] = dict(before or ())
-        for rrtype, rdatas in removed:
-            gone = frozenset(rdatas)
+        before = self._owners.get(owner)
+        sets: dict[int, RdataSet] = dict(before or ())
+        for rrtype, rdataset in removed:
+            gone = frozenset(rdataset)
             sets[rrtype] = tuple([rdata for rdata in sets.get(rrtype, ()) if rdata not in gone])
         gained: dict[int, list[bytes]] = {}
-        for node in added:
-            for rrtype, rdatas in node:
-                gained.setdefault(rrtype, []).extend(rdatas)
+        for rrsets in added:
+            for rrtype, rdataset in rrsets:
+                gained.setdefault(rrtype, []).extend(rdataset)
         for rrtype, more in gained.items():
             sets[rrtype] = tuple(dict.fromkeys((*sets.get(rrtype, ()), *more)))
-        now = tuple(sorted([(rrtype, rdatas) for rrtype, rdatas in sets.items() if rdatas]))
+        now = tuple(sorted([(rrtype, rdataset) for rrtype, rdataset in sets.items() if rdataset]))
         if now:
-            self._nodes.parts[hash(owner) % ZONE_PARTS][owner] = self._share(now)
+            self._owners.parts[hash(owner) % ZONE_PARTS][owner] = self._share(now)
             if before is None:
                 self._appear(owner)
         elif before is not None:
-            self._nodes.remove(owner)
+            self._owners.remove(owner)
             self._vanish(owner)
 
     def _appear(self, owner: bytes) -> None:
@@ -217,7 +217,7 @@ class Zone:
             above = names.parent(owner)
             siblings = self._children.get(above, 0)
             self._children[above] = siblings + 1
-            if siblings or above in self._nodes:
+            if siblings or above in self._owners:
                 return
             owner = above  # It exists from now on, too, and counts at its own parent.
 
@@ -225,7 +225,7 @@ class Zone:
         apex = self.authority.apex
         if not names.is_below_or_at(owner, apex):
             return
-        while owner != apex and owner not in self._nodes and owner not in self._children:
+        while owner != apex and owner not in self._owners and owner not in self._children:
             owner = names.parent(owner)
             left = self._children[owner] - 1
             if left:

@@ -19,7 +19,7 @@ from mesos_dns.sockets import Sockets
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.protocol import Ack, FrameReader, Settings, SnapshotBegin, ZoneUpdate, encode
 from mesos_dns.workers.spawner import ProcessSpawner
-from mesos_dns.workers.worker import Feed
+from mesos_dns.workers.worker import ControlLink
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zones import Zones
 
@@ -63,7 +63,7 @@ def update(serial, *changes, complete=True):
 
 def snapshot(serial):
     zone = make_zone()
-    parts = [update(serial, ((owner,), (), zone.node(owner)), complete=False) for owner in zone]
+    parts = [update(serial, ((owner,), (), zone.rrsets(owner)), complete=False) for owner in zone]
     return [SnapshotBegin(APEX), *parts, update(serial)]
 
 
@@ -81,7 +81,7 @@ async def test_a_worker_that_takes_snapshots_and_changes():
 
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    feed = Feed(asyncio.Event())
+    feed = ControlLink(asyncio.Event())
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: feed, sock=theirs)
     with ours:
         control = Control(ours)

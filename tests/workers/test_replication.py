@@ -95,7 +95,7 @@ async def feeding(zone):
         theirs.setblocking(False)
         _, writer = await asyncio.open_connection(sock=ours)
         writer.transport.set_write_buffer_limits(1)  # `drain` waits for the reader, not for 64 KiB
-        task = asyncio.ensure_future(handle._feed(writer))
+        task = asyncio.ensure_future(handle._replicate(writer))
         try:
             yield handle, Reader(theirs), task
         finally:
@@ -141,7 +141,7 @@ def replay(frames):
 
 
 def everything(zone):
-    return {(owner, rrtype, frozenset(rdatas)) for owner in zone for rrtype, rdatas in zone.node(owner)}
+    return {(owner, rrtype, frozenset(rdataset)) for owner in zone for rrtype, rdataset in zone.rrsets(owner)}
 
 
 def publish(zone, handles, table, serial, *, remove=False, complete=True):
@@ -187,7 +187,7 @@ async def test_the_snapshot_of_a_state_that_is_being_taken_stays_open_until_the_
 
 
 async def test_a_worker_that_reads_too_little_gets_a_new_snapshot(monkeypatch, caplog):
-    monkeypatch.setattr(module, "MAX_FEED_BACKLOG", 1000)
+    monkeypatch.setattr(module, "MAX_BACKLOG", 1000)
     zone = big_zone()
     async with feeding(zone) as (handle, reader, _):
         begun = await reader.until(lambda frame: isinstance(frame, SnapshotBegin))
@@ -200,7 +200,7 @@ async def test_a_worker_that_reads_too_little_gets_a_new_snapshot(monkeypatch, c
         publish(zone, [handle], "later.mesos A 1.1.1.1", 4812)
         frames += await reader.until(reaches(4812))
     assert frames.count(SnapshotBegin(APEX)) == 1
-    assert "worker 0 does not read its feed; it gets a new snapshot" in caplog.text
+    assert "worker 0 does not read what it is told; it gets a new snapshot" in caplog.text
     assert everything(replay(begun + frames)) == everything(zone)
 
 

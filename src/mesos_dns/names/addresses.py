@@ -6,39 +6,39 @@ from typing import Final
 from mesos_dns.dns.rdata import AAAA, A
 from mesos_dns.limits import MAX_ADDRESSES
 from mesos_dns.names.suffixes import Addresses
-from mesos_dns.zone.rrsets import Node
+from mesos_dns.zone.rrsets import RRsets
 
 #: Agents whose address records are remembered; beyond, all are forgotten at once.
 _MAX_AGENT_NODES: Final = 20_000
 
 
-class AgentNodes(dict[Addresses, Node]):
-    """The nodes of agents' addresses; made when first looked up."""
+class AgentRRsets(dict[Addresses, RRsets]):
+    """The record sets of agents' addresses; made when first looked up."""
 
-    def __missing__(self, addresses: Addresses) -> Node:
+    def __missing__(self, addresses: Addresses) -> RRsets:
         if len(self) >= _MAX_AGENT_NODES:
             self.clear()
-        node = self[addresses] = addresses_node(addresses)
-        return node
+        rrsets = self[addresses] = rrsets_of_addresses(addresses)
+        return rrsets
 
 
-def address_nodes(several: list[Addresses]) -> list[Node]:
-    """The addresses of several hosts: the node of all that are there at all, of those that are there twice, and so on."""
-    nodes = []
+def address_rrsets(several: list[Addresses]) -> list[RRsets]:
+    """The addresses of several hosts: the rrsets of all that are there at all, of those that are there twice, and so on."""
+    found = []
     addresses = [address for one in several for address in one]
     while addresses:
         different = tuple(dict.fromkeys(addresses))
-        nodes.append(addresses_node(different))
+        found.append(rrsets_of_addresses(different))
         if len(different) == len(addresses):
             break
         left = Counter(addresses)
         left.subtract(different)
         addresses = [*left.elements()]
-    return nodes
+    return found
 
 
-def addresses_node(addresses: Addresses) -> Node:
-    """The node of these addresses; empty without any."""
+def rrsets_of_addresses(addresses: Addresses) -> RRsets:
+    """The rrsets of these addresses; empty without any."""
     if len(addresses) == 1:
         return ((A if len(addresses[0]) == 4 else AAAA, addresses),)
     if not addresses:
