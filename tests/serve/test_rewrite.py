@@ -216,9 +216,9 @@ def test_the_same_client_sees_the_same_part_whatever_order_and_ttl_the_upstream_
 
 
 def test_the_letter_case_of_names_does_not_change_the_part():
-    targets = [f"{n % 7}-{n:02}.RRsets.Example.test." for n in range(40)]
+    targets = [f"{n % 7}-{n:02}.Node.Example.test." for n in range(40)]
     records = [f"answer www.example.test. SRV 0 0 80 {target}" for target in targets]
-    mixed = [record.replace("RRsets.Example", "nODE.eXAMPLE") for record in reversed(records)]
+    mixed = [record.replace("Node.Example", "nODE.eXAMPLE") for record in reversed(records)]
     usual = [text.lower() for text in addresses(part(*records))]
     assert [text.lower() for text in addresses(part(*mixed))] == usual
     assert 8 < len(usual) < 40
