@@ -20,6 +20,7 @@ from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.source import SourceStatus
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.sockets import BindError, Sockets
+from mesos_dns.workers.spawner import present_niceness
 
 # --- start and end -----------------------------------------------------------------------------
 
@@ -346,7 +347,7 @@ async def test_it_gives_way_also_if_only_its_second_configuration_comes_to_serve
     assert given == []
     running.sources[1].shows(state())
     await running.in_force()
-    assert given == [0]
+    assert given == [present_niceness()]
 
 
 # --- what a generation takes over --------------------------------------------------------------

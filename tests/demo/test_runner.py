@@ -58,10 +58,10 @@ def test_the_commentary_is_readable_under_load():
     assert texts == ["task 0", "task 1", "task 2", "task 3", "task 4", "died", "4 more", "next second"]
 
 
-def test_busy_ports_are_named():
+def test_busy_ports_are_named(base_port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind(("127.0.0.1", 0))
-        tcp.bind(("127.0.0.1", 0))
+        udp.bind(("127.0.0.1", base_port))
+        tcp.bind(("127.0.0.1", base_port + 1))
         tcp.listen()
         dns, http = udp.getsockname()[1], tcp.getsockname()[1]
 

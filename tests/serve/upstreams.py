@@ -1,6 +1,7 @@
 """Fake upstreams on loopback, and a forwarder that asks them."""
 
 import asyncio
+import random
 import socket
 import struct
 
@@ -49,7 +50,12 @@ class Upstream(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         self._server = None
         while True:
-            self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
+            # Below the ports that the kernel gives to whoever asks for any: a test may want the same one for TCP later.
+            port = random.randrange(20_000, 32_000)
+            try:
+                self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, port))
+            except OSError:  # somebody has it
+                continue
             self.address = self._transport.get_extra_info("sockname")[:2]
             if self._tcp is None:
                 return self
