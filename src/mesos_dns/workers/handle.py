@@ -337,7 +337,10 @@ class WorkerHandle:
         return ""
 
     def _take(self, frame: Frame) -> None:
+        was_silent = self._liveness.silent
         self._liveness.hear()
+        if was_silent:
+            self._on_news()
         match frame:
             case Ack(apex, serial):
                 self.serving[apex] = serial
