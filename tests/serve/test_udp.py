@@ -88,11 +88,6 @@ class Server:
             sock.close()
 
 
-def under_load(listener):
-    """As after some turns that had more than a few datagrams each."""
-    listener._in_a_row = 1000
-
-
 @pytest.fixture(params=WAYS)
 def way(request):
     return request.param
@@ -161,7 +156,6 @@ async def test_others_get_their_turn_during_a_flood(way):
     most = MAX_DATAGRAMS_PER_WAKE
     for _ in range(most + 20):
         client.send(ask(NAME))
-    under_load(server.listener)
     server.listener.read()
     assert len(list(_waiting(client))) == most
     server.close()
@@ -282,7 +276,6 @@ async def test_queries_of_all_kinds_in_one_batch(way):
     for n in range(100):
         kind = kinds[n % 10]
         client.send(struct.pack("!H", n) + kind[2:] if len(kind) > 12 else kind)
-    under_load(server.listener)
     server.listener.read()
     replies = {int.from_bytes(reply[:2]): reply for reply in _waiting(client)}
     assert sorted(replies) == [n for n in range(100) if n % 10 < 7]
@@ -420,30 +413,4 @@ def test_a_policy_decides_what_becomes_of_each_datagram(way, alone):
         assert all(len(texts(replies[n].answer)) == 1 for n in (3, 4, 5))
     assert policy.clients == {(bytes((127, 0, 0, 1)), Transport.UDP)}
     assert server.responder.counters["dropped"] == server.responder.counters["refused"] == 3
-    server.close()
-
-
-# --- one or many at a time -------------------------------------------------------------------------
-
-
-def turns(server, client, questions):
-    """How many questions each turn answers, until nothing waits."""
-    for number in range(questions):
-        client.send(ask(NAME, identifier=number))
-    sizes = []
-    while sum(sizes) < questions:
-        sizes.append(server.listener._take_turn())
-    assert len(list(_waiting(client))) == questions
-    return sizes
-
-
-async def test_a_few_questions_are_answered_singly_and_a_burst_together():
-    server = Server("batched")
-    client = server.client()
-    assert turns(server, client, 1) == [1]
-    assert turns(server, client, 40) == [1, 1, 38], "the turn before counts, too"
-    # Under load it stays with batches, until one finds but a few.
-    assert turns(server, client, 40) == [40]
-    assert turns(server, client, 2) == [2]
-    assert turns(server, client, 2) == [1, 1]
     server.close()

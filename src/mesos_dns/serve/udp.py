@@ -57,11 +57,6 @@ _IPV6_PKTINFO: Final = getattr(socket, "IPV6_PKTINFO", 50)
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
 #: Where each datagram of a batch begins.
 _STARTS: Final = tuple(range(LEAD, batch.BATCH * STRIDE, STRIDE))
-#: Turns in a row, none of which had to be waited for, that take one datagram each: with some ten thousand questions a second
-#: they are enough, and dearer calls for a batch would find one or two.
-_SINGLY: Final = 3
-#: Datagrams of a turn after which it is under load.
-_MANY: Final = 4
 #: What the cache is asked to give for a key that it does not have: no descriptor, and this for all keys.
 _UNKNOWN: Final = repeat(b"")
 _ALL_UNKNOWN: Final = repeat(_UNKNOWN)
@@ -82,8 +77,6 @@ class _Listener(ABC):
         self._forward = forward
         self._warn = RateLimited(log)
         self._forwarded = False
-        #: Turns since one that the selector had to wait for.
-        self._in_a_row = 0
         self._wildcard = _is_wildcard(sock)
         sock.setblocking(False)
         if self._wildcard:
@@ -114,17 +107,12 @@ class _Listener(ABC):
         answered = 0
         try:
             if alone:
-                self._in_a_row = 0
-            if self._in_a_row < _SINGLY:
-                self._in_a_row += 1
                 answered = self._answer_one()
             else:
                 for count in self._answer_some():
                     answered += count
                     if answered >= MAX_DATAGRAMS_PER_WAKE:
                         break
-                if answered < _MANY:
-                    self._in_a_row = 0
         except OSError as error:
             self._warn.warning(
                 "receive",
