@@ -39,9 +39,10 @@ from mesos_dns.quoting import quoted
 
 #: Examples kept per reason for which elements of a state were skipped: enough to find the culprit.
 MAX_SKIPPED_EXAMPLES: Final = 3
-#: Equal texts and tuples that the decoder shares between tasks before it starts anew: three per task of the
-#: largest known clusters.
-MAX_SHARED_VALUES: Final = 500_000
+#: Equal texts and tuples that the decoder shares between tasks before it starts anew, for each task of the last state, and for
+#: none: a task has three. With a bound for the largest clusters, those of tasks long gone would fill the memory of a small one.
+MAX_SHARED_PER_TASK: Final = 5
+MAX_SHARED_AT_LEAST: Final = 1_000
 DOCKER_LABEL: Final = "Docker.NetworkSettings.IPAddress"
 MESOS_LABEL: Final = "MesosContainerizer.NetworkSettings.IPAddress"
 
@@ -111,7 +112,7 @@ class Decoder:
         known: dict[str, dict[int, _Known]] = {}
         frameworks: dict[str, Framework] = {}
         tasks: dict[TaskKey, Task] = {}
-        if len(self._shared) > MAX_SHARED_VALUES:
+        if len(self._shared) > MAX_SHARED_AT_LEAST + MAX_SHARED_PER_TASK * sum(map(len, self._known.values())):
             self._shared.clear()
         without_tasks: set[str] = set()
         for position, entry in enumerate(top.frameworks or ()):
