@@ -1,4 +1,4 @@
-"""Every bound of the program, each with its reason. Plain constants; imports nothing."""
+"""Bounds that several rooms, or their documentation's tests, need, each with its reason; the others stand where they are used. Plain constants; imports nothing."""
 
 from typing import Final
 
@@ -10,8 +10,6 @@ MAX_LABEL: Final = 63
 MAX_NAME: Final = 255
 #: Addresses of one task, agent or host name that become records: beyond that a reply fits nowhere.
 MAX_ADDRESSES: Final = 64
-#: Different addresses of each family whose record set is shared between names; beyond, sharing starts anew.
-MAX_SHARED_RRSETS: Final = 20_000
 #: Dictionaries that hold a zone's names: a growing one is copied in one go, 23 ms at 350,000 names.
 ZONE_PARTS: Final = 61
 
@@ -19,14 +17,6 @@ ZONE_PARTS: Final = 61
 
 #: Characters of an example: it ends up in one log line.
 MAX_EXAMPLE_TEXT: Final = 160
-
-# --- between the processes ---------------------------------------------------------------------
-
-#: Changes of record sets in one frame. A worker applies a frame between two packets, so it must be short: 0.3 ms, or
-#: 1 ms while a large state keeps all processors busy.
-CHANGES_PER_FRAME: Final = 100
-#: Octets of a frame that has more than one of them; 100 usual ones have 16,000.
-FRAME_OCTETS: Final = 64 * 1024
 
 # --- forwarding --------------------------------------------------------------------------------
 
@@ -37,8 +27,3 @@ MAX_FORWARDS: Final = 1000
 
 #: Connections of one worker and listener; each takes a file.
 MAX_TCP_CONNECTIONS: Final = 1000
-
-# --- processes ---------------------------------------------------------------------------------
-
-#: Open files of a worker: its connections and upstream sockets at their bounds, and some to spare.
-OPEN_FILES: Final = 4096

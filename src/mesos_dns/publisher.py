@@ -73,7 +73,7 @@ class Publisher:
     async def inherit(self, former: "Publisher") -> None:
         """Begin with what `former` knows of the same cluster, instead of with nothing.
 
-        What it kept through a master failover is kept on (names.failover). Nothing is served of it
+        What it kept through a master failover is kept on (names.reconciler). Nothing is served of it
         before the first observation.
         """
         async with self._one_at_a_time:

@@ -13,12 +13,12 @@ import dns.rcode
 import pytest
 from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
 
-from mesos_dns.limits import CHANGES_PER_FRAME
 from mesos_dns.sockets import Sockets
 from mesos_dns.workers import handle as module
 from mesos_dns.workers import liveness
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.protocol import FrameReader, Settings
+from mesos_dns.workers.replication import CHANGES_PER_FRAME
 from mesos_dns.workers.spawner import ProcessSpawner
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone

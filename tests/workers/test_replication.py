@@ -8,12 +8,11 @@ import pytest
 from tests.serve.asking import AUTHORITY, edits, make_zone
 from tests.zone.changes import edit
 
-from mesos_dns.limits import CHANGES_PER_FRAME, FRAME_OCTETS
 from mesos_dns.sockets import Pair
 from mesos_dns.workers import handle as module
 from mesos_dns.workers.handle import WorkerHandle
 from mesos_dns.workers.protocol import Ack, FrameReader, Settings, SnapshotBegin, ZoneUpdate, encode
-from mesos_dns.workers.replication import update_frames
+from mesos_dns.workers.replication import CHANGES_PER_FRAME, FRAME_OCTETS, update_frames
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones

@@ -1,11 +1,18 @@
 """Zones, and what changes in them, as frames for the workers. Pure."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
-from mesos_dns.limits import CHANGES_PER_FRAME, FRAME_OCTETS
 from mesos_dns.workers.protocol import SnapshotBegin, ZoneUpdate, encode
 from mesos_dns.zone.change import RRsetChange, ZoneChange
 from mesos_dns.zone.zone import Zone
+
+#: Octets of a frame that has more than one of them; 100 usual ones have 16,000.
+FRAME_OCTETS: Final = 64 * 1024
+
+#: Changes of record sets in one frame. A worker applies a frame between two packets, so it must be short: 0.3 ms, or
+#: 1 ms while a large state keeps all processors busy.
+CHANGES_PER_FRAME: Final = 100
 
 
 def update_frames(apex: bytes, change: ZoneChange) -> list[bytes]:

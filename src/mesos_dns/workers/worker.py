@@ -16,7 +16,6 @@ from typing import Final
 from mesos_dns import collector, logs
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
-from mesos_dns.limits import OPEN_FILES
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward import Forwarder
 from mesos_dns.serve.loop import DirectEventLoop
@@ -42,6 +41,9 @@ from mesos_dns.workers.protocol import (
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
+
+#: Open files of a worker: its connections and upstream sockets at their bounds, and some to spare.
+OPEN_FILES: Final = 4096
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,17 @@ zone holds.
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, A, Record
-from mesos_dns.limits import MAX_SHARED_RRSETS, ZONE_PARTS
+from mesos_dns.limits import ZONE_PARTS
 from mesos_dns.zone.change import RRsetChange, ZoneChange
 from mesos_dns.zone.rrsets import RdataSet, RRsets
+
+#: Different addresses of each family whose record set is shared between names; beyond, sharing starts anew.
+MAX_SHARED_RRSETS: Final = 20_000
 
 
 class Authority(NamedTuple):
