@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from mesos_dns import limits
 from mesos_dns.mesos.decoding.document import StateError
+from mesos_dns.mesos.decoding.members import MAX_SKIPPED_EXAMPLES
 from mesos_dns.mesos.decoding.tasks import MAX_SHARED_AT_LEAST, MAX_SHARED_PER_TASK
-from mesos_dns.mesos.decoding.v0 import MAX_SKIPPED_EXAMPLES, Decoder
+from mesos_dns.mesos.decoding.v0 import Decoder
 from mesos_dns.mesos.state import Agent, DiscoveryPort, Endpoint, Framework, NotShown, Snapshot, Task
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "mesos"

@@ -87,7 +87,7 @@ def open_document(body: bytes | bytearray, skip: Skip) -> Document:
     except (msgspec.ValidationError, UnicodeDecodeError):
         return _open_unusual(body, skip)
     except msgspec.DecodeError as error:
-        repaired = _repair(body)
+        repaired = repair(body)
         if repaired is not None:
             return open_document(repaired, skip)
         raise _no_state(body, error) from error
@@ -123,7 +123,7 @@ def _no_state(body: bytes | bytearray, error: Exception) -> StateError:
     return StateError(f"expected the JSON object of /master/state ({len(body)} octets), found {found}: {error}")
 
 
-def _repair(body: bytes | bytearray) -> bytes | None:
+def repair(body: bytes | bytearray) -> bytes | None:
     """Make JSON of what Go or RapidJSON let pass; None if there is nothing of the kind."""
     repaired, infinite = _INFINITE.subn(rb"\1null", body)
     whole = _SURROGATES.sub(_replace_surrogates, repaired)

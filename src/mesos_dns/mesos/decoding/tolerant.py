@@ -78,12 +78,17 @@ def task(element: bytes, problems: Problems) -> wire.TaskEntry | None:
     found = _object(parse(element))
     if found is None or text(found.get("state")) != "TASK_RUNNING":
         return None
+    return task_of(found, problems)
+
+
+def task_of(found: dict[str, Any], problems: Problems) -> wire.TaskEntry:
+    """Read one task in any state, parsed already. BadTypeError if nothing can be made of it."""
     read = _Reader(problems, "task")
     return wire.TaskEntry(
         id=text(found.get("id")),
         name=text(found.get("name")),
         slave_id=text(found.get("slave_id")),
-        state="TASK_RUNNING",
+        state=text(found.get("state")),
         resources=read.part("resources", found, lambda v: wire.Resources(ports=read.part("ports", v, text))),
         statuses=read.items("status", found.get("statuses"), lambda v: _status(v, read)),
         discovery=read.part("discovery", found, lambda v: _discovery(v, read)),

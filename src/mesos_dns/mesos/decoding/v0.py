@@ -21,7 +21,6 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from mesos_dns import limits
 from mesos_dns.mesos.decoding import tolerant, wire
 from mesos_dns.mesos.decoding.document import (
     UNREADABLE,
@@ -32,14 +31,11 @@ from mesos_dns.mesos.decoding.document import (
     list_of,
     open_document,
 )
-from mesos_dns.mesos.decoding.grammar import parse_endpoint, parse_pid
+from mesos_dns.mesos.decoding.grammar import parse_endpoint
+from mesos_dns.mesos.decoding.members import Skipped, framework_address, read_agents
 from mesos_dns.mesos.decoding.tasks import RUNNING, TaskReader
 from mesos_dns.mesos.decoding.tolerant import Problems
-from mesos_dns.mesos.state import Agent, Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
-from mesos_dns.quoting import quoted
-
-#: Examples kept per reason for which elements of a state were skipped: enough to find the culprit.
-MAX_SKIPPED_EXAMPLES: Final = 3
+from mesos_dns.mesos.state import Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
 
 _decode_task: Final = msgspec.json.Decoder(wire.TaskEntry).decode
 _decode_flags: Final = msgspec.json.Decoder(wire.Flags).decode
@@ -58,23 +54,6 @@ class _WithProblems(NamedTuple):
 _Known = Task | _WithProblems | None
 #: Stands for an element that is not known, for None is a meaning.
 _UNKNOWN: Final = _WithProblems(None, ())
-
-
-class _Skipped:
-    """Counts by reason, with the first few examples."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.examples: dict[str, tuple[str, ...]] = {}
-
-    def __repr__(self) -> str:
-        return f"_Skipped({self.counts})"
-
-    def add(self, reason: str, example: str) -> None:
-        self.counts[reason] = self.counts.get(reason, 0) + 1
-        shown = self.examples.get(reason, ())
-        if len(shown) < MAX_SKIPPED_EXAMPLES:
-            self.examples[reason] = (*shown, example[: limits.MAX_EXAMPLE_TEXT])
 
 
 class Decoder:
@@ -98,7 +77,7 @@ class Decoder:
         Elements that cannot be used are left out and counted. Raises StateError if there is no state in the
         document at all; the decoder then is as it was before.
         """
-        skipped = _Skipped()
+        skipped = Skipped()
         top = open_document(body, skipped.add)
         known: dict[str, dict[int, _Known]] = {}
         frameworks: dict[str, Framework] = {}
@@ -120,7 +99,7 @@ class Decoder:
             master_id=_lenient_text(top.id),
             leader=parse_endpoint(_lenient_text(top.leader)),
             masters=masters,
-            agents=_read_agents(top.slaves or (), skipped),
+            agents=read_agents(_agents_of(top.slaves or (), skipped), skipped),
             frameworks=frameworks,
             tasks=tasks,
             recovered_agents=None if _forgets_agents(top.flags) else _read_recovered(top.recovered_slaves, skipped),
@@ -136,7 +115,7 @@ class Decoder:
         )
 
     def _read_tasks(
-        self, framework_id: str, elements: list[Raw], tasks: dict[TaskKey, Task], skipped: _Skipped
+        self, framework_id: str, elements: list[Raw], tasks: dict[TaskKey, Task], skipped: Skipped
     ) -> dict[int, _Known]:
         """Add the running tasks of one framework to `tasks`; the meaning of each element by its hash."""
         before = self._known.get(framework_id, {})
@@ -188,30 +167,24 @@ def _lenient_text(raw: Raw) -> str:
 
 
 def _read_framework(
-    entry: FrameworkEntry, position: int, others: Mapping[str, Framework], skipped: _Skipped
+    entry: FrameworkEntry, position: int, others: Mapping[str, Framework], skipped: Skipped
 ) -> Framework | None:
     """The framework; None if it cannot be used."""
     try:
         name = _text_of(entry.name) or ""
         given_id = _text_of(entry.id) or ""
         pid = _text_of(entry.pid)
-        host = _text_of(entry.hostname) or ""
+        hostname = _text_of(entry.hostname) or ""
     except (ValueError, RecursionError) as error:
         skipped.add("framework: bad type", f"{error} (framework number {position})")
         return None
-    port: int | None = None
-    if pid is not None:
-        address = parse_pid(pid)
-        if address is None:
-            skipped.add("framework: bad pid", f"{quoted(pid)} of framework {quoted(name)}")
-        else:
-            host, port = address
+    host, port = framework_address(pid, hostname, name, skipped)
     unique_id = given_id if given_id and given_id not in others else f"#{position}"
     recovered = memoryview(entry.recovered) == memoryview(b"true")
     return Framework(id=unique_id, name=name, host=host, port=port, recovered=recovered)
 
 
-def _agents_of(elements: Iterable[Raw], skipped: _Skipped) -> Iterable[tuple[int, wire.AgentEntry]]:
+def _agents_of(elements: Iterable[Raw], skipped: Skipped) -> Iterable[tuple[int, wire.AgentEntry]]:
     """Position and content of each usable element of `slaves` or `recovered_slaves`."""
     for position, raw in enumerate(elements):
         element = bytes(raw)
@@ -235,21 +208,7 @@ def _agent_of(element: bytes) -> wire.AgentEntry | None:
     return tolerant.agent(element)
 
 
-def _read_agents(elements: Iterable[Raw], skipped: _Skipped) -> dict[str, Agent]:
-    agents: dict[str, Agent] = {}
-    for position, found in _agents_of(elements, skipped):
-        agent_id = found.id or f"#{position}"
-        host, port = parse_pid(found.pid or "") or ("", None)
-        if not host or port is None:
-            pid = "no pid" if found.pid is None else f"pid {quoted(found.pid)}"
-            skipped.add("agent: bad pid", f"{pid} of agent {quoted(agent_id)}")
-        if agent_id in agents:
-            skipped.add("agent: repeated id", quoted(agent_id))
-        agents[agent_id] = Agent(id=agent_id, host=host, port=port or 0)
-    return agents
-
-
-def _read_recovered(raw: Raw, skipped: _Skipped) -> frozenset[str] | None:
+def _read_recovered(raw: Raw, skipped: Skipped) -> frozenset[str] | None:
     """The agents that the master expects back; None if it does not tell, or not completely."""
     try:
         elements = list_of({"recovered_slaves": raw}, "recovered_slaves")

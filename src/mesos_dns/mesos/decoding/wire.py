@@ -2,7 +2,8 @@
 
 Everything may be absent or null: the Go program accepted that, and proxies and fixtures produce it. Sections
 1.4 to 1.9 of the Mesos sources' JSON writers give the fields; those not listed here are skipped unread.
-No struct takes part in garbage collection: they hold trees, never cycles, and a large state makes millions.
+No struct takes part in garbage collection: they hold trees, never cycles, and a large state makes millions. Defaults are not
+encoded: what is kept of a task between two of its events is one of these as msgpack.
 """
 
 from typing import Annotated
@@ -13,33 +14,33 @@ from msgspec import Meta, Struct
 PortNumber = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class IpAddress(Struct, gc=False):
+class IpAddress(Struct, gc=False, omit_defaults=True):
     """One element of `network_infos[].ip_addresses`."""
 
     ip_address: str | None = None
 
 
-class NetworkInfo(Struct, gc=False):
+class NetworkInfo(Struct, gc=False, omit_defaults=True):
     """`ip_address` is the form of Mesos 0.25, printed up to 0.28 next to `ip_addresses`."""
 
     ip_addresses: list[IpAddress | None] | None = None
     ip_address: str | None = None
 
 
-class ContainerStatus(Struct, gc=False):
+class ContainerStatus(Struct, gc=False, omit_defaults=True):
     """Mesos 0.25 and later."""
 
     network_infos: list[NetworkInfo | None] | None = None
 
 
-class Label(Struct, gc=False):
+class Label(Struct, gc=False, omit_defaults=True):
     """A status label (0.24 and later); `value` is optional in Mesos."""
 
     key: str | None = None
     value: str | None = None
 
 
-class Status(Struct, gc=False):
+class Status(Struct, gc=False, omit_defaults=True):
     """One entry of a task's `statuses`; `timestamp` in seconds since 1970."""
 
     state: str | None = None
@@ -48,13 +49,13 @@ class Status(Struct, gc=False):
     container_status: ContainerStatus | None = None
 
 
-class Resources(Struct, gc=False):
+class Resources(Struct, gc=False, omit_defaults=True):
     """Of all resources only `ports`, a text of ranges."""
 
     ports: str | None = None
 
 
-class Port(Struct, gc=False):
+class Port(Struct, gc=False, omit_defaults=True):
     """One DiscoveryInfo port; `number` is unchecked by Mesos."""
 
     number: PortNumber | None = None
@@ -62,20 +63,20 @@ class Port(Struct, gc=False):
     protocol: str | None = None
 
 
-class Ports(Struct, gc=False):
+class Ports(Struct, gc=False, omit_defaults=True):
     """DiscoveryInfo nests its ports twice."""
 
     ports: list[Port | None] | None = None
 
 
-class Discovery(Struct, gc=False):
+class Discovery(Struct, gc=False, omit_defaults=True):
     """DiscoveryInfo, Mesos 0.22 and later."""
 
     name: str | None = None
     ports: Ports | None = None
 
 
-class TaskEntry(Struct, gc=False):
+class TaskEntry(Struct, gc=False, omit_defaults=True):
     """One element of a framework's `tasks`."""
 
     id: str | None = None
@@ -87,14 +88,14 @@ class TaskEntry(Struct, gc=False):
     discovery: Discovery | None = None
 
 
-class AgentEntry(Struct, gc=False):
+class AgentEntry(Struct, gc=False, omit_defaults=True):
     """One element of `slaves`, or (without `pid`) of `recovered_slaves`."""
 
     id: str | None = None
     pid: str | None = None
 
 
-class Flags(Struct, gc=False):
+class Flags(Struct, gc=False, omit_defaults=True):
     """What of the master's `flags` (all of them texts) tells how to read the rest."""
 
     registry: str | None = None
