@@ -1,4 +1,4 @@
-"""Asks one master for its state over HTTP or HTTPS. Edge: aiohttp.
+"""Asks one master for its state or its events over HTTP or HTTPS. Edge: aiohttp.
 
 Never follows redirects: HTTP libraries drop credentials on the way to another host, and the target is a host name that
 only this program might be able to resolve.
@@ -7,14 +7,18 @@ only this program might be able to resolve.
 import asyncio
 import base64
 import contextlib
+import math
 import re
+import socket
 import ssl
 import time
 import zlib
-from typing import Final, NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 
 from mesos_dns import limits
 from mesos_dns.mesos.errors import (
@@ -40,6 +44,8 @@ from mesos_dns.quoting import quoted
 
 #: Mesos 0.25 and later; the other name is all that earlier masters know, and is gone since 1.8.
 _PATHS: Final = ("/master/state", "/master/state.json")
+#: The operator API, Mesos 1.0 and later.
+_CALLS: Final = "/api/v1"
 #: What may stand in a URL as a host. States and redirects are input: they must not smuggle in paths or credentials.
 _HOST: Final = re.compile(r"[0-9A-Za-z._:-]+")
 _REALM: Final = re.compile(r'realm="([^"]*)"', re.IGNORECASE)
@@ -49,6 +55,11 @@ _REALM: Final = re.compile(r'realm="([^"]*)"', re.IGNORECASE)
 MAX_STATE_OCTETS: Final = 2 * 1024**3
 #: Octets read of an answer that reports an error: one line of it goes into the log.
 MAX_ERROR_OCTETS: Final = 4096
+#: Seconds for the complete answer to a small call.
+CALL_SECONDS: Final = 10.0
+#: Seconds of silence after which the system asks whether the other end of an event stream still exists, then between two such
+#: questions, and how many of them may remain unanswered: masters before Mesos 1.5 send no heartbeats.
+_KEEP_ALIVE: Final = (30, 10, 3)
 #: Masters whose state path (/master/state or /master/state.json) is remembered.
 MAX_REMEMBERED_PATHS: Final = 256
 #: Octets that may wait in a connection's buffer: fewer wake-ups for large states.
@@ -57,6 +68,9 @@ _READ_OCTETS: Final = 2**18
 
 #: What tells zlib to expect a gzip header.
 _GZIP: Final = zlib.MAX_WBITS | 16
+
+
+T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -97,40 +111,76 @@ class MasterClient:
         The whole takes at most `options.timeout` seconds.
         """
         started = time.monotonic()
+        body = await self._within(endpoint, self._options.timeout, lambda: self._fetch_any_path(endpoint))
+        return Answer(body, time.monotonic() - started)
+
+    async def call(self, endpoint: Endpoint, kind: str) -> bytearray:
+        """Make a call of the operator API without arguments, GET_MASTER for example. Raises the errors of `mesos.errors`."""
+        seconds = min(CALL_SECONDS, self._options.timeout)
+        return await self._within(endpoint, seconds, lambda: self._read(endpoint, _CALLS, kind))
+
+    async def summary(self, endpoint: Endpoint) -> bytearray:
+        """Read `/master/state-summary`. Raises the errors of `mesos.errors`."""
+        return await self._within(
+            endpoint, self._options.timeout, lambda: self._read(endpoint, "/master/state-summary")
+        )
+
+    @contextlib.asynccontextmanager
+    async def subscribe(self, endpoint: Endpoint) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The chunks of a master's event stream, for as long as it lasts. Raises the errors of `mesos.errors`, inside too.
+
+        The connection is made and answered within `options.timeout` seconds; how long it may be silent, the reader decides.
+        """
+        async with translated(endpoint, tls=self._tls is not None), contextlib.AsyncExitStack() as stack:
+            response = await self._within(
+                endpoint,
+                self._options.timeout,
+                lambda: stack.enter_async_context(self._asked(endpoint, _CALLS, "SUBSCRIBE")),
+            )
+            encoding = _encoding(endpoint, response)
+            if encoding.endswith("gzip"):
+                raise BodyError(endpoint, "the event stream is compressed: is it a proxy that answers?")
+            _keep_alive(response)
+            yield response.content.iter_any()
+
+    async def _within(self, endpoint: Endpoint, seconds: float, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` gives, within so many seconds; once more with another token if the one at hand is not accepted."""
         try:
-            async with asyncio.timeout(self._options.timeout):
-                body = await self._fetch_authorized(endpoint)
+            async with asyncio.timeout(seconds):
+                if self._login is None or not self._login.has_token:
+                    return await ask()
+                try:
+                    return await ask()
+                except UnauthorizedError:
+                    self._login.forget()  # a remembered token may have been revoked: once more with a new one
+                    return await ask()
         except TimeoutError as error:
             raise MasterTimeoutError(
                 endpoint,
-                f"no complete answer within {self._options.timeout:g} s: it may be overloaded or hang; StateTimeoutSeconds sets the limit",
+                f"no complete answer within {seconds:g} s: it may be overloaded or hang; StateTimeoutSeconds sets the limit",
             ) from error
-        return Answer(body, time.monotonic() - started)
-
-    async def _fetch_authorized(self, endpoint: Endpoint) -> bytearray:
-        if self._login is None or not self._login.has_token:
-            return await self._fetch_any_path(endpoint)
-        try:
-            return await self._fetch_any_path(endpoint)
-        except UnauthorizedError:
-            self._login.forget()  # a remembered token may have been revoked: once more with a new one
-            return await self._fetch_any_path(endpoint)
 
     async def _fetch_any_path(self, endpoint: Endpoint) -> bytearray:
         known = self._paths.get(endpoint, _PATHS[0])
         other = _PATHS[1] if known == _PATHS[0] else _PATHS[0]
         try:
-            return await self._get(endpoint, known)
+            return await self._read(endpoint, known)
         except StatusError as error:
             if error.status != 404:
                 raise
-        body = await self._get(endpoint, other)
+        body = await self._read(endpoint, other)
         if len(self._paths) >= MAX_REMEMBERED_PATHS:
             self._paths.clear()
         self._paths[endpoint] = other
         return body
 
-    async def _get(self, endpoint: Endpoint, path: str) -> bytearray:
+    async def _read(self, endpoint: Endpoint, path: str, call: str = "") -> bytearray:
+        async with self._asked(endpoint, path, call) as response:
+            return await _read_body(endpoint, response)
+
+    @contextlib.asynccontextmanager
+    async def _asked(self, endpoint: Endpoint, path: str, call: str = "") -> AsyncIterator[aiohttp.ClientResponse]:
+        """The 200 that a GET, or a call of the operator API, is answered with."""
         if not _HOST.fullmatch(endpoint.host):
             raise UnreachableError(
                 endpoint, f"cannot be asked: {quoted(endpoint.host)} is neither an address nor a host name"
@@ -138,23 +188,36 @@ class MasterClient:
         headers = {
             "User-Agent": "Mesos-DNS",
             "Accept": "application/json",
-            "Accept-Encoding": "gzip",
+            "Accept-Encoding": "identity" if call == "SUBSCRIBE" else "gzip",
+            # Exactly this: Mesos takes no charset behind it.
+            **({"Content-Type": "application/json"} if call else {}),
             **await self._authorization(endpoint),
         }
         async with (
             translated(endpoint, tls=self._tls is not None),
-            self._opened().get(
+            self._opened().request(
+                "POST" if call else "GET",
                 f"{self._scheme}://{endpoint}{path}",
+                data=msgspec.json.encode({"type": call}) if call else None,
                 headers=headers,
                 allow_redirects=False,
                 ssl=True if self._tls is None else self._tls,
                 auto_decompress=False,
+                timeout=self._limits(math.inf if call == "SUBSCRIBE" else MASTER_STALL_SECONDS),
             ) as response,
         ):
             if response.status == 200:
-                return await _read_body(endpoint, response)
+                yield response
+                return
             text = await _read_error(endpoint, response)
             raise self._refusal(endpoint, path, response, text)
+
+    def _limits(self, silence: float) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=min(MASTER_CONNECT_SECONDS, self._options.timeout),
+            sock_read=None if silence == math.inf else silence,
+        )
 
     async def _authorization(self, endpoint: Endpoint) -> dict[str, str]:
         if self._login is not None:
@@ -169,11 +232,6 @@ class MasterClient:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(force_close=True),
-                timeout=aiohttp.ClientTimeout(
-                    total=None,
-                    sock_connect=min(MASTER_CONNECT_SECONDS, self._options.timeout),
-                    sock_read=MASTER_STALL_SECONDS,
-                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 read_bufsize=_READ_OCTETS,
             )
@@ -207,6 +265,18 @@ class MasterClient:
         if ":" in self._options.secret:
             return "it does not accept the credentials; Mesos can never accept a secret that contains a colon"
         return "it does not accept the credentials; check Principal and Secret of MesosCredentials"
+
+
+def _keep_alive(response: aiohttp.ClientResponse) -> None:
+    """Let the system find out when the other end of a silent connection is gone."""
+    transport = None if response.connection is None else response.connection.transport
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if sock is not None:
+        idle, between, most = _KEEP_ALIVE
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, between)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, most)
 
 
 def _tls_context(options: ClientOptions) -> ssl.SSLContext:

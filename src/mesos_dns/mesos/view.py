@@ -1,0 +1,337 @@
+"""What is known of a cluster while its events are followed. Pure.
+
+A view begins with a state and takes events; `take_delta` says what changed since the last time that it was asked, so what waits for a slow
+reader is no longer than the cluster is large. The rules are those of section 3.8 of what is known of Mesos' interfaces: the state of
+a task decides what becomes of it, never the name of an event; tasks come before their agent or framework; agents that are
+marked unreachable are not announced, so a summary of the state is wanted from time to time.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from mesos_dns.mesos.decoding.members import Skipped
+from mesos_dns.mesos.decoding.tasks import TaskReader
+from mesos_dns.mesos.decoding.v1 import FrameworkShown, State
+from mesos_dns.mesos.decoding.v1_calls import Master, Summary
+from mesos_dns.mesos.decoding.v1_events import (
+    AgentGone,
+    AgentShown,
+    Event,
+    FrameworkGone,
+    FrameworkSeen,
+    TaskNews,
+    TaskShown,
+)
+from mesos_dns.mesos.decoding.v1_tasks import ENDED, LiveTask, key_of, live_task, updated
+from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Snapshot, Task, TaskKey
+
+#: Tasks that have not ended, agents, and frameworks of one view: ten times the largest clusters. A master that announces more is mad.
+MAX_ENTITIES: Final = 1_000_000
+#: States that many tasks of one agent get at once when the agent is given up.
+_WITH_AGENT: Final = frozenset({"TASK_UNREACHABLE", "TASK_LOST", "TASK_GONE_BY_OPERATOR"})
+
+Address = tuple[str, int | None]
+
+
+class Flags(msgspec.Struct, frozen=True):
+    """What of a master's flags concerns its state. `hidden`: it does not show them to us."""
+
+    registry: str = ""
+    hidden: bool = False
+
+
+class View:
+    """One subscription's knowledge."""
+
+    def __init__(
+        self, state: State, reader: TaskReader, skipped: Skipped, addresses: Mapping[str, Address] | None = None
+    ) -> None:
+        """`addresses` are those of frameworks known from before; `skipped` counts what later events lack."""
+        self.tasks = state.tasks
+        self.agents = state.agents
+        self.frameworks = state.frameworks
+        #: Where schedulers listen: of their PIDs, or host names without a port.
+        self.addresses: dict[str, Address] = {
+            key: address for key, address in (addresses or {}).items() if key in state.frameworks
+        }
+        #: Why the whole should be read again before long; "" if there is no reason.
+        self.doubt = ""
+        #: Whether PIDs or agents may have changed without an event.
+        self.wants_summary = True
+        #: Agents and frameworks that tasks refer to and that are not known (yet).
+        self.unknown_agents: set[str] = set()
+        self.unknown_frameworks: set[str] = set()
+        self._state = state
+        self._reader = reader
+        self._skipped = skipped
+        self._live_on_agent: dict[str, int] = {}
+        self._live_in_framework: dict[str, int] = {}
+        #: What changed since the last delta; None stands for what is gone.
+        self._changed_tasks: dict[TaskKey, Task | None] = {}
+        self._changed_agents: dict[str, Agent | None] = {}
+        self._changed_frameworks: dict[str, Framework | None] = {}
+        #: What events told of while a summary is under way; None if none is.
+        self._touched: set[str] | None = None
+        for live in self.tasks.values():
+            self._count(live.task, 1)
+
+    def __repr__(self) -> str:
+        return f"View(agents={len(self.agents)}, frameworks={len(self.frameworks)}, tasks={len(self.tasks)})"
+
+    # --- reading -------------------------------------------------------------------------------
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is a delta to take."""
+        return bool(self._changed_tasks or self._changed_agents or self._changed_frameworks)
+
+    def take_delta(self) -> Delta:
+        """What changed since the last delta or snapshot."""
+        tasks, agents, frameworks = self._changed_tasks, self._changed_agents, self._changed_frameworks
+        self._forget_changes()
+        return Delta(
+            agents={key: new for key, new in agents.items() if new is not None},
+            frameworks={key: new for key, new in frameworks.items() if new is not None},
+            tasks={key: new for key, new in tasks.items() if new is not None},
+            agents_gone=tuple(key for key, new in agents.items() if new is None),
+            frameworks_gone=tuple(key for key, new in frameworks.items() if new is None),
+            tasks_gone=tuple(key for key, new in tasks.items() if new is None),
+        )
+
+    def take_snapshot(self, master: Master, leader: Endpoint, masters: tuple[Endpoint, ...], flags: Flags) -> Snapshot:
+        """Everything; deltas are against it from now on. `leader` is where the master was asked."""
+        self._forget_changes()
+        state = self._state
+        number = master.number
+        recovered = state.recovered_agents
+        if recovered is None and number is not None and (1, 2, 0) <= number < (1, 10, 0):
+            recovered = frozenset()  # an empty list, which these leave out
+        pid = master.pid or leader
+        return Snapshot(
+            master_id=master.id,
+            leader=pid,
+            masters=masters,
+            agents=dict(self.agents),
+            frameworks={key: self._framework(shown) for key, shown in self.frameworks.items()},
+            tasks={key: live.task for key, live in self.tasks.items() if live.is_running},
+            recovered_agents=None
+            if recovered is None or flags.registry == "in_memory"
+            else recovered - self.agents.keys(),
+            unregistered_frameworks=frozenset(),
+            completed_frameworks=state.completed_frameworks - self.frameworks.keys(),
+            not_shown=state.not_shown,
+            skipped=dict(state.skipped.counts),
+            skipped_examples=dict(state.skipped.examples),
+            pid=pid,
+            flags_hidden=flags.hidden,
+        )
+
+    def differences(self, other: "View") -> int:
+        """How many agents, frameworks and running tasks the two see differently, addresses of frameworks apart."""
+        return (
+            _differing(self.agents, other.agents)
+            + _differing(self.frameworks, other.frameworks)
+            + _differing_tasks(self.tasks, other.tasks)
+        )
+
+    def by_digest(self) -> dict[int, LiveTask]:
+        """The tasks that need not be read again if they are shown in the same octets."""
+        return {live.digest: live for live in self.tasks.values() if live.digest}
+
+    def _forget_changes(self) -> None:
+        self._changed_tasks, self._changed_agents, self._changed_frameworks = {}, {}, {}
+
+    def _framework(self, shown: FrameworkShown) -> Framework:
+        host, port = self.addresses.get(shown.id, ("", None))
+        return Framework(shown.id, shown.name, host, port, shown.recovered)
+
+    # --- events --------------------------------------------------------------------------------
+
+    def take(self, event: Event) -> None:
+        """Take an event."""
+        match event:
+            case TaskNews():
+                self._update_task(event)
+            case TaskShown():
+                self._show_task(event)
+            case AgentShown():
+                self._touch(event.agent.id)
+                if self._has_room(self.agents):
+                    self._set_agent(event.agent)
+            case AgentGone():
+                self._touch(event.agent_id)
+                self._drop_agent(event.agent_id)
+            case FrameworkSeen():
+                # Its PID may be another one now.
+                self.wants_summary = True
+                self._touch(event.framework.id)
+                if self._has_room(self.frameworks):
+                    self._set_framework(event.framework)
+            case FrameworkGone():
+                self._touch(event.framework_id)
+                self._drop_framework(event.framework_id)
+
+    def _update_task(self, news: TaskNews) -> None:
+        key = news.framework_id, news.task_id, 0
+        before = self.tasks.get(key)
+        if news.state in ENDED:
+            self._drop_task(key, before, news.state)
+        elif before is None:
+            self.doubt = "an update of a task that was never shown"
+        else:
+            problems = news.problems
+            self._set_task(key, before, updated(before, news.state, news.status, self._reader, problems))
+            self._report(problems)
+
+    def _show_task(self, shown: TaskShown) -> None:
+        key = shown.framework_id, shown.entry.id or "", 0
+        before = self.tasks.get(key)
+        state = shown.entry.state or ""
+        if state in ENDED:
+            self._drop_task(key, before, state)
+        elif before is not None or self._has_room(self.tasks):
+            live = live_task(shown.framework_id, shown.entry, self._reader, shown.problems)
+            self._set_task(key_of(live.task), before, live)
+            self._report(shown.problems)
+            if live.task.agent_id not in self.agents:
+                self.unknown_agents.add(live.task.agent_id)
+            if shown.framework_id not in self.frameworks:
+                self.unknown_frameworks.add(shown.framework_id)
+                self.wants_summary = True
+
+    def _set_task(self, key: TaskKey, before: LiveTask | None, live: LiveTask) -> None:
+        if before is not None:
+            self._count(before.task, -1)
+        self._count(live.task, 1)
+        self.tasks[key] = live
+        was = before.task if before is not None and before.is_running else None
+        now = live.task if live.is_running else None
+        if was != now:
+            self._changed_tasks[key] = now
+
+    def _drop_task(self, key: TaskKey, before: LiveTask | None, state: str) -> None:
+        if before is None:
+            return
+        del self.tasks[key]
+        self._count(before.task, -1)
+        if before.is_running or key in self._changed_tasks:
+            self._changed_tasks[key] = None
+        if state in _WITH_AGENT and before.task.agent_id not in self._live_on_agent:
+            self.wants_summary = True  # its last one: the agent itself may be given up
+
+    def _count(self, task: Task, by: int) -> None:
+        for counts, key in ((self._live_on_agent, task.agent_id), (self._live_in_framework, task.framework_id)):
+            count = counts.get(key, 0) + by
+            if count:
+                counts[key] = count
+            else:
+                del counts[key]
+
+    def _set_agent(self, agent: Agent) -> None:
+        self.unknown_agents.discard(agent.id)
+        if self.agents.get(agent.id) != agent:
+            self.agents[agent.id] = agent
+            self._changed_agents[agent.id] = agent
+
+    def _drop_agent(self, agent_id: str) -> None:
+        if self.agents.pop(agent_id, None) is not None:
+            self._changed_agents[agent_id] = None
+
+    def _set_framework(self, shown: FrameworkShown) -> None:
+        self.unknown_frameworks.discard(shown.id)
+        before = self.frameworks.get(shown.id)
+        was = None if before is None else self._framework(before)
+        self.frameworks[shown.id] = shown
+        self._note_framework(shown, was)
+
+    def _note_framework(self, shown: FrameworkShown, was: Framework | None) -> None:
+        now = self._framework(shown)
+        if now != was:
+            self._changed_frameworks[shown.id] = now
+
+    def _drop_framework(self, framework_id: str) -> None:
+        if framework_id in self._live_in_framework:
+            for key in [key for key in self.tasks if key[0] == framework_id]:
+                self._drop_task(key, self.tasks[key], "TASK_KILLED")
+        self.addresses.pop(framework_id, None)
+        self.unknown_frameworks.discard(framework_id)
+        if self.frameworks.pop(framework_id, None) is not None:
+            self._changed_frameworks[framework_id] = None
+
+    def _has_room(self, owner: Mapping[str, object] | Mapping[TaskKey, object]) -> bool:
+        if len(owner) < MAX_ENTITIES:
+            return True
+        self.doubt = f"more than {MAX_ENTITIES} tasks, agents or frameworks"
+        return False
+
+    def _touch(self, key: str) -> None:
+        if self._touched is not None:
+            self._touched.add(key)
+
+    def _report(self, problems: list[tuple[str, str]]) -> None:
+        for problem in problems:
+            self._skipped.add(*problem)
+
+    # --- summaries -----------------------------------------------------------------------------
+
+    def begin_summary(self) -> None:
+        """A summary is asked for: what events tell from now on is newer than it may be."""
+        self.wants_summary = False
+        self._touched = set()
+
+    def take_summary(self, summary: Summary | None) -> None:
+        """Take addresses and agents of a summary; None if none could be had: host names stand in for unknown addresses then."""
+        touched, self._touched = self._touched or set(), None
+        if summary is not None:
+            self._take_agents(summary.agents, touched)
+            self._take_frameworks(summary.frameworks or {}, touched)
+        for shown in self.frameworks.values():
+            if shown.id not in self.addresses:
+                self._set_address(shown, (shown.hostname, None))
+        for kind, unknown in (("agent", self.unknown_agents), ("framework", self.unknown_frameworks)):
+            if unknown and summary is not None:
+                unknown.clear()
+                self.doubt = f"a task of an unknown {kind}"
+
+    def _take_agents(self, agents: Mapping[str, Agent] | None, touched: set[str]) -> None:
+        if agents is None:
+            return
+        for agent_id, agent in agents.items():
+            if agent_id not in touched and self._has_room(self.agents):
+                self._set_agent(agent)
+        for agent_id in [one for one in self.agents if one not in agents and one not in touched]:
+            self._drop_agent(agent_id)
+
+    def _take_frameworks(self, frameworks: Mapping[str, Framework], touched: set[str]) -> None:
+        for key, found in frameworks.items():
+            shown = self.frameworks.get(key)
+            if key not in touched and self._has_room(self.frameworks):
+                # Before Mesos 1.9 those recovered from agents are not announced.
+                hostname = shown.hostname if shown is not None else ""
+                self._set_framework(FrameworkShown(key, found.name, hostname, found.recovered))
+            shown = self.frameworks.get(key)
+            if shown is not None:
+                self._set_address(shown, (found.host, found.port))
+
+    def _set_address(self, shown: FrameworkShown, address: Address) -> None:
+        was = self._framework(shown)
+        self.addresses[shown.id] = address
+        self._note_framework(shown, was)
+
+
+def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> int:
+    return len(one.keys() ^ other.keys()) + sum(key in other and other[key] != value for key, value in one.items())
+
+
+def _differing_tasks(one: Mapping[TaskKey, LiveTask], other: Mapping[TaskKey, LiveTask]) -> int:
+    here = sum(_differs(live, other.get(key)) for key, live in one.items())
+    return here + sum(live.is_running and key not in one for key, live in other.items())
+
+
+def _differs(live: LiveTask, other: LiveTask | None) -> bool:
+    if live is other:
+        return False
+    now = None if other is None or not other.is_running else other.task
+    return (live.task if live.is_running else None) != now
