@@ -33,11 +33,14 @@ from mesos_dns.mesos.decoding.document import (
 )
 from mesos_dns.mesos.decoding.grammar import parse_endpoint
 from mesos_dns.mesos.decoding.members import Skipped, framework_address, read_agents
-from mesos_dns.mesos.decoding.tasks import RUNNING, TaskReader
+from mesos_dns.mesos.decoding.tasks import HEALTH_LABEL, RUNNING, TaskReader
 from mesos_dns.mesos.decoding.tolerant import Problems
 from mesos_dns.mesos.state import Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
 
-_decode_task: Final = msgspec.json.Decoder(wire.TaskEntry).decode
+_decode_task: Final = msgspec.json.Decoder(wire.UnlabelledTaskEntry).decode
+_decode_labelled_task: Final = msgspec.json.Decoder(wire.TaskEntry).decode
+#: What stands in a task whose labels matter. As with unusual keys, one that is written with escapes is not recognised.
+_LABELLED: Final = HEALTH_LABEL.encode()
 _decode_flags: Final = msgspec.json.Decoder(wire.Flags).decode
 _decode_texts: Final = msgspec.json.Decoder(list[str]).decode
 _decode_agent: Final = msgspec.json.Decoder(wire.AgentEntry).decode
@@ -241,7 +244,7 @@ def _task_of(element: bytes, problems: Problems) -> wire.TaskEntry | None:
         return None
     if not tolerant.has_unusual_keys(element):
         try:
-            return _decode_task(element)
+            return _decode_labelled_task(element) if _LABELLED in element else _decode_task(element)
         except UNREADABLE:
             pass  # the forgiving reader decides
     return tolerant.task(element, problems)
