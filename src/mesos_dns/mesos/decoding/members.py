@@ -5,6 +5,7 @@ from typing import Final
 
 from mesos_dns import limits
 from mesos_dns.mesos.decoding import wire
+from mesos_dns.mesos.decoding.evidence import Sums
 from mesos_dns.mesos.decoding.grammar import parse_pid
 from mesos_dns.mesos.state import Agent
 from mesos_dns.quoting import quoted
@@ -31,14 +32,18 @@ class Skipped:
             self.examples[reason] = (*shown, example[: limits.MAX_EXAMPLE_TEXT])
 
 
-def read_agents(elements: Iterable[tuple[int, wire.AgentEntry]], skipped: Skipped) -> dict[str, Agent]:
-    """The agents by id, of entries with their position in the list."""
+def read_agents(
+    elements: Iterable[tuple[int, wire.AgentEntry]], skipped: Skipped, sums: Sums | None = None
+) -> dict[str, Agent]:
+    """The agents by id, of entries with their position in the list. What they have in use is added to `sums`."""
     agents: dict[str, Agent] = {}
     for position, found in elements:
         agent = read_agent(found, f"#{position}", skipped)
         if agent.id in agents:
             skipped.add("agent: repeated id", quoted(agent.id))
         agents[agent.id] = agent
+        if sums is not None:
+            sums.add_agent(found.used_resources)
     return agents
 
 
