@@ -89,9 +89,7 @@ class Listener:
         """Listen. Raises OSError when the port cannot be had."""
         if self._runner is not None:
             return
-        runner = web.AppRunner(
-            self._application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True
-        )
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._address, self._port).start()

@@ -118,7 +118,7 @@ class Ledger:
         self._agent_added(known)
 
     def reregister_agent(
-        self, agent: Agent, tasks: Iterable[Task], frameworks: Iterable[Framework], now: float, registered: float
+        self, agent: Agent, tasks: Iterable[Task], frameworks: Iterable[Framework], now: float
     ) -> None:
         """Take an agent back with its tasks, and with the frameworks that it knows.
 
@@ -131,7 +131,7 @@ class Ledger:
             return
         self.recovered.pop(agent.number, None)
         self.unreachable_agents.pop(agent.number, None)
-        known = KnownAgent(agent, registered, now)
+        known = KnownAgent(agent, now, now)
         mine = list(tasks)
         strangers = {framework.number: framework for framework in frameworks if framework.number not in self.frameworks}
         for framework in strangers.values():
@@ -222,15 +222,14 @@ class Ledger:
 
     # Schedulers.
 
-    def subscribe_framework(self, framework: Framework, now: float, registered: float | None = None) -> None:
+    def subscribe_framework(self, framework: Framework, now: float, *, again: bool = False) -> None:
         """Let a scheduler connect: FRAMEWORK_ADDED when it is new here, else FRAMEWORK_UPDATED.
 
-        `registered` is when it first registered anywhere, if that was before.
+        `again`: it has an id already, so that it re-registers.
         """
         known = self.frameworks.get(framework.number)
         if known is None:
-            first = now if registered is None else registered
-            known = KnownFramework(framework, first, None if registered is None else now)
+            known = KnownFramework(framework, now, now if again else None)
             self.frameworks[framework.number] = known
             self._framework_event("FRAMEWORK_ADDED", known)
             return

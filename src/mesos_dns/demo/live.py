@@ -142,7 +142,7 @@ class Cluster:
 
     async def subscribed(self, count: int = 1) -> list[Subscriber]:
         """Wait until at least `count` streams run; returns them."""
-        while len(self.subscribers) < count:
+        while len(self.subscribers) < count:  # noqa: ASYNC110  # who subscribes is another program, mostly
             await asyncio.sleep(TICK)
         return self.subscribers
 
@@ -235,17 +235,8 @@ class Cluster:
 
     def come_back(self, over: float = 0.0) -> None:
         """Let agents and connected schedulers return to a new leader, at random moments within `over` seconds."""
-        actions: list[Callable[[], None]] = []
-        for number in list(self.world.machines):
-            actions.append(lambda number=number: self.world.reregister(number))  # type: ignore[misc]  # the default binds early
-        for number, scheduler in self.world.schedulers.items():
-            if scheduler.connected:
-                actions.append(lambda number=number: self.world.reconnect(number))  # type: ignore[misc]  # as above
-        for action in actions:
-            if over > 0:
-                self.world.agenda.after(self._rng.random() * over, action)
-            else:
-                action()
+        self._now()
+        self.world.come_back(over)
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

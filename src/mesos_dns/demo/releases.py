@@ -111,12 +111,14 @@ class Release:
     @property
     def tells_health(self) -> bool:
         """Results of health checks are events."""
-        return self.at_least(1, 7) or self.number[:2] in {(1, 5), (1, 6)} and self.number[2] >= {5: 3, 6: 2}[self.number[1]]
+        return self.at_least(1, 7) or (
+            self.number[:2] in {(1, 5), (1, 6)} and self.number[2] >= {5: 3, 6: 2}[self.number[1]]
+        )
 
     @property
     def announces_recovered(self) -> bool:
         """FRAMEWORK_ADDED for frameworks that only agents tell of (MESOS-9785 repaired)."""
-        return self.at_least(1, 9) or self.number[:2] == (1, 7) and self.number[2] >= 3
+        return self.at_least(1, 9) or (self.number[:2] == (1, 7) and self.number[2] >= 3)
 
     @property
     def skips_unchanged_frameworks(self) -> bool:

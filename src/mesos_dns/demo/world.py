@@ -4,11 +4,12 @@ The truth stands here; what a master knows of it stands in its `ledger.Ledger`. 
 once and tell every master that leads and listens; what is noted for later goes to the agenda.
 """
 
+import functools
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from mesos_dns.demo import identity
 from mesos_dns.demo.agenda import Agenda
@@ -42,6 +43,11 @@ class Scheduler:
     registered: float
     connected: bool = True
     acknowledges: bool = True
+
+
+#: Seconds that a status waits for its acknowledgement at least and at most.
+Delay = tuple[float, float]
+AT_ONCE: Final[Delay] = (0.0, 0.0)
 
 
 @dataclass(slots=True)
@@ -80,6 +86,7 @@ class World:
         self.rng = rng or random.Random("world")
         self.start = start
         self.placement = population.placement
+        self.acknowledged_after: Delay = AT_ONCE
         self.listener: Listener = lambda _index, _notice: None
         self.machines = {agent.number: Machine(agent) for agent in population.agents}
         self.tasks: dict[Key, Task] = {task.key: task for task in population.tasks}
@@ -115,7 +122,11 @@ class World:
 
     @property
     def ledgers(self) -> list[Ledger]:
-        """What the masters know that agents and schedulers talk to: one, or none."""
+        """What the masters know that agents and schedulers talk to: one, or none. None hears them before its registry is read."""
+        return [ledger for ledger in self._elected if ledger.registry_read]
+
+    @property
+    def _elected(self) -> list[Ledger]:
         return [
             seat.ledger
             for seat in self.masters
@@ -175,10 +186,29 @@ class World:
             return
         for ledger in self.ledgers:
             if task.agent.number in ledger.agents:
-                ledger.update(key, self.pending[key][0], task.state)
-                scheduler = self.schedulers.get(task.framework.number)
-                if scheduler is not None and scheduler.connected and scheduler.acknowledges:
-                    self.acknowledge(key)
+                status = self.pending[key][0]
+                ledger.update(key, status, task.state)
+                if self._acknowledges(task):
+                    self._acknowledge_soon(key, status)
+
+    def _acknowledges(self, task: Task) -> bool:
+        scheduler = self.schedulers.get(task.framework.number)
+        return scheduler is not None and scheduler.connected and scheduler.acknowledges
+
+    def _acknowledge_soon(self, key: Key, status: Status) -> None:
+        if self.acknowledged_after == AT_ONCE:
+            self.acknowledge(key)
+            return
+
+        def arrive() -> None:
+            waiting, task = self.pending.get(key), self.tasks.get(key)
+            # The way leads through the leader to the agent; what gets lost there is sent again.
+            if not waiting or waiting[0] is not status or task is None or not self._acknowledges(task):
+                return
+            if any(task.agent.number in ledger.agents for ledger in self.ledgers):
+                self.acknowledge(key)
+
+        self.agenda.after(self.rng.uniform(*self.acknowledged_after), arrive)
 
     def acknowledge(self, key: Key) -> None:
         """Let the scheduler acknowledge the oldest status of a task; a terminal task is forgotten then."""
@@ -250,7 +280,7 @@ class World:
         mine = [task for task in self.tasks.values() if task.agent.number == number]
         frameworks = {task.framework.number: task.framework for task in mine}
         for ledger in self.ledgers:
-            ledger.reregister_agent(machine.agent, mine, frameworks.values(), self.stamp, self.start - 3000.0)
+            ledger.reregister_agent(machine.agent, mine, frameworks.values(), self.stamp)
             ledger.set_agent(number, deactivated=machine.deactivated, draining=machine.draining)
         for task in mine:
             if task.key in self.pending:
@@ -303,7 +333,7 @@ class World:
         scheduler.framework = framework or scheduler.framework
         scheduler.connected = True
         for ledger in self.ledgers:
-            ledger.subscribe_framework(scheduler.framework, self.stamp, scheduler.registered)
+            ledger.subscribe_framework(scheduler.framework, self.stamp, again=True)
         self.retry()
 
     def hold_acknowledgements(self, number: int, hold: bool = True) -> None:
@@ -344,12 +374,30 @@ class World:
 
     def read_registry(self) -> None:
         """Let the new leader learn whom to expect."""
-        for ledger in self.ledgers:
+        for ledger in self._elected:
             ledger.read_registry(
                 (machine.agent for machine in self.machines.values() if machine.lost_at is None),
                 (number for number, machine in self.machines.items() if machine.lost_at is not None),
                 self.stamp,
             )
+
+    def come_back(self, over: float = 0.0) -> None:
+        """Let agents and connected schedulers return to a new leader, at random moments within `over` seconds."""
+        for number in list(self.machines):
+            self._within(over, functools.partial(self.reregister, number))
+        for number in list(self.schedulers):
+            self._within(over, functools.partial(self._resubscribe, number))
+
+    def _within(self, over: float, action: Callable[[], None]) -> None:
+        if over > 0:
+            self.agenda.after(self.rng.random() * over, action)
+        else:
+            action()
+
+    def _resubscribe(self, number: int) -> None:
+        scheduler = self.schedulers.get(number)
+        if scheduler is not None and scheduler.connected:
+            self.reconnect(number)
 
     def kill(self, index: int) -> None:
         """End a master: its connections break, its port is closed; the others still believe in it."""
