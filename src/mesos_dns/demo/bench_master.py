@@ -52,9 +52,9 @@ class ChangingState:
         self._population = generator.populate(seed=seed, agents=agents, tasks=tasks)
         self._rng = random.Random(f"changes {seed}")
         view = generator.view(self._population, generator.leader_identity(leader, seed))
-        self._opening = document.opening(view)
+        self._opening, self._closing = document.opening(view), document.closing(view)
         self._on_agent = {agent.agent.number: {task.key: task for task in agent.tasks} for agent in view.agents}
-        self._registered = view.elected
+        self._registered = generator.REGISTERED
         self._agents = {agent.number: self._agent_text(agent) for agent in self._population.agents}
         self._frameworks = {
             framework.framework.number: document.framework_edges(framework) for framework in view.frameworks
@@ -79,7 +79,7 @@ class ChangingState:
                 pieces += [b","] if index else []
                 pieces.append(block.text())
             pieces.append(tail)
-        pieces.append(document.CLOSING)
+        pieces.append(self._closing)
         return pieces
 
     def change(self, now: float) -> Json:

@@ -42,6 +42,7 @@ class Framework:
     role: str
     user: str
     failover_timeout: float
+    partition_aware: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,11 @@ from mesos_dns.demo import program, trial
 from mesos_dns.demo.agenda import Event
 from mesos_dns.demo.catalog import applications
 from mesos_dns.demo.master import Masters
-from mesos_dns.demo.simulation import Plan
+from mesos_dns.demo.simulation import Plan, Simulation
 
 MASTERS = 3
+#: How often the simulation is moved on, in seconds: also the precision of what a client sees.
+TICK = 0.05
 #: More lines than this per second are counted, not printed, unless --verbose is given.
 LINES_PER_SECOND = 5
 
@@ -79,15 +81,16 @@ async def run(options: Options) -> int:
         )
         return 1
     narrator = Narrator(unlimited=options.verbose)
-    masters = Masters(options.plan, options.endpoints)
+    simulation = Simulation(options.plan, options.endpoints, time.time())
+    masters = Masters(simulation.world)
     code = 1
     try:
         async with masters.serving(), asyncio.TaskGroup() as group:
-            simulation = group.create_task(masters.run(narrator.tell), name="simulation")
+            following = group.create_task(_follow(simulation, masters, narrator.tell), name="simulation")
             try:
                 code = await _beside(options, narrator)
             finally:
-                simulation.cancel()
+                following.cancel()
     except* OSError as group_of_errors:
         last = options.base_port + MASTERS - 1
         error = group_of_errors.exceptions[0]
@@ -95,6 +98,15 @@ async def run(options: Options) -> int:
             f"cannot serve the masters on ports {options.base_port}-{last}: {error}; try --base-port", file=sys.stderr
         )
     return code
+
+
+async def _follow(simulation: Simulation, masters: Masters, tell: Callable[[Event], None]) -> None:
+    """Let the simulation follow the clock until cancelled; `tell` hears of every event."""
+    while True:
+        for event in simulation.advance(time.time()):
+            tell(event)
+        await masters.sync()
+        await asyncio.sleep(TICK)
 
 
 async def _beside(options: Options, narrator: Narrator) -> int:
