@@ -9,8 +9,7 @@ marked unreachable are not announced, so a summary of the state is wanted from t
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
+from mesos_dns.mesos.decoding.evidence import Flags
 from mesos_dns.mesos.decoding.members import Skipped
 from mesos_dns.mesos.decoding.tasks import TaskReader
 from mesos_dns.mesos.decoding.v1 import FrameworkShown, State
@@ -25,7 +24,7 @@ from mesos_dns.mesos.decoding.v1_events import (
     TaskShown,
 )
 from mesos_dns.mesos.decoding.v1_tasks import ENDED, LiveTask, key_of, live_task, updated
-from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Snapshot, Task, TaskKey
+from mesos_dns.mesos.state import Agent, Concealed, Delta, Endpoint, Framework, Snapshot, Task, TaskKey
 
 #: Tasks that have not ended, agents, and frameworks of one view: ten times the largest clusters. A master that announces more is mad.
 MAX_ENTITIES: Final = 1_000_000
@@ -33,13 +32,6 @@ MAX_ENTITIES: Final = 1_000_000
 _WITH_AGENT: Final = frozenset({"TASK_UNREACHABLE", "TASK_LOST", "TASK_GONE_BY_OPERATOR"})
 
 Address = tuple[str, int | None]
-
-
-class Flags(msgspec.Struct, frozen=True):
-    """What of a master's flags concerns its state. `hidden`: it does not show them to us."""
-
-    registry: str = ""
-    hidden: bool = False
 
 
 class View:
@@ -64,6 +56,9 @@ class View:
         self.unknown_agents: set[str] = set()
         self.unknown_frameworks: set[str] = set()
         self._state = state
+        #: What the last summary told besides.
+        self._conceals_frameworks = False
+        self._cluster = ""
         self._reader = reader
         self._skipped = skipped
         self._live_on_agent: dict[str, int] = {}
@@ -100,8 +95,10 @@ class View:
             tasks_gone=tuple(key for key, new in tasks.items() if new is None),
         )
 
-    def take_snapshot(self, master: Master, leader: Endpoint, masters: tuple[Endpoint, ...], flags: Flags) -> Snapshot:
-        """Everything; deltas are against it from now on. `leader` is where the master was asked."""
+    def take_snapshot(
+        self, master: Master, leader: Endpoint, masters: tuple[Endpoint, ...], flags: Flags | None
+    ) -> Snapshot:
+        """Everything; deltas are against it from now on. `leader` is where the master was asked; its flags are None if it hides them."""
         self._forget_changes()
         state = self._state
         number = master.number
@@ -109,6 +106,11 @@ class View:
         if recovered is None and number is not None and (1, 2, 0) <= number < (1, 10, 0):
             recovered = frozenset()  # an empty list, which these leave out
         pid = master.pid or leader
+        told = flags or Flags()
+        ended = {key: set(ids) for key, ids in state.ended_tasks.items()}
+        for key, live in self.tasks.items():
+            if not live.is_running:
+                ended.setdefault(key[0], set()).add(key[1])
         return Snapshot(
             master_id=master.id,
             leader=pid,
@@ -117,7 +119,7 @@ class View:
             frameworks={key: self._framework(shown) for key, shown in self.frameworks.items()},
             tasks={key: live.task for key, live in self.tasks.items() if live.is_running},
             recovered_agents=None
-            if recovered is None or flags.registry == "in_memory"
+            if recovered is None or told.registry == "in_memory"
             else recovered - self.agents.keys(),
             unregistered_frameworks=frozenset(),
             completed_frameworks=state.completed_frameworks - self.frameworks.keys(),
@@ -125,7 +127,13 @@ class View:
             skipped=dict(state.skipped.counts),
             skipped_examples=dict(state.skipped.examples),
             pid=pid,
-            flags_hidden=flags.hidden,
+            flags_hidden=flags is None,
+            ended_tasks={key: frozenset(ids) for key, ids in ended.items() if key in self.frameworks},
+            concealed=Concealed(self._conceals_frameworks),
+            cluster=self._cluster or told.cluster,
+            ensemble=told.ensemble,
+            elected_time=master.elected_time,
+            reregister_timeout=told.reregister_timeout,
         )
 
     def differences(self, other: "View") -> int:
@@ -285,6 +293,7 @@ class View:
         """Take addresses and agents of a summary; None if none could be had: host names stand in for unknown addresses then."""
         touched, self._touched = self._touched or set(), None
         if summary is not None:
+            self._conceals_frameworks, self._cluster = summary.conceals_frameworks, summary.cluster
             self._take_agents(summary.agents, touched)
             self._take_frameworks(summary.frameworks or {}, touched)
         for shown in self.frameworks.values():

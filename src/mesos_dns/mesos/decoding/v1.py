@@ -5,6 +5,7 @@ empty lists are left out, later ones write them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -40,6 +41,7 @@ T = TypeVar("T")
 WRITES_EMPTY_LISTS: Final = (1, 10, 0)
 
 _decode_first: Final = msgspec.json.Decoder(wire_v1.First).decode
+_decode_ended: Final = msgspec.json.Decoder(wire_v1.EndedTask).decode
 _decode_agent: Final = msgspec.json.Decoder(wire_v1.Agent).decode
 _decode_agent_info: Final = msgspec.json.Decoder(wire_v1.AgentInfo).decode
 _decode_framework: Final = msgspec.json.Decoder(wire_v1.Framework).decode
@@ -68,6 +70,7 @@ class State(msgspec.Struct, frozen=True):
     frameworks: dict[str, FrameworkShown]
     completed_frameworks: frozenset[str]
     tasks: dict[TaskKey, LiveTask]
+    ended_tasks: dict[str, frozenset[str]]
     not_shown: NotShown
     skipped: Skipped
 
@@ -95,6 +98,9 @@ def read_first(
     agents = state.get_agents or wire_v1.GetAgents()
     frameworks = state.get_frameworks or wire_v1.GetFrameworks()
     shown = _read_frameworks(frameworks.frameworks or (), skipped)
+    ended: dict[str, set[str]] = {}
+    for elements in (tasks.completed_tasks, tasks.unreachable_tasks):
+        _read_ended(elements or (), ended)
     recovered = None if agents.recovered_agents is None else _read_recovered(agents.recovered_agents, skipped)
     return State(
         heartbeat=subscribed.heartbeat_interval_seconds,
@@ -102,7 +108,8 @@ def read_first(
         recovered_agents=recovered,
         frameworks=shown,
         completed_frameworks=frozenset(_read_frameworks(frameworks.completed_frameworks or (), Skipped())),
-        tasks=_read_tasks([*(tasks.tasks or ()), *(tasks.orphan_tasks or ())], reader, known or {}, skipped),
+        tasks=_read_tasks(chain(tasks.tasks or (), tasks.orphan_tasks or ()), ended, reader, known or {}, skipped),
+        ended_tasks={key: frozenset(ids) for key, ids in ended.items()},
         not_shown=NotShown(
             agents=_lacks(state.get_agents, agents.agents, writes_empty_lists),
             frameworks=_lacks(state.get_frameworks, frameworks.frameworks, writes_empty_lists),
@@ -156,11 +163,12 @@ def _open_unusual(record: bytes | bytearray, skipped: Skipped) -> wire_v1.First:
             skipped.add(f"{key}: bad type", str(error))
             return None
 
+    lists = ("tasks", "orphan_tasks", "completed_tasks", "unreachable_tasks")
     return wire_v1.First(
         "SUBSCRIBED",
         wire_v1.Subscribed(
             wire_v1.GetState(
-                None if tasks is None else wire_v1.GetTasks(elements(tasks, "tasks"), elements(tasks, "orphan_tasks")),
+                None if tasks is None else wire_v1.GetTasks(*(elements(tasks, each) for each in lists)),
                 None
                 if agents is None
                 else wire_v1.GetAgents(elements(agents, "agents"), elements(agents, "recovered_agents")),
@@ -197,15 +205,20 @@ def _lenient_number(raw: Raw) -> float | None:
 
 
 def _read_tasks(
-    elements: Iterable[Raw], reader: TaskReader, known: Mapping[int, LiveTask], skipped: Skipped
+    elements: Iterable[Raw],
+    ended: dict[str, set[str]],
+    reader: TaskReader,
+    known: Mapping[int, LiveTask],
+    skipped: Skipped,
 ) -> dict[TaskKey, LiveTask]:
+    """The tasks that have not ended; the ids of those that have go to `ended`."""
     tasks: dict[TaskKey, LiveTask] = {}
     for raw in elements:
         element = bytes(raw)
         digest = hash(element)
         live = known.get(digest)
         if live is None:
-            live = _read_live(element, digest, reader, skipped)
+            live = _read_live(element, digest, reader, ended, skipped)
             if live is None:
                 continue
         key = key_of(live.task)
@@ -220,7 +233,9 @@ def _read_tasks(
     return tasks
 
 
-def _read_live(element: bytes, digest: int, reader: TaskReader, skipped: Skipped) -> LiveTask | None:
+def _read_live(
+    element: bytes, digest: int, reader: TaskReader, ended: dict[str, set[str]], skipped: Skipped
+) -> LiveTask | None:
     """The task of an element; None if it has ended, or nothing can be made of it."""
     problems: list[tuple[str, str]] = []
     try:
@@ -228,13 +243,26 @@ def _read_live(element: bytes, digest: int, reader: TaskReader, skipped: Skipped
     except UNREADABLE as error:
         skipped.add("task: bad type", f"{error} in {excerpt(element)}")
         return None
-    if found is None or found[1].state in ENDED:
+    if found is None:
+        return None
+    if found[1].state in ENDED:
+        ended.setdefault(found[0], set()).add(found[1].id or "")
         return None
     live = live_task(*found, reader, problems, digest)
     for problem in problems:
         skipped.add(*problem)
     # What has faults is to be counted each time.
     return msgspec.structs.replace(live, digest=0) if problems else live
+
+
+def _read_ended(elements: Iterable[Raw], ended: dict[str, set[str]]) -> None:
+    """Add ids by framework. What cannot be read tells nothing."""
+    for raw in elements:
+        try:
+            found = _decode_ended(raw)
+        except UNREADABLE:
+            continue
+        ended.setdefault(id_of(found.framework_id), set()).add(id_of(found.task_id))
 
 
 def _agents_of(elements: Iterable[Raw], skipped: Skipped) -> Iterable[tuple[int, wire.AgentEntry]]:

@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from mesos_dns.mesos.decoding import tolerant, wire, wire_v1
-from mesos_dns.mesos.decoding.document import UNREADABLE, StateError, excerpt, repair
+from mesos_dns.mesos.decoding import evidence, tolerant, wire, wire_v1
+from mesos_dns.mesos.decoding.document import NULL, UNREADABLE, FrameworkEntry, StateError, excerpt, repair
+from mesos_dns.mesos.decoding.evidence import Flags, Sums
 from mesos_dns.mesos.decoding.grammar import parse_endpoint
 from mesos_dns.mesos.decoding.members import Skipped, framework_address, read_agents
 from mesos_dns.mesos.state import Agent, Endpoint, Framework
@@ -23,11 +24,12 @@ Version = tuple[int, int, int]
 
 
 class Master(msgspec.Struct, frozen=True):
-    """Who leads: id (another one with each election), where it listens (None if it does not say), version as told."""
+    """Who leads: id (another one with each election), where it listens (None if it does not say), version as told, Unix time of its election."""
 
     id: str
     pid: Endpoint | None
     version: str
+    elected_time: float | None = None
 
     @property
     def number(self) -> Version | None:
@@ -37,27 +39,34 @@ class Master(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What a summary of the state tells besides counts. None: it lacks that list."""
+    """What a summary of the state tells besides counts. None: it lacks that list.
+
+    `conceals_frameworks`: by the sums in it, frameworks are there that are not shown. `cluster` is the cluster's name.
+    """
 
     agents: Mapping[str, Agent] | None
     frameworks: Mapping[str, Framework] | None
+    conceals_frameworks: bool = False
+    cluster: str = ""
 
 
 def read_master(body: bytes | bytearray) -> Master:
     """The answer to GET_MASTER. StateError if it is none."""
     found = _response(body)
     info = None if found.get_master is None else found.get_master.master_info
-    if info is None or not info.id:
+    if found.get_master is None or info is None or not info.id:
         raise StateError(f"expected the answer to GET_MASTER, found {excerpt(body)}")
-    return Master(info.id, parse_endpoint(info.pid or ""), info.version or "")
+    return Master(info.id, parse_endpoint(info.pid or ""), info.version or "", found.get_master.elected_time)
 
 
-def read_flags(body: bytes | bytearray) -> Mapping[str, str]:
+def read_flags(body: bytes | bytearray) -> Flags:
     """The answer to GET_FLAGS. StateError if it is none."""
     found = _response(body)
     if found.get_flags is None:
         raise StateError(f"expected the answer to GET_FLAGS, found {excerpt(body)}")
-    return {flag.name or "": flag.value or "" for flag in found.get_flags.flags or () if flag is not None}
+    flags = {flag.name: flag.value for flag in found.get_flags.flags or () if flag is not None and flag.name}
+    # As the other API shows them.
+    return evidence.read_flags(Raw(msgspec.json.encode(flags)))
 
 
 def _response(body: bytes | bytearray) -> wire_v1.Response:
@@ -76,9 +85,14 @@ def read_summary(body: bytes | bytearray, skipped: Skipped) -> Summary:
         if repaired is None:
             raise StateError(f"expected a summary of the state, found {excerpt(body)}: {error}") from error
         return read_summary(repaired, skipped)
+    sums = Sums()
+    if found.slaves is None or found.frameworks is None:
+        sums.spoil()
     return Summary(
-        None if found.slaves is None else read_agents(_agents(found.slaves, skipped), skipped),
-        None if found.frameworks is None else dict(_frameworks(found.frameworks, skipped)),
+        None if found.slaves is None else read_agents(_agents(found.slaves, skipped), skipped, sums),
+        None if found.frameworks is None else dict(_frameworks(found.frameworks, skipped, sums)),
+        sums.judge().frameworks,
+        found.cluster or "",
     )
 
 
@@ -97,13 +111,15 @@ def _agents(elements: Iterable[Raw], skipped: Skipped) -> Iterable[tuple[int, wi
                 yield position, agent
 
 
-def _frameworks(elements: Iterable[Raw], skipped: Skipped) -> Iterable[tuple[str, Framework]]:
+def _frameworks(elements: Iterable[Raw], skipped: Skipped, sums: Sums) -> Iterable[tuple[str, Framework]]:
     for raw in elements:
         try:
             found = _decode_framework(raw)
         except UNREADABLE as error:
             skipped.add("framework: bad type", f"{error} in {excerpt(raw)}")
+            sums.spoil()
             continue
+        sums.add_framework("", FrameworkEntry(NULL, NULL, None, used_resources=found.used_resources))
         if found.id:
             host, port = framework_address(found.pid, found.hostname or "", found.name or "", skipped)
             yield found.id, Framework(found.id, found.name or "", host, port, bool(found.recovered))

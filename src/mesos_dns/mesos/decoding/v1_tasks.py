@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from mesos_dns.mesos.decoding import tolerant, wire, wire_v1
 from mesos_dns.mesos.decoding.document import NULL, UNREADABLE, is_null
-from mesos_dns.mesos.decoding.tasks import RUNNING, TaskReader
+from mesos_dns.mesos.decoding.tasks import HEALTH_LABEL, RUNNING, TaskReader
 from mesos_dns.mesos.decoding.tolerant import Problems
 from mesos_dns.mesos.state import Task, TaskKey
 
@@ -33,7 +33,10 @@ ENDED: Final = frozenset(
 #: Stands for an object that is there.
 _THERE: Final = msgspec.Raw(b"{}")
 
-_decode_task: Final = msgspec.json.Decoder(wire_v1.Task).decode
+_decode_task: Final = msgspec.json.Decoder(wire_v1.UnlabelledTask).decode
+_decode_labelled_task: Final = msgspec.json.Decoder(wire_v1.Task).decode
+#: What stands in a task whose labels matter.
+_LABELLED: Final = HEALTH_LABEL.encode()
 _encode_kept: Final = msgspec.msgpack.Encoder().encode
 _decode_kept: Final = msgspec.msgpack.Decoder(wire.TaskEntry).decode
 
@@ -61,7 +64,7 @@ def read_task(element: bytes, problems: Problems) -> tuple[str, wire.TaskEntry] 
     if element == b"null":
         return None
     try:
-        found = _decode_task(element)
+        found = (_decode_labelled_task if _LABELLED in element else _decode_task)(element)
     except UNREADABLE:
         return forgiving_task(tolerant.parse(element), problems)
     return id_of(found.framework_id), task_entry(found)
@@ -77,6 +80,8 @@ def task_entry(found: wire_v1.Task) -> wire.TaskEntry:
         resources=_resources(found.resources or ()),
         statuses=[status_entry(status) for status in found.statuses or () if status is not None],
         discovery=found.discovery,
+        labels=None if found.labels is None else found.labels.labels,
+        container=found.container,
     )
 
 
@@ -87,6 +92,7 @@ def status_entry(found: wire_v1.Status) -> wire.Status:
         timestamp=found.timestamp,
         labels=None if found.labels is None else found.labels.labels,
         container_status=found.container_status,
+        healthy=found.healthy,
     )
 
 
@@ -135,6 +141,7 @@ def forgiving_task(value: Any, problems: Problems) -> tuple[str, wire.TaskEntry]
     framework_id = tolerant.text(bare(value.get("framework_id"))) or ""
     found = {**value, "id": bare(value.get("task_id")), "slave_id": bare(value.get("agent_id"))}
     found["resources"] = _forgiving_resources(value.get("resources"), problems)
+    found = flat_status(found)
     statuses = value.get("statuses")
     if isinstance(statuses, list):
         found["statuses"] = [flat_status(status) for status in statuses]
@@ -147,7 +154,7 @@ def bare(value: Any) -> Any:
 
 
 def flat_status(value: Any) -> Any:
-    """A status with its labels as the other API gives them."""
+    """A status, or a task, with its labels as the other API gives them."""
     labels = value.get("labels") if isinstance(value, dict) else None
     return {**value, "labels": labels.get("labels")} if isinstance(labels, dict) else value
 
@@ -204,7 +211,7 @@ def updated(live: LiveTask, state: str, status: wire.Status | None, reader: Task
         statuses.pop()
     statuses.append(status)
     before = live.task
-    found.id, found.statuses = before.id, statuses
+    found.id, found.statuses, found.discovery = before.id, statuses, _discovery(before)
     after = reader.read(found, before.framework_id, problems)
     return LiveTask(
         task=replace(
@@ -212,24 +219,30 @@ def updated(live: LiveTask, state: str, status: wire.Status | None, reader: Task
             name=before.name,
             agent_id=before.agent_id,
             ports=before.ports,
-            discovery_name=before.discovery_name,
-            discovery_ports=before.discovery_ports,
         ),
         state=state,
         kept=_kept(found, statuses),
     )
 
 
+def _discovery(task: Task) -> wire.Discovery:
+    """The DiscoveryInfo from which this part of the task was read."""
+    ports: list[wire.Port | None] = [wire.Port(port.number, port.name, port.protocol) for port in task.discovery_ports]
+    return wire.Discovery(task.discovery_name, wire.Ports(ports))
+
+
 def _kept(found: wire.TaskEntry, statuses: list[wire.Status | None]) -> bytes:
     """What of a task may be needed when its next status comes."""
     runs = any(status is not None and status.state == RUNNING for status in statuses)
     last = len(statuses) - 1
-    needed = [
+    needed: list[wire.Status | None] = [
         status
         for number, status in enumerate(statuses)
-        # Once one says that the task runs, addresses are taken from such alone.
-        if status is not None and (number == last or not runs or status.state == RUNNING)
+        # Once one says that the task runs, addresses are taken from such alone; verdicts on its health from any.
+        if status is not None and (number == last or not runs or status.state == RUNNING or status.healthy is not None)
     ][-MAX_STATUSES_KEPT:]
-    return _encode_kept(
-        replace(found, id=None, name=None, slave_id=None, state=None, resources=None, discovery=None, statuses=needed)
-    )
+    return _encode_kept(wire.TaskEntry(statuses=needed, labels=_that_matter(found.labels), container=found.container))
+
+
+def _that_matter(labels: list[wire.Label | None] | None) -> list[wire.Label | None] | None:
+    return [label for label in labels if label is not None and label.key == HEALTH_LABEL] if labels else None

@@ -150,10 +150,6 @@ class EndedTask(Struct, gc=False, omit_defaults=True):
 
 
 class Flags(Struct, gc=False, omit_defaults=True):
-    """What of the master's `flags` (all of them texts) tells how to read the rest."""
-
-
-class Flags(Struct, gc=False, omit_defaults=True):
     """What of the master's `flags` (all of them texts) tells how to read the rest, and whose it is.
 
     `slave_reregister_timeout` is the name before Mesos 1.2.

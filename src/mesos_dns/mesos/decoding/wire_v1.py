@@ -4,7 +4,7 @@ As in `wire`, everything may be absent or null. Where the two APIs print the sam
 `wire`; where they differ, `v1` makes the former of these: ids are wrapped as `{"value": …}`, labels as `{"labels": […]}`, resources are a list.
 """
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from mesos_dns.mesos.decoding import wire
 from mesos_dns.mesos.decoding.document import NULL
@@ -52,6 +52,7 @@ class Status(Struct, gc=False):
     timestamp: float | None = None
     labels: Labels | None = None
     container_status: wire.ContainerStatus | None = None
+    healthy: bool | None = None
 
 
 class Task(Struct, gc=False):
@@ -65,6 +66,21 @@ class Task(Struct, gc=False):
     resources: list[Resource | None] | None = None
     statuses: list[Status | None] | None = None
     discovery: wire.Discovery | None = None
+    container: wire.Container | None = None
+    labels: Labels | None = None
+
+
+class UnlabelledTask(Task, gc=False):
+    """The same without its labels, which are passed over."""
+
+    labels: Labels | None = field(default=None, name="")
+
+
+class EndedTask(Struct, gc=False):
+    """One element of `completed_tasks` or `unreachable_tasks`."""
+
+    task_id: Id | None = None
+    framework_id: Id | None = None
 
 
 class FrameworkInfo(Struct, gc=False):
@@ -103,6 +119,8 @@ class GetTasks(Struct, gc=False):
 
     tasks: list[Raw] | None = None
     orphan_tasks: list[Raw] | None = None
+    completed_tasks: list[Raw] | None = None
+    unreachable_tasks: list[Raw] | None = None
 
 
 class GetAgents(Struct, gc=False):
@@ -208,9 +226,10 @@ class MasterInfo(Struct, gc=False):
 
 
 class GetMaster(Struct, gc=False):
-    """Only the leader answers, so it is itself."""
+    """Only the leader answers, so it is itself. `elected_time`: Mesos 1.5 and later."""
 
     master_info: MasterInfo | None = None
+    elected_time: float | None = None
 
 
 class Flag(Struct, gc=False):
@@ -242,6 +261,7 @@ class SummaryFramework(Struct, gc=False):
     pid: str | None = None
     hostname: str | None = None
     recovered: bool | None = None
+    used_resources: Raw = NULL
 
 
 class Summary(Struct, gc=False):
@@ -249,3 +269,4 @@ class Summary(Struct, gc=False):
 
     slaves: list[Raw] | None = None
     frameworks: list[Raw] | None = None
+    cluster: str | None = None
