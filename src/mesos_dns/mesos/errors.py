@@ -63,6 +63,10 @@ class BodyError(MasterError):
     """The answer was complete but is no state: HTML, half a JSON, nothing, too much."""
 
 
+class EventsRefusedError(MasterError):
+    """The master leads, but its events cannot be followed: its version lacks what is needed."""
+
+
 class NotLeadingError(MasterError):
     """A master before Mesos 1.0 answered 200 with its own empty view; its leader could not be read either."""
 

@@ -35,8 +35,14 @@ class ClientOptions:
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """What to poll: the configured `masters` in order, every `refresh_seconds`."""
+    """The configured `masters` in order. The state is polled every `refresh_seconds`, if it is polled.
+
+    `follow` is "auto" (events where there are some, else polling), "events" or "polling". While events are followed the whole state is
+    read every `reconcile_seconds`.
+    """
 
     masters: tuple[Endpoint, ...]
     refresh_seconds: float = 60.0
+    follow: str = "auto"
+    reconcile_seconds: float = 600.0
     client: ClientOptions = field(default_factory=ClientOptions)

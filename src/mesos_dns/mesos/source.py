@@ -17,6 +17,10 @@ class SourceStatus(msgspec.Struct, frozen=True):
     `last_error` is the text of the latest failure and stays after a success; `consecutive_failures` tells whether it is current.
     `is_live`: what happens is yielded when it happens, so silence says that nothing did. True of an open stream of events, never
     of polling.
+
+    `using` is how the cluster is followed at the moment, "events" or "polling"; `why` is the reason if it is not the way that was asked for.
+    Of events: `events` counts those that told of something, `reads` the whole states that were read besides the first, `differences` what
+    those had that the events had not told.
     """
 
     leader: Endpoint | None = None
@@ -28,6 +32,11 @@ class SourceStatus(msgspec.Struct, frozen=True):
     last_duration: float | None = None
     octets: int = 0
     is_live: bool = False
+    using: str = "polling"
+    why: str = ""
+    events: int = 0
+    reads: int = 0
+    differences: int = 0
 
     def notes(self, now: float) -> list[str]:
         """Lines for people: how old the last good state is at `now` (of the monotonic clock), and what fails at present."""
@@ -38,6 +47,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
             count = self.consecutive_failures
             polls = "the last poll" if count == 1 else f"the last {count} polls"
             lines.append(f"{polls} failed: {' '.join(self.last_error.split())}")
+        if self.why:
+            lines.append(f"the state is polled: {' '.join(self.why.split())}")
         return lines
 
     def as_json(self, now: float) -> dict[str, object]:
@@ -46,6 +57,11 @@ class SourceStatus(msgspec.Struct, frozen=True):
             "leader": "" if self.leader is None else str(self.leader),
             "age": None if self.last_success is None else round(now - self.last_success),
             "live": self.is_live,
+            "using": self.using,
+            "why": self.why,
+            "events": self.events,
+            "reads": self.reads,
+            "differences": self.differences,
             "polls": self.polls,
             "failures": self.failures,
             "failures_in_a_row": self.consecutive_failures,

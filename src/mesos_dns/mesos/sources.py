@@ -1,11 +1,13 @@
 """The sources and detectors that the options ask for. Edge: the one place that puts them together."""
 
 from mesos_dns.mesos.detect.static import StaticMasters
+from mesos_dns.mesos.following import Plan
 from mesos_dns.mesos.http.client import MasterClient
 from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.polling import PollingSource
 from mesos_dns.mesos.source import MasterDetector, Source
 from mesos_dns.mesos.state import Snapshot
+from mesos_dns.mesos.streaming import Entered, StreamingSource
 
 
 def detector(options: SourceOptions) -> MasterDetector:
@@ -15,7 +17,14 @@ def detector(options: SourceOptions) -> MasterDetector:
 
 def follow(options: SourceOptions) -> Source:
     """What follows the cluster. OSError or ssl.SSLError if the files of `options.client` are unusable."""
-    return _poll(options)
+    if options.follow == "polling":
+        return _poll(options)
+    known = detector(options)
+    polling = None
+    if options.follow == "auto":
+        polling = PollingSource(Entered(known), MasterClient(options.client), refresh_seconds=options.refresh_seconds)
+    plan = Plan(options.reconcile_seconds, options.client.timeout)
+    return StreamingSource(known, MasterClient(options.client), polling, plan)
 
 
 async def read_once(options: SourceOptions) -> Snapshot:

@@ -61,8 +61,11 @@ class RecordReader:
             at += len(part)
             self._lacking -= len(part)
             if not self._lacking:
-                self._record = None
-                yield record
+                # Nothing here may keep a large record until the next one comes.
+                self._record, part = None, b""
+                done = [record]
+                del record
+                yield done.pop()
 
     def _read_length(self, chunk: bytes, at: int) -> int:
         """Read on in a length; where to go on. A record is begun if the length is complete."""

@@ -235,13 +235,15 @@ def _kept(found: wire.TaskEntry, statuses: list[wire.Status | None]) -> bytes:
     """What of a task may be needed when its next status comes."""
     runs = any(status is not None and status.state == RUNNING for status in statuses)
     last = len(statuses) - 1
-    needed: list[wire.Status | None] = [
+    needed = [
         status
         for number, status in enumerate(statuses)
         # Once one says that the task runs, addresses are taken from such alone; verdicts on its health from any.
         if status is not None and (number == last or not runs or status.state == RUNNING or status.healthy is not None)
     ][-MAX_STATUSES_KEPT:]
-    return _encode_kept(wire.TaskEntry(statuses=needed, labels=_that_matter(found.labels), container=found.container))
+    return _encode_kept(
+        wire.TaskEntry(statuses=[*needed], labels=_that_matter(found.labels), container=found.container)
+    )
 
 
 def _that_matter(labels: list[wire.Label | None] | None) -> list[wire.Label | None] | None:
