@@ -249,7 +249,7 @@ class StreamingSource:
         tries = TRIES_BEFORE_POLLING if self._status.polls else FIRST_TRIES_BEFORE_POLLING
         return self._polling is not None and (bool(self._status.why) or self._status.consecutive_failures >= tries)
 
-    async def _poll(self, pause: float, error: NobodyAnsweredError) -> AsyncGenerator[Observation | Subscription, None]:
+    async def _poll(self, pause: float, error: NobodyAnsweredError) -> AsyncGenerator[Observation, None]:
         """Poll until there are events; the subscription comes last. The first try is after `pause` seconds, or when another master leads."""
         self._tell_fallback(error)
         self._is_polling = True
@@ -361,6 +361,7 @@ class StreamingSource:
             "the events ended, the records stay as they are; asking for them again. %s",
             error,
         )
+        return 0.0 if self._short_ones < 2 else backoff(self._short_ones - 1, MAX_RETRY_SECONDS, self._chance())
 
     def _note_failure(self, error: NobodyAnsweredError) -> float:
         """Log and count it; return the seconds until the next try."""
