@@ -13,8 +13,8 @@ from typing import Protocol
 from mesos_dns.dns.rdata import Record
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.state import Delta, Observation, Snapshot
-from mesos_dns.names.model import Contributions, Model
 from mesos_dns.names.holds import Held
+from mesos_dns.names.model import Contributions, Model
 from mesos_dns.names.reconciler import Reconciler
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.contributors import Contribution

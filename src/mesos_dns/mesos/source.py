@@ -15,7 +15,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     `leader` is the endpoint that gave the last good state. `last_success` is a time of the monotonic clock, in seconds, None before
     the first; `last_duration` the seconds from request to decoded state; `octets` the size of that state's document.
     `last_error` is the text of the latest failure and stays after a success; `consecutive_failures` tells whether it is current.
-    `is_live`: what happens is yielded when it happens, so silence says that nothing did. True of an open stream of events, never
+    `cluster` is the name that the cluster gives itself, "" for none. `is_live`: what happens is yielded when it happens, so silence says that nothing did. True of an open stream of events, never
     of polling.
     """
 
@@ -28,6 +28,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     last_duration: float | None = None
     octets: int = 0
     is_live: bool = False
+    cluster: str = ""
 
     def notes(self, now: float) -> list[str]:
         """Lines for people: how old the last good state is at `now` (of the monotonic clock), and what fails at present."""
@@ -46,6 +47,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
             "leader": "" if self.leader is None else str(self.leader),
             "age": None if self.last_success is None else round(now - self.last_success),
             "live": self.is_live,
+            "cluster": self.cluster,
             "polls": self.polls,
             "failures": self.failures,
             "failures_in_a_row": self.consecutive_failures,

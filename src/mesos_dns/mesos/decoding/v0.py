@@ -120,9 +120,7 @@ class Decoder:
             if entry.tasks is None:
                 without_tasks.add(framework.id)
             known[framework.id] = meanings = self._read_tasks(framework.id, entry.tasks or [], tasks, skipped)
-            over = self._ended.read(framework.id, entry).union(
-                one for one in meanings.values() if isinstance(one, str)
-            )
+            over = self._ended.read(framework.id, entry).union(one for one in meanings.values() if isinstance(one, str))
             if over:
                 ended[framework.id] = over
         self._known = known
