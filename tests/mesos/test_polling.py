@@ -64,8 +64,9 @@ class ScriptedClient:
         self.asked = []
         self.closed = False
 
-    async def fetch(self, endpoint, heard=None):
+    async def fetch(self, endpoint, heard):
         self.asked.append(endpoint)
+        heard()
         answers = self.script.get(endpoint) or [UnreachableError(endpoint, "no connection: refused")]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, Exception):
@@ -108,12 +109,12 @@ class HangingClient(ScriptedClient):
         super().__init__(**script)
         self.hung = asyncio.Queue()
 
-    async def fetch(self, endpoint, heard=None):
+    async def fetch(self, endpoint, heard):
         if self.script.get(endpoint) == [None]:
             self.asked.append(endpoint)
             self.hung.put_nowait(endpoint)
             await asyncio.get_running_loop().create_future()
-        return await super().fetch(endpoint)
+        return await super().fetch(endpoint, heard)
 
 
 @contextlib.asynccontextmanager
