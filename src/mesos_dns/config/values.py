@@ -94,6 +94,8 @@ class Config:
     mesos_authentication: str = ""
     #: 0: as many as there are cores, at most 4.
     workers: int = 0
+    #: 0: what the masters' flags tell.
+    failover_grace_seconds: int = 0
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
 
@@ -208,6 +210,8 @@ KEYS: Final[tuple[Key, ...]] = (
     _switch("ResolvSubnetFirst", "resolv_subnet_first"),
     _text("MesosAuthentication", "mesos_authentication"),
     _integer("Workers", "workers", 0, 64),
+    # A day: names that are older help nobody.
+    _integer("FailoverGraceSeconds", "failover_grace_seconds", 0, 86400),
 )
 
 

@@ -15,7 +15,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     `leader` is the endpoint that gave the last good state. `last_success` is a time of the monotonic clock, in seconds, None before
     the first; `last_duration` the seconds from request to decoded state; `octets` the size of that state's document.
     `last_error` is the text of the latest failure and stays after a success; `consecutive_failures` tells whether it is current.
-    `is_live`: what happens is yielded when it happens, so silence says that nothing did. True of an open stream of events, never
+    `cluster` is the name that the cluster gives itself, "" for none. `is_live`: what happens is yielded when it happens, so silence says that nothing did. True of an open stream of events, never
     of polling.
 
     `using` is how the cluster is followed at the moment, "events" or "polling"; `why` is the reason if it is not the way that was asked for.
@@ -32,6 +32,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     last_duration: float | None = None
     octets: int = 0
     is_live: bool = False
+    cluster: str = ""
     using: str = "polling"
     why: str = ""
     events: int = 0
@@ -57,6 +58,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
             "leader": "" if self.leader is None else str(self.leader),
             "age": None if self.last_success is None else round(now - self.last_success),
             "live": self.is_live,
+            "cluster": self.cluster,
             "using": self.using,
             "why": self.why,
             "events": self.events,

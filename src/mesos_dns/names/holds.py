@@ -2,6 +2,7 @@
 
 import enum
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
@@ -11,6 +12,15 @@ from mesos_dns.mesos.state import Snapshot, TaskKey
 LOSS_GRACE: Final = 60.0
 #: Running tasks below which no loss is sudden: the few of a small cluster end together every day.
 SUDDEN_LOSS_TASKS: Final = 20
+
+
+class Cause(enum.Enum):
+    """What happened that makes us hold; the value says it to people, behind "because"."""
+
+    FAILOVER = "the leading master changed"
+    NOT_SHOWN = "the state lacks a list"
+    CONCEALED = "the state conceals frameworks or tasks that use resources"
+    LOSS = "most tasks vanished at once, and nothing says that they ended"
 
 
 class Why(enum.Enum):
@@ -25,6 +35,14 @@ class Why(enum.Enum):
     NOT_SHOWN = "the last state did not show this part of the cluster"
     CONCEALED = "the last state conceals frameworks or tasks that use resources"
     LOSS = "most tasks vanished at once, and nothing says that they ended"
+
+    @property
+    def cause(self) -> Cause:
+        """What it comes from."""
+        return _CAUSES.get(self, Cause.FAILOVER)
+
+
+_CAUSES: Final = {Why.NOT_SHOWN: Cause.NOT_SHOWN, Why.CONCEALED: Cause.CONCEALED, Why.LOSS: Cause.LOSS}
 
 
 class Hold(NamedTuple):
@@ -73,10 +91,29 @@ def is_sudden(lost: int, shown: int) -> bool:
     return shown >= SUDDEN_LOSS_TASKS and 2 * lost > shown
 
 
-def summary(held: Iterable[Held]) -> Mapping[Why, Mapping[str, int]]:
-    """How many agents, frameworks and tasks are held for each reason, in the order of `Why`."""
-    found: dict[Why, dict[str, int]] = {}
-    for one in held:
-        counts = found.setdefault(one.hold.why, {})
-        counts[one.kind] = counts.get(one.kind, 0) + 1
-    return {why: found[why] for why in Why if why in found}
+class Total(NamedTuple):
+    """How many are held for one cause, and the latest end of their holds."""
+
+    agents: int = 0
+    frameworks: int = 0
+    tasks: int = 0
+    until: float = -math.inf
+
+    def __str__(self) -> str:
+        counts = ((self.agents, "agents"), (self.frameworks, "frameworks"), (self.tasks, "tasks"))
+        return ", ".join(f"{count} {what}" for count, what in counts if count)
+
+
+def totals(held: Iterable[Held]) -> Mapping[Cause, Total]:
+    """What is held, by cause."""
+    counts: Counter[tuple[Cause, str]] = Counter()
+    until: dict[Cause, float] = {}
+    for kind, _, hold in held:
+        cause = hold.why.cause
+        counts[cause, kind] += 1
+        until[cause] = max(until.get(cause, -math.inf), hold.until)
+    return {
+        cause: Total(counts[cause, "agent"], counts[cause, "framework"], counts[cause, "task"], until[cause])
+        for cause in Cause
+        if cause in until
+    }

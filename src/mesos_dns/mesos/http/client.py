@@ -66,6 +66,14 @@ MAX_REMEMBERED_PATHS: Final = 256
 _READ_OCTETS: Final = 2**18
 
 
+#: Called when octets of an answer have come.
+Heard = Callable[[], None]
+
+
+def _ignore() -> None:
+    """For those who do not care when octets come."""
+
+
 #: What tells zlib to expect a gzip header.
 _GZIP: Final = zlib.MAX_WBITS | 16
 
@@ -105,13 +113,13 @@ class MasterClient:
         if session is not None:
             await session.close()
 
-    async def fetch(self, endpoint: Endpoint) -> Answer:
+    async def fetch(self, endpoint: Endpoint, heard: Heard = _ignore) -> Answer:
         """Read the state document of one master. Raises the errors of `mesos.errors`, nothing else.
 
-        The whole takes at most `options.timeout` seconds.
+        The whole takes at most `options.timeout` seconds. `heard` is called whenever octets of the answer have come.
         """
         started = time.monotonic()
-        body = await self._within(endpoint, self._options.timeout, lambda: self._fetch_any_path(endpoint))
+        body = await self._within(endpoint, self._options.timeout, lambda: self._fetch_any_path(endpoint, heard))
         return Answer(body, time.monotonic() - started)
 
     async def call(self, endpoint: Endpoint, kind: str) -> bytearray:
@@ -160,23 +168,24 @@ class MasterClient:
                 f"no complete answer within {seconds:g} s: it may be overloaded or hang; StateTimeoutSeconds sets the limit",
             ) from error
 
-    async def _fetch_any_path(self, endpoint: Endpoint) -> bytearray:
+    async def _fetch_any_path(self, endpoint: Endpoint, heard: Heard) -> bytearray:
         known = self._paths.get(endpoint, _PATHS[0])
         other = _PATHS[1] if known == _PATHS[0] else _PATHS[0]
         try:
-            return await self._read(endpoint, known)
+            return await self._read(endpoint, known, heard=heard)
         except StatusError as error:
             if error.status != 404:
                 raise
-        body = await self._read(endpoint, other)
+        body = await self._read(endpoint, other, heard=heard)
         if len(self._paths) >= MAX_REMEMBERED_PATHS:
             self._paths.clear()
         self._paths[endpoint] = other
         return body
 
-    async def _read(self, endpoint: Endpoint, path: str, call: str = "") -> bytearray:
+    async def _read(self, endpoint: Endpoint, path: str, call: str = "", *, heard: Heard = _ignore) -> bytearray:
         async with self._asked(endpoint, path, call) as response:
-            return await _read_body(endpoint, response)
+            heard()
+            return await _read_body(endpoint, response, heard)
 
     @contextlib.asynccontextmanager
     async def _asked(self, endpoint: Endpoint, path: str, call: str = "") -> AsyncIterator[aiohttp.ClientResponse]:
@@ -293,12 +302,13 @@ def _tls_context(options: ClientOptions) -> ssl.SSLContext:
     return context
 
 
-async def _read_body(endpoint: Endpoint, response: aiohttp.ClientResponse) -> bytearray:
+async def _read_body(endpoint: Endpoint, response: aiohttp.ClientResponse, heard: Heard) -> bytearray:
     # One growing buffer: response.read() would hold all chunks and the joined body at once. Unpacked here, 230 MB take
     # 0.6 s; by aiohttp 0.8, for it keeps what it unpacked in chunks, too; in a thread 1.0, which allocates anew each time.
     body = _Body(_encoding(endpoint, response))
     try:
         async for chunk in response.content.iter_any():
+            heard()
             body.add(chunk)
             if len(body.octets) > MAX_STATE_OCTETS:
                 raise BodyError(endpoint, f"its state has more than {MAX_STATE_OCTETS} octets, the limit")
