@@ -153,6 +153,8 @@ def source_options(config: Config) -> SourceOptions:
     return SourceOptions(
         masters=masters(config),
         refresh_seconds=float(config.refresh_seconds),
+        follow=config.mesos_source,
+        reconcile_seconds=float(config.reconcile_seconds),
         client=ClientOptions(
             https=config.mesos_https_on,
             ca_file=config.ca_cert_file,

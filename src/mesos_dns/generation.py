@@ -23,7 +23,7 @@ from mesos_dns.mesos.hosts import HostLookup
 from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.source import Source
 from mesos_dns.mesos.sources import follow
-from mesos_dns.mesos.state import Observation
+from mesos_dns.mesos.state import Observation, Snapshot
 from mesos_dns.names.holds import totals
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
@@ -166,7 +166,8 @@ class Generation:
                     await self.publisher.observe(observation)
                 else:
                     await self._observe_first(observation)
-                self._hosts.want(self.model.host_names())
+                if _may_name_hosts(observation):
+                    self._hosts.want(self.model.host_names())
                 self._observed.set()
 
     async def _follow_time(self) -> None:
@@ -312,6 +313,14 @@ class Generation:
             "workers": [worker.status() for worker in self.pool.workers],
             "counters": dict(sorted(self.counters().items())),
         }
+
+
+def _may_name_hosts(observation: Observation) -> bool:
+    """Whether it may be about other hosts than before. To look through all agents takes milliseconds, too long for each task that starts."""
+    if isinstance(observation, Snapshot):
+        return True
+    parts = (observation.agents, observation.agents_gone, observation.frameworks, observation.frameworks_gone)
+    return any(parts)
 
 
 def _left(until: float, now: float) -> int | None:

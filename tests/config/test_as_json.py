@@ -96,6 +96,7 @@ GO_BASE = {
 def test_the_configuration_is_shown_as_go_shows_it(changed, go):
     shown = as_json(given_text(json.dumps(BASE | changed)).config, 7)
     ours = {"ReverseDnsOn": False, "ResolvSubnetFirst": False, "Workers": 0, "FailoverGraceSeconds": 0}
+    ours |= {"MesosSource": "auto", "ReconcileSeconds": 600}
     assert shown == GO_BASE | go | ours
     assert list(shown["ZoneResolvers"]) == list(go.get("ZoneResolvers", {}))
 

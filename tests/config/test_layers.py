@@ -153,6 +153,8 @@ def test_warnings_about_unknown_keys_are_bounded():
         ("DOMAIN", "A.b", "domain", "a.b"),
         ("WORKERS", "2", "workers", 2),
         ("FAILOVER_GRACE_SECONDS", "900", "failover_grace_seconds", 900),
+        ("MESOS_SOURCE", "events", "mesos_source", "events"),
+        ("RECONCILE_SECONDS", "60", "reconcile_seconds", 60),
         ("MESOS_CREDENTIALS_PRINCIPAL", "me", "mesos_principal", "me"),
         ("MESOS_CREDENTIALS_SECRET", "s", "mesos_secret", "s"),
         ("MESOS_CREDENTIALS", '{"principal": "me"}', "mesos_principal", "me"),

@@ -19,7 +19,7 @@ def state(leader, **more):
 
 def source(*masters, within=5.0, refresh=60):
     client = ClientOptions(timeout=within)
-    return follow(SourceOptions(tuple(Endpoint(*one) for one in masters), refresh, client))
+    return follow(SourceOptions(tuple(Endpoint(*one) for one in masters), refresh, client, follow="polling"))
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,14 @@ def _authentication(values: Values) -> Iterator[Finding]:
             yield "MesosAuthentication", f'{quoted(other)} is unknown; expected "", "basic" or "iam" in lower case'
 
 
+def _source(values: Values) -> Iterator[Finding]:
+    if values["MesosSource"] not in {"auto", "events", "polling"}:
+        yield (
+            "MesosSource",
+            f'{quoted(values["MesosSource"])} is unknown; expected "auto", "events" or "polling" in lower case',
+        )
+
+
 RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _servers,
     _masters,
@@ -268,6 +276,7 @@ RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _one_port,
     _client_certificate,
     _authentication,
+    _source,
 )
 
 

@@ -96,6 +96,9 @@ class Config:
     workers: int = 0
     #: 0: what the masters' flags tell.
     failover_grace_seconds: int = 0
+    #: "auto", "events" or "polling".
+    mesos_source: str = "auto"
+    reconcile_seconds: int = 600
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
 
@@ -212,6 +215,9 @@ KEYS: Final[tuple[Key, ...]] = (
     _integer("Workers", "workers", 0, 64),
     # A day: names that are older help nobody.
     _integer("FailoverGraceSeconds", "failover_grace_seconds", 0, 86400),
+    _text("MesosSource", "mesos_source"),
+    # Each read of the whole state costs the master and us seconds of work in a large cluster.
+    _integer("ReconcileSeconds", "reconcile_seconds", 10, _INT32),
 )
 
 

@@ -23,7 +23,7 @@ from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.errors import MasterError, MasterTimeoutError, NobodyAnsweredError, NotLeadingError
 from mesos_dns.mesos.leader import find_leader
 from mesos_dns.mesos.source import MasterDetector
-from mesos_dns.mesos.state import Endpoint, Observation
+from mesos_dns.mesos.state import Endpoint, Observation, Snapshot
 from mesos_dns.mesos.subscription import Caller, Known, Subscription
 
 log = logging.getLogger(__name__)
@@ -56,9 +56,15 @@ class Following:
     """Begins with an open subscription. `observations` ends with a MasterError; whoever iterates closes it."""
 
     def __init__(
-        self, subscription: Subscription, client: Caller, detector: MasterDetector, wake: asyncio.Event, plan: Plan
+        self,
+        subscription: Subscription,
+        snapshot: Snapshot,
+        client: Caller,
+        detector: MasterDetector,
+        wake: asyncio.Event,
+        plan: Plan,
     ) -> None:
-        """`wake` is what the subscription sets when there is something to look at."""
+        """`snapshot` is what the subscription has told so far, `wake` what it sets when there is more to look at."""
         self.subscription = subscription
         #: Whole states read after the first, and in how much they differed from what events had told.
         self.reads = 0
@@ -67,6 +73,7 @@ class Following:
         self._events_before = 0
         #: Where the leader is, if a master was found that says it is another one than ours.
         self.moved_to: Endpoint | None = None
+        self._first = [snapshot]
         self._client = client
         self._detector = detector
         self._wake = wake
@@ -104,7 +111,9 @@ class Following:
         """A Snapshot, then deltas, and further snapshots. Raises the MasterError that ends it."""
         news = spawn(self._watch_masters(), name="watch the masters")
         try:
-            yield self._snapshot()
+            first = self._first.pop()
+            yield first
+            del first
             while True:
                 self._wake.clear()
                 if await self._swapped():
@@ -133,11 +142,8 @@ class Following:
             if one is not None:
                 await one.close()
 
-    def _snapshot(self) -> Observation:
-        one = self.subscription
-        if one.view is None:
-            raise RuntimeError("a subscription is followed before its state has come")
-        return one.view.take_snapshot(one.master, one.endpoint, self._detector.known.masters, one.flags)
+    def _snapshot(self) -> Snapshot:
+        return self.subscription.take_snapshot(self._detector.known.masters)
 
     async def _wait(self, until: float) -> None:
         try:
@@ -188,11 +194,11 @@ class Following:
     async def _ask_others(self) -> None:
         ours = self.subscription.endpoint
         try:
-            found, _ = await find_leader(self._client, self._detector.known, None, silent=ours)
+            found = await find_leader(self._client, self._detector.known, None, excluded=[ours])
         except NobodyAnsweredError as error:
             log.debug("no other master leads while %s is silent: %s", ours, error)
         else:
-            self.moved_to = found
+            self.moved_to = found.endpoint
         self._probe = None
         self._wake.set()
 

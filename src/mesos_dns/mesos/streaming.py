@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 from typing import Final
@@ -14,6 +15,7 @@ from mesos_dns.concurrency import spawn
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.errors import (
     EventsRefusedError,
+    ForeignError,
     MasterError,
     NobodyAnsweredError,
     NotLeadingError,
@@ -21,8 +23,10 @@ from mesos_dns.mesos.errors import (
     UnauthorizedError,
 )
 from mesos_dns.mesos.following import Following, Plan
+from mesos_dns.mesos.identity import Identity, Verdict
 from mesos_dns.mesos.leader import find_leader
 from mesos_dns.mesos.polling import MAX_RETRY_SECONDS, backoff
+from mesos_dns.mesos.problems import Problems
 from mesos_dns.mesos.source import KnownMasters, MasterDetector, Source, SourceStatus
 from mesos_dns.mesos.state import Endpoint, Observation, Snapshot
 from mesos_dns.mesos.subscription import Caller, Known, Subscription
@@ -97,6 +101,10 @@ class StreamingSource:
         self._status = SourceStatus(using="events")
         #: A subscription that nobody follows yet; what follows one.
         self._open: Subscription | None = None
+        self._first: list[Snapshot] = []
+        #: What is known of the cluster that is followed.
+        self._identity = Identity()
+        self._problems = Problems(time.monotonic)
         self._following: Following | None = None
         self._is_polling = False
         self._wake = asyncio.Event()
@@ -145,7 +153,10 @@ class StreamingSource:
                     for phase in (self._until_open(), self._until_lost()):
                         async with contextlib.aclosing(phase) as observations:
                             async for observation in observations:
+                                if isinstance(observation, Snapshot):
+                                    self._identity.learn(observation)
                                 yield observation
+                                del observation
         finally:
             self._following = None
             subscription, self._open = self._open, None
@@ -165,6 +176,7 @@ class StreamingSource:
                     async with contextlib.aclosing(self._poll(pause, error)) as observations:
                         async for observation in observations:
                             yield observation
+                            del observation
                 else:
                     await self._wait(pause, known)
 
@@ -179,6 +191,8 @@ class StreamingSource:
             try:
                 async for observation in observations:
                     yield observation
+                    # It may be a whole cluster, and nothing may come for hours.
+                    del observation
             except MasterError as error:
                 pause = self._note_end(following, error)
         if pause:
@@ -187,9 +201,21 @@ class StreamingSource:
     # --- connecting ------------------------------------------------------------------------------
 
     async def _connect(self) -> Subscription:
-        """An open subscription to the leading master. Raises NobodyAnsweredError, also for one that refuses."""
+        """An open subscription to the leading master of our cluster. Raises NobodyAnsweredError, also for one that refuses."""
+        errors: list[MasterError] = []
+        while True:
+            try:
+                return await self._connect_to_leader([each.endpoint for each in errors])
+            except NobodyAnsweredError as error:
+                errors += error.errors
+                if not any(isinstance(each, ForeignError) for each in error.errors):
+                    raise NobodyAnsweredError(tuple(errors)) from None
+
+    async def _connect_to_leader(self, foreign: list[Endpoint]) -> Subscription:
         known = self._detector.known
-        endpoint, master = await find_leader(self._client, known, self._status.leader)
+        endpoint, master = await find_leader(
+            self._client, known, self._status.leader, same=self._identity.master, excluded=foreign
+        )
         reason = lack(master.number)
         if reason:
             reason = f"Mesos {master.version} {reason}"
@@ -208,7 +234,9 @@ class StreamingSource:
             await subscription.close()
             raise
         if error is None:
-            return subscription
+            error = self._judge(subscription)
+            if error is None:
+                return subscription
         await subscription.close()
         raise NobodyAnsweredError((error,)) if isinstance(error, MasterError) else error
 
@@ -226,6 +254,24 @@ class StreamingSource:
         if subscription.settled.is_set():
             return subscription.error
         return NotLeadingError(endpoint, f"its state is not waited for, {self._detector.known.leader} leads now")
+
+    def _judge(self, subscription: Subscription) -> MasterError | None:
+        """Why a state that has come is not to be believed; None if it is."""
+        endpoint = subscription.endpoint
+        snapshot = subscription.take_snapshot(self._detector.known.masters)
+        if self._identity.judge(snapshot, time.monotonic()) is Verdict.OURS:
+            self._log.over(f"foreign: {endpoint}", "the events of master %s are believed now", endpoint)
+            self._problems.report(endpoint, snapshot)
+            self._first = [snapshot]
+            return None
+        words = self._identity.describe(snapshot)
+        self._log.warning(
+            f"foreign: {endpoint}",
+            "master %s leads another cluster, as it seems: %s. Its events are not believed; is its address in Masters wrong?",
+            endpoint,
+            words,
+        )
+        return ForeignError(endpoint, f"leads another cluster, as it seems ({words}); its events are not believed")
 
     def _changed(self) -> None:
         self._wake.set()
@@ -328,6 +374,7 @@ class StreamingSource:
             consecutive_failures=0,
             last_success=subscription.heard,
             octets=subscription.octets,
+            cluster=self._first[0].cluster,
             why="",
         )
         level = logging.WARNING if self._lost_told else logging.INFO
@@ -337,7 +384,7 @@ class StreamingSource:
         plan = self._plan
         if lack(subscription.master.number):
             plan = plan._replace(reconcile_seconds=min(plan.reconcile_seconds, _LACKING_RECONCILE_SECONDS))
-        self._following = Following(subscription, self._client, self._detector, self._wake, plan)
+        self._following = Following(subscription, self._first.pop(), self._client, self._detector, self._wake, plan)
         return self._following
 
     def _note_end(self, following: Following, error: MasterError) -> float:

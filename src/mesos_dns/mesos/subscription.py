@@ -23,7 +23,7 @@ from mesos_dns.mesos.decoding.v1_events import Other, read_event
 from mesos_dns.mesos.decoding.v1_tasks import LiveTask
 from mesos_dns.mesos.errors import BodyError, DisconnectedError, MasterError, MasterTimeoutError, UnauthorizedError
 from mesos_dns.mesos.http.client import MAX_STATE_OCTETS
-from mesos_dns.mesos.state import Endpoint
+from mesos_dns.mesos.state import Endpoint, Snapshot
 from mesos_dns.mesos.view import Address, View
 
 log = logging.getLogger(__name__)
@@ -112,6 +112,12 @@ class Subscription:
 
     def __repr__(self) -> str:
         return f"Subscription({self.endpoint}, {self.view!r}, events={self.events})"
+
+    def take_snapshot(self, masters: tuple[Endpoint, ...]) -> Snapshot:
+        """All that is known; what comes later are changes to it. Its state must have come."""
+        if self.view is None:
+            raise RuntimeError(f"the state of master {self.endpoint} has not come yet")
+        return self.view.take_snapshot(self.master, self.endpoint, masters, self.flags)
 
     def start(self) -> None:
         """Begin to read."""
