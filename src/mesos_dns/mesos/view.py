@@ -11,7 +11,7 @@ from typing import Final
 
 from mesos_dns.mesos.decoding.evidence import Flags
 from mesos_dns.mesos.decoding.members import Skipped
-from mesos_dns.mesos.decoding.tasks import TaskReader
+from mesos_dns.mesos.decoding.tasks import RUNNING, TaskReader
 from mesos_dns.mesos.decoding.v1 import FrameworkShown, State
 from mesos_dns.mesos.decoding.v1_calls import Master, Summary
 from mesos_dns.mesos.decoding.v1_events import (
@@ -191,7 +191,7 @@ class View:
         else:
             problems = news.problems
             self._set_task(key, before, updated(before, news.state, news.status, self._reader, problems))
-            self._report(problems)
+            self._report(problems if news.state == RUNNING else [])
 
     def _show_task(self, shown: TaskShown) -> None:
         key = shown.framework_id, shown.entry.id or "", 0
@@ -202,7 +202,7 @@ class View:
         elif before is not None or self._has_room(self.tasks):
             live = live_task(shown.framework_id, shown.entry, self._reader, shown.problems)
             self._set_task(key_of(live.task), before, live)
-            self._report(shown.problems)
+            self._report(shown.problems if live.is_running else [])
             if live.task.agent_id not in self.agents:
                 self.unknown_agents.add(live.task.agent_id)
             if shown.framework_id not in self.frameworks:

@@ -249,6 +249,8 @@ def _read_live(
         ended.setdefault(found[0], set()).add(found[1].id or "")
         return None
     live = live_task(*found, reader, problems, digest)
+    if not live.is_running:
+        return live
     for problem in problems:
         skipped.add(*problem)
     # What has faults is to be counted each time.
