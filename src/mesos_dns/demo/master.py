@@ -123,7 +123,7 @@ class Node:
             self._awake.clear()
         else:
             self._awake.set()
-        self.streams.talk(not seat.frozen)
+        self.streams.freeze(seat.frozen)
 
     def publish(self, notice: Notice) -> None:
         """Send an event to the subscribers that may see it, in the order in which it happens."""
