@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from mesos_dns.demo import bench_master, generator, runner, serve_state
+from mesos_dns.demo import bench_master, bench_state, generator, runner, serve_state
 from mesos_dns.demo.simulation import Plan
 
 _EPILOG = """other commands (each has --help):
@@ -128,14 +128,24 @@ def _bench_master(argv: list[str]) -> int:
     )
     _add_size(parser)
     parser.add_argument("--change-rate", type=_rate, default=0.0, help="tasks replaced per second; default %(default)s")
+    parser.add_argument(
+        "--events",
+        action="store_true",
+        help="be ready for event streams, not polls: who asks for the other waits for seconds at 100,000 tasks",
+    )
     _add_listener(parser, compress=False)
     options = parser.parse_args(argv)
 
     async def serve() -> None:
         leader = f"{options.address}:{options.port}"
-        state = bench_master.ChangingState(seed=options.seed, agents=options.agents, tasks=options.tasks, leader=leader)
+        state = bench_state.ChangingState(seed=options.seed, agents=options.agents, tasks=options.tasks, leader=leader)
         await bench_master.serve(
-            state, options.address, options.port, change_rate=options.change_rate, compress=options.gzip
+            state,
+            options.address,
+            options.port,
+            change_rate=options.change_rate,
+            compress=options.gzip,
+            events=options.events,
         )
 
     return _until_stopped(serve)
