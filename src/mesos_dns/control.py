@@ -17,7 +17,7 @@ from mesos_dns.assembly import Plan, plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded
 from mesos_dns.generation import Generation, MakeSource, Reload
-from mesos_dns.mesos.polling import poll
+from mesos_dns.mesos.sources import follow
 from mesos_dns.sockets import BindError, Sockets
 from mesos_dns.web.server import HttpServer
 from mesos_dns.workers.spawner import ProcessSpawner, lower_priority, present_niceness
@@ -49,7 +49,7 @@ class Control:
         verbosity: int,
         niceness: int = 0,
         *,
-        make_source: MakeSource = poll,
+        make_source: MakeSource = follow,
     ) -> None:
         """`niceness` is added to that of this process when it serves; that of workers stays as it is now."""
         self._load = load
