@@ -70,6 +70,7 @@ class Masters:
             http.Listener(seat.identity.address, seat.identity.port, node.application)
             for seat, node in zip(world.masters, self.nodes, strict=True)
         ]
+        self._syncing = asyncio.Lock()
         world.listener = lambda index, notice: self.nodes[index].publish(notice)
 
     def __repr__(self) -> str:
@@ -81,10 +82,12 @@ class Masters:
 
     async def sync(self) -> None:
         """Open and close listeners, break and silence connections as masters have died, stopped and come back."""
-        for seat, node, listener in zip(self.world.masters, self.nodes, self._listeners, strict=True):
-            node.follow()
-            if seat.up != listener.is_open:
-                await (listener.open() if seat.up else listener.close())
+        # Two at a time would both find a listener closed, and both open it.
+        async with self._syncing:
+            for seat, node, listener in zip(self.world.masters, self.nodes, self._listeners, strict=True):
+                node.follow()
+                if seat.up != listener.is_open:
+                    await (listener.open() if seat.up else listener.close())
 
 
 class Node:
