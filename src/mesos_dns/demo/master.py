@@ -14,8 +14,9 @@ from mesos_dns.demo import document, http, operator_api, streams, v1, v1_documen
 from mesos_dns.demo.access import READONLY, READWRITE, Door, Rights
 from mesos_dns.demo.document import ClusterView, MasterIdentity, TaskTexts
 from mesos_dns.demo.ledger import Ledger, Notice
+from mesos_dns.demo.parts import Seat
 from mesos_dns.demo.streams import MAX_SUBSCRIBERS, Manners, Streams, Subscriber
-from mesos_dns.demo.world import Seat, World
+from mesos_dns.demo.world import World
 
 #: Times of written events that are remembered.
 MAX_WRITTEN: Final = 100_000
