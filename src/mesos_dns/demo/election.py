@@ -34,6 +34,8 @@ class Election:
     def __init__(self, world: World, pace: Pace) -> None:
         self._world = world
         self._pace = pace
+        #: False where ZooKeeper decides who leads: then leaders only die and are started again.
+        self.decides = True
 
     def __repr__(self) -> str:
         return f"Election({self._world!r}, {self._pace!r})"
@@ -61,7 +63,8 @@ class Election:
             return False
         world.kill(dead)
         agenda.tell("leader", f"leading master {self.masters[dead].endpoint} died")
-        agenda.after(self._pace.session_expiry, self._expire)
+        if self.decides:
+            agenda.after(self._pace.session_expiry, self._expire)
         agenda.after(self._pace.session_expiry + self._pace.restart, lambda: self._restart(dead))
         return True
 

@@ -7,7 +7,7 @@ is silent, as it is in Mesos: see each verb.
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from mesos_dns.demo import v1, wire
@@ -71,6 +71,7 @@ class KnownFramework:
     reregistered: float | None = None
     recovered: bool = False
     connected: bool = True
+    unregistered: float = 0.0
     unreachable: dict[Key, Task] = field(default_factory=dict)
     completed: deque[Task] = field(default_factory=lambda: deque(maxlen=MAX_COMPLETED))
 
@@ -261,7 +262,7 @@ class Ledger:
             identifier = wire.framework_id(self.origin, known.framework)
             info = v1.framework_info_json(known.framework, identifier)
             self.emit(Notice("FRAMEWORK_REMOVED", {"framework_removed": {"framework_info": info}}, known.framework))
-        known.connected = False
+        known.connected, known.unregistered = False, now
         self.completed_frameworks.append(known)
 
     # Tasks.
@@ -354,10 +355,7 @@ class Ledger:
             ),
             tuple(self.recovered.values()),
             len(self.unreachable_agents),
-            tuple(
-                replace(self._framework_view(known, ()), active=False, connected=False)
-                for known in self.completed_frameworks
-            ),
+            tuple(self._framework_view(known, ()) for known in self.completed_frameworks),
             release=self.release,
         )
 
@@ -373,4 +371,5 @@ class Ledger:
             tuple(known.completed),
             known.connected,
             known.connected,
+            known.unregistered,
         )

@@ -15,7 +15,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -24,6 +24,7 @@ from mesos_dns.demo.cluster import Agent, Task
 from mesos_dns.demo.generator import populate
 from mesos_dns.demo.ledger import Ledger
 from mesos_dns.demo.master import Masters, Settings
+from mesos_dns.demo.registration import Ensemble, Registration
 from mesos_dns.demo.releases import release
 from mesos_dns.demo.streams import Subscriber
 from mesos_dns.demo.world import World
@@ -32,16 +33,33 @@ from mesos_dns.demo.world import World
 TICK: Final = 0.01
 
 
+#: Below the ports that the kernel gives to outgoing connections (Linux: 32768 to 60999), of which any could else have
+#: taken a dead master's port when it comes back.
+PORTS: Final = range(20_000, 32_000)
+
+
 def free_endpoints(count: int, address: str = "127.0.0.1") -> list[tuple[str, int]]:
     """Return that many endpoints that were free a moment ago."""
-    probes = [socket.socket() for _ in range(count)]
+    found: list[tuple[str, int]] = []
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((address, port))
+            found.append((address, port))
+    return found
+
+
+def _held(endpoint: tuple[str, int]) -> socket.socket:
+    """Return a socket that keeps an endpoint from others while its master is dead: bound, not listening, so refusing."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        for probe in probes:
-            probe.bind((address, 0))
-        return [(address, int(probe.getsockname()[1])) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+        holder.bind(endpoint)
+    except OSError:
+        holder.close()
+        raise
+    return holder
 
 
 class Cluster:
@@ -77,14 +95,19 @@ class Cluster:
         )
         self.masters = Masters(self.world)
         self._stack = AsyncExitStack()
+        self._ticking: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"Cluster({self.world!r})"
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self.masters.serving())
-        ticking = asyncio.get_running_loop().create_task(self._tick(), name="simulated cluster")
-        self._stack.push_async_callback(_cancelled, ticking)
+        async with AsyncExitStack() as starting:
+            for seat in self.world.masters:
+                starting.enter_context(_held((seat.identity.address, seat.identity.port)))
+            await starting.enter_async_context(self.masters.serving())
+            self._stack = starting.pop_all()
+        self._ticking = asyncio.get_running_loop().create_task(self._tick(), name="simulated cluster")
+        self._stack.push_async_callback(_cancelled, self._ticking)
         return self
 
     async def __aexit__(
@@ -101,7 +124,9 @@ class Cluster:
             await self.masters.sync()
 
     def _now(self) -> None:
-        """Let happen what is due."""
+        """Let happen what is due. Raises what the background failed of, so that no test waits in vain."""
+        if self._ticking is not None and self._ticking.done():
+            self._ticking.result()
         self.world.agenda.run_until(self._clock())
 
     # What tests ask.
@@ -220,6 +245,15 @@ class Cluster:
         self.world.nobody_leads()
         await self.masters.sync()
 
+    async def register(self, url: str, **options: Any) -> Registration:
+        """Register the masters in ZooKeeper, which decides from now on who leads. `options`: those of `Registration`."""
+        registration = Registration(self.world, Ensemble.parse(url), **options)
+        await registration.start()
+        self._stack.push_async_callback(registration.close)
+        following = asyncio.get_running_loop().create_task(registration.follow(), name="registration")
+        self._stack.push_async_callback(_cancelled, following)
+        return registration
+
     async def elect(self, index: int, *, registry: bool = True) -> None:
         """Make a master the leader, with an empty cluster; with `registry` it knows whom to expect."""
         self._now()
@@ -240,5 +274,7 @@ class Cluster:
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:
+    """End `task`; what it failed of before is raised."""
     task.cancel()
-    await asyncio.wait([task])
+    with suppress(asyncio.CancelledError):
+        await task

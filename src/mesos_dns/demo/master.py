@@ -14,8 +14,9 @@ from mesos_dns.demo import document, http, operator_api, streams, v1, v1_documen
 from mesos_dns.demo.access import READONLY, READWRITE, Door, Rights
 from mesos_dns.demo.document import ClusterView, MasterIdentity, TaskTexts
 from mesos_dns.demo.ledger import Ledger, Notice
+from mesos_dns.demo.parts import Seat
 from mesos_dns.demo.streams import MAX_SUBSCRIBERS, Manners, Streams, Subscriber
-from mesos_dns.demo.world import Seat, World
+from mesos_dns.demo.world import World
 
 #: Times of written events that are remembered.
 MAX_WRITTEN: Final = 100_000
@@ -70,6 +71,7 @@ class Masters:
             http.Listener(seat.identity.address, seat.identity.port, node.application)
             for seat, node in zip(world.masters, self.nodes, strict=True)
         ]
+        self._syncing = asyncio.Lock()
         world.listener = lambda index, notice: self.nodes[index].publish(notice)
 
     def __repr__(self) -> str:
@@ -81,10 +83,12 @@ class Masters:
 
     async def sync(self) -> None:
         """Open and close listeners, break and silence connections as masters have died, stopped and come back."""
-        for seat, node, listener in zip(self.world.masters, self.nodes, self._listeners, strict=True):
-            node.follow()
-            if seat.up != listener.is_open:
-                await (listener.open() if seat.up else listener.close())
+        # Two at a time would both find a listener closed, and both open it.
+        async with self._syncing:
+            for seat, node, listener in zip(self.world.masters, self.nodes, self._listeners, strict=True):
+                node.follow()
+                if seat.up != listener.is_open:
+                    await (listener.open() if seat.up else listener.close())
 
 
 class Node:
@@ -123,7 +127,7 @@ class Node:
             self._awake.clear()
         else:
             self._awake.set()
-        self.streams.talk(not seat.frozen)
+        self.streams.freeze(seat.frozen)
 
     def publish(self, notice: Notice) -> None:
         """Send an event to the subscribers that may see it, in the order in which it happens."""

@@ -55,8 +55,8 @@ class Subscriber:
     def __init__(self, rights: Rights, manners: Manners, on_written: Callable[[int, float], None]) -> None:
         self.rights = rights
         self.manners = manners
-        #: While False nothing is written, not even heartbeats; the connection stays open.
-        self.talking = True
+        self._silenced = False
+        self._frozen = False
         self._on_written = on_written
         self._outbox: deque[_Parcel] = deque()
         self._wake = asyncio.Event()
@@ -89,10 +89,21 @@ class Subscriber:
         if self._transport is not None:
             self._transport.abort()
 
+    @property
+    def talking(self) -> bool:
+        """While False nothing is written, not even heartbeats; the connection stays open."""
+        return not (self._silenced or self._frozen)
+
     def talk(self, talking: bool = True) -> None:
         """Fall silent without closing, or go on."""
-        self.talking = talking
+        self._silenced = not talking
         self._wake.set()
+
+    def freeze(self, frozen: bool) -> None:
+        """Fall silent because the master is stopped, or go on where that is all."""
+        if self._frozen != frozen:
+            self._frozen = frozen
+            self._wake.set()
 
     def _last(self, parcel: _Parcel) -> None:
         if not self.talking:
@@ -191,8 +202,7 @@ class Streams:
             subscriber.abort()
         self.subscribers.clear()
 
-    def talk(self, talking: bool) -> None:
-        """Let all fall silent, or go on."""
+    def freeze(self, frozen: bool) -> None:
+        """Stop all with their master, or let them go on."""
         for subscriber in self.subscribers:
-            if subscriber.talking != talking:
-                subscriber.talk(talking)
+            subscriber.freeze(frozen)

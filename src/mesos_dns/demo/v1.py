@@ -87,9 +87,10 @@ def task_json(task: Task, release: Release = LATEST, *, event: bool = False) -> 
         found["executor_id"] = value(task.executor_id)
     if task.statuses:
         found["statuses"] = [status_json(task, status, release) for status in task.statuses]
-        if task.statuses[-1].located and not event:
-            found["status_update_state"] = task.statuses[-1].state
-            found["status_update_uuid"] = _uuid(task, task.statuses[-1])
+    from_agent = [status for status in task.statuses if status.located]
+    if from_agent and not event:
+        found["status_update_state"] = from_agent[-1].state
+        found["status_update_uuid"] = _uuid(task, from_agent[-1])
     if application.labels:
         found["labels"] = labels(application.labels)
     if application.has_discovery:
@@ -215,11 +216,15 @@ def framework_json(view: FrameworkView, release: Release = LATEST, *, event: boo
     }
     if release.recovers_agents:
         found["recovered"] = view.recovered
-    if not view.recovered:
-        back = view.registered if view.reregistered is None else view.reregistered
-        found |= {"registered_time": nanoseconds(view.registered), "reregistered_time": nanoseconds(back)}
+    back = view.registered if view.reregistered is None else view.reregistered
+    times = {"registered_time": nanoseconds(view.registered), "reregistered_time": nanoseconds(back)}
     if event:
-        return found | ({} if view.recovered else {"unregistered_time": nanoseconds(0.0)})
+        # Events always have all the times, snapshots only those that are known.
+        return found | times | {"unregistered_time": nanoseconds(view.unregistered)}
+    if not view.recovered:
+        found |= times
+    if view.unregistered:
+        found["unregistered_time"] = nanoseconds(view.unregistered)
     if view.tasks:
         found["allocated_resources"] = _allocated(view.tasks)
     return found | ({"offer_constraints": {}} if release.at_least(1, 11) else {})

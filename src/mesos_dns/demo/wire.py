@@ -276,6 +276,8 @@ class FrameworkView:
     #: False while the scheduler is away, as it is for recovered frameworks.
     connected: bool = True
     active: bool = True
+    #: When it was torn down; 0 while it is not.
+    unregistered: float = 0.0
 
 
 def framework_capabilities(framework: Framework) -> list[str]:
@@ -313,7 +315,7 @@ def framework_head(view: FrameworkView) -> Json:
         "failover_timeout": framework.failover_timeout,
         "checkpoint": framework.failover_timeout > 0,
         "registered_time": view.registered,
-        "unregistered_time": 0.0,
+        "unregistered_time": view.unregistered,
         "resources": used(view.tasks),
     }
     if view.reregistered is not None:

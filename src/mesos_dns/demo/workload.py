@@ -8,8 +8,9 @@ from typing import Any, Final
 from mesos_dns.demo.catalog import Application
 from mesos_dns.demo.cluster import Task
 from mesos_dns.demo.ledger import Key
+from mesos_dns.demo.parts import Machine
 from mesos_dns.demo.v1 import HEALTH_REASON
-from mesos_dns.demo.world import Machine, World
+from mesos_dns.demo.world import World
 
 #: Seconds. Mesos gives a silent agent 75 s; a demo should not make people wait.
 AGENT_TIMEOUT: Final = 4.0

@@ -8,7 +8,7 @@ import functools
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from mesos_dns.demo import identity
@@ -18,52 +18,16 @@ from mesos_dns.demo.cluster import TERMINAL, Agent, Status, Task, make_agents
 from mesos_dns.demo.document import MasterIdentity
 from mesos_dns.demo.generator import Population
 from mesos_dns.demo.ledger import Key, Ledger, Notice
+from mesos_dns.demo.parts import Machine, Scheduler, Seat
 from mesos_dns.demo.releases import LATEST, Release
 
 #: Told the index of a master and an event of it.
 Listener = Callable[[int, Notice], None]
 
 
-@dataclass(slots=True)
-class Machine:
-    """An agent's condition. `lost_at` = when the master gave it up; None while it is registered."""
-
-    agent: Agent
-    active: bool = True
-    lost_at: float | None = None
-    deactivated: bool = False
-    draining: str = ""
-
-
-@dataclass(slots=True)
-class Scheduler:
-    """A framework's scheduler. While it does not acknowledge, agents keep later statuses back."""
-
-    framework: Framework
-    registered: float
-    connected: bool = True
-    acknowledges: bool = True
-
-
 #: Seconds that a status waits for its acknowledgement at least and at most.
 Delay = tuple[float, float]
 AT_ONCE: Final[Delay] = (0.0, 0.0)
-
-
-@dataclass(slots=True)
-class Seat:
-    """One master process. `ledger` while it leads, or claims to; `believed` = whom it takes for the leader otherwise."""
-
-    identity: MasterIdentity
-    up: bool = True
-    #: Stopped but not dead: connections stay open and are accepted, nothing is answered.
-    frozen: bool = False
-    #: A starting master has no routes for a moment and answers 404.
-    routed: bool = True
-    #: False for a master that claims to lead, but that agents and schedulers do not talk to.
-    heard: bool = True
-    believed: int | None = None
-    ledger: Ledger | None = None
 
 
 class World:
@@ -88,6 +52,7 @@ class World:
         self.placement = population.placement
         self.acknowledged_after: Delay = AT_ONCE
         self.listener: Listener = lambda _index, _notice: None
+        self._agents_made = len(population.agents)
         self.machines = {agent.number: Machine(agent) for agent in population.agents}
         self.tasks: dict[Key, Task] = {task.key: task for task in population.tasks}
         #: Statuses that agents have and that are not acknowledged yet, oldest first.
@@ -240,7 +205,7 @@ class World:
 
     def add_agent(self, *, master_id: str | None = None) -> Agent:
         """Let a new machine register: AGENT_ADDED. `master_id`: the master whose id begins its own."""
-        number = max(self.machines, default=-1) + 1
+        number, self._agents_made = self._agents_made, self._agents_made + 1
         made = make_agents(self.rng, number + 1, master_id or self.origin)[-1]
         agent = replace(made, origin=self.origin)
         self.placement.add(agent)
