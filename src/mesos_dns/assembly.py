@@ -113,6 +113,7 @@ def rules(config: Config) -> Rules:
         label=labels.rfc952 if config.enforce_rfc952 else labels.rfc1123,
         ip_sources=config.ip_sources,
         srv_weight=config.srv_record_default_weight,
+        health_aware=config.health_aware,
     )
 
 

@@ -94,6 +94,7 @@ class Config:
     mesos_authentication: str = ""
     #: 0: as many as there are cores, at most 4.
     workers: int = 0
+    health_aware: bool = True
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
 
@@ -208,6 +209,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _switch("ResolvSubnetFirst", "resolv_subnet_first"),
     _text("MesosAuthentication", "mesos_authentication"),
     _integer("Workers", "workers", 0, 64),
+    _switch("HealthAware", "health_aware"),
 )
 
 

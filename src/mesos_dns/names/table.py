@@ -63,6 +63,11 @@ class Rule(NamedTuple):
     target: Pattern | None = None
     when: Condition = "always"
 
+    @property
+    def at_agent(self) -> bool:
+        """Whether the target has the agent's addresses, so that ports must be those of the agent."""
+        return self.target is not None and bool(self.target.place.base)
+
 
 def _pattern(text: str) -> Pattern:
     front = next(front for front in FRONTS if not front or text.startswith(front + "."))
