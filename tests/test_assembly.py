@@ -79,8 +79,16 @@ def test_the_root_is_a_name():
 
 
 def test_rules_of_names():
-    config = given(Domain="Cluster", SOAMname="NS1.Cluster", IPSources=["host", "docker"], SRVRecordDefaultWeight=7, HealthAware=False)
-    assert assembly.rules(config) == Rules(b"\7cluster\0", b"\3ns1\7cluster\0", labels.rfc1123, ("host", "docker"), 7, False)
+    config = given(
+        Domain="Cluster",
+        SOAMname="NS1.Cluster",
+        IPSources=["host", "docker"],
+        SRVRecordDefaultWeight=7,
+        HealthAware=False,
+    )
+    assert assembly.rules(config) == Rules(
+        b"\7cluster\0", b"\3ns1\7cluster\0", labels.rfc1123, ("host", "docker"), 7, False
+    )
     assert assembly.rules(given(EnforceRFC952=True)).label is labels.rfc952
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.names.cluster import as_text, packed, rules
 
-from mesos_dns.mesos.state import Agent, Delta, DiscoveryPort, Framework, Task
+from mesos_dns.mesos.state import Agent, Delta, DiscoveryPort, Framework, Network, PortMapping, Task
 from mesos_dns.names import table
 from mesos_dns.names.labels import rfc1123
 from mesos_dns.names.model import SLICE_OF_TASKS, Model
@@ -206,6 +206,7 @@ def expected(model):
     return out
 
 
+MAPPED = Network("container", (PortMapping(31000, 81),))
 IDS = st.sampled_from(["t1", "t2", "t3", "t4"])
 
 
@@ -222,6 +223,7 @@ def any_task(draw):
         network_ports,
         netinfo=draw(st.sampled_from([(), packed("10.1.1.1"), packed("10.1.1.2", "fd00::2")])),
         healthy=draw(st.sampled_from([None, True, False, False])),
+        network=draw(st.sampled_from([Network(), Network("bridge"), Network("container"), MAPPED])),
     )
 
 
@@ -245,7 +247,7 @@ STEPS = st.builds(
 )
 
 
-@given(st.lists(STEPS, max_size=8), st.sampled_from([("host",), ("netinfo",), ("netinfo", "host")]))
+@given(st.lists(STEPS, max_size=8), st.sampled_from([("host",), ("netinfo", "host"), ("auto",)]))
 def test_any_series_of_changes_ends_in_what_the_rule_says(steps, sources):
     cluster = Cluster(given_rules=rules(rfc1123, sources))
     for step in steps:
