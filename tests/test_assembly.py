@@ -45,7 +45,13 @@ def test_start_of_authority():
         expire=4,
         minimum=1,
         ttl=1,
+        redirects=((b"\5agent\7cluster\7example\0", b"\5slave\7cluster\7example\0"),),
     )
+
+
+def test_a_domain_that_leaves_no_room_has_no_alias():
+    assert assembly.authority(given(Domain=".".join(["a" * 63] * 3 + ["b" * 57]))).redirects == ()
+    assert assembly.authority(given(Domain=".".join(["a" * 63] * 3 + ["b" * 55]))).redirects != ()
 
 
 def test_the_minimum_is_the_ttl_whatever_soaminttl_says():
