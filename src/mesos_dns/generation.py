@@ -101,7 +101,8 @@ class Generation:
         self.source = make_source(plan.source)
         publisher = self.publisher
         # No method of this object: after `gc.freeze` nobody finds cycles, and it must vanish when it is replaced.
-        self._hosts = HostLookup(lambda found: _publish_hosts(publisher, found))
+        own = [names.to_text(zone.apex).removesuffix(".").lower() for zone in plan.zones]
+        self._hosts = HostLookup(lambda found: _publish_hosts(publisher, found), own=own)
         #: Set with each observation.
         self._observed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

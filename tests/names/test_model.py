@@ -174,7 +174,7 @@ def test_work_comes_in_slices():
     delta = Delta({"A-0": Agent("A-0", "10.0.0.1", 1)}, {"F": Framework("F", "fw")}, many)
     sizes = [len(records_of(contributed)) for _, contributed in model.apply(delta)]
     # The agent, twice nothing while the tasks are sorted, then the tasks.
-    assert sizes == [2, 0, 0, 4 * SLICE_OF_TASKS, 4 * SLICE_OF_TASKS, 4]
+    assert sizes == [4, 0, 0, 4 * SLICE_OF_TASKS, 4 * SLICE_OF_TASKS, 4]
     assert list(model.tasks_of_framework("F")) == list(many)
 
 

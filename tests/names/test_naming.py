@@ -80,9 +80,13 @@ _some-box._tcp.C _some-box._udp.C _some-box._tcp.CS _some-box._udp.CS     | SRV 
 _toy-store._tcp.6 _toy-store._udp.6 _toy-store._tcp.6S _toy-store._udp.6S | SRV | toy-store-go588-3.6S:31354, toy-store-go588-3.6S:31355
 """
 
-#: Not in the old program: the masters' services, that of discovery ports below `.slave` (from the
+#: Not in the old program: `agent` beside `slave`, the masters' services, that of discovery ports below `.slave` (from the
 #: fork), and the order of labels of the first design.
 OURS = """
+agent.mesos.                           | A | 1.2.3.10, 1.2.3.11, 1.2.3.12
+agent.mesos.                           | AAAA | 2001:db8::1
+_agent._tcp.mesos.                     | SRV | agent.mesos.:5051
+
 _master._tcp.mesos. _master._udp.mesos. | SRV | master0.mesos.:5050
 
 _http._big-dog._tcp.MS                 | SRV | big-dog-4dfjd-0.MS:80
@@ -249,6 +253,9 @@ def test_an_agent():
         "slave.mesos. A 1.2.3.4",
         "slave.mesos. AAAA 2001:db8::1",
         "_slave._tcp.mesos. SRV slave.mesos.:5051",
+        "agent.mesos. A 1.2.3.4",
+        "agent.mesos. AAAA 2001:db8::1",
+        "_agent._tcp.mesos. SRV agent.mesos.:5051",
     }
 
 

@@ -92,7 +92,7 @@ async def _zone_of(config: Config, state: str | None, *, resolve: bool) -> Zone:
     await publisher.observe(snapshot)
     await publisher.self_found(own_addresses(config.listener))
     if resolve and (hosts := model.host_names()):
-        await publisher.hosts_found(await look_up(hosts))
+        await publisher.hosts_found(await look_up(hosts, [config.domain]))
     (zone,) = zones
     return zone
 
