@@ -293,6 +293,7 @@ class Generation:
                 }
                 for held in itertools.islice(self.publisher.held(), MAX_HELD_SHOWN)
             ],
+            "left_out": self.model.left_out,
             "zones": [
                 {"zone": names.to_text(zone.authority.apex), "serial": zone.serial, "names": len(zone)}
                 for zone in self.zones

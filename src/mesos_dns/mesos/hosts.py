@@ -62,6 +62,7 @@ class HostLookup:
         self._own = frozenset(own)
         self._refresh = refresh
         self._random = random
+        self._given: frozenset[str] = frozenset()
         self._wanted: frozenset[str] = frozenset()
         #: When each wanted host is due, in the loop's time; infinity while it is being looked up.
         self._due: dict[str, float] = {}
@@ -69,8 +70,9 @@ class HostLookup:
         self._queue: list[tuple[float, str]] = []
         self._news = asyncio.Event()
         self._warn = RateLimited(log, interval=300)
-        #: The wanted hosts whose last look-up failed, how often running; and whether the log has said so of any since it last said that all is well.
+        #: The wanted hosts whose last look-up failed, and how often running.
         self._failing: dict[str, int] = {}
+        #: Whether the log has said so of any since it last said that all is well.
         self._failure_told = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -79,6 +81,9 @@ class HostLookup:
 
     def want(self, hosts: set[str]) -> None:
         """From now on these are the hosts to know, and no others."""
+        if hosts == self._given:
+            return
+        self._given = frozenset(hosts)
         ours = {host for host in hosts if is_within(host, self._own)}
         if ours:
             shown = quoted(min(ours), MAX_NAME)
@@ -86,8 +91,6 @@ class HostLookup:
                 "own", "host %s of the state is a name of this server's own domain: it is not resolved", shown
             )
             hosts = hosts - ours
-        if hosts == self._wanted:
-            return
         if len(hosts) > MAX_HOSTS:
             self._warn.warning("many", "%d host names in the state, only %d are looked up", len(hosts), MAX_HOSTS)
             hosts = set(sorted(hosts)[:MAX_HOSTS])
