@@ -170,6 +170,13 @@ def test_no_name_goes_and_comes_again_within_a_change():
         cluster.records = +cluster.records
 
 
+def test_a_large_group_is_looked_at_in_slices_and_only_once():
+    many = [task(f"t{n}", healthy=True) for n in range(3 * SLICE_OF_TASKS)]
+    cluster = Cluster(*many)
+    first, second = (len([*cluster.model.apply(Delta(tasks=by_key(task(f"t{n}", healthy=False))))]) for n in (0, 1))
+    assert first == second + 3
+
+
 def test_nothing_is_remembered_of_tasks_that_are_gone():
     some = instances(True, False)
     cluster = Cluster(*some)

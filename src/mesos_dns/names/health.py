@@ -11,9 +11,9 @@ tasks of its group only if the set of profiles that healthy tasks have changes.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from mesos_dns.mesos.state import DiscoveryPort, TaskKey
+from mesos_dns.mesos.state import TaskKey
 from mesos_dns.names.suffixes import Rules
-from mesos_dns.names.tasks import MAX_PORTS_PER_TASK, TaskPlacement, reach
+from mesos_dns.names.tasks import MAX_PORTS_PER_TASK, DiscoveryPorts, TaskPlacement, reach
 
 #: Protocols and names of discovery ports.
 Kinds = tuple[tuple[str, str], ...]
@@ -57,8 +57,10 @@ def profile_of(rules: Rules, placement: TaskPlacement) -> Profile:
     )
 
 
-def _kinds(ports: Iterable[DiscoveryPort]) -> Kinds:
-    found = [(port.protocol, port.name) for port in [*ports][:MAX_PORTS_PER_TASK] if 0 <= port.number <= 0xFFFF]
+def _kinds(ports: DiscoveryPorts) -> Kinds:
+    if not ports:
+        return ()
+    found = [(port.protocol, port.name) for port in ports[:MAX_PORTS_PER_TASK] if 0 <= port.number <= 0xFFFF]
     return tuple(dict.fromkeys(found))
 
 
@@ -142,13 +144,15 @@ class Health:
             elif self._is_unhealthy(after):
                 self._wanted[name] = None
 
-    def complete(self, members: Members) -> None:
-        """Take the groups in which a task is unhealthy for the first time."""
+    def complete(self, members: Members) -> Iterator[None]:
+        """Take the groups in which a task is unhealthy for the first time; yields after each task taken: they may be many."""
         for name in self._wanted:
             if name not in self._groups:
-                group = self._groups[name] = _Group()
+                group = _Group()
                 for key, placement in members(name):
                     self._add(group, key, placement)
+                    yield
+                self._groups[name] = group
 
     def cover_before(self, placement: TaskPlacement) -> Cover:
         """To whom the task gave way before the change; it must be one of those replaced."""

@@ -140,7 +140,9 @@ class Model:
                 together.setdefault((key[0], task.discovery_name or task.name), []).append((was, now))
             if number % SLICE_OF_TASKS == SLICE_OF_TASKS - 1:
                 yield [], []
-        self._health.complete(self._members)
+        for number, _ in enumerate(self._health.complete(self._members)):
+            if number % SLICE_OF_TASKS == SLICE_OF_TASKS - 1:
+                yield [], []
         steps = self._in_order(chain.from_iterable(together.values()), keys)
         for start in range(0, len(steps), SLICE_OF_TASKS):
             part = steps[start : start + SLICE_OF_TASKS]
