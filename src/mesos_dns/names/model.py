@@ -20,6 +20,7 @@ from mesos_dns.names.health import NOBODY, Cover, GroupKey, Health
 from mesos_dns.names.index import TasksOfFramework
 from mesos_dns.names.naming import Naming
 from mesos_dns.names.provenance import Contributor, Reading
+from mesos_dns.names.remembered import InUse
 from mesos_dns.names.suffixes import Addresses
 from mesos_dns.names.table import TASK_RULES, Rule
 from mesos_dns.names.tasks import TaskPlacement
@@ -150,6 +151,7 @@ class Model:
                 self._contributions([before for before, _ in part], counted=-1),
                 self._contributions([after for _, after in part], counted=1),
             )
+        self.naming.forget_surplus(InUse(len(self.agents), len(self.frameworks), len(self.tasks)))
 
     def set_masters(self, masters: Sequence[Endpoint], leader: Endpoint | None) -> Contributions:
         """Take the master list; without a leader the last known one stays (stale beats gone)."""

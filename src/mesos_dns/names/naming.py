@@ -17,6 +17,7 @@ from mesos_dns.names import labels as lb
 from mesos_dns.names import skipped, table
 from mesos_dns.names.bulk import BulkNaming
 from mesos_dns.names.health import Cover, Profile, profile_of
+from mesos_dns.names.remembered import InUse, forget_surplus, forget_surplus_calls
 from mesos_dns.names.skipped import Skipped
 from mesos_dns.names.suffixes import (
     BOTH,
@@ -279,6 +280,15 @@ class Naming:
         records = self.unhealthy_task(*placement, cover, reasons=reasons)
         self._count_task(placement[0], reasons, counted)
         return contributions(records)
+
+    def forget_surplus(self, in_use: InUse) -> None:
+        """Forget what is remembered of entities that are gone, if it is much: so churn does not fill the memory of a small cluster."""
+        forget_surplus(self._remembered, in_use.tasks)
+        forget_surplus(self._shared, in_use.tasks)
+        forget_surplus_calls(self.rules.label, in_use.tasks + in_use.frameworks)
+        forget_surplus_calls(lb.agent_tail, in_use.agents)
+        self._suffixes.forget_surplus(in_use)
+        self._bulk.forget_surplus(in_use)
 
     # --- parts ---------------------------------------------------------------------------------
 
