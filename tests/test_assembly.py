@@ -45,7 +45,13 @@ def test_start_of_authority():
         expire=4,
         minimum=1,
         ttl=1,
+        redirects=((b"\5agent\7cluster\7example\0", b"\5slave\7cluster\7example\0"),),
     )
+
+
+def test_a_domain_that_leaves_no_room_has_no_alias():
+    assert assembly.authority(given(Domain=".".join(["a" * 63] * 3 + ["b" * 57]))).redirects == ()
+    assert assembly.authority(given(Domain=".".join(["a" * 63] * 3 + ["b" * 55]))).redirects != ()
 
 
 def test_the_minimum_is_the_ttl_whatever_soaminttl_says():
@@ -79,8 +85,16 @@ def test_the_root_is_a_name():
 
 
 def test_rules_of_names():
-    config = given(Domain="Cluster", SOAMname="NS1.Cluster", IPSources=["host", "docker"], SRVRecordDefaultWeight=7)
-    assert assembly.rules(config) == Rules(b"\7cluster\0", b"\3ns1\7cluster\0", labels.rfc1123, ("host", "docker"), 7)
+    config = given(
+        Domain="Cluster",
+        SOAMname="NS1.Cluster",
+        IPSources=["host", "docker"],
+        SRVRecordDefaultWeight=7,
+        HealthAware=False,
+    )
+    assert assembly.rules(config) == Rules(
+        b"\7cluster\0", b"\3ns1\7cluster\0", labels.rfc1123, ("host", "docker"), 7, False
+    )
     assert assembly.rules(given(EnforceRFC952=True)).label is labels.rfc952
 
 

@@ -103,7 +103,8 @@ class Generation:
         self.source = make_source(plan.source)
         publisher = self.publisher
         # No method of this object: after `gc.freeze` nobody finds cycles, and it must vanish when it is replaced.
-        self._hosts = HostLookup(lambda found: _publish_hosts(publisher, found))
+        own = [names.to_text(zone.apex).removesuffix(".").lower() for zone in plan.zones]
+        self._hosts = HostLookup(lambda found: _publish_hosts(publisher, found), own=own)
         #: Set with each observation.
         self._observed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -306,6 +307,7 @@ class Generation:
                 }
                 for held in itertools.islice(self.publisher.held(), MAX_HELD_SHOWN)
             ],
+            "left_out": self.model.left_out,
             "zones": [
                 {"zone": names.to_text(zone.authority.apex), "serial": zone.serial, "names": len(zone)}
                 for zone in self.zones

@@ -11,8 +11,11 @@ from tests.integration.recordings import Item
 
 Got = dict[str, Any]
 #: Keys of `/v1/config` that Go's program has not: the fork's, each behind which one, and ours, behind all others.
-EXTRA_KEYS = {"ReverseDnsOn": "DnsOn", "ResolvSubnetFirst": "IAMConfigFile", "Workers": "", "FailoverGraceSeconds": ""}
-EXTRA_KEYS |= {"MesosSource": "", "ReconcileSeconds": ""}
+EXTRA_KEYS = {
+    "ReverseDnsOn": "DnsOn",
+    "ResolvSubnetFirst": "IAMConfigFile",
+    **dict.fromkeys(("Workers", "HealthAware", "FailoverGraceSeconds", "MesosSource", "ReconcileSeconds"), ""),
+}
 NOTHING = {"hosts": {"host": "", "ip": ""}, "services": {"service": "", "host": "", "ip": "", "port": ""}}
 
 

@@ -92,7 +92,7 @@ async def _zone_of(config: Config, state: str | None, *, resolve: bool) -> Zone:
     await publisher.observe(snapshot)
     await publisher.self_found(own_addresses(config.listener))
     if resolve and (hosts := model.host_names()):
-        await publisher.hosts_found(await look_up(hosts))
+        await publisher.hosts_found(await look_up(hosts, [config.domain]))
     (zone,) = zones
     return zone
 
@@ -174,12 +174,15 @@ def what_else(body: bytes) -> str | None:
 
 
 def _rows(zone: Zone) -> Iterator[tuple[bytes, int, bytes]]:
-    """All records in a stable order: owners by their labels from the root down, then type and rdata."""
-    owners = sorted(zone, key=lambda owner: list(names.labels(owner))[::-1])
+    """All records but SOA and NS in a stable order: owners by their labels from the root down, then type and rdata."""
+    redirects = dict(zone.authority.redirects)
+    owners = sorted({*zone, *redirects}, key=lambda owner: list(names.labels(owner))[::-1])
     for owner in owners:
         for rrtype, rdataset in zone.rrsets(owner) or ():
             for rdata in sorted(rdataset):
                 yield owner, rrtype, rdata
+        if owner in redirects:
+            yield owner, rd.DNAME, redirects[owner]
 
 
 def _table(zone: Zone) -> Iterable[str]:

@@ -21,7 +21,7 @@ _DIGITS: Final = re.compile(r"[0-9.]+", re.ASCII)
 Values: TypeAlias = Mapping[str, Any]
 Finding: TypeAlias = tuple[str, ...]
 
-IP_SOURCES: Final = ("host", "docker", "mesos", "netinfo")
+IP_SOURCES: Final = ("host", "docker", "mesos", "netinfo", "auto")
 
 _NO_ZOOKEEPER: Final = "finding the leading master through ZooKeeper is not implemented in this release; "
 #: The wildcard addresses.

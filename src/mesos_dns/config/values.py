@@ -94,6 +94,7 @@ class Config:
     mesos_authentication: str = ""
     #: 0: as many as there are cores, at most 4.
     workers: int = 0
+    health_aware: bool = True
     #: 0: what the masters' flags tell.
     failover_grace_seconds: int = 0
     #: "auto", "events" or "polling".
@@ -213,6 +214,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _switch("ResolvSubnetFirst", "resolv_subnet_first"),
     _text("MesosAuthentication", "mesos_authentication"),
     _integer("Workers", "workers", 0, 64),
+    _switch("HealthAware", "health_aware"),
     # A day: names that are older help nobody.
     _integer("FailoverGraceSeconds", "failover_grace_seconds", 0, 86400),
     _text("MesosSource", "mesos_source"),

@@ -36,11 +36,14 @@ class _Source(NamedTuple):
     apex: bytes
     parts: tuple[dict[bytes, RRsets], ...]
     children: Mapping[bytes, int]
+    #: Names that need a closer look, and ends of names that do.
+    special: frozenset[bytes]
+    redirected_ends: tuple[bytes, ...]
 
 
 def _source(renderer: Renderer) -> _Source:
     zone = renderer.zone
-    return _Source(renderer, zone, zone.authority.apex, zone.parts, zone.children)
+    return _Source(renderer, zone, zone.authority.apex, zone.parts, zone.children, zone.special, zone.redirected_ends)
 
 
 class _Found(NamedTuple):
@@ -125,8 +128,8 @@ class FastAnswers:
         source = self._only or self._source_of(name)
         if source is None:
             return None
-        renderer, zone, apex, parts, children = source
-        if name == apex:
+        renderer, zone, apex, parts, children, special, redirected_ends = source
+        if name in special:
             return None
         # RD and CD are copied. In the message the question ends two octets later: keys lack its ID.
         flags = renderer.flags | (key[0] & 1) << 8 | key[1] & msg.CD
@@ -139,7 +142,7 @@ class FastAnswers:
                 if pair[0] == rrtype:
                     sets = (pair,)
         elif name not in children:
-            if not _is_inside(name, children):
+            if name.endswith(redirected_ends) or not _is_inside(name, children):
                 return None
             flags |= msg.NXDOMAIN
         return _Found(renderer, Question(name, end + 2, flags, opt, limit), sets, bound) if zone.serial else None
@@ -156,12 +159,14 @@ class FastAnswers:
         """Whether `name`, which is not empty, certainly does not exist in the only zone; False if that takes a closer look."""
         if self._only is None:
             return False
-        _, _, _, parts, children = self._only
+        _, _, _, parts, children, special, redirected_ends = self._only
         return (
             name[name[0] + 1 :] in children
             and name not in children
             and name not in parts[hash(name) % ZONE_PARTS]
             and b"*" not in name
+            and name not in special
+            and not name.endswith(redirected_ends)
             and 0 < name[0] <= MAX_LABEL
         )
 

@@ -87,6 +87,7 @@ def test_container_networks_keep_the_mappings_of_ports_that_discovery_names():
         "container", (PortMapping(31000, 80, "tcp"), PortMapping(31001, 443))
     )
     assert network(docker("USER", mappings), ports=[8080]) is CONTAINER_NETWORK
+    assert network(docker("USER", mapped((80, 80))), ports=[80]) == Network("container", (PortMapping(80, 80),))
 
 
 def test_mappings_that_cannot_be_are_passed_over():

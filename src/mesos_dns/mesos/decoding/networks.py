@@ -101,6 +101,6 @@ def _network(
         return plain
     kept: dict[PortMapping, None] = {}
     for one, (host, container) in found:
-        if host != container and (container in containers or host in hosts):
+        if container in containers or host in hosts:
             kept[PortMapping(host, container, (one.protocol or "").lower())] = None
     return Network(mode, tuple(kept)) if kept else plain
