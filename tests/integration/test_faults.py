@@ -159,17 +159,19 @@ def asked_again(program: Program, master: Master, count: int = 2) -> None:
 
 
 def test_three_leaders_are_killed_one_after_the_other(cluster: Cluster, start: Start) -> None:
-    """Each new one shows its agents step by step, the first one in all steps; the former one comes back as a follower."""
+    """Each new one shows its agents step by step, the first one in all steps; its clock is two hours behind. The former one comes
+    back as a follower."""
     program = start()
     with Watch(program, "web.marathon.mesos.", "slave.mesos.", "marathon.mesos.", "leader.mesos.") as watch:
         for number in (1, 2, 0):
             cluster.dies((number - 1) % 3)
+            behind = {"elected_time": 1e9 - 7200.0 * number, "start_time": 1e9 - 7201.0 * number}
             for look in first_looks(cluster.state(number))[: 3 if number == 1 else 1]:
-                cluster.leads(number, **look)
+                cluster.leads(number, **look, **behind)
                 cluster.terms -= 1
                 asked_again(program, cluster.masters[number], 1)
             cluster.terms += 1
-            cluster.leads(number, tasks={f"new{number}": "10.9.9.9"})
+            cluster.leads(number, tasks={f"new{number}": "10.9.9.9"}, **behind)
             comes(program, f"new{number}.marathon.mesos.", "10.9.9.9")
             assert leader(program) == text(cluster.endpoints[number])
             cluster.returns((number - 1) % 3)
@@ -185,37 +187,32 @@ def test_three_leaders_are_killed_one_after_the_other(cluster: Cluster, start: S
     )
 
 
-def test_a_leader_that_is_stopped_but_not_dead(cluster: Cluster, start: Start) -> None:
+def test_a_leader_that_is_slow_and_then_one_that_is_stopped_but_not_dead(cluster: Cluster, start: Start) -> None:
+    """Both are silent. The one is waited for, and the other one left for the next leader."""
     program = start()
-    with Watch(program, "web.marathon.mesos.") as watch:
-        cluster.masters[0].stand_still()
-        # Nobody else is elected yet: the others still point to it.
-        said(
-            program,
-            f"master {text(cluster.endpoints[0])} says nothing for 3 s; it is still waited for, and the others are asked",
-        )
-        cluster.leads(1, tasks={"late": "10.9.9.9"})
-        cluster.masters[0].leader = None
-        comes(program, "late.marathon.mesos.", "10.9.9.9")
-        assert leader(program) == text(cluster.endpoints[1])
-        # When it goes on it still believes that it leads, until it looks at ZooKeeper.
-        cluster.masters[0].go_on()
-        asked_again(program, cluster.masters[1], 1)
-        assert leader(program) == text(cluster.endpoints[1])
-        assert watch.saw() == {WEB}
-
-
-def test_a_slow_master_that_lives_is_waited_for(cluster: Cluster, start: Start) -> None:
-    program = start()
+    first, second = (text(each) for each in cluster.endpoints[:2])
     followers = cluster.masters[1:]
     with Watch(program, "web.marathon.mesos.") as watch:
         cluster.masters[0].stand_still()
-        cluster.shows(0, tasks={"late": "10.9.9.9"})
+        said(program, f"master {first} says nothing for 3 s; it is still waited for, and the others are asked")
         until(lambda: min(one.asked for one in followers) >= 2, lambda: f"nobody else was asked: {program.log()}")
+        cluster.shows(0, tasks={"slow": "10.9.9.8"})
         cluster.masters[0].go_on()
+        comes(program, "slow.marathon.mesos.", "10.9.9.8")
+        assert (leader(program), status(program)["source"]["failures"]) == (first, 0)
+
+        asked = followers[0].asked
+        cluster.masters[0].stand_still()
+        # Nobody else is elected yet: the others still point to it.
+        until(lambda: followers[0].asked > asked, lambda: f"nobody else was asked: {program.log()}")
+        cluster.leads(1, tasks={"late": "10.9.9.9"})
+        cluster.masters[0].leader = None
         comes(program, "late.marathon.mesos.", "10.9.9.9")
-        source = status(program)["source"]
-        assert (source["leader"], source["failures"]) == (text(cluster.endpoints[0]), 0)
+        assert leader(program) == second
+        # When it goes on it still believes that it leads, until it looks at ZooKeeper.
+        cluster.masters[0].go_on()
+        asked_again(program, cluster.masters[1], 1)
+        assert leader(program) == second
         assert watch.saw() == {WEB}
 
 
@@ -262,17 +259,6 @@ def test_what_does_not_come_back_goes_when_the_grace_is_over(cluster: Cluster, s
     until(lambda: addresses(program) == WEB[:1], lambda: f"still there: {program.log()}")
     said(program, "nothing is held any more because the leading master changed")
     assert status(program)["holding"] == []
-
-
-def test_a_new_leader_whose_clock_is_hours_behind(cluster: Cluster, start: Start) -> None:
-    program = start()
-    with Watch(program, "web.marathon.mesos.") as watch:
-        cluster.dies(0)
-        cluster.leads(1, elected_time=1e9 - 7200, start_time=1e9 - 7300, slaves=[], frameworks=[])
-        until(lambda: leader(program) == text(cluster.endpoints[1]), lambda: f"not believed: {program.log()}")
-        cluster.shows(1, elected_time=1e9 - 7200, tasks={"late": "10.9.9.9"})
-        comes(program, "late.marathon.mesos.", "10.9.9.9")
-        assert watch.saw() == {WEB}
 
 
 def test_two_masters_that_both_claim_to_lead(cluster: Cluster, start: Start) -> None:
@@ -335,30 +321,28 @@ def test_tasks_that_start_while_their_scheduler_is_disconnected(cluster: Cluster
         assert addresses(program, "marathon.mesos.") == ("10.3.0.1",)
 
 
-@pytest.mark.parametrize(
-    ("nothing", "told", "held"),
-    [
-        pytest.param(None, "slaves, frameworks", "2 agents, 1 frameworks, 2 tasks", id="null"),
-        # Without both lists it is no state at all.
-        pytest.param(..., "frameworks", "1 frameworks, 2 tasks", id="missing"),
-    ],
-)
-def test_lists_of_the_state_that_are_null_or_missing(
-    cluster: Cluster, start: Start, nothing: Any, told: str, held: str
-) -> None:
+def test_lists_of_the_state_that_are_null_or_missing(cluster: Cluster, start: Start) -> None:
     program = start()
-    others = dict.fromkeys(
-        ["recovered_slaves", "completed_frameworks", "unregistered_frameworks", "orphan_tasks"], nothing
-    )
+    lists = ["recovered_slaves", "completed_frameworks", "unregistered_frameworks", "orphan_tasks"]
     with Watch(program, "web.marathon.mesos.", "slave.mesos.") as watch:
-        cluster.shows(0, **dict.fromkeys(told.split(", "), nothing), **others)
-        said(program, f"lacks a list that every Mesos writes ({told})")
-        said(program, f"held because the state lacks a list: {held}, until it shows them")
-        cluster.shows(0, **others, tasks={"late": "10.9.9.9"})
-        comes(program, "late.marathon.mesos.", "10.9.9.9")
-        said(program, "nothing is held any more because the state lacks a list")
+        # Without both of the first lists it is no state at all.
+        for number, (nothing, told, held) in enumerate(
+            [
+                (None, "slaves, frameworks", "2 agents, 1 frameworks, 2 tasks"),
+                (..., "frameworks", "1 frameworks, 2 tasks"),
+            ]
+        ):
+            others = dict.fromkeys(lists, nothing)
+            cluster.shows(0, **dict.fromkeys(told.split(", "), nothing), **others)
+            said(program, f"lacks a list that every Mesos writes ({told})")
+            until(lambda: len(status(program)["held"]) >= 3, lambda: f"nothing is held: {program.log()}")
+            if not number:
+                said(program, f"held because the state lacks a list: {held}, until it shows them")
+            cluster.shows(0, **others, tasks={f"late{number}": "10.9.9.9"})
+            comes(program, f"late{number}.marathon.mesos.", "10.9.9.9")
         assert watch.saw() == {WEB}
         assert watch.saw("slave.mesos.") == {("10.1.0.1", "10.1.0.2")}
+    assert program.log().count("nothing is held any more because the state lacks a list") == 1
 
 
 def busy(document: State) -> State:
