@@ -287,7 +287,7 @@ class Generation:
             "reasons": reasons,
             "reload": {"state": self.reload.state, "reason": self.reload.reason, "at": int(self.reload.at)},
             "source": self.source.status.as_json(now),
-            "grace": self.publisher.grace,
+            "grace": round(self.publisher.grace),
             "holding": [
                 {
                     "because": cause.value,

@@ -6,6 +6,8 @@ import json
 import logging
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.mesos.test_polling import Detector
 
 from mesos_dns.mesos import asking
@@ -39,6 +41,8 @@ class Masters:
 
     def __init__(self, **does):
         self.does = {}
+        #: What follows when one has done something for a while.
+        self.slow = {}
         self.asked = []
         self.ended = []
         self.open = set()
@@ -64,7 +68,7 @@ class Masters:
                 await self._news.wait()
             if callable(what):
                 await what(heard)
-                what = self.does[endpoint]
+                what = self.slow.get(endpoint, self.does[endpoint])
             heard()
             if isinstance(what, Exception):
                 raise what
@@ -74,11 +78,13 @@ class Masters:
             self.ended.append(endpoint)
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def impatient():
     """Seconds become milliseconds."""
-    monkeypatch.setattr(asking, "SILENCE_SECONDS", 0.03)
-    monkeypatch.setattr(asking, "CLAIM_SECONDS", 0.02)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asking, "SILENCE_SECONDS", 0.03)
+        patch.setattr(asking, "CLAIM_SECONDS", 0.02)
+        yield
 
 
 @pytest.fixture
@@ -211,6 +217,16 @@ async def test_the_word_of_the_other_masters_counts_more_than_clocks(masters):
         assert (await read()).asked == B
 
 
+async def test_other_masters_may_call_it_by_its_host_name(masters):
+    masters.does = {
+        A: state(A, elected=9e9, hostname="a.example"),
+        B: state(B, id="M2", elected=70.0, hostname="b.example"),
+        C: to(C, Endpoint("b.example", B.port)),
+    }
+    async with asks(masters) as read:
+        assert (await read()).asked == B
+
+
 async def test_the_word_of_the_detector_counts_most(masters):
     masters.does = {A: state(A, elected=9e9), B: state(B, id="M2", elected=70.0), C: to(C, A)}
     detector = Detector(A, B, C, leader=B)
@@ -269,3 +285,79 @@ async def test_a_master_that_comes_to_its_senses_is_said_to(masters, caplog):
         masters.does[A] = state(A, id="M2", cluster="ours")
         await read()
     assert caplog.messages[-1] == "the state of master 127.0.0.1:5050 is believed now"
+
+
+async def test_whom_the_detector_names_is_ours_whatever_it_is_called(masters, caplog):
+    detector = Detector(A, B, leader=A)
+    masters.does = {A: state(A, cluster="ours"), B: state(B, id="X1", cluster="renamed", agents=("X-S0",))}
+    async with asks(masters, detector=detector) as read:
+        assert (await read()).asked == A
+        detector.learns(A, B, leader=B)
+        assert (await read()).asked == B
+    assert caplog.text == ""
+
+
+# --- whatever they do --------------------------------------------------------------------------
+
+doings = st.sampled_from(["claims", "refuses", "points", "is silent", "is slow", "is foreign", "says nonsense"])
+
+
+def deed(what, at, number, other, elected):
+    """What a master does that is drawn to do `what`."""
+
+    async def turns(heard):
+        for _ in range(3):
+            await asyncio.sleep(0)
+            heard()
+
+    return {
+        "claims": state(at, id=f"M{number}", cluster="ours", agents=("S0", "S1"), elected=float(elected)),
+        "refuses": UnreachableError(at, "refused"),
+        "points": to(at, other),
+        "is silent": None,
+        "is slow": turns,
+        "is foreign": state(at, id=f"X{number}", cluster="theirs", agents=("X-S0",)),
+        "says nonsense": b"<html>",
+    }[what]
+
+
+async def read_among(does, named):
+    """The reading, or the error, of one who knows the cluster; nobody may be asked any more behind it."""
+    listed, masters = [A, B, C, D], Masters()
+    masters.does = {A: state(A, cluster="ours", agents=("S0",))}
+    detector = Detector(*listed)
+    one = Asking(detector, masters)
+    async with detector, asyncio.timeout(PATIENCE):
+        assert (await one.read()).asked == A
+        for number, (at, (what, other, elected)) in enumerate(zip(listed, does, strict=True)):
+            masters.does[at] = deed(what, at, number, listed[other], elected)
+            masters.slow[at] = deed("claims", at, number, at, elected)
+        detector.learns(*listed, leader=named)
+        reading = asyncio.ensure_future(one.read())
+        if not {what for what, _, _ in does} & {"claims", "is slow"}:
+            while not reading.done() and not masters.open:  # noqa: ASYNC110 - requests are all that happens
+                await asyncio.sleep(0)
+            # Somebody must end the wait for those that are silent.
+            for each in listed:
+                if masters.does[each] is None:
+                    masters.now(each, MasterTimeoutError(each, "nothing came"))
+        (found,) = await asyncio.gather(reading, return_exceptions=True)
+    assert masters.open == set()
+    return found
+
+
+@given(
+    does=st.lists(st.tuples(doings, st.integers(0, 3), st.integers(0, 3)), min_size=4, max_size=4),
+    named=st.sampled_from([None, A, B, C, D]),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_masters_do_a_leader_is_found_if_one_answers(does, named):
+    """Each points to some other one; `named` is whom the detector names."""
+    found = asyncio.run(read_among(does, named))
+    by_deed = {at: what for at, (what, _, _) in zip([A, B, C, D], does, strict=True)}
+    believable = {at for at, what in by_deed.items() if what in {"claims", "is slow"}}
+    believable |= {at for at, what in by_deed.items() if what == "is foreign" and at == named}
+    if believable:
+        assert found.asked in believable
+    else:
+        assert isinstance(found, NobodyAnsweredError)

@@ -261,6 +261,24 @@ async def test_recovery_is_told_as_loud_as_the_failure(caplog):
     assert lines[1] == "the state of the cluster is read from the leading master 127.0.0.1:5050, after 2 failed polls"
 
 
+async def test_a_poll_without_end_is_told_and_so_is_its_end(caplog, monkeypatch):
+    monkeypatch.setattr("mesos_dns.mesos.polling.SLOW_POLL_SECONDS", 0.001)
+    detector = Detector(A, B, leader=A)
+    async with polling({A: [None], B: [state(B)]}, detector=detector) as (_, _, observations):
+        pending = asyncio.ensure_future(anext(observations))
+        while not caplog.records:  # noqa: ASYNC110 - the clock is all that happens
+            await asyncio.sleep(0.001)
+        detector.learns(A, B, leader=B)
+        await pending
+    assert caplog.messages == [
+        (
+            "no state of the cluster for 0.001 s: a master was asked and does not answer; it is still waited for, "
+            "the records stay as they are"
+        ),
+        "the state of the cluster is read from the leading master 127.0.0.2:5050, which took its time",
+    ]
+
+
 async def test_a_failure_that_was_not_told_is_over_in_silence(caplog):
     """The log does not say the same failure twice a minute: then it need not say twice that it is over."""
     gone = UnreachableError(A, "no connection: refused")

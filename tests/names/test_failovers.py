@@ -34,6 +34,8 @@ class Mesos:
         self.registered = set()
         self.connected = set()
         self.ended = set()
+        #: Tasks of whose end it tells, by framework.
+        self.told = {}
         self.running = {}
 
     @property
@@ -51,6 +53,11 @@ class Mesos:
             for key, task in self.running.items()
             if task.agent_id in self.registered and key[0] in self.listed
         }
+
+    def tell(self, keys):
+        """List them as ended, or as unreachable."""
+        for framework_id, task_id, _ in keys:
+            self.told.setdefault(framework_id, set()).add(task_id)
 
     def framework(self, framework_id):
         """As the state has it: without an address while only agents speak for it."""
@@ -77,6 +84,7 @@ class Mesos:
             unregistered_frameworks=unregistered,
             completed_frameworks=frozenset(self.ended),
             not_shown=not_shown,
+            ended_tasks={framework_id: frozenset(tasks) for framework_id, tasks in self.told.items()},
         )
 
 
@@ -137,6 +145,7 @@ class Failovers(RuleBasedStateMachine):
         gone = tuple(key for key, task in mesos.running.items() if task.agent_id == agent_id)
         for key in gone:
             del mesos.running[key]
+        mesos.tell(gone)
         mesos.admitted.discard(agent_id)
         mesos.registered.discard(agent_id)
         self.event(Delta(agents_gone=(agent_id,), tasks_gone=gone))
@@ -182,6 +191,7 @@ class Failovers(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(mesos.running)))
         task = mesos.running.pop(key)
         if task.agent_id in mesos.registered:
+            mesos.tell([key])
             self.event(Delta(tasks_gone=(key,)))
 
     @rule()
@@ -193,6 +203,7 @@ class Failovers(RuleBasedStateMachine):
         mesos.registered = set()
         mesos.connected = set()
         mesos.ended = set()
+        mesos.told = {}
         self.subscribed = False
 
     @rule()

@@ -11,7 +11,7 @@ others are asked, and the silent one is still waited for. Those that do not lead
 | a master claims to lead, whose id is that of the leader so far, or which the detector names | its state is the answer |
 | another master claims to lead | all others are asked; who says nothing for CLAIM_SECONDS is not waited for. The claim wins, or the best of several |
 | the detector names another leader | that one is asked; requests to others end |
-| the state is that of another cluster (`mesos.identity`) | as if that master had failed |
+| the state is that of another cluster (`mesos.identity`), and the detector does not name that master | as if it had failed |
 
 Of several claims the best is that of the master whom the detector names; else whom more of the other masters name (they see the election); else the
 one elected last, by its own clock. Clocks may be wrong by hours, so that comes last, and once a claim is believed its master stays the leader for
@@ -21,6 +21,7 @@ as long as it answers: two masters that both claim to lead make nobody flap.
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
@@ -142,7 +143,7 @@ class Asking:
     def _best(self, round_: "_Round") -> Reading:
         best = max(
             round_.claims,
-            key=lambda one: (round_.search.votes[one.asked], one.snapshot.elected_time or 0.0),
+            key=lambda one: (sum(map(round_.votes.__getitem__, _names(one))), one.snapshot.elected_time or 0.0),
         )
         if len(round_.claims) > 1:
             self._log.warning(
@@ -217,8 +218,9 @@ class Asking:
         """Whether it is the state of a master that leads our cluster."""
         if not round_.search.accepts(reading.asked, pid=reading.snapshot.pid, leader=reading.snapshot.leader):
             return False
-        verdict = self._identity.judge(reading.snapshot, self._clock())
-        if verdict is Verdict.OURS:
+        # Whom our ZooKeeper names is ours, whatever it is called.
+        is_named = reading.asked == round_.known.leader
+        if is_named or self._identity.judge(reading.snapshot, self._clock()) is Verdict.OURS:
             return True
         words = self._identity.describe(reading.snapshot)
         round_.search.failed(
@@ -306,6 +308,11 @@ class _Round:
         self._since = now
         self._next = None
 
+    @property
+    def votes(self) -> Counter[Endpoint]:
+        """How many masters said of each that it leads, in the newest look around."""
+        return self.search.votes
+
     def pause(self, now: float) -> float | None:
         """Seconds until something may have to be done although nothing has come; None if something will come."""
         if any(one.is_complete for one in self.running.values()):
@@ -313,6 +320,12 @@ class _Round:
         heard = max((one.heard for one in self.running.values()), default=now)
         due = heard + CLAIM_SECONDS if self.claims else max(heard, self._since) + SILENCE_SECONDS
         return max(due - now, 0.0)
+
+
+def _names(claim: Reading) -> set[Endpoint]:
+    """What other masters may call it: redirects go to the host name."""
+    asked, pid, hostname = claim.asked, claim.snapshot.pid, claim.snapshot.hostname
+    return {asked, pid or asked, Endpoint(hostname or asked.host, (pid or asked).port)}
 
 
 async def _end(*tasks: "asyncio.Task[None] | asyncio.Task[Reading | MasterError]") -> None:

@@ -135,9 +135,14 @@ class PollingSource:
             # As loud as the failure was: who sees warnings alone must not believe that it lasts.
             self._failure_told = False
             failures = before.consecutive_failures
-            log.warning(
-                "the state of the cluster is read from the leading master %s, after %d failed polls", asked, failures
-            )
+            if failures:
+                log.warning(
+                    "the state of the cluster is read from the leading master %s, after %d failed polls",
+                    asked,
+                    failures,
+                )
+            else:
+                log.warning("the state of the cluster is read from the leading master %s, which took its time", asked)
         elif before.leader != asked:
             log.info("reading the state of the cluster from the leading master %s", asked)
         self._status = replace(

@@ -165,7 +165,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     `reregister_timeout` are the seconds that it gives agents to come back after a failover; None if it does not tell.
 
     `skipped` counts, per reason, elements that could not be used; `skipped_examples` shows the first few.
-    `pid` is the master that gave the state (None if it does not say). `flags_hidden` is true if the master
+    `pid` is the master that gave the state (None if it does not say), `hostname` how it calls its host ("" likewise). `flags_hidden` is true if the master
     concealed its flags: a sign that authorization filters the whole state (Mesos 1.0 and later).
     """
 
@@ -185,6 +185,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     flags_hidden: bool = False
     ended_tasks: Mapping[str, frozenset[str]] = msgspec.field(default_factory=dict)
     concealed: Concealed = Concealed()
+    hostname: str = ""
     cluster: str = ""
     ensemble: str = ""
     elected_time: float | None = None

@@ -80,6 +80,7 @@ class Document(msgspec.Struct, gc=False):
     recovered_slaves: Raw = NULL
     flags: Raw = NULL
     cluster: Raw = NULL
+    hostname: Raw = NULL
     elected_time: Raw = NULL
 
 
@@ -117,7 +118,7 @@ def _open_unusual(body: bytes | bytearray, skip: Skip) -> Document:
         slaves=list_of(found, "slaves"),
         completed_frameworks=list(_completed_entries(found, skip)),
         **_members(found, "id", "pid", "leader", "recovered_slaves", "unregistered_frameworks", "flags"),
-        **_members(found, "cluster", "elected_time"),
+        **_members(found, "cluster", "hostname", "elected_time"),
     )
 
 

@@ -18,6 +18,8 @@ from mesos_dns.mesos.state import Concealed
 
 #: Processors and MB by which sums may differ: a thousandth is the least that Mesos counts, and sums of a million floats are exact to less.
 TOLERANCE: Final = 0.01
+#: And the part of a sum that rounding may cost: 100,000 additions of floats.
+_ROUNDING: Final = 1e-9
 
 _decode_used: Final = msgspec.json.Decoder(wire.Used).decode
 _decode_ended: Final = msgspec.json.Decoder(list[wire.EndedTask | None]).decode
@@ -143,7 +145,7 @@ class Sums:
     def judge(self) -> Concealed:
         """What is not shown although it uses resources."""
         more = any(
-            agents > frameworks + TOLERANCE
+            agents > frameworks * (1 + _ROUNDING) + TOLERANCE
             for agents, frameworks in zip(self._by_agents, self._by_frameworks, strict=True)
         )
         return Concealed(self._complete and more, frozenset(self._tasks_of))

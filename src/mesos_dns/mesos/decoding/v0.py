@@ -135,6 +135,7 @@ class Decoder:
             flags_hidden=is_null(top.flags),
             ended_tasks=ended,
             concealed=sums.judge(),
+            hostname=_lenient_text(top.hostname),
             cluster=_lenient_text(top.cluster) or flags.cluster,
             ensemble=flags.ensemble,
             elected_time=number_of(top.elected_time),
