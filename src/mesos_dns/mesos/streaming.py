@@ -21,6 +21,7 @@ from mesos_dns.mesos.errors import (
     NotLeadingError,
     StatusError,
     UnauthorizedError,
+    UnreachableError,
 )
 from mesos_dns.mesos.following import Following, Plan
 from mesos_dns.mesos.identity import Identity, Verdict
@@ -172,7 +173,7 @@ class StreamingSource:
                 self._open = await self._connect()
             except NobodyAnsweredError as error:
                 pause = self._note_failure(error)
-                if self._must_poll:
+                if self._must_poll(error):
                     async with contextlib.aclosing(self._poll(pause, error)) as observations:
                         async for observation in observations:
                             yield observation
@@ -289,11 +290,13 @@ class StreamingSource:
 
     # --- polling -----------------------------------------------------------------------------------
 
-    @property
-    def _must_poll(self) -> bool:
-        """Whether the state has to be polled instead."""
+    def _must_poll(self, error: NobodyAnsweredError) -> bool:
+        """Whether the state has to be polled instead. Masters that cannot be reached have no state either."""
         tries = TRIES_BEFORE_POLLING if self._status.polls else FIRST_TRIES_BEFORE_POLLING
-        return self._polling is not None and (bool(self._status.why) or self._status.consecutive_failures >= tries)
+        if self._polling is None:
+            return False
+        answered = not all(isinstance(each, UnreachableError) for each in error.errors)
+        return bool(self._status.why) or (answered and self._status.consecutive_failures >= tries)
 
     async def _poll(self, pause: float, error: NobodyAnsweredError) -> AsyncGenerator[Observation, None]:
         """Poll until there are events; the subscription comes last. The first try is after `pause` seconds, or when another master leads."""
