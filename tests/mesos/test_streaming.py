@@ -105,14 +105,14 @@ async def test_reading_again_tears_no_gap():
     async with Cluster(agents=3, tasks=20) as cluster, following(cluster, reconcile=0.05) as mirror:
         await mirror.next()
         await cluster.subscribed(1)
-        running = [cluster.run(f"t{number}") for number in range(5)]
+        running = {f"t{number}": cluster.run(f"t{number}") for number in range(5)}
         for number in range(5, 60):
-            running.append(cluster.run(f"t{number}"))
-            ended = running.pop(0)
-            cluster.finish(ended)
-            await mirror.until(lambda name=f"t{number}": name in mirror.names())
-            await mirror.until(lambda name=ended.name: name not in mirror.names())
-            assert {one.name for one in running} <= set(mirror.names())
+            running[f"t{number}"] = cluster.run(f"t{number}")
+            ended = f"t{number - 5}"
+            cluster.finish(running.pop(ended))
+            await mirror.until(lambda number=number: f"t{number}" in mirror.names())
+            await mirror.until(lambda ended=ended: ended not in mirror.names())
+            assert running.keys() <= set(mirror.names())
         await mirror.until(lambda: mirror.status.reads >= 3)
         assert mirror.status.differences == 0
 
@@ -288,6 +288,8 @@ async def test_other_masters_are_told_without_a_break():
 async def test_nobody_leads_for_a_while(caplog):
     async with Cluster(masters=2, agents=2, tasks=4) as cluster, following(cluster) as mirror:
         await mirror.next()
+        await cluster.kill()
+        await cluster.start(0)
         await cluster.nobody_leads()
         pending = asyncio.ensure_future(mirror.until(lambda: mirror.snapshots == 2))
         while mirror.status.consecutive_failures < 1:
@@ -302,10 +304,13 @@ async def test_nobody_leads_for_a_while(caplog):
 
 async def test_another_cluster_is_not_believed(caplog):
     async with Cluster(agents=2, tasks=4) as cluster, Cluster(agents=2, tasks=4, name="other", seed=2) as other:
-        detector = Detector([*endpoints(cluster), *endpoints(other)])
+        detector = Detector(endpoints(cluster))
+        both = (*endpoints(cluster), *endpoints(other))
         async with following(cluster, detector=detector) as mirror:
             await mirror.next()
             ours = mirror.snapshot.cluster
+            detector.learns(both)
+            await mirror.until(lambda: mirror.snapshot.masters == both)
             await cluster.kill()
             pending = asyncio.ensure_future(mirror.next())
             while "leads another cluster" not in mirror.status.last_error:
