@@ -1,0 +1,195 @@
+"""The running program follows events of simulated masters; what goes wrong with them, with in-zone answers watched all the time."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.live import Live
+from tests.integration.program import Program, until
+from tests.integration.test_faults import Watch, addresses
+
+STEADY = "steady.marathon.mesos."
+Fault = Callable[[Live], None]
+
+
+def status(program: Program) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{program.http_port}/v1/status", timeout=10) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def source(program: Program) -> dict[str, Any]:
+    found: dict[str, Any] = status(program)["source"]
+    return found
+
+
+@pytest.fixture
+def live() -> Iterator[Live]:
+    with Live(masters=3, agents=3, tasks=10) as cluster:
+        cluster.do(lambda each: each.run("steady"))
+        yield cluster
+
+
+@pytest.fixture
+def program(live: Live, tmp_path: Path) -> Iterator[Program]:
+    """Follows the events of `live`, ready."""
+    with Program(tmp_path, masters=live.endpoints, mesosSource="auto") as running:
+        running.wait_ready()
+        until(lambda: source(running)["using"] == "events", lambda: running.log())
+        live.do(lambda each: each.subscribed(1))
+        yield running
+
+
+def resolves(live: Live, program: Program, name: str = "after") -> None:
+    """A task that starts now is served."""
+    live.do(lambda each: each.run(name))
+    until(lambda: addresses(program, f"{name}.marathon.mesos."), lambda: f"{name} is not served: {program.log()}", 40)
+
+
+def streams(act: Callable[[Any], Any]) -> Fault:
+    def fault(live: Live) -> None:
+        live.do(lambda each: [act(stream) for stream in each.subscribers] and None)
+
+    return fault
+
+
+def leader_killed(live: Live) -> None:
+    live.do(lambda each: each.kill())
+    live.do(lambda each: each.take_over(1))
+
+
+def leader_stopped(live: Live) -> None:
+    live.do(lambda each: each.freeze(0))
+    live.do(lambda each: each.take_over(1))
+
+
+def leader_killed_and_agents_slow(live: Live) -> None:
+    live.do(lambda each: each.kill())
+    live.do(lambda each: each.elect(1, registry=False))
+    time.sleep(0.5)
+    live.do(lambda each: each.world.read_registry())
+    live.do(lambda each: each.come_back(over=3.0))
+
+
+def three_leaders_killed(live: Live) -> None:
+    for index in (1, 2, 0):
+        killed = live.do(lambda each: each.kill())
+        live.do(lambda each, index=index: each.elect(index))
+        live.do(lambda each, killed=killed: each.start(killed))
+        live.do(lambda each: each.come_back(over=0.5))
+        time.sleep(1.0)
+
+
+def all_gone_and_back(live: Live) -> None:
+    for index in range(3):
+        live.do(lambda each, index=index: each.kill(index))
+    time.sleep(3.0)
+    for index in range(3):
+        live.do(lambda each, index=index: each.start(index))
+    live.do(lambda each: each.take_over(2))
+
+
+def two_leaders(live: Live) -> None:
+    live.do(lambda each: each.world.usurp(1))
+    live.do(lambda each: each.masters.sync())
+
+
+def ten_thousand_events(live: Live) -> None:
+    live.do(lambda each: [each.finish(each.run(f"burst{number}")) for number in range(2500)] and None)
+
+
+def lists_are_null(live: Live) -> None:
+    def edit(what: str, document: Any) -> Any:
+        if what == "SUBSCRIBED" or what == "SUBSCRIBE":
+            state = document.get("subscribed", {}).get("get_state", {})
+            for part in ("get_tasks", "get_agents", "get_frameworks"):
+                state[part] = dict.fromkeys(state.get(part, {}))
+        return document
+
+    live.do(lambda each: setattr(each.settings, "edit", edit))
+    streams(lambda stream: stream.abort())(live)
+
+
+def scheduler_disconnected(live: Live) -> None:
+    live.do(lambda each: each.world.disconnect(0))
+
+
+FAULTS: dict[str, Fault] = {
+    "cut in the middle of a record": streams(lambda stream: stream.cut(b'120\n{"ty')),
+    "reset": streams(lambda stream: stream.abort()),
+    "a record of absurd length": streams(lambda stream: stream.send_raw(b"999999999999\n")),
+    "garbage": streams(lambda stream: [stream.send(each) for each in (b"", b"{", b"[]", b'{"type":"TASK_ADDED"}')]),
+    "an update of an unknown task": streams(
+        lambda stream: stream.send(
+            b'{"type":"TASK_UPDATED","task_updated":{"framework_id":{"value":"F"},"state":"TASK_RUNNING",'
+            b'"status":{"task_id":{"value":"nobody"},"state":"TASK_RUNNING"}}}'
+        )
+    ),
+    "leader killed": leader_killed,
+    "leader killed, agents come back slowly": leader_killed_and_agents_slow,
+    "leader stopped": leader_stopped,
+    "three leaders killed": three_leaders_killed,
+    "all masters gone and back": all_gone_and_back,
+    "two leaders": two_leaders,
+    "ten thousand events at once": ten_thousand_events,
+    "lists are null": lists_are_null,
+    "scheduler disconnected": scheduler_disconnected,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_running_task_is_served_throughout(live: Live, program: Program, fault: Fault) -> None:
+    before = addresses(program, STEADY)
+    assert len(before) == 1
+    with Watch(program, STEADY) as watch:
+        fault(live)
+        resolves(live, program)
+        assert watch.saw(STEADY) == {before}
+    assert "Traceback" not in program.log()
+
+
+def test_a_stream_that_is_silent_without_closing(tmp_path: Path) -> None:
+    with Live(masters=1, agents=2, tasks=4) as live:
+        live.do(lambda each: setattr(each.settings, "heartbeat", 0.3))
+        live.do(lambda each: each.run("steady"))
+        with Program(tmp_path, masters=live.endpoints) as program:
+            program.wait_ready()
+            before = addresses(program, STEADY)
+            live.do(lambda each: each.subscribed(1))
+            with Watch(program, STEADY) as watch:
+                streams(lambda stream: stream.talk(False))(live)
+                resolves(live, program)
+                assert watch.saw(STEADY) == {before}
+            assert "5 heartbeats are missing" in program.log()
+
+
+def test_the_clock_of_the_master_is_wrong_by_hours(tmp_path: Path) -> None:
+    with Live(masters=1, agents=2, tasks=4, clock=lambda: time.time() - 7200) as live:
+        with Program(tmp_path, masters=live.endpoints, mesosSource="events") as program:
+            program.wait_ready()
+            resolves(live, program)
+            live.do(lambda each: each.masters.sync())
+
+
+def test_status_says_which_way_the_cluster_is_followed_and_why(tmp_path: Path) -> None:
+    with Live(masters=1, agents=2, tasks=4, version="1.4.0") as live:
+        with Program(tmp_path, masters=live.endpoints) as program:
+            program.wait_ready()
+            found = source(program)
+            assert (found["using"], found["live"]) == ("polling", False)
+            assert "MESOS-8469" in found["why"]
+            assert program.log().count("so its state is polled") == 1
+            resolves(live, program)
+
+
+def test_polling_can_be_asked_for(tmp_path: Path) -> None:
+    with Live(masters=1, agents=2, tasks=4) as live:
+        with Program(tmp_path, masters=live.endpoints, mesosSource="polling") as program:
+            program.wait_ready()
+            assert (source(program)["using"], source(program)["why"]) == ("polling", "")
+            resolves(live, program)
+            assert live.do(lambda each: len(each.subscribers)) == 0
