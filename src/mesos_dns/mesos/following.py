@@ -39,6 +39,8 @@ SUMMARY_SECONDS: Final = 1.0
 _SUMMARY_TIMES: Final = 20.0
 #: Seconds after which a task's unknown agent is looked for in a summary: agents come within 20 ms of their tasks.
 UNKNOWN_AGENT_SECONDS: Final = 1.0
+#: Seconds between two looks whether tasks that wait to run do so already: agents repeat an update that nobody acknowledges after 10 s.
+WAITING_TASKS_SECONDS: Final = 5.0
 #: Seconds until the state is read again after the first doubt; doubles with each further one, up to the time between two such reads anyway.
 DOUBT_SECONDS: Final = 5.0
 #: Seconds that two subscriptions to one master may take to come to the same event. A stream that is so far behind has lost events.
@@ -88,6 +90,7 @@ class Following:
         self._summary_begun: float | None = None
         self._unknown_since: float | None = None
         now = asyncio.get_running_loop().time()
+        self._summary_last = now
         self._reconcile_at = now + plan.reconcile_seconds
         self._doubt_seconds = DOUBT_SECONDS
         self._doubt_at: float | None = None
@@ -216,10 +219,13 @@ class Following:
         wanted = now if one.view.wants_summary else float("inf")
         if self._unknown_since is not None:
             wanted = min(wanted, self._unknown_since + UNKNOWN_AGENT_SECONDS)
+        if one.view.waiting:
+            # A while after the last one: most begin to run within a second, and that is told.
+            wanted = min(wanted, self._summary_last + WAITING_TASKS_SECONDS)
         due = max(wanted, self._summary_due)
         if due > now:
             return due
-        self._summary_begun = now
+        self._summary_begun = self._summary_last = now
         self._unknown_since = None
         one.refresh()
         return now + self._plan.reconcile_seconds

@@ -24,7 +24,7 @@ from mesos_dns.mesos.decoding.v1_events import (
     TaskShown,
 )
 from mesos_dns.mesos.decoding.v1_tasks import ENDED, LiveTask, key_of, live_task, updated
-from mesos_dns.mesos.state import Agent, Concealed, Delta, Endpoint, Framework, Snapshot, Task, TaskKey
+from mesos_dns.mesos.state import Agent, Concealed, Delta, Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
 
 #: Tasks that have not ended, agents, and frameworks of one view: ten times the largest clusters. A master that announces more is mad.
 MAX_ENTITIES: Final = 1_000_000
@@ -57,6 +57,7 @@ class View:
         self.unknown_frameworks: set[str] = set()
         self._state = state
         #: What the last summary told besides.
+        self._told_agents = self._told_frameworks = False
         self._conceals_frameworks = False
         self._cluster = ""
         self._reader = reader
@@ -69,8 +70,12 @@ class View:
         self._changed_frameworks: dict[str, Framework | None] = {}
         #: What events told of while a summary is under way; None if none is.
         self._touched: set[str] | None = None
-        for live in self.tasks.values():
+        #: Tasks that have not ended and do not run.
+        self.waiting: dict[TaskKey, None] = {}
+        for key, live in self.tasks.items():
             self._count(live.task, 1)
+            if not live.is_running:
+                self.waiting[key] = None
 
     def __repr__(self) -> str:
         return f"View(agents={len(self.agents)}, frameworks={len(self.frameworks)}, tasks={len(self.tasks)})"
@@ -123,7 +128,12 @@ class View:
             else recovered - self.agents.keys(),
             unregistered_frameworks=frozenset(),
             completed_frameworks=state.completed_frameworks - self.frameworks.keys(),
-            not_shown=state.not_shown,
+            not_shown=NotShown(
+                # What a summary told is shown.
+                agents=state.not_shown.agents and not self._told_agents,
+                frameworks=state.not_shown.frameworks and not self._told_frameworks,
+                tasks_of=frozenset(self.frameworks) if state.lacks_tasks else frozenset(),
+            ),
             skipped=dict(state.skipped.counts),
             skipped_examples=dict(state.skipped.examples),
             pid=pid,
@@ -214,6 +224,11 @@ class View:
             self._count(before.task, -1)
         self._count(live.task, 1)
         self.tasks[key] = live
+        if live.is_running:
+            self.waiting.pop(key, None)
+        else:
+            self.waiting[key] = None
+        self._touch(_tasks_of(key[0]))
         was = before.task if before is not None and before.is_running else None
         now = live.task if live.is_running else None
         if was != now:
@@ -223,6 +238,8 @@ class View:
         if before is None:
             return
         del self.tasks[key]
+        self.waiting.pop(key, None)
+        self._touch(_tasks_of(key[0]))
         self._count(before.task, -1)
         if before.is_running or key in self._changed_tasks:
             self._changed_tasks[key] = None
@@ -293,6 +310,9 @@ class View:
         """Take addresses and agents of a summary; None if none could be had: host names stand in for unknown addresses then."""
         touched, self._touched = self._touched or set(), None
         if summary is not None:
+            self._told_agents = summary.agents is not None
+            self._told_frameworks = summary.frameworks is not None
+            self._compare_running(summary.running, touched)
             self._conceals_frameworks, self._cluster = summary.conceals_frameworks, summary.cluster
             self._take_agents(summary.agents, touched)
             self._take_frameworks(summary.frameworks or {}, touched)
@@ -303,6 +323,16 @@ class View:
             if unknown and summary is not None:
                 unknown.clear()
                 self.doubt = f"a task of an unknown {kind}"
+
+    def _compare_running(self, running: Mapping[str, int], touched: set[str]) -> None:
+        """A task may have begun to run without an event: if its scheduler acknowledges nothing, agents repeat the first status with a later state."""
+        waiting: dict[str, int] = {}
+        for framework_id, _, _ in self.waiting:
+            waiting[framework_id] = waiting.get(framework_id, 0) + 1
+        for framework_id, count in waiting.items():
+            known = self._live_in_framework.get(framework_id, 0) - count
+            if running.get(framework_id, 0) > known and _tasks_of(framework_id) not in touched:
+                self.doubt = "fewer running tasks than there are"
 
     def _take_agents(self, agents: Mapping[str, Agent] | None, touched: set[str]) -> None:
         if agents is None:
@@ -328,6 +358,11 @@ class View:
         was = self._framework(shown)
         self.addresses[shown.id] = address
         self._note_framework(shown, was)
+
+
+def _tasks_of(framework_id: str) -> str:
+    """How the tasks of a framework are called among what events touched; no id begins like that."""
+    return f"tasks of {framework_id}"
 
 
 def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> int:

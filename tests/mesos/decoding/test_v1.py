@@ -180,7 +180,8 @@ def test_a_part_of_a_wrong_type_costs_only_itself(part, value):
 def test_lists_that_are_left_out(written, lacking):
     """Up to Mesos 1.9 that means that they are empty."""
     record = b'{"type":"SUBSCRIBED","subscribed":{"get_state":{"get_tasks":{},"get_agents":{},"get_frameworks":{}}}}'
-    assert read_first(record, TaskReader(), writes_empty_lists=written).not_shown == lacking
+    found = read_first(record, TaskReader(), writes_empty_lists=written)
+    assert (found.not_shown, found.lacks_tasks) == (lacking, written)
 
 
 def test_what_is_nearly_json():

@@ -61,7 +61,7 @@ class State(msgspec.Struct, frozen=True):
     """What SUBSCRIBED tells: all of the cluster but the addresses of frameworks, and who the master is.
 
     `heartbeat` is None for a master that sends none (before Mesos 1.5). `recovered_agents` is None if the list is missing, which before
-    1.10 means that it is empty or unknown. The tasks are those that have not ended, running or not.
+    1.10 means that it is empty or unknown. `lacks_tasks`: so is that of tasks. The tasks are those that have not ended, running or not.
     """
 
     heartbeat: float | None
@@ -72,6 +72,7 @@ class State(msgspec.Struct, frozen=True):
     tasks: dict[TaskKey, LiveTask]
     ended_tasks: dict[str, frozenset[str]]
     not_shown: NotShown
+    lacks_tasks: bool
     skipped: Skipped
 
 
@@ -113,8 +114,8 @@ def read_first(
         not_shown=NotShown(
             agents=_lacks(state.get_agents, agents.agents, writes_empty_lists),
             frameworks=_lacks(state.get_frameworks, frameworks.frameworks, writes_empty_lists),
-            tasks_of=frozenset(shown) if _lacks(state.get_tasks, tasks.tasks, writes_empty_lists) else frozenset(),
         ),
+        lacks_tasks=_lacks(state.get_tasks, tasks.tasks, writes_empty_lists),
         skipped=skipped,
     )
 

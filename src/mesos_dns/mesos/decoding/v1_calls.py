@@ -42,12 +42,14 @@ class Summary(msgspec.Struct, frozen=True):
     """What a summary of the state tells besides counts. None: it lacks that list.
 
     `conceals_frameworks`: by the sums in it, frameworks are there that are not shown. `cluster` is the cluster's name.
+    `running` counts the running tasks of each framework.
     """
 
     agents: Mapping[str, Agent] | None
     frameworks: Mapping[str, Framework] | None
     conceals_frameworks: bool = False
     cluster: str = ""
+    running: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
 def read_master(body: bytes | bytearray) -> Master:
@@ -88,11 +90,13 @@ def read_summary(body: bytes | bytearray, skipped: Skipped) -> Summary:
     sums = Sums()
     if found.slaves is None or found.frameworks is None:
         sums.spoil()
+    running: dict[str, int] = {}
     return Summary(
         None if found.slaves is None else read_agents(_agents(found.slaves, skipped), skipped, sums),
-        None if found.frameworks is None else dict(_frameworks(found.frameworks, skipped, sums)),
+        None if found.frameworks is None else dict(_frameworks(found.frameworks, skipped, sums, running)),
         sums.judge().frameworks,
         found.cluster or "",
+        running,
     )
 
 
@@ -111,7 +115,9 @@ def _agents(elements: Iterable[Raw], skipped: Skipped) -> Iterable[tuple[int, wi
                 yield position, agent
 
 
-def _frameworks(elements: Iterable[Raw], skipped: Skipped, sums: Sums) -> Iterable[tuple[str, Framework]]:
+def _frameworks(
+    elements: Iterable[Raw], skipped: Skipped, sums: Sums, running: dict[str, int]
+) -> Iterable[tuple[str, Framework]]:
     for raw in elements:
         try:
             found = _decode_framework(raw)
@@ -121,5 +127,7 @@ def _frameworks(elements: Iterable[Raw], skipped: Skipped, sums: Sums) -> Iterab
             continue
         sums.add_framework("", FrameworkEntry(NULL, NULL, None, used_resources=found.used_resources))
         if found.id:
+            if found.running is not None:
+                running[found.id] = int(found.running)
             host, port = framework_address(found.pid, found.hostname or "", found.name or "", skipped)
             yield found.id, Framework(found.id, found.name or "", host, port, bool(found.recovered))

@@ -262,6 +262,7 @@ class SummaryFramework(Struct, gc=False):
     hostname: str | None = None
     recovered: bool | None = None
     used_resources: Raw = NULL
+    running: float | None = field(default=None, name="TASK_RUNNING")
 
 
 class Summary(Struct, gc=False):
