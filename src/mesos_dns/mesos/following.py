@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: Heartbeats (one in 15 s) that may be missed before a stream counts as dead.
 MAX_MISSED_HEARTBEATS: Final = 5.0
+#: Seconds between two log lines about one kind of fault in events.
+_SKIPPED_SECONDS: Final = 3600.0
 #: Heartbeats overdue at which the other masters are asked who leads: a little more than one.
 _SUSPICIOUS: Final = 1.3
 #: Seconds between two rounds of asking the others while one is silent.
@@ -96,6 +98,8 @@ class Following:
         self._doubt_at: float | None = None
         self._doubt = ""
         self._warn = RateLimited(log)
+        self._skipped_log = RateLimited(log, interval=_SKIPPED_SECONDS)
+        self._skipped = 0
 
     def __repr__(self) -> str:
         return f"Following({self.subscription!r})"
@@ -173,7 +177,19 @@ class Following:
     def _look_after(self) -> float:
         """Do what is due; when to look again, in the loop's time. Raises MasterError if the stream cannot be trusted any more."""
         now = asyncio.get_running_loop().time()
+        self._report_skipped()
         return min(self._look_at_heartbeats(now), self._look_at_summary(now), self._look_at_whole(now))
+
+    def _report_skipped(self) -> None:
+        found = self.subscription.skipped
+        count = sum(found.counts.values())
+        if count != self._skipped:
+            self._skipped = count
+            for reason, times in found.counts.items():
+                examples = "; ".join(found.examples.get(reason, ()))
+                self._skipped_log.warning(
+                    reason, "left out %d parts of events (%s), for example: %s", times, reason, examples
+                )
 
     def _look_at_heartbeats(self, now: float) -> float:
         one = self.subscription

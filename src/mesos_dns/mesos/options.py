@@ -43,6 +43,6 @@ class SourceOptions:
 
     masters: tuple[Endpoint, ...]
     refresh_seconds: float = 60.0
+    client: ClientOptions = field(default_factory=ClientOptions)
     follow: str = "auto"
     reconcile_seconds: float = 600.0
-    client: ClientOptions = field(default_factory=ClientOptions)

@@ -143,6 +143,7 @@ class View:
             cluster=self._cluster or told.cluster,
             ensemble=told.ensemble,
             elected_time=master.elected_time,
+            hostname=master.hostname,
             reregister_timeout=told.reregister_timeout,
         )
 

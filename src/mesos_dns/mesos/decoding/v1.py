@@ -161,7 +161,7 @@ def _open_unusual(record: bytes | bytearray, skipped: Skipped) -> wire_v1.First:
         try:
             return list_of(owner, key)
         except StateError as error:
-            skipped.add(f"{key}: bad type", str(error))
+            skipped.add(f"{_kind(key)}: bad type", str(error))
             return None
 
     lists = ("tasks", "orphan_tasks", "completed_tasks", "unreachable_tasks")
@@ -191,8 +191,13 @@ def _object_of(owner: Mapping[str, Raw], key: str, skipped: Skipped) -> Mapping[
     try:
         return _decode_object(raw)
     except UNREADABLE as error:
-        skipped.add(f"{key}: bad type", f"{error} in {excerpt(raw)}")
+        skipped.add(f"{_kind(key)}: bad type", f"{error} in {excerpt(raw)}")
         return None
+
+
+def _kind(key: str) -> str:
+    """What a part of the state is about."""
+    return next((kind for kind in ("agent", "framework") if kind in key), "task")
 
 
 def _lenient_number(raw: Raw) -> float | None:

@@ -24,12 +24,13 @@ Version = tuple[int, int, int]
 
 
 class Master(msgspec.Struct, frozen=True):
-    """Who leads: id (another one with each election), where it listens (None if it does not say), version as told, Unix time of its election."""
+    """Who leads: id (another one with each election), where it listens (None if it does not say), version as told, Unix time of its election, its host."""
 
     id: str
     pid: Endpoint | None
     version: str
     elected_time: float | None = None
+    hostname: str = ""
 
     @property
     def number(self) -> Version | None:
@@ -58,7 +59,9 @@ def read_master(body: bytes | bytearray) -> Master:
     info = None if found.get_master is None else found.get_master.master_info
     if found.get_master is None or info is None or not info.id:
         raise StateError(f"expected the answer to GET_MASTER, found {excerpt(body)}")
-    return Master(info.id, parse_endpoint(info.pid or ""), info.version or "", found.get_master.elected_time)
+    return Master(
+        info.id, parse_endpoint(info.pid or ""), info.version or "", found.get_master.elected_time, info.hostname or ""
+    )
 
 
 def read_flags(body: bytes | bytearray) -> Flags:

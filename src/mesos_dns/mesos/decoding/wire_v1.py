@@ -223,6 +223,7 @@ class MasterInfo(Struct, gc=False):
     id: str | None = None
     pid: str | None = None
     version: str | None = None
+    hostname: str | None = None
 
 
 class GetMaster(Struct, gc=False):
