@@ -334,6 +334,13 @@ class World:
         seat.ledger = Ledger(seat.identity, self.origin, self.release, elected, self._emit(index))
         return seat.ledger
 
+    def rename(self, index: int, hostname: str) -> None:
+        """Give a master another `--hostname`, which redirects to it name."""
+        seat = self.masters[index]
+        seat.identity = replace(seat.identity, hostname=hostname)
+        if seat.ledger is not None:
+            seat.ledger.master = seat.identity
+
     def _emit(self, index: int) -> Callable[[Notice], None]:
         return lambda notice: self.listener(index, notice)
 
