@@ -1,3 +1,5 @@
+import json
+
 import aiohttp
 import pytest
 from tests.demo.story import PLAIN, Story
@@ -57,3 +59,22 @@ async def test_the_orders_are_listed(told):
     assert status == 200
     assert "POST /demo/kill/MASTER  kill a master: connections break\n" in text
     assert "POST /demo/nobody  let nobody know a leader\n" in text
+
+
+async def test_the_truth_is_told_whatever_masters_know(told):
+    story, order = told
+    story.run(PLAIN, 1)
+    story.world.kill(0)
+    told_now = json.loads((await order("demo/tasks", "GET"))[1])
+
+    assert told_now["leader"] is None
+    (task,) = told_now["tasks"]
+    assert (task["name"], task["framework"], task["state"], task["lost"]) == (
+        "plain",
+        "marathon",
+        "TASK_RUNNING",
+        False,
+    )
+    assert task["agent"] in task["addresses"]
+    story.world.lose_agent(1)
+    assert json.loads((await order("demo/tasks", "GET"))[1])["tasks"][0]["lost"]

@@ -265,3 +265,23 @@ async def test_nobody_to_kill_is_an_error():
             await cluster.kill()
         with pytest.raises(LookupError):
             _ = cluster.ledger
+
+
+async def test_documents_trickle():
+    async with Cluster(tasks=1) as cluster, aiohttp.ClientSession() as session:
+        cluster.settings.document_manners = Manners(piece=50)
+        async with session.get(f"{cluster.urls[0]}/master/state") as response:
+            assert response.headers["Content-Length"] == str(len(await response.read()))
+            assert (await response.json())["leader"] == f"master@{cluster.endpoints[0]}"
+
+
+async def test_events_can_get_lost_and_others_be_invented():
+    async with Cluster() as cluster, subscribed(cluster.urls[0]) as reader:
+        await reader.count(2)
+        cluster.settings.lose = lambda notice: notice.kind == "TASK_UPDATED"
+        cluster.run()
+        cluster.send({"type": "TASK_UPDATED", "task_updated": {"state": "TASK_RUNNING"}})
+        await reader.count(4)
+
+        assert reader.kinds[2:] == ["TASK_ADDED", "TASK_UPDATED"]
+        assert reader.records[3]["task_updated"] == {"state": "TASK_RUNNING"}
