@@ -53,6 +53,12 @@ async def test_what_cannot_be_obeyed(told, path, status, text):
     assert await told[1](path) == (status, text)
 
 
+async def test_a_dead_master_cannot_lead(told):
+    await told[1]("demo/kill/1")
+
+    assert await told[1]("demo/elect/1") == (409, "master 1 is dead, so it cannot lead: start it first\n")
+
+
 async def test_the_orders_are_listed(told):
     status, text = await told[1]("", "GET")
 

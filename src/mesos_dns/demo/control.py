@@ -96,7 +96,10 @@ def application(world: World) -> web.Application:
         known = {"master": range(len(world.masters)), "agent": world.machines, "framework": world.schedulers}
         if order.of and not (number.isascii() and number.isdigit() and int(number) in known[order.of]):
             return http.text(400, f"{number!r} is no {order.of}, expected one of {sorted(known[order.of])}\n")
-        order.do(world, int(number) if order.of else 0)
+        try:
+            order.do(world, int(number) if order.of else 0)
+        except ValueError as error:
+            return http.text(409, f"{error}\n")
         return http.text(200, f"done: {order.about}\n")
 
     served = web.Application()

@@ -321,8 +321,11 @@ class World:
     def elect(self, index: int, at: float | None = None) -> Ledger:
         """Make a master the leader with an empty ledger, its registry unread; the others that live redirect to it.
 
-        A frozen one notices nothing. A leader that still lives ends, as in Mesos: its `up` turns False.
+        A frozen one notices nothing. A leader that still lives ends, as in Mesos: its `up` turns False. Raises ValueError
+        when the master is dead.
         """
+        if not self.masters[index].up:
+            raise ValueError(f"master {index} is dead, so it cannot lead: start it first")
         for other, seat in enumerate(self.masters):
             if other != index and not seat.frozen and seat.up:
                 seat.believed = index
