@@ -47,7 +47,7 @@ _MMSGHDR = 64
 _MSG_DONTWAIT = 0x40
 
 #: Address and length of header and question, of the body and of the OPT record, and header octets 2 to 12. The first address
-#: is filled in by `send`.
+#: is filled in by `send`; until then the offset of the body in `Bodies.octets` stands there, for those that are sent singly.
 DESCRIPTOR: Final = struct.Struct("@PNPNPN10s6x")
 _WORDS: Final = DESCRIPTOR.size // 8
 #: The descriptor of a datagram that gets no reply.
@@ -129,13 +129,10 @@ class Bodies:
     def message(self, descriptor: bytes, query: bytes) -> bytes:
         """The whole reply that a descriptor tells to send in answer to `query`."""
         # Not by ctypes, whose way is long: with a processor's caches cold it takes as long as all the rest of an answer.
-        _, end, body, body_size, opt, opt_size, header = DESCRIPTOR.unpack(descriptor)
-        octets = self.octets
-        body -= self.address
+        at, end, _, size, opt, opt_size, header = DESCRIPTOR.unpack(descriptor)
         opt -= self.address
-        return b"".join(
-            (query[:2], header, query[12:end], octets[body : body + body_size], octets[opt : opt + opt_size])
-        )
+        octets = self.octets
+        return b"".join((query[:2], header, query[12:end], octets[at : at + size], octets[opt : opt + opt_size]))
 
 
 class RingBuffer:
@@ -163,7 +160,8 @@ class RingBuffer:
         self._bodies.octets[at : at + size] = orders.octets
         base, end, opt = self._bodies.address + at, orders.question_end, self._bodies.opts[orders.opt]
         return [
-            DESCRIPTOR.pack(0, end, base + start, stop - start, *opt, header) for header, start, stop in orders.windows
+            DESCRIPTOR.pack(at + start, end, base + start, stop - start, *opt, header)
+            for header, start, stop in orders.windows
         ]
 
     def weight(self, orders: Orders) -> int:
@@ -292,7 +290,7 @@ class Batch:
         header, body, opt, end, *_ = response
         at = self._negatives + end * SLOT
         self._bodies.octets[at : at + len(body)] = body
-        return DESCRIPTOR.pack(0, end, self._bodies.address + at, len(body), *self._bodies.opts[opt], header)
+        return DESCRIPTOR.pack(at, end, self._bodies.address + at, len(body), *self._bodies.opts[opt], header)
 
     def whole(self, i: int, reply: bytes) -> bytes:
         """The descriptor of a whole reply to datagram i, which begins with its ID."""

@@ -6,7 +6,6 @@ as the answer. So the selector calls such a reader itself, and waits again.
 
 import asyncio
 import logging
-import math
 import os
 import select
 import selectors
@@ -19,6 +18,8 @@ log = logging.getLogger(__name__)
 MOST_ROUNDS: Final = 256
 #: Events taken at once; what is beyond comes the next time. The kernel's list of them is made for each look.
 _EVENTS: Final = 32
+#: Seconds after which a look that has no end finds nothing, and is followed by another one: a day.
+_FOREVER: Final = 86_400.0
 
 
 class DirectReader(Protocol):
@@ -67,8 +68,8 @@ class DirectSelector(selectors.EpollSelector):
         # as few calls as can be: one look at the clock, which is the reader's as well.
         readers, poll, clock, readable = self._readers, self._waiting.poll, time.monotonic, select.EPOLLIN
         waits = timeout is None or timeout > 0
-        deadline = math.inf if timeout is None else clock() + timeout
-        left = timeout
+        deadline = clock() + (_FOREVER if timeout is None else timeout)
+        left = timeout if waits else 0
         for _ in range(MOST_ROUNDS):
             found = poll(left, _EVENTS)
             now = clock()
@@ -80,7 +81,7 @@ class DirectSelector(selectors.EpollSelector):
                     others.append((fd, event))
                     continue
                 try:
-                    goes_on &= reader(now) if waits else reader()
+                    goes_on &= reader(now if waits else 0.0)
                 except Exception:
                     # As the event loop does with its own.
                     log.exception("reading from a socket failed")
@@ -89,8 +90,7 @@ class DirectSelector(selectors.EpollSelector):
                 return self._ready(others)
             if not goes_on or now >= deadline:
                 break
-            if timeout is not None:
-                left = deadline - now
+            left = deadline - now
         return []
 
     def _ready(self, events: list[tuple[int, int]]) -> list[tuple[selectors.SelectorKey, int]]:

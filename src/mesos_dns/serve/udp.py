@@ -94,7 +94,7 @@ class _Listener(ABC):
 
     async def start(self) -> None:
         """Answer from now on, in the running event loop."""
-        add_reader(self._fd, self.read)
+        add_reader(self._fd, self.reader())
 
     async def stop(self) -> None:
         """Answer what has already arrived, and no more."""
@@ -104,8 +104,11 @@ class _Listener(ABC):
                 break
             await asyncio.sleep(0)
 
-    def read(self, now: float = 0.0, /) -> bool:  # noqa: ARG002 - part of `loop.DirectReader`
-        """Answer what has arrived, but not more than others can wait for. A `loop.DirectReader`: forwarding is scheduled."""
+    def reader(self) -> DirectReader:
+        """What answers what has arrived, but not more than others can wait for. Forwarding is scheduled."""
+        return self._read
+
+    def _read(self, _: float = 0.0, /) -> bool:
         self._forwarded = False
         self._take_turn()
         return not self._forwarded
@@ -167,7 +170,6 @@ class BatchedListener(_Listener):
         #: Descriptors of NXDOMAIN by kind of question and length of the name, for the zone as it is for `_generation`.
         self._unknown: dict[bytes, dict[int, bytes]] = {}
         self._generation: object = None
-        self.read = self._reader()
 
     def _answer_some(self) -> Iterator[int]:
         # Under load more datagrams have come while these are answered: they need not wait for a way through the
@@ -182,21 +184,21 @@ class BatchedListener(_Listener):
                 waits -= 1
                 time.sleep(_COALESCING_SECONDS)
 
-    def _reader(self) -> DirectReader:
-        """`read`: one datagram while few come, many while they come thick.
+    def reader(self) -> DirectReader:  # noqa: C901 - one function on purpose, see below
+        """What answers one datagram at a time while few come, and many while they come thick.
 
         The calls for a batch cost twice as much for a single datagram as those for one. And at light load nearly all cost is
         memory that has left the processor's caches since the last datagram. Hence the way of a known question is one function
         that touches little and has what it needs at hand.
         """
-        sock, buffer, octets_of, base = self._socket, self._buffer, self._bodies.octets, self._bodies.address
+        sock, buffer, bodies, base = self._socket, self._buffer, self._bodies.octets, self._bodies.address
         receive, receive_message, send = sock.recvfrom_into, sock.recvmsg_into, sock.sendto
         responder, cache, find_key = self._responder, self._cache, self._edns.key
         unpack, join, buffers, wildcard = batch.DESCRIPTOR.unpack, b"".join, (self._buffer,), self._wildcard
         ancillary: list[tuple[int, int, bytes]] = []
         last, run, dense = 0.0, 0, False
 
-        def read(now: float = 0.0, /) -> bool:
+        def read(now: float = 0.0, /) -> bool:  # noqa: C901, PLR0912 - each call more costs a microsecond
             nonlocal last, run, dense, ancillary
             if dense or now - last < _DENSE_SECONDS:
                 run += 1
@@ -225,10 +227,12 @@ class BatchedListener(_Listener):
             if entry is None or responder.policy is not None:
                 return self._answer_single(key, octets, address, ancillary)
             responder.hits += 1
-            _, end, body, size, opt, opt_size, header = unpack(next(entry))
-            body -= base
-            opt -= base
-            reply = join((octets[:2], header, octets[12:end], octets_of[body : body + size], octets_of[opt : opt + opt_size]))
+            at, end, _, size, opt, opt_size, header = unpack(next(entry))
+            if opt_size:
+                opt -= base
+                reply = join((octets[:2], header, octets[12:end], bodies[at : at + size], bodies[opt : opt + opt_size]))
+            else:
+                reply = join((octets[:2], header, octets[12:end], bodies[at : at + size]))
             if ancillary:
                 self._send(reply, address, ancillary)
             else:
@@ -319,26 +323,40 @@ class BatchedListener(_Listener):
         """Fill in the descriptors that are not to be had by the key alone."""
         absent: list[bytes] = []
         parts, client = self._cache.parts, self._batch.client
+        kinds, is_unknown = self._kinds(), self._responder.fast.is_unknown
         fresh = 0
         for i, descriptor in enumerate(descriptors):
             if descriptor:
                 continue
             key = keys[i]
-            if key in parts:
+            if parts and key in parts:
                 kept = parts[key]
                 descriptors[i] = kept[part_start(client(i), owner_of(key), len(kept))]
                 continue
             fresh += 1
-            ready = self._absent(key)
-            if ready is not None:
-                descriptors[i] = ready
-                absent.append(key)
-            else:
-                descriptors[i] = self._answer_singly(i, key, lengths[i], verdicts.get(i))
+            # As in `_absent`, without a call.
+            behind = BEHIND_NAME_EDNS if key[NAME - 1 : NAME] == b"\1" else BEHIND_NAME
+            kind = kinds.get(key[:NAME] + key[-behind:])
+            if kind is not None:
+                name = key[NAME:-behind]
+                ready = kind.get(len(name))
+                if ready is not None and is_unknown(name):
+                    descriptors[i] = ready
+                    absent.append(key)
+                    continue
+            descriptors[i] = self._answer_singly(i, key, lengths[i], verdicts.get(i))
         self._responder.hits += len(descriptors) - fresh
         if absent:
             self._responder.misses += len(absent)
             self._asked_again += self._cache.repeated(absent)
+
+    def _kinds(self) -> dict[bytes, dict[int, bytes]]:
+        """The descriptors of NXDOMAIN that are ready, for the zone as it is."""
+        if self._generation is not self._cache.entries:
+            # The cache has been emptied: the zone is another.
+            self._generation = self._cache.entries
+            self._unknown = {}
+        return self._unknown
 
     def _absent(self, key: bytes) -> bytes | None:
         """The descriptor for a name that does not exist, if one of its kind is ready.
@@ -346,16 +364,13 @@ class BatchedListener(_Listener):
         Most that is not in the cache is of this sort. The response depends on nothing but the rest of the key, and the
         name's length.
         """
-        if self._generation is not self._cache.entries:
-            # The cache has been emptied: the zone is another.
-            self._generation = self._cache.entries
-            self._unknown = {}
         behind = BEHIND_NAME_EDNS if key[NAME - 1 : NAME] == b"\1" else BEHIND_NAME
-        kind = self._unknown.get(key[:NAME] + key[-behind:])
+        kind = self._kinds().get(key[:NAME] + key[-behind:])
         if kind is None:
             return None
         name = key[NAME:-behind]
-        return kind.get(len(name)) if name and self._responder.fast.is_unknown(name) else None
+        ready = kind.get(len(name))
+        return ready if ready is not None and self._responder.fast.is_unknown(name) else None
 
     def _answer_singly(self, i: int, key: bytes, length: int, verdict: Verdict | None) -> bytes:
         """The descriptor for a datagram for which there is nothing ready."""
