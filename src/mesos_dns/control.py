@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from mesos_dns import collector, early_signals
+from mesos_dns import allocator, collector, early_signals
 from mesos_dns.assembly import Plan, plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded
 from mesos_dns.generation import Generation, MakeSource, Reload
-from mesos_dns.mesos.polling import poll
+from mesos_dns.mesos.sources import follow
 from mesos_dns.sockets import BindError, Sockets
 from mesos_dns.web.server import HttpServer
 from mesos_dns.workers.spawner import ProcessSpawner, lower_priority, present_niceness
@@ -49,7 +49,7 @@ class Control:
         verbosity: int,
         niceness: int = 0,
         *,
-        make_source: MakeSource = poll,
+        make_source: MakeSource = follow,
     ) -> None:
         """`niceness` is added to that of this process when it serves; that of workers stays as it is now."""
         self._load = load
@@ -73,6 +73,7 @@ class Control:
     async def run(self, config: Config) -> None:
         """Serve until SIGTERM or SIGINT. Raises BindError if a socket cannot be had."""
         collector.tune()
+        allocator.give_back_large_blocks()
         collecting = spawn(collector.look_now_and_then(), name="collect garbage")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -21,8 +21,8 @@ from mesos_dns.dns.rdata import Record
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.hosts import HostLookup
 from mesos_dns.mesos.options import SourceOptions
-from mesos_dns.mesos.polling import poll
 from mesos_dns.mesos.source import Source
+from mesos_dns.mesos.sources import follow
 from mesos_dns.mesos.state import Observation
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
@@ -75,7 +75,7 @@ class Generation:
         spawner: ProcessSpawner,
         former: "Generation | None" = None,
         *,
-        make_source: MakeSource = poll,
+        make_source: MakeSource = follow,
     ) -> None:
         self.plan = plan
         #: Set if following the cluster ended by a mistake of ours.

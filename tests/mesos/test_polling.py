@@ -10,9 +10,9 @@ from aiohttp import web
 from mesos_dns.mesos.detect.static import StaticMasters
 from mesos_dns.mesos.errors import NobodyAnsweredError, RedirectError, UnreachableError
 from mesos_dns.mesos.http.client import Answer, MasterClient
-from mesos_dns.mesos.options import ClientOptions, SourceOptions
-from mesos_dns.mesos.polling import MAX_RETRY_SECONDS, PollingSource, backoff, poll
-from mesos_dns.mesos.source import KnownMasters, SourceStatus
+from mesos_dns.mesos.options import ClientOptions
+from mesos_dns.mesos.polling import MAX_RETRY_SECONDS, PollingSource, backoff
+from mesos_dns.mesos.source import KnownMasters
 from mesos_dns.mesos.state import Endpoint
 
 A, B, C = (Endpoint(f"127.0.0.{number}", 5050) for number in (1, 2, 3))
@@ -244,11 +244,6 @@ async def test_closing_ends_a_request_the_connections_and_the_detector():
             await pending
     assert client.closed
     assert not detector.entered
-
-
-async def test_polling_a_list():
-    source = poll(SourceOptions((A, B), 7.0))
-    assert repr(source) == f"PollingSource(StaticMasters(127.0.0.1:5050, 127.0.0.2:5050), status={SourceStatus()})"
 
 
 # --- what the log says -------------------------------------------------------------------------

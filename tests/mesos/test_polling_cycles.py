@@ -9,7 +9,7 @@ from tests.mesos.http.test_client_cycles import answers, hangs_within, resets_wi
 
 from mesos_dns.mesos.errors import NobodyAnsweredError
 from mesos_dns.mesos.options import ClientOptions, SourceOptions
-from mesos_dns.mesos.polling import poll
+from mesos_dns.mesos.sources import follow
 from mesos_dns.mesos.state import Endpoint
 
 
@@ -19,7 +19,7 @@ def state(leader, **more):
 
 def source(*masters, within=5.0, refresh=60):
     client = ClientOptions(timeout=within)
-    return poll(SourceOptions(tuple(Endpoint(*one) for one in masters), refresh, client))
+    return follow(SourceOptions(tuple(Endpoint(*one) for one in masters), refresh, client))
 
 
 @pytest.mark.parametrize(

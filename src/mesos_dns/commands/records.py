@@ -21,7 +21,7 @@ from mesos_dns.mesos import errors
 from mesos_dns.mesos.decoding.document import StateError
 from mesos_dns.mesos.decoding.v0 import Decoder
 from mesos_dns.mesos.hosts import look_up
-from mesos_dns.mesos.polling import poll
+from mesos_dns.mesos.sources import read_once
 from mesos_dns.mesos.state import Endpoint, Snapshot
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
@@ -112,7 +112,7 @@ def _saved(config: Config, path: str) -> Snapshot:
 
 async def _live(config: Config) -> Snapshot:
     try:
-        return await poll(assembly.source_options(config)).once()
+        return await read_once(assembly.source_options(config))
     except errors.NobodyAnsweredError as error:
         raise NoStateError(f"no state of the cluster. {error}") from error
 

@@ -14,10 +14,8 @@ from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.decoding.document import StateError
 from mesos_dns.mesos.decoding.v0 import Decoder
 from mesos_dns.mesos.detect.search import LeaderSearch
-from mesos_dns.mesos.detect.static import StaticMasters
 from mesos_dns.mesos.errors import BodyError, MasterError, NobodyAnsweredError
-from mesos_dns.mesos.http.client import Answer, MasterClient
-from mesos_dns.mesos.options import SourceOptions
+from mesos_dns.mesos.http.client import Answer
 from mesos_dns.mesos.source import KnownMasters, MasterDetector, SourceStatus
 from mesos_dns.mesos.state import Endpoint, NotShown, Observation, Snapshot
 
@@ -284,10 +282,3 @@ class PollingSource:
         elif self._lack_told:
             self._lack_told = False
             log.warning("the state of master %s is complete again", self._status.leader)
-
-
-def poll(options: SourceOptions) -> PollingSource:
-    """Poll the masters that `options` lists. OSError or ssl.SSLError if the files of `options.client` are unusable."""
-    return PollingSource(
-        StaticMasters(options.masters), MasterClient(options.client), refresh_seconds=options.refresh_seconds
-    )

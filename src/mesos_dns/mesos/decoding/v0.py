@@ -15,8 +15,8 @@ decoded alone into structs that skip what names do not need, and an element whos
 without being decoded. Unusual keys are found by bytes.translate, eight times as fast as a regular expression.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -32,23 +32,14 @@ from mesos_dns.mesos.decoding.document import (
     list_of,
     open_document,
 )
-from mesos_dns.mesos.decoding.grammar import parse_address, parse_endpoint, parse_pid, parse_ranges
+from mesos_dns.mesos.decoding.grammar import parse_endpoint, parse_pid
+from mesos_dns.mesos.decoding.tasks import RUNNING, TaskReader
 from mesos_dns.mesos.decoding.tolerant import Problems
-from mesos_dns.mesos.state import Agent, DiscoveryPort, Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
+from mesos_dns.mesos.state import Agent, Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
 from mesos_dns.quoting import quoted
 
 #: Examples kept per reason for which elements of a state were skipped: enough to find the culprit.
 MAX_SKIPPED_EXAMPLES: Final = 3
-#: Equal texts and tuples that the decoder shares between tasks before it starts anew, for each task of the last state, and for
-#: none: a task has three. With a bound for the largest clusters, those of tasks long gone would fill the memory of a small one.
-MAX_SHARED_PER_TASK: Final = 5
-MAX_SHARED_AT_LEAST: Final = 1_000
-DOCKER_LABEL: Final = "Docker.NetworkSettings.IPAddress"
-MESOS_LABEL: Final = "MesosContainerizer.NetworkSettings.IPAddress"
-
-_RUNNING: Final = "TASK_RUNNING"
-
-T = TypeVar("T")
 
 _decode_task: Final = msgspec.json.Decoder(wire.TaskEntry).decode
 _decode_flags: Final = msgspec.json.Decoder(wire.Flags).decode
@@ -96,7 +87,7 @@ class Decoder:
         # Framework id -> hash of a task element -> its meaning. A changed element meets the hash of another one by chance
         # once in 10^11 reloads of a thousand changes; the keyed hash of Python cannot be aimed at.
         self._known: dict[str, dict[int, _Known]] = {}
-        self._shared: dict[Any, Any] = {}
+        self._reader = TaskReader()
 
     def __repr__(self) -> str:
         return f"Decoder(tasks={sum(map(len, self._known.values()))})"
@@ -112,8 +103,7 @@ class Decoder:
         known: dict[str, dict[int, _Known]] = {}
         frameworks: dict[str, Framework] = {}
         tasks: dict[TaskKey, Task] = {}
-        if len(self._shared) > MAX_SHARED_AT_LEAST + MAX_SHARED_PER_TASK * sum(map(len, self._known.values())):
-            self._shared.clear()
+        self._reader.forget_surplus(sum(map(len, self._known.values())))
         without_tasks: set[str] = set()
         for position, entry in enumerate(top.frameworks or ()):
             if entry is None:
@@ -179,84 +169,10 @@ class Decoder:
             found = _task_of(element, problems)
         except UNREADABLE as error:
             return _WithProblems(None, (("task: bad type", f"{error} in {excerpt(element)}"),))
-        if found is None or found.state != _RUNNING:
+        if found is None or found.state != RUNNING:
             return None
-        task = self._build_task(found, framework_id, problems)
+        task = self._reader.read(found, framework_id, problems)
         return _WithProblems(task, tuple(problems)) if problems else task
-
-    def _build_task(self, found: wire.TaskEntry, framework_id: str, problems: Problems) -> Task:
-        discovery = found.discovery
-        status = _chosen_status(found.statuses or ())
-        netinfo: tuple[bytes, ...] = ()
-        docker: tuple[bytes, ...] = ()
-        mesos: tuple[bytes, ...] = ()
-        if status is not None:
-            netinfo = self._addresses(_netinfo_texts(status), found.id, problems)
-            if status.labels:
-                docker = self._addresses(_label_texts(status, DOCKER_LABEL), found.id, problems)
-                mesos = self._addresses(_label_texts(status, MESOS_LABEL), found.id, problems)
-        agent_id = found.slave_id or ""
-        return Task(
-            id=found.id or "",
-            name=found.name or "",
-            framework_id=framework_id,
-            agent_id=self._share(agent_id),
-            ports=self._port_ranges(found.resources, found.id, problems),
-            discovery_name="" if discovery is None else discovery.name or "",
-            discovery_ports=() if discovery is None else self._discovery_ports(discovery),
-            netinfo=netinfo,
-            docker=docker,
-            mesos=mesos,
-        )
-
-    def _addresses(self, texts: Iterable[str | None], task_id: str | None, problems: Problems) -> tuple[bytes, ...]:
-        """Parse the addresses, in order, without repetitions."""
-        packed: dict[bytes, None] = {}
-        for text in texts:
-            if not text:
-                continue  # some executors send empty addresses: nothing to report
-            address = parse_address(text)
-            if address is None:
-                problems.append(("address: not an IP address", f"{quoted(text)} of task {quoted(task_id or '')}"))
-            elif len(packed) < limits.MAX_ADDRESSES:
-                packed[address] = None
-            else:
-                problems.append(
-                    ("address: too many", f"more than {limits.MAX_ADDRESSES} of task {quoted(task_id or '')}")
-                )
-                break
-        found = tuple(packed)
-        return self._share(found) if found else ()
-
-    def _share(self, value: T) -> T:
-        shared: T = self._shared.setdefault(value, value)
-        return shared
-
-    def _port_ranges(
-        self, resources: wire.Resources | None, task_id: str | None, problems: Problems
-    ) -> tuple[tuple[int, int], ...]:
-        text = None if resources is None else resources.ports
-        if not text:
-            return ()
-        shared: tuple[tuple[int, int], ...] | None = self._shared.get(text)
-        if shared is not None:
-            return shared
-        ranges, bad = parse_ranges(text)
-        if bad:
-            problems.append(("ports: unreadable range", f"{quoted(text)} of task {quoted(task_id or '')}"))
-        else:
-            self._shared[text] = ranges
-        return ranges
-
-    def _discovery_ports(self, discovery: wire.Discovery) -> tuple[DiscoveryPort, ...]:
-        if discovery.ports is None or not discovery.ports.ports:
-            return ()
-        ports = tuple(
-            DiscoveryPort(number=port.number or 0, name=port.name or "", protocol=port.protocol or "")
-            for port in discovery.ports.ports
-            if port is not None
-        )
-        return self._share(ports)
 
 
 def _text_of(raw: Raw) -> str | None:
@@ -370,47 +286,3 @@ def _task_of(element: bytes, problems: Problems) -> wire.TaskEntry | None:
         except UNREADABLE:
             pass  # the forgiving reader decides
     return tolerant.task(element, problems)
-
-
-def _chosen_status(statuses: Sequence[wire.Status | None]) -> wire.Status | None:
-    """Choose the status that gives a task's addresses.
-
-    As in Go: of those in state TASK_RUNNING the one with the largest timestamp, the first of equals; one without timestamp counts
-    as 0, one at -1 or before is not looked at. Beyond Go: while no TASK_RUNNING status has arrived (the agent tags the unacknowledged
-    TASK_STARTING with the latest state), the newest one with network infos that hold an address.
-    """
-    candidates = [status for status in statuses if status is not None and status.state == _RUNNING]
-    if len(candidates) == 1 and (candidates[0].timestamp or 0.0) > -1.0:
-        return candidates[0]
-    if not candidates:
-        candidates = [status for status in statuses if status is not None and _has_address(status)]
-    chosen: wire.Status | None = None
-    chosen_at = -1.0
-    for status in candidates:
-        at = status.timestamp or 0.0
-        if at > chosen_at:
-            chosen, chosen_at = status, at
-    return chosen
-
-
-def _has_address(status: wire.Status) -> bool:
-    return any(parse_address(text) for text in _netinfo_texts(status) if text)
-
-
-def _netinfo_texts(status: wire.Status) -> list[str | None]:
-    container = status.container_status
-    if container is None or not container.network_infos:
-        return []
-    texts: list[str | None] = []
-    for info in container.network_infos:
-        if info is None:
-            continue
-        if info.ip_addresses:
-            texts += [address.ip_address for address in info.ip_addresses if address is not None]
-        else:
-            texts.append(info.ip_address)
-    return texts
-
-
-def _label_texts(status: wire.Status, key: str) -> list[str | None]:
-    return [label.value for label in status.labels or () if label is not None and label.key == key]
