@@ -185,7 +185,7 @@ class Generation:
     async def _inherit(self) -> None:
         # A step of its own: no variable of what runs for ever may keep the former generation in memory.
         former, self._former = self._former, None
-        if former is not None and former.plan.source.masters == self.plan.source.masters:
+        if former is not None and former.plan.source.same_cluster(self.plan.source):
             await self.publisher.inherit(former.publisher)
 
     async def _observe_first(self, observation: Observation) -> None:
