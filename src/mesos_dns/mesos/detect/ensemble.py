@@ -108,7 +108,7 @@ class Ensemble:
         self._loop = asyncio.get_running_loop()
         self._session = 0
         self._closing = False
-        self._ear = _Ear()
+        self._ear = _Ear(self._tell)
         self._handler = _Handler(self._on_end)
         self._client = KazooClient(
             hosts=[str(server) for server in options.servers],
@@ -207,7 +207,8 @@ class Ensemble:
     def _on_end(self, error: Exception | None) -> None:
         if error is not None:
             self._ear.warning("%s: %s", type(error).__name__, error)
-        self._tell()
+        else:
+            self._tell()
 
     def _tell(self) -> None:
         if not self._closing:
@@ -245,11 +246,14 @@ def _short(text: str) -> str:
 class _Ear:
     """In the place of kazoo's logger: keeps the last warning. All else is dropped; requests, which it logs, hold credentials."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_warning: Callable[[], None]) -> None:
         self.heard = ""
+        self._on_warning = on_warning
 
     def warning(self, message: str, *args: object, **_: object) -> None:
+        """What went wrong, for people."""
         self.heard = _short(message % args if args else message)
+        self._on_warning()
 
     def drop(self, *_: object, **__: object) -> None:
         """What nobody needs to know."""

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 FIRST_ANSWER_SECONDS: Final = 5.0
 #: Seconds between two changes that are told: each may end a request and begin another.
 CHANGE_SECONDS: Final = 1.0
+#: Seconds between two looks: nodes that come and go quickly must not keep us, nor ZooKeeper, busy. Not in the way of a first change.
+LOOK_SECONDS: Final = 0.1
 #: Seconds until ZooKeeper is asked again although no watch has fired: rights may have changed, and no fault of anybody may last.
 LOOK_AGAIN_SECONDS: Final = 30.0
 #: Seconds of silence until the log tells it: while one of its servers restarts, another one answers soon.
@@ -145,7 +147,9 @@ class ZooKeeperMasters:
                 while not reader.over:
                     self._stirred.clear()
                     await self._try_to_look(reader)
+                    self._tell_what_lasts(self._clock())
                     await self._wait()
+                    await asyncio.sleep(LOOK_SECONDS)
                 self._silent(reader.trouble)
             finally:
                 await reader.close()
@@ -178,7 +182,6 @@ class ZooKeeperMasters:
                 await self._stirred.wait()
         except TimeoutError:
             pass
-        self._tell_what_lasts(self._clock())
 
     async def _look(self, reader: Reader) -> None:
         path = self._options.path
