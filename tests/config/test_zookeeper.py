@@ -56,7 +56,7 @@ def test_what_it_means(text, meaning):
         ("zk://a:0/mesos", "no valid port"),
         ("zk://a:65536/mesos", "no valid port"),
         ("zk://::1/mesos", "too many colons"),
-        ("zk://[::1/mesos", "brackets around something"),
+        ("zk://[::1/mesos", "has no port"),
         ("zk://a b/mesos", "neither an IP address nor a host name"),
         ("zk://a//mesos", "an empty part"),
         ("zk://a/mesos/../x", "'.' or '..'"),

@@ -24,7 +24,8 @@ from mesos_dns.quoting import escaped
 
 #: Seconds after which ZooKeeper forgets a client that is silent. A server that hangs is left after two thirds of it.
 SESSION_SECONDS: Final = 10.0
-#: Seconds that one server may take to accept a connection; then the next one is tried.
+#: Seconds that one server may take to accept a connection, to open a session (one that starts may forget to answer), and to go on
+#: within an answer; then the next one is tried.
 CONNECT_SECONDS: Final = 3.0
 #: Longest pause between two rounds through all servers, in seconds; the first is 0.1, and each is twice as long as the one before.
 RECONNECT_SECONDS: Final = 5.0
@@ -164,11 +165,13 @@ class Ensemble:
         self._closing = True
         ended = self._loop.create_future()
         # No thread of the loop's own: those are waited for at the end of the process, and a look-up of a name may take long.
-        threading.Thread(target=_end, args=(self._client, self._loop, ended), name="end ZooKeeper", daemon=True).start()
+        work = (self._client, self._handler, self._loop, ended)
+        threading.Thread(target=_end, args=work, name="end ZooKeeper", daemon=True).start()
         await asyncio.wait([ended], timeout=CLOSE_SECONDS)
         if not ended.done():
             self._handler.cut()
             await asyncio.wait([ended], timeout=CONNECT_SECONDS + CLOSE_SECONDS)
+        self._ear.forget()
 
     async def _ask(self, request: Callable[..., Any], *args: object, **options: object) -> Any:
         answered = self._loop.create_future()
@@ -225,22 +228,23 @@ def _settle(future: asyncio.Future[Any], value: object, error: Exception | None)
         future.set_result((value, error))
 
 
-def _end(client: Any, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[Any]) -> None:
-    try:
-        with contextlib.suppress(
-            Exception
-        ):  # It has ended already, or it ends later: nothing can be done about either.
-            client.stop()
-            client.close()
-    finally:
-        # kazoo's objects point at each other all around.
-        for part in (client._connection, client):  # noqa: SLF001 - nobody else can take them apart
+def _end(client: Any, handler: Any, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[Any]) -> None:
+    """End `client` and its threads; however long that takes."""
+    with contextlib.suppress(Exception):  # Then it ends later, by itself.
+        client.stop()
+        client.close()
+        # kazoo's objects point at each other all around, and at us.
+        for part in (client._connection, client, handler):  # noqa: SLF001 - nobody else can take them apart
             vars(part).clear()
-        _call(loop, _settle, ended, None, None)
+    _call(loop, _settle, ended, None, None)
 
 
 def _short(text: str) -> str:
     return escaped(text[:MAX_TROUBLE_TEXT])
+
+
+def _nothing() -> None:
+    """In the place of somebody who is gone."""
 
 
 class _Ear:
@@ -254,6 +258,10 @@ class _Ear:
         """What went wrong, for people."""
         self.heard = _short(message % args if args else message)
         self._on_warning()
+
+    def forget(self) -> None:
+        """Tell nobody any more."""
+        self._on_warning = _nothing
 
     def drop(self, *_: object, **__: object) -> None:
         """What nobody needs to know."""
@@ -286,6 +294,13 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has n
         if self._cut:
             self.cut()
         return self._socket
+
+    def select(self, *readable_writable_failed: Any) -> Any:
+        """Wait for sockets as select.select does; but not as long as kazoo would for a server that owes us octets."""
+        readable, writable, failed, timeout = readable_writable_failed
+        if len(readable) + len(writable) == 1 and timeout is not None:
+            timeout = min(timeout, CONNECT_SECONDS)
+        return super().select(readable, writable, failed, timeout)
 
     def cut(self) -> None:
         """Cut the connection, and each that comes: whoever waits for it is woken."""
