@@ -11,7 +11,7 @@ import pytest
 from kazoo.client import KazooClient
 from tests.cycles import left_by
 from tests.integration.program import PATIENCE
-from tests.integration.zookeeper import Proxy, ZooKeeper, only, stand
+from tests.integration.zookeeper import Proxy, only, stand
 
 from mesos_dns.mesos.detect import zookeeper as detecting
 from mesos_dns.mesos.detect.ensemble import AbsentError, Ensemble
@@ -23,24 +23,9 @@ from mesos_dns.mesos.state import Endpoint
 M1, M2, M3, LISTED = (("127.0.0.1", port) for port in (5051, 5052, 5053, 5059))
 
 
-@pytest.fixture(scope="module")
-def zookeeper(tmp_path_factory):
-    server = ZooKeeper(tmp_path_factory.mktemp("zookeeper"))
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def masters(zookeeper):
-    """The side of the masters: a client of ZooKeeper."""
-    with zookeeper.client() as client:
-        yield client
-
-
-@pytest.fixture
-def path(request):
-    """A node of the test's own, two levels deep."""
-    return f"/dcos/{request.node.name.replace('/', '-')}"
+@pytest.fixture(autouse=True)
+def changes_are_told_quickly(monkeypatch):
+    monkeypatch.setattr(detecting, "CHANGE_SECONDS", 0.05)
 
 
 def options(path, *servers, credentials="", limit=0.0):

@@ -35,7 +35,9 @@ class ZooKeeper:
         java = need("java")
         lacking = [name for name in CLASSES if not (JARS / f"{name}.jar").exists()]
         if lacking:
-            pytest.skip(f"ZooKeeper is not installed (Debian package zookeeper): {JARS} lacks {', '.join(lacking)}")
+            pytest.skip(
+                f"ZooKeeper is not installed (Debian package libzookeeper-java): {JARS} lacks {', '.join(lacking)}"
+            )
         self.port = free_port()
         self.endpoint: Endpoint = ("127.0.0.1", self.port)
         self._log = folder / "zookeeper.log"

@@ -166,11 +166,14 @@ class Ensemble:
         ended = self._loop.create_future()
         # No thread of the loop's own: those are waited for at the end of the process, and a look-up of a name may take long.
         work = (self._client, self._handler, self._loop, ended)
-        threading.Thread(target=_end, args=work, name="end ZooKeeper", daemon=True).start()
+        ending = threading.Thread(target=_end, args=work, name="end ZooKeeper", daemon=True)
+        ending.start()
         await asyncio.wait([ended], timeout=CLOSE_SECONDS)
         if not ended.done():
             self._handler.cut()
             await asyncio.wait([ended], timeout=CONNECT_SECONDS + CLOSE_SECONDS)
+        if ended.done():
+            ending.join()  # It has said its last word.
         self._ear.forget()
 
     async def _ask(self, request: Callable[..., Any], *args: object, **options: object) -> Any:
@@ -295,9 +298,8 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has n
             self.cut()
         return self._socket
 
-    def select(self, *readable_writable_failed: Any) -> Any:
+    def select(self, readable: list[Any], writable: list[Any], failed: list[Any], timeout: float | None = None) -> Any:
         """Wait for sockets as select.select does; but not as long as kazoo would for a server that owes us octets."""
-        readable, writable, failed, timeout = readable_writable_failed
         if len(readable) + len(writable) == 1 and timeout is not None:
             timeout = min(timeout, CONNECT_SECONDS)
         return super().select(readable, writable, failed, timeout)

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 FIRST_ANSWER_SECONDS: Final = 5.0
 #: Seconds between two changes that are told: each may end a request and begin another.
 CHANGE_SECONDS: Final = 1.0
-#: Seconds between two looks: nodes that come and go quickly must not keep us, nor ZooKeeper, busy. Not in the way of a first change.
+#: Seconds between two looks: nodes that come and go quickly must not keep us, nor ZooKeeper, busy. No first change waits for it.
 LOOK_SECONDS: Final = 0.1
 #: Seconds until ZooKeeper is asked again although no watch has fired: rights may have changed, and no fault of anybody may last.
 LOOK_AGAIN_SECONDS: Final = 30.0
@@ -147,9 +147,10 @@ class ZooKeeperMasters:
                 while not reader.over:
                     self._stirred.clear()
                     await self._try_to_look(reader)
-                    self._tell_what_lasts(self._clock())
+                    looked = self._clock()
+                    self._tell_what_lasts(looked)
                     await self._wait()
-                    await asyncio.sleep(LOOK_SECONDS)
+                    await asyncio.sleep(looked + LOOK_SECONDS - self._clock())
                 self._silent(reader.trouble)
             finally:
                 await reader.close()
