@@ -117,7 +117,7 @@ class ZooKeeperMasters:
             async with asyncio.timeout(self._patience):
                 await self._answered.wait()
         except TimeoutError:
-            log.debug("%s has not answered within %g s", self._status.origin, self._patience)
+            log.debug("ZooKeeper %s has not answered within %g s", self._options, self._patience)
         except BaseException:
             await self._end()
             raise
@@ -230,7 +230,7 @@ class ZooKeeperMasters:
         unreadable = {name: why for name, why in found.items() if isinstance(why, str)}
         for name, why in unreadable.items():
             self._nodes_log.warning(
-                name, "the node %s of %s is passed over: %s", quoted(name), self._status.origin, why
+                name, "the node %s of ZooKeeper %s is passed over: %s", quoted(name), self._options, why
             )
         endpoints = {name: endpoint for name, endpoint in found.items() if not isinstance(endpoint, str)}
         trouble = "" if standing else "no master has registered there"
@@ -266,8 +266,8 @@ class ZooKeeperMasters:
             trouble=trouble,
         )
         if not before.connected:
-            log.info("%s answers", before.origin)
-            self._warn.over("silence", "%s answers again", before.origin)
+            log.info("ZooKeeper %s answers", self._options)
+            self._warn.over("silence", "ZooKeeper %s answers again", self._options)
         if leader is None:
             self._leaderless = now if self._leaderless is None else self._leaderless
         else:
@@ -276,7 +276,12 @@ class ZooKeeperMasters:
         if known is not None:
             if known != self._newest:
                 masters = ", ".join(map(str, known.masters))
-                log.info("%s names %s as leading master, of: %s", before.origin, leader or "nobody", masters or "none")
+                log.info(
+                    "ZooKeeper %s names %s as leading master, of: %s",
+                    self._options,
+                    leader or "nobody",
+                    masters or "none",
+                )
             self._learn(known)
         self._answered.set()
 
@@ -324,8 +329,8 @@ class ZooKeeperMasters:
         if not status.connected and now >= status.since + SILENCE_TOLD_SECONDS:
             self._warn.warning(
                 "silence",
-                "%s is silent, the masters known so far are asked (%s): %s",
-                status.origin,
+                "ZooKeeper %s is silent, the masters known so far are asked (%s): %s",
+                self._options,
                 self._asked(),
                 trouble,
             )
@@ -333,8 +338,8 @@ class ZooKeeperMasters:
         if self._leaderless is not None and limit and now >= self._leaderless + limit and not self._loss_told:
             self._loss_told = True
             log.error(
-                "%s has named no leading master for %.0f s (ZkDetectionTimeout); the masters known so far are asked (%s): %s",
-                status.origin,
+                "ZooKeeper %s has named no leading master for %.0f s (ZkDetectionTimeout); the masters known so far are asked (%s): %s",
+                self._options,
                 now - self._leaderless,
                 self._asked(),
                 trouble,
@@ -343,7 +348,7 @@ class ZooKeeperMasters:
     def _tell_recovery(self, leader: Endpoint) -> None:
         if self._loss_told:
             self._loss_told = False
-            log.error("%s names a leading master again: %s", self._status.origin, leader)
+            log.error("ZooKeeper %s names a leading master again: %s", self._options, leader)
 
     def _asked(self) -> str:
         return ", ".join(map(str, self._known.masters)) or "none"
