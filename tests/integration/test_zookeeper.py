@@ -11,7 +11,7 @@ import pytest
 from kazoo.client import KazooClient
 from tests.cycles import left_by
 from tests.integration.program import PATIENCE
-from tests.integration.zookeeper import Proxy, only, stand
+from tests.integration.zookeeper import Proxy, ZooKeeper, only, stand
 
 from mesos_dns.mesos.detect import zookeeper as detecting
 from mesos_dns.mesos.detect.ensemble import AbsentError, Ensemble
@@ -201,6 +201,32 @@ async def test_killed_and_back(zookeeper, masters, path, caplog, monkeypatch):
         await knows(detector, known(M2, leader=M2))
 
 
+async def test_set_up_anew(tmp_path, path, monkeypatch):
+    """It knows nothing of our session, and has fewer transactions than we have seen."""
+    monkeypatch.setattr(detecting, "FRESH_CLIENT_SECONDS", 0.5)
+    monkeypatch.setattr(detecting, "NEW_CLIENT_SECONDS", 0.1)
+    zookeeper = ZooKeeper(tmp_path)
+    try:
+        with zookeeper.client() as masters:
+            for _ in range(10):
+                node = stand(masters, path, M1)
+                masters.delete(node)
+            stand(masters, path, M1)
+            detector = ZooKeeperMasters(options(path, zookeeper.endpoint))
+            await detector.__aenter__()
+        try:
+            zookeeper.kill()
+            zookeeper.wipe()
+            zookeeper.start()
+            with zookeeper.client() as masters:
+                stand(masters, path, M2)
+                await knows(detector, known(M2, leader=M2))
+        finally:
+            await detector.__aexit__(None, None, None)
+    finally:
+        zookeeper.close()
+
+
 async def test_stopped_and_continued(zookeeper, masters, path):
     stand(masters, path, M1)
     async with ZooKeeperMasters(options(path, zookeeper.endpoint)) as detector:
@@ -264,6 +290,31 @@ async def test_dead_servers_among_others(zookeeper, masters, path):
         servers = options(path, gone, dumb.getsockname(), zookeeper.endpoint)
         async with ZooKeeperMasters(servers, patience=2 * PATIENCE) as detector:
             assert detector.known == known(M1, leader=M1)
+
+
+async def test_host_names_are_looked_up_each_time(zookeeper, masters, path, monkeypatch):
+    stand(masters, path, M1)
+    answers = [socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), [], [zookeeper.endpoint]]
+    real = socket.getaddrinfo
+
+    def look_up(host, port, *more):
+        if host != "zk.example":
+            return real(host, port, *more)
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", endpoint) for endpoint in answer]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    servers = options(path, ("zk.example", zookeeper.port))
+    async with ZooKeeperMasters(servers, patience=2 * PATIENCE) as detector:
+        assert detector.known == known(M1, leader=M1)
+    assert answers == [[zookeeper.endpoint]]
+
+
+async def test_a_name_that_no_resolver_takes(path):
+    async with ZooKeeperMasters(options(path, ("a..b", 2181)), patience=0.01) as detector:
+        await until(lambda status: "UnicodeError" in status.trouble, detector)
 
 
 async def test_nobody_there_is_waited_for_within_bounds(path):

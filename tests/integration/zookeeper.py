@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -41,9 +42,10 @@ class ZooKeeper:
         self.port = free_port()
         self.endpoint: Endpoint = ("127.0.0.1", self.port)
         self._log = folder / "zookeeper.log"
+        self._data = folder / "data"
         config = folder / "zoo.cfg"
         config.write_text(
-            f"tickTime={TICK}\ndataDir={folder / 'data'}\nclientPortAddress=127.0.0.1\nclientPort={self.port}\n"
+            f"tickTime={TICK}\ndataDir={self._data}\nclientPortAddress=127.0.0.1\nclientPort={self.port}\n"
             "admin.enableServer=false\nmaxClientCnxns=0\n"
         )
         self._command = [
@@ -80,6 +82,10 @@ class ZooKeeper:
         assert self._process
         self._process.kill()
         self._process.wait()
+
+    def wipe(self) -> None:
+        """What it has kept is gone: it will begin anew. Only while it does not run."""
+        shutil.rmtree(self._data)
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -10,7 +10,12 @@ import pytest
 
 from mesos_dns.mesos.detect import zookeeper as detecting
 from mesos_dns.mesos.detect.ensemble import AbsentError, EnsembleError, Listing
-from mesos_dns.mesos.detect.zookeeper import CHANGE_SECONDS, SILENCE_TOLD_SECONDS, ZooKeeperMasters
+from mesos_dns.mesos.detect.zookeeper import (
+    CHANGE_SECONDS,
+    FRESH_CLIENT_SECONDS,
+    SILENCE_TOLD_SECONDS,
+    ZooKeeperMasters,
+)
 from mesos_dns.mesos.options import ZooKeeperOptions
 from mesos_dns.mesos.source import KnownMasters
 from mesos_dns.mesos.state import Endpoint
@@ -205,10 +210,10 @@ async def test_what_is_known_stays_whatever_goes_wrong(reader, detector, clock):
         assert masters.known == KnownMasters((A,), A)
         status = masters.status
         assert (status.connected, status.since, status.trouble, status.leader) == (False, 107.0, "ConnectionLoss", A)
-        clock.now = 300.0
+        clock.now = 130.0
         reader.shows(A)
         await looked(reader)
-        assert (masters.status.connected, masters.status.since, masters.status.trouble) == (True, 300.0, "")
+        assert (masters.status.connected, masters.status.since, masters.status.trouble) == (True, 130.0, "")
 
 
 async def test_a_mistake_is_told_and_the_next_look_goes_well(reader, detector, caplog):
@@ -305,6 +310,45 @@ async def test_a_client_that_ends_is_replaced(detector, monkeypatch):
         assert masters.known.leader == A
         assert not second.closed
     assert second.closed
+
+
+async def test_a_client_that_is_silent_for_long_is_replaced(detector, clock, monkeypatch):
+    monkeypatch.setattr(detecting, "NEW_CLIENT_SECONDS", 0.0)
+    first, second = Reader(), Reader()
+    first.shows(A)
+    second.shows(B)
+    readers = iter([first, second])
+
+    def connect(_, stir):
+        reader = next(readers)
+        reader.stir = stir
+        return reader
+
+    async with detector(connect=connect) as masters:
+        first.connected = False
+        await turns(first)
+        clock.now += FRESH_CLIENT_SECONDS - 0.1
+        await turns(first)
+        assert not first.closed
+        clock.now += 0.1
+        await turns(first)
+        assert (await changed(masters)).leader == B
+        assert first.closed
+
+
+async def test_if_no_client_can_be_made_that_is_tried_again(reader, detector, monkeypatch):
+    monkeypatch.setattr(detecting, "NEW_CLIENT_SECONDS", 0.0)
+    reader.shows(A)
+    outcomes = iter([OSError("Too many open files"), RuntimeError("can't start new thread"), reader])
+
+    def connect(*_):
+        outcome = next(outcomes)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async with detector(connect=connect) as masters:
+        assert masters.known.leader == A
 
 
 async def test_who_gives_up_entering_leaves_nothing_behind(reader, detector):

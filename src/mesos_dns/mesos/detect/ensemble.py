@@ -120,7 +120,11 @@ class Ensemble:
             logger=self._ear,
         )
         self._client.add_listener(self._on_state)
-        self._client.start_async()
+        try:
+            self._client.start_async()
+        except BaseException:
+            self._handler.stop()
+            raise
 
     def __repr__(self) -> str:
         return f"Ensemble({self._options}, connected={self.connected})"

@@ -37,6 +37,9 @@ LOOK_AGAIN_SECONDS: Final = 30.0
 SILENCE_TOLD_SECONDS: Final = 5.0
 #: Seconds until a client that ended by itself is replaced by a new one.
 NEW_CLIENT_SECONDS: Final = 5.0
+#: Seconds of silence until the same is done to one that goes on trying: a ZooKeeper that was set up anew refuses whoever has seen the
+#: former one's later transactions, for ever.
+FRESH_CLIENT_SECONDS: Final = 30.0
 #: Seconds between two log lines about one node that cannot be read.
 _NODE_INTERVAL: Final = 3600.0
 
@@ -142,20 +145,34 @@ class ZooKeeperMasters:
 
     async def _follow(self) -> None:
         while True:
-            reader = self._connect(self._options, self._stirred.set)
             try:
-                while not reader.over:
-                    self._stirred.clear()
-                    await self._try_to_look(reader)
-                    looked = self._clock()
-                    self._tell_what_lasts(looked)
-                    await self._wait()
-                    await asyncio.sleep(looked + LOOK_SECONDS - self._clock())
-                self._silent(reader.trouble)
-            finally:
-                await reader.close()
+                reader = self._connect(self._options, self._stirred.set)
+            except Exception as error:  # noqa: BLE001 - no threads or files are left, mostly
+                self._silent(f"no client can be made: {error}")
+            else:
+                await self._follow_with(reader)
             self._stirred.clear()
             await asyncio.sleep(NEW_CLIENT_SECONDS)
+
+    async def _follow_with(self, reader: Reader) -> None:
+        """Look as long as `reader` is good for it."""
+        begun = self._clock()
+        self._era = (-1, -1)  # It counts sessions from the beginning, and its ZooKeeper may be another.
+        try:
+            while not (reader.over or self._is_stuck(begun)):
+                self._stirred.clear()
+                await self._try_to_look(reader)
+                looked = self._clock()
+                self._tell_what_lasts(looked)
+                await self._wait()
+                await asyncio.sleep(looked + LOOK_SECONDS - self._clock())
+            self._silent(reader.trouble)
+        finally:
+            await reader.close()
+
+    def _is_stuck(self, begun: float) -> bool:
+        """Whether a client that was made at the time `begun` has been silent for too long."""
+        return not self._status.connected and self._clock() >= max(begun, self._status.since) + FRESH_CLIENT_SECONDS
 
     async def _try_to_look(self, reader: Reader) -> None:
         try:
