@@ -314,15 +314,16 @@ class ZooKeeperMasters:
     def _learn(self, known: KnownMasters) -> None:
         """Tell it: at once if nothing was told for a while, else when it is time."""
         self._newest = known
-        if self._telling is None and known != self._known:
-            wait = self._told_at + CHANGE_SECONDS - self._clock()
-            if wait > 0:
-                self._telling = asyncio.get_running_loop().call_later(wait, self._tell_newest)
-            else:
-                self._tell_newest()
+        wait = self._told_at + CHANGE_SECONDS - self._clock()
+        if wait <= 0:
+            self._tell_newest()
+        elif self._telling is None and known != self._known:
+            self._telling = asyncio.get_running_loop().call_later(wait, self._tell_newest)
 
     def _tell_newest(self) -> None:
-        self._telling = None
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
         if self._newest != self._known:
             self._known = self._newest
             self._told_at = self._clock()
