@@ -18,6 +18,7 @@ from mesos_dns.limits import MAX_LABEL, MAX_NAME
 from mesos_dns.mesos.state import DiscoveryPort
 from mesos_dns.names import labels as lb
 from mesos_dns.names.addresses import AgentRRsets, address_rrsets, rrsets_of_addresses, usual_addresses
+from mesos_dns.names.remembered import InUse, forget_surplus
 from mesos_dns.names.suffixes import BOTH, LENGTH, MAX_SUFFIXES, Addresses, Rules, SuffixTable
 from mesos_dns.names.table import SCHEDULER_LABELS, TASK_RULES, Place
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK, TaskPlacement, chosen_addresses, task_names
@@ -190,6 +191,14 @@ class BulkNaming:
 
     def __repr__(self) -> str:
         return f"BulkNaming(applications={len(self._applications)}, shapes={len(self._shapes)})"
+
+    def forget_surplus(self, in_use: InUse) -> None:
+        """Forget what is remembered of those that are gone, if it is much."""
+        forget_surplus(self._applications, in_use.tasks)
+        forget_surplus(self._shapes, in_use.tasks)
+        forget_surplus(self._prefixes, in_use.tasks)
+        forget_surplus(self._addresses, in_use.frameworks)
+        forget_surplus(self._agent_nodes, in_use.agents)
 
     def contributions(self, out: list[Contribution], tasks: list[TaskPlacement]) -> list[TaskPlacement]:
         """Add the contributions of instances of one application to `out`; the tasks that take the plain way are returned."""

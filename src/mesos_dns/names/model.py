@@ -19,6 +19,7 @@ from mesos_dns.names import provenance
 from mesos_dns.names.index import TasksOfFramework
 from mesos_dns.names.naming import Naming
 from mesos_dns.names.provenance import Contributor, Reading
+from mesos_dns.names.remembered import InUse
 from mesos_dns.names.suffixes import Addresses
 from mesos_dns.names.tasks import TaskPlacement
 from mesos_dns.zone.contributors import Contribution, contributions
@@ -138,6 +139,7 @@ class Model:
                 self.naming.contributions([before for before, _ in part if before is not None], counted=-1),
                 self.naming.contributions([after for _, after in part if after is not None], counted=1),
             )
+        self.naming.forget_surplus(InUse(len(self.agents), len(self.frameworks), len(self.tasks)))
 
     def set_masters(self, masters: Sequence[Endpoint], leader: Endpoint | None) -> Contributions:
         """Take the master list; without a leader the last known one stays (stale beats gone)."""

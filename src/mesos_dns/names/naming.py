@@ -16,6 +16,7 @@ from mesos_dns.mesos.state import DiscoveryPort, Endpoint, Task
 from mesos_dns.names import labels as lb
 from mesos_dns.names import skipped, table
 from mesos_dns.names.bulk import BulkNaming
+from mesos_dns.names.remembered import InUse, forget_surplus, forget_surplus_calls
 from mesos_dns.names.skipped import Skipped
 from mesos_dns.names.suffixes import (
     BOTH,
@@ -203,6 +204,14 @@ class Naming:
                     task = placement[0]
                     self._count(reasons, counted, f"task {quoted(task.id)} of framework {quoted(task.framework_id)}")
         return out
+
+    def forget_surplus(self, in_use: InUse) -> None:
+        """Forget what is remembered of entities that are gone, if it is much: so churn does not fill the memory of a small cluster."""
+        forget_surplus(self._remembered, in_use.tasks)
+        forget_surplus_calls(self.rules.label, in_use.tasks + in_use.frameworks)
+        forget_surplus_calls(lb.agent_tail, in_use.agents)
+        self._suffixes.forget_surplus(in_use)
+        self._bulk.forget_surplus(in_use)
 
     # --- parts ---------------------------------------------------------------------------------
 

@@ -12,12 +12,14 @@ from typing import Final, NamedTuple
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, A, Record
-from mesos_dns.limits import ZONE_PARTS
+from mesos_dns.limits import ZONE_PARTS, most_kept
 from mesos_dns.zone.change import RRsetChange, ZoneChange
 from mesos_dns.zone.rrsets import RdataSet, RRsets
 
 #: Different addresses of each family whose record set is shared between names; beyond, sharing starts anew.
 MAX_SHARED_RRSETS: Final = 20_000
+#: Names with address records that a task has at least: so many, and more, share each record set that is worth sharing.
+_NAMES_PER_ADDRESS: Final = 4
 
 
 class Authority(NamedTuple):
@@ -144,6 +146,7 @@ class Zone:
                     self._alter(owner, removed, (added,))
         if change.complete:
             self.serial = change.serial
+            self._forget_surplus()
 
     def place(self, changes: Iterable[RRsetChange]) -> list[tuple[int, bytes]]:
         """Make those of `changes` that only give something to owners without records; the other owners of such, and their places.
@@ -181,6 +184,13 @@ class Zone:
         if len(shared) >= MAX_SHARED_RRSETS:
             shared.clear()
         return shared.setdefault(rdataset[0], rrsets)
+
+    def _forget_surplus(self) -> None:
+        """Begin sharing anew when most record sets that are shared must be those of addresses long gone."""
+        most = most_kept(len(self._owners) // _NAMES_PER_ADDRESS)
+        for shared in self._shared.values():
+            if len(shared) > most:
+                shared.clear()
 
     def _alter(self, owner: bytes, removed: RRsets, added: Iterable[RRsets]) -> None:
         """Take rdata from the record sets of `owner`, and then give it more."""

@@ -7,16 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from mesos_dns import limits
-from mesos_dns.mesos.decoding import wire
+from mesos_dns.mesos.decoding import grammar, wire
 from mesos_dns.mesos.decoding.grammar import parse_address, parse_ranges
 from mesos_dns.mesos.decoding.tolerant import Problems
 from mesos_dns.mesos.state import DiscoveryPort, Task
 from mesos_dns.quoting import quoted
 
-#: Equal texts and tuples that are shared between tasks before all are forgotten, for each task there is, and for
-#: none: a task has three. With a bound for the largest clusters, those of tasks long gone would fill the memory of a small one.
-MAX_SHARED_PER_TASK: Final = 5
-MAX_SHARED_AT_LEAST: Final = 1_000
+#: Texts and tuples of a task that others may share: its agent, its addresses, its ports.
+_SHARED_OF_TASK: Final = 3
 DOCKER_LABEL: Final = "Docker.NetworkSettings.IPAddress"
 MESOS_LABEL: Final = "MesosContainerizer.NetworkSettings.IPAddress"
 
@@ -36,8 +34,10 @@ class TaskReader:
 
     def forget_surplus(self, tasks: int) -> None:
         """Forget all that is shared if it is more than `tasks` tasks account for."""
-        if len(self._shared) > MAX_SHARED_AT_LEAST + MAX_SHARED_PER_TASK * tasks:
+        most = limits.most_kept(_SHARED_OF_TASK * tasks)
+        if len(self._shared) > most:
             self._shared.clear()
+        grammar.forget_surplus(most)
 
     def read(self, found: wire.TaskEntry, framework_id: str, problems: Problems) -> Task:
         """The task. Parts that cannot be used are left out and added to `problems`."""
