@@ -14,7 +14,7 @@ from tests.integration.program import PATIENCE
 from tests.integration.zookeeper import Proxy, ZooKeeper, only, stand
 
 from mesos_dns.mesos.detect import zookeeper as detecting
-from mesos_dns.mesos.detect.ensemble import AbsentError, Ensemble
+from mesos_dns.mesos.detect.ensemble import AbsentError, Ensemble, EnsembleError
 from mesos_dns.mesos.detect.zookeeper import ZooKeeperMasters
 from mesos_dns.mesos.options import ZooKeeperOptions
 from mesos_dns.mesos.source import KnownMasters
@@ -403,3 +403,31 @@ async def test_looking_leaves_nothing(zookeeper, masters, path):
         assert await left_by(look) == {}
     finally:
         await reader.close()
+
+
+async def test_reconnecting_leaves_nothing(zookeeper, masters, path):
+    stand(masters, path, M1)
+    proxy = Proxy(zookeeper.endpoint)
+
+    async def reconnect():
+        before = proxy.connections
+        proxy.drop()
+        await until(lambda _: proxy.connections and proxy.connections.isdisjoint(before), detector)
+        while True:
+            try:
+                return await readers[0].children(path)
+            except EnsembleError:
+                await asyncio.sleep(0.02)
+
+    readers = []
+
+    def connect(*args):
+        readers.append(Ensemble(*args))
+        return readers[-1]
+
+    try:
+        async with ZooKeeperMasters(options(path, proxy.endpoint), connect=connect) as detector:
+            assert await left_by(reconnect) == {}
+        assert len(readers) == 1
+    finally:
+        proxy.close()

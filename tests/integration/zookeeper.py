@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,17 @@ class Proxy:
     def thaw(self) -> None:
         self._frozen = False
         os.write(self._wake, b"x")
+
+    @property
+    def connections(self) -> frozenset[socket.socket]:
+        """Both ends of each."""
+        return frozenset(self._peers)
+
+    def drop(self) -> None:
+        """End all connections that there are."""
+        for one in self.connections:
+            with suppress(OSError):  # The other end was first.
+                one.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._closing = True
