@@ -258,6 +258,8 @@ class Generation:
             status = self.source.status
             tried = f": {status.last_error}" if status.last_error else ""
             reasons.append(f"no state of the cluster yet{tried}")
+            if status.detector is not None:
+                reasons += status.detector.notes(time.monotonic())
         reasons += self.pool.troubles()
         return not reasons, reasons
 

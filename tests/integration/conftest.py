@@ -40,9 +40,9 @@ def program(master: Master, tmp_path: Path) -> Generator[Program]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Generator[ZooKeeper]:
-    """One for all tests, which leave it running; each has a node of its own."""
+    """One for the tests of a file, which leave it running; each has a node of its own."""
     server = ZooKeeper(tmp_path_factory.mktemp("zookeeper"))
     yield server
     server.close()

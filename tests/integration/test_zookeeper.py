@@ -190,7 +190,7 @@ async def test_killed_and_back(zookeeper, masters, path, caplog, monkeypatch):
             await until(lambda status: not status.connected and "refused" in status.trouble, detector)
             await until(lambda _: "has named no leading master for" in told(caplog), detector)
         finally:
-            zookeeper.start()
+            zookeeper.revive()
         assert detector.known == known(M1, M2, leader=M1)
         assert "is silent, the masters known so far are asked (127.0.0.1:5051, 127.0.0.1:5052)" in told(caplog)
         await until(lambda status: status.connected, detector)

@@ -109,13 +109,30 @@ def test_zookeeper_dies_and_comes_back(
             assert f"ZooKeeper {zookeeper.url(path)} has been silent for" in text
             assert not detector(program)["connected"]
         finally:
-            zookeeper.start()
+            zookeeper.revive()
         wait(lambda: detector(program)["connected"], program)
         wait(says(program, "names a leading master again"), program)
         masters.retry(stand, masters, path, other.endpoint)
         masters.retry(masters.delete, node)
         wait(lambda: addresses(program, "other.marathon.mesos") == ["10.9.0.2"], program)
         assert program.end() == 0
+
+
+def test_a_start_without_zookeeper(
+    master: Master, zookeeper: ZooKeeper, masters: Any, path: str, tmp_path: Path
+) -> None:
+    """It says why there is nothing yet, and serves as soon as ZooKeeper is there."""
+    zookeeper.kill()
+    try:
+        with Program(tmp_path, masters=[], zk=zookeeper.url(path)) as program:
+            reason = f"ZooKeeper {zookeeper.url(path)} has been silent for"
+            wait(lambda: program.get("/readyz")[0] == 503 and reason in program.get("/readyz")[1], program)
+            zookeeper.start()
+            masters.retry(stand, masters, path, master.endpoint)
+            program.wait_ready()
+            assert addresses(program, "web.marathon.mesos") == ["10.2.0.1", "10.2.0.2"]
+    finally:
+        zookeeper.revive()
 
 
 def test_the_list_is_asked_as_long_as_zookeeper_has_named_nobody(

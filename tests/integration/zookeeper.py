@@ -83,6 +83,11 @@ class ZooKeeper:
         self._process.kill()
         self._process.wait()
 
+    def revive(self) -> None:
+        """Start it if it does not run, so that the next test finds it."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+
     def wipe(self) -> None:
         """What it has kept is gone: it will begin anew. Only while it does not run."""
         shutil.rmtree(self._data)
