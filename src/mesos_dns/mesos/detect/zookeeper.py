@@ -283,7 +283,7 @@ class ZooKeeperMasters:
             trouble=trouble,
         )
         if not before.connected:
-            log.info("ZooKeeper %s answers", self._options)
+            self._warn.log(logging.INFO, "answers", "ZooKeeper %s answers", self._options)
             self._warn.over("silence", "ZooKeeper %s answers again", self._options)
         if leader is None:
             self._leaderless = now if self._leaderless is None else self._leaderless
@@ -291,14 +291,6 @@ class ZooKeeperMasters:
             self._leaderless = None
             self._tell_recovery(leader)
         if known is not None:
-            if known != self._newest:
-                masters = ", ".join(map(str, known.masters))
-                log.info(
-                    "ZooKeeper %s names %s as leading master, of: %s",
-                    self._options,
-                    leader or "nobody",
-                    masters or "none",
-                )
             self._learn(known)
         self._answered.set()
 
@@ -327,6 +319,8 @@ class ZooKeeperMasters:
         if self._newest != self._known:
             self._known = self._newest
             self._told_at = self._clock()
+            leader = self._known.leader or "nobody"
+            log.info("ZooKeeper %s names %s as leading master, of: %s", self._options, leader, self._asked())
             news, self._news = self._news, asyncio.Event()
             news.set()
 
