@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import signal
 import socket
@@ -21,6 +22,10 @@ from mesos_dns.mesos.source import KnownMasters
 from mesos_dns.mesos.state import Endpoint
 
 M1, M2, M3, LISTED = (("127.0.0.1", port) for port in (5051, 5052, 5053, 5059))
+
+
+#: One that notices soon that a server hangs.
+quick = functools.partial(Ensemble, session_seconds=4.0)
 
 
 @pytest.fixture(autouse=True)
@@ -229,7 +234,7 @@ async def test_set_up_anew(tmp_path, path, monkeypatch):
 
 async def test_stopped_and_continued(zookeeper, masters, path):
     stand(masters, path, M1)
-    async with ZooKeeperMasters(options(path, zookeeper.endpoint)) as detector:
+    async with ZooKeeperMasters(options(path, zookeeper.endpoint), connect=quick) as detector:
         zookeeper.signal(signal.SIGSTOP)
         try:
             await until(lambda status: not status.connected, detector)
@@ -243,7 +248,7 @@ async def test_cut_off_and_back(zookeeper, masters, path):
     node = stand(masters, path, M1)
     proxy = Proxy(zookeeper.endpoint)
     try:
-        async with ZooKeeperMasters(options(path, proxy.endpoint)) as detector:
+        async with ZooKeeperMasters(options(path, proxy.endpoint), connect=quick) as detector:
             assert detector.known == known(M1, leader=M1)
             proxy.freeze()
             stand(masters, path, M2)

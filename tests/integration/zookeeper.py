@@ -25,8 +25,10 @@ CLASSES = [
     *("netty-buffer", "netty-codec", "netty-common", "netty-handler", "netty-resolver", "netty-transport"),
     *("netty-transport-native-unix-common", "netty-transport-native-epoll"),
 ]
-#: Milliseconds; sessions last 2 to 20 of them.
+#: Milliseconds.
 TICK = 200
+#: Seconds for which the masters' nodes stay while nobody hears of them: so long that no restart of ZooKeeper, however slow, ends them.
+MASTERS_SESSION = 20
 
 
 class ZooKeeper:
@@ -46,7 +48,7 @@ class ZooKeeper:
         config = folder / "zoo.cfg"
         config.write_text(
             f"tickTime={TICK}\ndataDir={self._data}\nclientPortAddress=127.0.0.1\nclientPort={self.port}\n"
-            "admin.enableServer=false\nmaxClientCnxns=0\n"
+            f"admin.enableServer=false\nmaxClientCnxns=0\nmaxSessionTimeout={MASTERS_SESSION * 1000}\n"
         )
         self._command = [
             java,
@@ -103,7 +105,7 @@ class ZooKeeper:
     @contextmanager
     def client(self) -> Iterator[Any]:
         """A client that makes nodes: the side of the masters, and of whoever administers it."""
-        client = KazooClient(f"127.0.0.1:{self.port}", timeout=10)
+        client = KazooClient(f"127.0.0.1:{self.port}", timeout=MASTERS_SESSION)
         client.start(PATIENCE)
         try:
             yield client
