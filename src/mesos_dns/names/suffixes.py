@@ -27,13 +27,17 @@ _MAX_FRONTS: Final = 65536
 
 
 class Rules(NamedTuple):
-    """What the configuration says about names. `domain` and `self_name` are wire form, lower case."""
+    """What the configuration says about names. `domain` and `self_name` are wire form, lower case.
+
+    `health_aware`: unhealthy tasks give way to healthy ones (names.health).
+    """
 
     domain: bytes
     self_name: bytes
     label: lb.LabelRule
     ip_sources: tuple[str, ...]
     srv_weight: int
+    health_aware: bool = True
 
 
 class Suffix(NamedTuple):
