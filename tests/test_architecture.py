@@ -74,15 +74,9 @@ COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics")
 PURE_STATE = ours("mesos.state")
 #: Typed decoding: octets in, values out.
 PURE_MESOS = ours(
-    *(
-        "mesos.state",
-        "mesos.decoding",
-        "mesos.errors",
-        "mesos.options",
-        "mesos.detect.search",
-        "mesos.source",
-        "mesos.view",
-    ),
+    *("mesos.state", "mesos.decoding", "mesos.errors", "mesos.options", "mesos.detect.search", "mesos.source"),
+    *("mesos.detect.election", "mesos.detect.masterinfo"),
+    "mesos.view",
 )
 PURE_SERVE = ours(
     *("serve.connections", "serve.large"),
@@ -206,6 +200,7 @@ def test_every_module_belongs_to_a_part_or_to_the_top():
 #: (module, function called): why it does not go through `concurrency.spawn`.
 TASKS = {
     ("mesos_dns.concurrency", "create_task"): "the one place",
+    ("mesos_dns.demo.live", "create_task"): "a cluster of the demo, which imports nothing of ours",
     ("mesos_dns.demo.runner", "create_task"): "a task group of the demo, which imports nothing of ours",
 }
 

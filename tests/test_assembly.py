@@ -244,3 +244,28 @@ def test_a_service_account_is_used_if_that_is_asked_for_only(kind, account):
     client = assembly.source_options(config).client
     assert client.iam == account
     assert client.principal == ("p" if kind == "basic" else "")
+
+
+# --- ZooKeeper ------------------------------------------------------------------------------------
+
+
+def test_zookeeper():
+    source = assembly.source_options(given(Zk="zk://me:hunter2@a,[::1]:2182/mesos/", ZkDetectionTimeout=7))
+    assert source.masters == (Endpoint("10.0.0.1", 5050),)
+    assert source.zookeeper == options.ZooKeeperOptions(
+        (Endpoint("a", 2181), Endpoint("::1", 2182)), "/mesos", "me:hunter2", 7.0
+    )
+    assert "hunter2" not in repr(source) + str(source.zookeeper)
+    assert str(source.zookeeper) == "zk://a:2181,[::1]:2182/mesos"
+
+
+def test_without_zookeeper():
+    assert assembly.source_options(given()).zookeeper is None
+    alone = assembly.source_options(given(Zk="10.0.0.9:5050"))
+    assert (alone.zookeeper, alone.masters) == (None, (Endpoint("10.0.0.9", 5050), Endpoint("10.0.0.1", 5050)))
+
+
+@pytest.mark.parametrize("seconds", [0, -5])
+def test_a_limit_of_nothing_is_none(seconds):
+    source = assembly.source_options(given(Zk="zk://a/mesos", ZkDetectionTimeout=seconds))
+    assert source.zookeeper.detection_timeout == 0.0

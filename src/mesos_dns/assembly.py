@@ -9,7 +9,7 @@ import msgspec
 from mesos_dns.config import Config, as_json, host_and_port
 from mesos_dns.dns import name as names
 from mesos_dns.limits import MAX_NAME
-from mesos_dns.mesos.options import ClientOptions, IamAccount, SourceOptions
+from mesos_dns.mesos.options import ClientOptions, IamAccount, SourceOptions, ZooKeeperOptions
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
@@ -178,4 +178,18 @@ def source_options(config: Config) -> SourceOptions:
             iam=IamAccount(iam.uid, iam.private_key, iam.login_endpoint) if iam is not None else None,
             timeout=float(config.state_timeout_seconds),
         ),
+        zookeeper=zookeeper_options(config),
+    )
+
+
+def zookeeper_options(config: Config) -> ZooKeeperOptions | None:
+    """The ZooKeeper that names the masters; None without."""
+    ensemble = config.ensemble
+    if ensemble is None:
+        return None
+    return ZooKeeperOptions(
+        servers=tuple(Endpoint(*host_and_port(server)) for server in ensemble.servers),
+        path=ensemble.path,
+        credentials=ensemble.credentials,
+        detection_timeout=float(max(config.zk_detection_timeout, 0)),
     )

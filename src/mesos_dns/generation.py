@@ -189,7 +189,7 @@ class Generation:
     async def _inherit(self) -> None:
         # A step of its own: no variable of what runs for ever may keep the former generation in memory.
         former, self._former = self._former, None
-        if former is not None and former.plan.source.masters == self.plan.source.masters:
+        if former is not None and former.plan.source.same_cluster(self.plan.source):
             await self.publisher.inherit(former.publisher)
 
     async def _observe_first(self, observation: Observation) -> None:
@@ -262,6 +262,8 @@ class Generation:
             status = self.source.status
             tried = f": {status.last_error}" if status.last_error else ""
             reasons.append(f"no state of the cluster yet{tried}")
+            if status.detector is not None:
+                reasons += status.detector.notes(time.monotonic())
         reasons += self.pool.troubles()
         return not reasons, reasons
 

@@ -1,3 +1,5 @@
+import json
+
 import aiohttp
 import pytest
 from tests.demo.story import PLAIN, Story
@@ -51,9 +53,34 @@ async def test_what_cannot_be_obeyed(told, path, status, text):
     assert await told[1](path) == (status, text)
 
 
+async def test_a_dead_master_cannot_lead(told):
+    await told[1]("demo/kill/1")
+
+    assert await told[1]("demo/elect/1") == (409, "master 1 is dead, so it cannot lead: start it first\n")
+
+
 async def test_the_orders_are_listed(told):
     status, text = await told[1]("", "GET")
 
     assert status == 200
     assert "POST /demo/kill/MASTER  kill a master: connections break\n" in text
     assert "POST /demo/nobody  let nobody know a leader\n" in text
+
+
+async def test_the_truth_is_told_whatever_masters_know(told):
+    story, order = told
+    story.run(PLAIN, 1)
+    story.world.kill(0)
+    told_now = json.loads((await order("demo/tasks", "GET"))[1])
+
+    assert told_now["leader"] is None
+    (task,) = told_now["tasks"]
+    assert (task["name"], task["framework"], task["state"], task["lost"]) == (
+        "plain",
+        "marathon",
+        "TASK_RUNNING",
+        False,
+    )
+    assert task["agent"] in task["addresses"]
+    story.world.lose_agent(1)
+    assert json.loads((await order("demo/tasks", "GET"))[1])["tasks"][0]["lost"]

@@ -1,11 +1,13 @@
 """What each release tells its subscribers, and what it keeps to itself."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from tests.demo.story import PLAIN, WEB, Story
 
-from mesos_dns.demo.catalog import KAFKA, MARATHON, Application, Network
+from mesos_dns.demo import document
+from mesos_dns.demo.catalog import KAFKA, MARATHON, Application, Network, Port
 from mesos_dns.demo.releases import KNOWN, release
 
 EVERY = [version for version in KNOWN if release(version).has_v1]
@@ -276,3 +278,57 @@ def ledger_state(story, key):
 def test_a_version_that_is_none(text):
     with pytest.raises(ValueError, match="expected one like"):
         release(text)
+
+
+@pytest.mark.parametrize(("version", "orphans"), [("0.28.0", True), ("1.1.0", True), ("1.2.0", False)])
+def test_before_1_2_tasks_wait_as_orphans_for_their_scheduler(version, orphans):
+    story = Story(version, agents=1)
+    story.run(PLAIN)
+    story.world.kill(0)
+    story.world.elect(1)
+    story.world.read_registry()
+    story.world.reregister(0)
+
+    def state():
+        return json.loads(document.state(story.world.ledgers[0].view(), document.TaskTexts()))
+
+    told = state()
+    assert (len(told["orphan_tasks"]), len(told["unregistered_frameworks"])) == (orphans, orphans)
+    assert [len(framework["tasks"]) for framework in told["frameworks"]] == ([] if orphans else [1])
+    if version == "1.1.0":
+        assert len(story.call("GET_TASKS")["orphan_tasks"]) == 1
+    story.world.reconnect(0)
+    told = state()
+    assert (told["orphan_tasks"], len(told["frameworks"][0]["tasks"])) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("network", "own", "mapped"),
+    [
+        (Network.HOST, False, ()),
+        (Network.BRIDGE, True, ("docker",)),
+        (Network.USER, True, ()),
+        (Network.CNI, True, ()),
+        (Network.CNI6, True, ()),
+        (Network.MAPPED, True, ("requested", "status")),
+    ],
+)
+def test_networks_look_alike_in_both_apis(network, own, mapped):
+    story = Story(agents=1)
+    application = Application(MARATHON, "web", network, (Port("http", "tcp", 80),), "web")
+    story.run(application)
+    (new,) = story.call()["get_tasks"]["tasks"]
+    (old,) = json.loads(document.state(story.world.ledgers[0].view(), document.TaskTexts()))["frameworks"][0]["tasks"]
+
+    assert new["container"] == old["container"]
+    assert new["discovery"] == old["discovery"]
+    infos = [task["statuses"][-1]["container_status"]["network_infos"] for task in (new, old)]
+    assert infos[0] == infos[1]
+    assert (infos[0][0]["ip_addresses"][0]["ip_address"] != story.world.machines[0].agent.address) == own
+    found = {
+        "docker": "port_mappings" in new["container"].get("docker", {}),
+        "requested": any("port_mappings" in info for info in new["container"].get("network_infos", [])),
+        "status": "port_mappings" in infos[0][0],
+    }
+    assert {name for name, there in found.items() if there} == set(mapped)
+    assert ("ports" in old["resources"]) == (network in {Network.HOST, Network.BRIDGE, Network.MAPPED})

@@ -126,6 +126,14 @@ async def test_the_parts_are_parts_of_the_state(cluster, session, call):
     assert part == (state if call == "GET_STATE" else state[call.lower()])
 
 
+async def test_redirects_name_the_host_as_the_master_calls_itself(cluster, session):
+    cluster.world.rename(0, "m1.example")
+    port = cluster.endpoints[0].rpartition(":")[2]
+
+    location = (await post(session, f"{cluster.urls[1]}/state?x=1", b"", "GET"))[1]["Location"]
+    assert location == f"//m1.example:{port}/master/state?x=1"
+
+
 async def test_a_master_tells_who_it_is(cluster, session):
     url = f"{cluster.urls[0]}/api/v1"
     told = json.loads((await post(session, url, b'{"type":"GET_MASTER"}', **JSON))[2])["get_master"]

@@ -29,6 +29,8 @@ class Detector:
         self.known = KnownMasters(tuple(masters), leader)
         self._news.set()
 
+    status = None
+
     async def changed(self, known):
         while self.known == known:
             self._news.clear()

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from mesos_dns.config.addresses import with_port
+from mesos_dns.config.zookeeper import Ensemble
 from mesos_dns.quoting import quoted
 
 #: Characters of a path in a message: as many octets as a path can have on Linux.
@@ -44,7 +45,7 @@ class Config:
     #: Never 0: a configured 0 means the default, as in Go.
     timeout: int = 5
     state_timeout_seconds: int = 300
-    #: 0 or less: no limit.
+    #: Seconds without a leader until that is told loudly; 0 or less: never.
     zk_detection_timeout: int = 30
     http_port: int = 8123
     ttl: int = 60
@@ -102,6 +103,8 @@ class Config:
     reconcile_seconds: int = 600
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
+    #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
+    ensemble: Ensemble | None = None
 
     @property
     def upstreams(self) -> tuple[str, ...]:

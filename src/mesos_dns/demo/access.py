@@ -44,6 +44,7 @@ class Rights:
             completed_frameworks=tuple(
                 self._framework(found) for found in view.completed_frameworks if self.framework(found.framework)
             ),
+            orphans=tuple(filter(self.task, view.orphans)),
             flags=self.flags,
         )
 

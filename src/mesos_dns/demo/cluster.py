@@ -169,7 +169,7 @@ class Placement:
         serial = self._serial
         if network is Network.HOST:
             return (("IPv4", agent.address), ("IPv6", agent.address6))
-        if network is Network.BRIDGE:
+        if network in {Network.BRIDGE, Network.MAPPED}:
             return (("IPv4", identity.bridge_address(serial)),)
         address = identity.container_address(serial)
         if network is Network.CNI:
@@ -181,7 +181,7 @@ class Placement:
 
 def _host_port_count(application: Application) -> int:
     """Containers with an address of their own take no host ports; those with nameless ones take them all."""
-    if application.network in {Network.HOST, Network.BRIDGE}:
+    if application.network in {Network.HOST, Network.BRIDGE, Network.MAPPED}:
         return len(application.ports)
     return 0
 

@@ -1,6 +1,7 @@
 """Orders to a running demo over HTTP: `POST /demo/ORDER/NUMBER`, for example `curl -X POST :15060/demo/kill/0`.
 
-`GET /` lists the orders. NUMBER is a master's, an agent's or a framework's; orders that need none ignore it.
+`GET /` lists the orders; `GET /demo/tasks` is the truth, which no master need know: each task with its state,
+addresses and ports, and since when. NUMBER is a master's, an agent's or a framework's; orders that need none ignore it.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from typing import Final
 
 from aiohttp import web
 
-from mesos_dns.demo import http
+from mesos_dns.demo import http, wire
+from mesos_dns.demo.wire import Json
 from mesos_dns.demo.world import World
 
 
@@ -51,11 +53,36 @@ ORDERS: Final = {
 }
 
 
+def truth(world: World) -> Json:
+    """Return what runs: `time` (the masters' clock), and the tasks. `lost`: their agent is given up."""
+    return {
+        "time": world.now,
+        "leader": None if world.leader is None else world.masters[world.leader].identity.endpoint,
+        "tasks": [
+            {
+                "framework": task.framework.name,
+                "name": task.application.discovery or task.application.name,
+                "task_id": task.id,
+                "agent": task.agent.address,
+                "addresses": [address for _, address in task.addresses],
+                "ports": list(task.ports),
+                "state": task.state,
+                "since": task.statuses[-1].timestamp if task.statuses else None,
+                "healthy": task.statuses[-1].healthy if task.statuses else None,
+                "lost": world.machines[task.agent.number].lost_at is not None,
+            }
+            for task in world.tasks.values()
+        ],
+    }
+
+
 def application(world: World) -> web.Application:
     """Return a web application that takes orders for `world`."""
 
     async def handle(request: web.Request) -> web.Response:
         parts = request.path.strip("/").split("/")
+        if request.path == "/demo/tasks":
+            return http.document(request, wire.dump(truth(world)))
         if request.method != "POST":
             lines = [
                 f"POST /demo/{name}{f'/{order.of.upper()}' if order.of else ''}  {order.about}"
@@ -69,7 +96,10 @@ def application(world: World) -> web.Application:
         known = {"master": range(len(world.masters)), "agent": world.machines, "framework": world.schedulers}
         if order.of and not (number.isascii() and number.isdigit() and int(number) in known[order.of]):
             return http.text(400, f"{number!r} is no {order.of}, expected one of {sorted(known[order.of])}\n")
-        order.do(world, int(number) if order.of else 0)
+        try:
+            order.do(world, int(number) if order.of else 0)
+        except ValueError as error:
+            return http.text(409, f"{error}\n")
         return http.text(200, f"done: {order.about}\n")
 
     served = web.Application()

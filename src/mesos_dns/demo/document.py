@@ -83,6 +83,8 @@ class ClusterView:
     recovered: tuple[Agent, ...] = ()
     unreachable_agents: int = 0
     completed_frameworks: tuple[FrameworkView, ...] = ()
+    #: Tasks of frameworks that are not here yet, in releases that know no recovered frameworks.
+    orphans: tuple[Task, ...] = ()
     #: False: the reader may not see the flags, nor the name of the cluster.
     flags: bool = True
     #: Whom a master that does not lead takes for the leader.
@@ -160,10 +162,13 @@ def middle(recovered: Iterable[Agent], release: Release = LATEST) -> bytes:
 
 def closing(view: ClusterView) -> bytes:
     """Return what follows the last element of `frameworks`."""
-    completed = [_framework(framework, view.release) for framework in view.completed_frameworks]
-    return wire.dump([{"completed_frameworks": completed, "orphan_tasks": [], "unregistered_frameworks": []}]).replace(
-        b"[{", b"],", 1
-    )[:-1]
+    strangers = {wire.framework_id(task.agent.cluster_id, task.framework): None for task in view.orphans}
+    last = {
+        "completed_frameworks": [_framework(framework, view.release) for framework in view.completed_frameworks],
+        "orphan_tasks": [pruned("task", wire.task_json(task), view.release) for task in view.orphans],
+        "unregistered_frameworks": list(strangers),
+    }
+    return b"]," + wire.dump(last)[1:]
 
 
 def framework_edges(view: FrameworkView, release: Release = LATEST) -> tuple[bytes, bytes]:

@@ -342,20 +342,28 @@ class Ledger:
     # The documents.
 
     def view(self) -> ClusterView:
-        """Return everything known, as the documents show it."""
+        """Return everything known, as the documents show it.
+
+        Releases before 1.2 know no recovered frameworks: their tasks are orphans.
+        """
+        shown = {
+            number: known
+            for number, known in self.frameworks.items()
+            if self.release.recovers_agents or not known.recovered
+        }
         by_framework: dict[int, list[Task]] = {number: [] for number in self.frameworks}
+        orphans = tuple(task for task in self.tasks.values() if task.framework.number not in shown)
         for task in self.tasks.values():
             by_framework[task.framework.number].append(task)
         return ClusterView(
             self.master,
             self.elected,
             tuple(known.view() for known in self.agents.values()),
-            tuple(
-                self._framework_view(known, tuple(by_framework[number])) for number, known in self.frameworks.items()
-            ),
+            tuple(self._framework_view(known, tuple(by_framework[number])) for number, known in shown.items()),
             tuple(self.recovered.values()),
             len(self.unreachable_agents),
             tuple(self._framework_view(known, ()) for known in self.completed_frameworks),
+            orphans=orphans,
             release=self.release,
         )
 

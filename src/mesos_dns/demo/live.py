@@ -19,6 +19,7 @@ from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
+from mesos_dns.demo import wire
 from mesos_dns.demo.catalog import MARATHON, Application, Framework, Network, Port
 from mesos_dns.demo.cluster import Agent, Task
 from mesos_dns.demo.generator import populate
@@ -170,6 +171,11 @@ class Cluster:
         while len(self.subscribers) < count:  # noqa: ASYNC110  # who subscribes is another program, mostly
             await asyncio.sleep(TICK)
         return self.subscribers
+
+    def send(self, document: Any) -> None:
+        """Send a record of your own to every subscriber, for example an event of an unknown task."""
+        for subscriber in self.subscribers:
+            subscriber.send(wire.dump(document))
 
     # Tasks.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -51,6 +52,10 @@ class Settings:
     manners: Manners = field(default_factory=Manners)
     #: Seconds before a document is answered, as by a master that is slow.
     delay: float = 0.0
+    #: How the octets of documents are written; None = at once.
+    document_manners: Manners | None = None
+    #: Given an event: True = it is never sent, as happened before 1.5 (MESOS-8469).
+    lose: Callable[[Notice], bool] | None = None
     #: Given the path or the call, and the decoded document: returns what is sent instead.
     edit: Callable[[str, Any], Any] | None = None
     #: Path -> status and text that are answered instead of anything else.
@@ -103,6 +108,7 @@ class Node:
         self._awake.set()
         self._number = 0
         self._kinds: dict[int, str] = {}
+        self._random = random.Random(f"master {index}")
 
     def __repr__(self) -> str:
         return f"Node({self._seat.identity.endpoint}, {self.streams!r})"
@@ -133,6 +139,9 @@ class Node:
         """Send an event to the subscribers that may see it, in the order in which it happens."""
         world = self._masters.world
         self._number += 1
+        lose = self._masters.settings.lose
+        if lose is not None and lose(notice):
+            return
         body: bytes | None = None
         for subscriber in self.streams.subscribers:
             if world.release.filters_events and not _may_see(subscriber.rights, notice):
@@ -216,9 +225,7 @@ class Node:
             return http.not_found()
         if self._seat.ledger is None and release.redirects:
             return self._redirect(request, path)
-        body = self._document(path, self._view(rights))
-        await asyncio.sleep(self._masters.settings.delay)
-        return http.document(request, body)
+        return await self._slowly(request, self._document(path, self._view(rights)))
 
     def _view(self, rights: Rights) -> ClusterView:
         seat, world = self._seat, self._masters.world
@@ -268,9 +275,19 @@ class Node:
             case _:
                 texts = self._masters.v1_texts
                 body = b"".join(v1_document.answer(call, self._view(rights), texts.text, release))
-        body = self._edited(call, body)
-        await asyncio.sleep(self._masters.settings.delay)
-        return http.document(request, body)
+        return await self._slowly(request, self._edited(call, body))
+
+    async def _slowly(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        """Answer with a document as fast or slow as the settings say."""
+        settings = self._masters.settings
+        await asyncio.sleep(settings.delay)
+        if settings.document_manners is None:
+            return http.document(request, body)
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.content_length = len(body)
+        await response.prepare(request)
+        await streams.write(response, body, settings.document_manners, self._random)
+        return response
 
     async def _subscribe(self, request: web.Request, rights: Rights) -> web.StreamResponse:
         """Take the snapshot and join the subscribers in one step: nothing is lost or told twice between."""

@@ -163,16 +163,20 @@ class Subscriber:
             yield self._outbox.popleft()
 
     async def _write(self, response: web.StreamResponse, data: bytes) -> None:
-        manners = self.manners
-        if manners.piece is None:
-            await response.write(data)
-            return
-        start = 0
-        while start < len(data):
-            size = self._random.randint(1, manners.piece)
-            await response.write(data[start : start + size])
-            start += size
-            await asyncio.sleep(manners.pause)
+        await write(response, data, self.manners, self._random)
+
+
+async def write(response: web.StreamResponse, data: bytes, manners: Manners, rng: random.Random) -> None:
+    """Write `data` with these manners."""
+    if manners.piece is None:
+        await response.write(data)
+        return
+    start = 0
+    while start < len(data):
+        size = rng.randint(1, manners.piece)
+        await response.write(data[start : start + size])
+        start += size
+        await asyncio.sleep(manners.pause)
 
 
 class Streams:

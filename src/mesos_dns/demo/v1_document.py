@@ -71,6 +71,8 @@ def _tasks(view: ClusterView, text: Texts, release: Release) -> dict[str, Iterab
     lists: dict[str, Iterable[bytes]] = {
         "tasks": (text(task) for framework in view.frameworks for task in framework.tasks)
     }
+    if view.orphans:
+        lists["orphan_tasks"] = (text(task) for task in view.orphans)
     if release.recovers_agents:
         lists["unreachable_tasks"] = (text(task) for framework in everybody for task in framework.unreachable)
     lists["completed_tasks"] = (text(task) for framework in everybody for task in framework.completed)

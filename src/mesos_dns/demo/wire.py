@@ -42,7 +42,7 @@ AGENT_CAPABILITIES = (
     "AGENT_DRAINING",
     "TASK_RESOURCE_LIMITS",
 )
-_NETWORK_NAMES = {Network.USER: "overlay", Network.CNI: "dcos", Network.CNI6: "dcos6"}
+_NETWORK_NAMES = {Network.USER: "overlay", Network.CNI: "dcos", Network.MAPPED: "mesos-bridge", Network.CNI6: "dcos6"}
 _PROBES: dict[str, Json] = {
     "HTTP": {"http": {"protocol": "IPv4", "scheme": "http", "port": 80, "path": "/health"}},
     "TCP": {"tcp": {"protocol": "IPv4", "port": 80}},
@@ -145,7 +145,16 @@ def network_info_json(task: Task, status: Status) -> Json:
     name = _NETWORK_NAMES.get(task.application.network)
     if name is not None:
         info["name"] = name
+    if task.application.network is Network.MAPPED:
+        info["port_mappings"] = _port_mappings(task)
     return info
+
+
+def _port_mappings(task: Task) -> list[Json]:
+    return [
+        {"host_port": host, "container_port": port.container_port, "protocol": port.protocol or "tcp"}
+        for host, port in zip(task.ports, task.application.ports, strict=False)
+    ]
 
 
 def discovery_json(task: Task) -> Json:
@@ -176,15 +185,14 @@ def container_json(task: Task) -> Json | None:
     name = _NETWORK_NAMES.get(application.network)
     if name is not None:
         requested.append({"ip_addresses": [{"protocol": "IPv4"}], "name": name, "labels": {}})
-    if application.network in {Network.CNI, Network.CNI6}:
+    if application.network is Network.MAPPED:
+        requested[0]["port_mappings"] = _port_mappings(task)
+    if application.network in {Network.CNI, Network.CNI6, Network.MAPPED}:
         image = {"type": "DOCKER", "docker": {"name": application.image}, "cached": True}
         return {"type": "MESOS", "mesos": {"image": image}, "network_infos": requested}
     docker: Json = {"image": application.image, "network": application.network.name}
     if application.network is not Network.HOST:
-        mapped = [
-            {"host_port": host, "container_port": port.container_port, "protocol": port.protocol or "tcp"}
-            for host, port in zip(task.ports, application.ports, strict=False)
-        ]
+        mapped = _port_mappings(task)
         docker |= {"port_mappings": mapped} if mapped else {}
     docker |= {
         "privileged": False,

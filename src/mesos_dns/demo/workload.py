@@ -177,10 +177,14 @@ class Workload:
             self._agenda.after(1.0 + 2.0 * self._rng.random(), lambda: self._place(task.application, None))
 
     def _give_up(self, machine: Machine) -> None:
+        if machine.agent.number not in self.machines:
+            return  # shut down for good meanwhile
         self._world.lose_agent(machine.agent.number)
         self._say("agent", f"agent {machine.agent.address} is given up, its tasks are unreachable")
 
     def _come_back(self, machine: Machine) -> None:
+        if machine.agent.number not in self.machines:
+            return
         self._world.return_agent(machine.agent.number)
         self._say("agent", f"agent {machine.agent.address} is back with its tasks")
         for task in list(self._world.tasks.values()):

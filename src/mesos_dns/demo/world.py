@@ -321,8 +321,11 @@ class World:
     def elect(self, index: int, at: float | None = None) -> Ledger:
         """Make a master the leader with an empty ledger, its registry unread; the others that live redirect to it.
 
-        A frozen one notices nothing. A leader that still lives ends, as in Mesos: its `up` turns False.
+        A frozen one notices nothing. A leader that still lives ends, as in Mesos: its `up` turns False. Raises ValueError
+        when the master is dead.
         """
+        if not self.masters[index].up:
+            raise ValueError(f"master {index} is dead, so it cannot lead: start it first")
         for other, seat in enumerate(self.masters):
             if other != index and not seat.frozen and seat.up:
                 seat.believed = index
@@ -333,6 +336,13 @@ class World:
         elected = self.stamp if at is None else at
         seat.ledger = Ledger(seat.identity, self.origin, self.release, elected, self._emit(index))
         return seat.ledger
+
+    def rename(self, index: int, hostname: str) -> None:
+        """Give a master another `--hostname`, which redirects to it name."""
+        seat = self.masters[index]
+        seat.identity = replace(seat.identity, hostname=hostname)
+        if seat.ledger is not None:
+            seat.ledger.master = seat.identity
 
     def _emit(self, index: int) -> Callable[[Notice], None]:
         return lambda notice: self.listener(index, notice)

@@ -28,7 +28,7 @@ from mesos_dns.mesos.identity import Identity, Verdict
 from mesos_dns.mesos.leader import find_leader
 from mesos_dns.mesos.polling import MAX_RETRY_SECONDS, backoff
 from mesos_dns.mesos.problems import Problems
-from mesos_dns.mesos.source import KnownMasters, MasterDetector, Source, SourceStatus
+from mesos_dns.mesos.source import DetectorStatus, KnownMasters, MasterDetector, Source, SourceStatus
 from mesos_dns.mesos.state import Endpoint, Observation, Snapshot
 from mesos_dns.mesos.subscription import Caller, Known, Subscription
 from mesos_dns.mesos.versions import lack
@@ -64,6 +64,11 @@ class Entered:
     def known(self) -> KnownMasters:
         """What it knows."""
         return self._detector.known
+
+    @property
+    def status(self) -> DetectorStatus | None:
+        """How it goes."""
+        return self._detector.status
 
     async def changed(self, known: KnownMasters) -> None:
         """Return as soon as it knows something else."""
@@ -123,7 +128,7 @@ class StreamingSource:
     def status(self) -> SourceStatus:
         """How following goes at the moment."""
         now = self._following
-        counted = self._status
+        counted = replace(self._status, detector=self._detector.status)
         if now is not None:
             return replace(
                 counted,

@@ -6,7 +6,7 @@ stands, without a parsed query in between, and only what is cheap to be sure of 
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from mesos_dns.dns import message as msg
@@ -72,6 +72,8 @@ class FastAnswers:
         self._no_edns = b"", smallest, smallest
         #: Where all answers come from; None if it takes a look at the name to tell.
         self._only = None if answerer.only is None else _source(answerer.only)
+        #: Whether a name certainly does not exist in the only zone; False if that takes a closer look.
+        self.is_unknown = _nothing_is_unknown if self._only is None else _unknown_in(self._only)
 
     def __repr__(self) -> str:
         return f"FastAnswers({self._answerer!r}, tcp={self._tcp})"
@@ -155,13 +157,19 @@ class FastAnswers:
             return None
         return None if renderer is None else _source(renderer)
 
-    def is_unknown(self, name: bytes) -> bool:
-        """Whether `name`, which is not empty, certainly does not exist in the only zone; False if that takes a closer look."""
-        if self._only is None:
-            return False
-        _, _, _, parts, children, special, redirected_ends = self._only
+
+def _nothing_is_unknown(_: bytes) -> bool:
+    return False
+
+
+def _unknown_in(source: _Source) -> Callable[[bytes], bool]:
+    """Tells whether a name certainly does not exist in a zone. Each name that an attacker makes up comes through here."""
+    _, _, _, parts, children, special, redirected_ends = source
+
+    def is_unknown(name: bytes) -> bool:
         return (
-            name[name[0] + 1 :] in children
+            name != b""
+            and name[name[0] + 1 :] in children
             and name not in children
             and name not in parts[hash(name) % ZONE_PARTS]
             and b"*" not in name
@@ -169,6 +177,8 @@ class FastAnswers:
             and not name.endswith(redirected_ends)
             and 0 < name[0] <= MAX_LABEL
         )
+
+    return is_unknown
 
 
 def _is_inside(name: bytes, children: Mapping[bytes, int]) -> bool:
