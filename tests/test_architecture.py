@@ -74,7 +74,15 @@ COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics")
 PURE_STATE = ours("mesos.state")
 #: Typed decoding: octets in, values out.
 PURE_MESOS = ours(
-    *("mesos.state", "mesos.decoding", "mesos.errors", "mesos.options", "mesos.detect.search", "mesos.source"),
+    *(
+        "mesos.state",
+        "mesos.decoding",
+        "mesos.errors",
+        "mesos.options",
+        "mesos.detect.search",
+        "mesos.source",
+        "mesos.identity",
+    ),
 )
 PURE_SERVE = ours(
     *("serve.connections", "serve.large"),
