@@ -66,7 +66,7 @@ def ours(*names):
 #: The command line, and what it puts together. Nothing below may import these.
 TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
-    *("early_signals", "collector"),
+    *("early_signals", "collector", "allocator"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
 COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics")
@@ -74,15 +74,8 @@ COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics")
 PURE_STATE = ours("mesos.state")
 #: Typed decoding: octets in, values out.
 PURE_MESOS = ours(
-    *(
-        "mesos.state",
-        "mesos.decoding",
-        "mesos.errors",
-        "mesos.options",
-        "mesos.detect.search",
-        "mesos.source",
-        "mesos.identity",
-    ),
+    *("mesos.state", "mesos.decoding", "mesos.errors", "mesos.options", "mesos.detect.search", "mesos.source"),
+    *("mesos.detect.election", "mesos.detect.masterinfo", "mesos.identity"),
 )
 PURE_SERVE = ours(
     *("serve.connections", "serve.large"),

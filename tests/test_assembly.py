@@ -45,7 +45,13 @@ def test_start_of_authority():
         expire=4,
         minimum=1,
         ttl=1,
+        redirects=((b"\5agent\7cluster\7example\0", b"\5slave\7cluster\7example\0"),),
     )
+
+
+def test_a_domain_that_leaves_no_room_has_no_alias():
+    assert assembly.authority(given(Domain=".".join(["a" * 63] * 3 + ["b" * 57]))).redirects == ()
+    assert assembly.authority(given(Domain=".".join(["a" * 63] * 3 + ["b" * 55]))).redirects != ()
 
 
 def test_the_minimum_is_the_ttl_whatever_soaminttl_says():
@@ -79,8 +85,16 @@ def test_the_root_is_a_name():
 
 
 def test_rules_of_names():
-    config = given(Domain="Cluster", SOAMname="NS1.Cluster", IPSources=["host", "docker"], SRVRecordDefaultWeight=7)
-    assert assembly.rules(config) == Rules(b"\7cluster\0", b"\3ns1\7cluster\0", labels.rfc1123, ("host", "docker"), 7)
+    config = given(
+        Domain="Cluster",
+        SOAMname="NS1.Cluster",
+        IPSources=["host", "docker"],
+        SRVRecordDefaultWeight=7,
+        HealthAware=False,
+    )
+    assert assembly.rules(config) == Rules(
+        b"\7cluster\0", b"\3ns1\7cluster\0", labels.rfc1123, ("host", "docker"), 7, False
+    )
     assert assembly.rules(given(EnforceRFC952=True)).label is labels.rfc952
 
 
@@ -230,3 +244,28 @@ def test_a_service_account_is_used_if_that_is_asked_for_only(kind, account):
     client = assembly.source_options(config).client
     assert client.iam == account
     assert client.principal == ("p" if kind == "basic" else "")
+
+
+# --- ZooKeeper ------------------------------------------------------------------------------------
+
+
+def test_zookeeper():
+    source = assembly.source_options(given(Zk="zk://me:hunter2@a,[::1]:2182/mesos/", ZkDetectionTimeout=7))
+    assert source.masters == (Endpoint("10.0.0.1", 5050),)
+    assert source.zookeeper == options.ZooKeeperOptions(
+        (Endpoint("a", 2181), Endpoint("::1", 2182)), "/mesos", "me:hunter2", 7.0
+    )
+    assert "hunter2" not in repr(source) + str(source.zookeeper)
+    assert str(source.zookeeper) == "zk://a:2181,[::1]:2182/mesos"
+
+
+def test_without_zookeeper():
+    assert assembly.source_options(given()).zookeeper is None
+    alone = assembly.source_options(given(Zk="10.0.0.9:5050"))
+    assert (alone.zookeeper, alone.masters) == (None, (Endpoint("10.0.0.9", 5050), Endpoint("10.0.0.1", 5050)))
+
+
+@pytest.mark.parametrize("seconds", [0, -5])
+def test_a_limit_of_nothing_is_none(seconds):
+    source = assembly.source_options(given(Zk="zk://a/mesos", ZkDetectionTimeout=seconds))
+    assert source.zookeeper.detection_timeout == 0.0

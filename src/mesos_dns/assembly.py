@@ -8,10 +8,12 @@ import msgspec
 
 from mesos_dns.config import Config, as_json, host_and_port
 from mesos_dns.dns import name as names
-from mesos_dns.mesos.options import ClientOptions, IamAccount, SourceOptions
+from mesos_dns.limits import MAX_NAME
+from mesos_dns.mesos.options import ClientOptions, IamAccount, SourceOptions, ZooKeeperOptions
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
+from mesos_dns.names.table import REDIRECTS
 from mesos_dns.workers.protocol import Settings
 from mesos_dns.zone.zone import Authority
 
@@ -95,8 +97,9 @@ def absolute(name: str) -> bytes:
 
 def authority(config: Config) -> Authority:
     """The zone's start of authority. Its minimum is `TTL`, as in Go, which ignores `SOAMinttl`."""
+    apex = names.from_text(config.domain)
     return Authority(
-        apex=names.from_text(config.domain),
+        apex=apex,
         mname=absolute(config.soa_mname),
         rname=absolute(config.soa_rname),
         refresh=config.soa_refresh,
@@ -104,7 +107,16 @@ def authority(config: Config) -> Authority:
         expire=config.soa_expire,
         minimum=config.ttl,
         ttl=config.ttl,
+        redirects=tuple(
+            (_below(one, apex), _below(other, apex))
+            for one, other in REDIRECTS
+            if len(apex) + max(len(one), len(other)) < MAX_NAME
+        ),
     )
+
+
+def _below(label: str, apex: bytes) -> bytes:
+    return bytes((len(label),)) + label.encode() + apex
 
 
 def rules(config: Config) -> Rules:
@@ -115,6 +127,7 @@ def rules(config: Config) -> Rules:
         label=labels.rfc952 if config.enforce_rfc952 else labels.rfc1123,
         ip_sources=config.ip_sources,
         srv_weight=config.srv_record_default_weight,
+        health_aware=config.health_aware,
     )
 
 
@@ -163,4 +176,18 @@ def source_options(config: Config) -> SourceOptions:
             iam=IamAccount(iam.uid, iam.private_key, iam.login_endpoint) if iam is not None else None,
             timeout=float(config.state_timeout_seconds),
         ),
+        zookeeper=zookeeper_options(config),
+    )
+
+
+def zookeeper_options(config: Config) -> ZooKeeperOptions | None:
+    """The ZooKeeper that names the masters; None without."""
+    ensemble = config.ensemble
+    if ensemble is None:
+        return None
+    return ZooKeeperOptions(
+        servers=tuple(Endpoint(*host_and_port(server)) for server in ensemble.servers),
+        path=ensemble.path,
+        credentials=ensemble.credentials,
+        detection_timeout=float(max(config.zk_detection_timeout, 0)),
     )

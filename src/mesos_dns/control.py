@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from mesos_dns import collector, early_signals
+from mesos_dns import allocator, collector, early_signals
 from mesos_dns.assembly import Plan, plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded
@@ -73,6 +73,7 @@ class Control:
     async def run(self, config: Config) -> None:
         """Serve until SIGTERM or SIGINT. Raises BindError if a socket cannot be had."""
         collector.tune()
+        allocator.give_back_large_blocks()
         collecting = spawn(collector.look_now_and_then(), name="collect garbage")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

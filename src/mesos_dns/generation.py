@@ -103,7 +103,8 @@ class Generation:
         self.source = make_source(plan.source)
         publisher = self.publisher
         # No method of this object: after `gc.freeze` nobody finds cycles, and it must vanish when it is replaced.
-        self._hosts = HostLookup(lambda found: _publish_hosts(publisher, found))
+        own = [names.to_text(zone.apex).removesuffix(".").lower() for zone in plan.zones]
+        self._hosts = HostLookup(lambda found: _publish_hosts(publisher, found), own=own)
         #: Set with each observation.
         self._observed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -187,7 +188,7 @@ class Generation:
     async def _inherit(self) -> None:
         # A step of its own: no variable of what runs for ever may keep the former generation in memory.
         former, self._former = self._former, None
-        if former is not None and former.plan.source.masters == self.plan.source.masters:
+        if former is not None and former.plan.source.same_cluster(self.plan.source):
             await self.publisher.inherit(former.publisher)
 
     async def _observe_first(self, observation: Observation) -> None:
@@ -260,6 +261,8 @@ class Generation:
             status = self.source.status
             tried = f": {status.last_error}" if status.last_error else ""
             reasons.append(f"no state of the cluster yet{tried}")
+            if status.detector is not None:
+                reasons += status.detector.notes(time.monotonic())
         reasons += self.pool.troubles()
         return not reasons, reasons
 
@@ -305,6 +308,7 @@ class Generation:
                 }
                 for held in itertools.islice(self.publisher.held(), MAX_HELD_SHOWN)
             ],
+            "left_out": self.model.left_out,
             "zones": [
                 {"zone": names.to_text(zone.authority.apex), "serial": zone.serial, "names": len(zone)}
                 for zone in self.zones

@@ -1,6 +1,19 @@
-"""Bounds that several rooms, or their documentation's tests, need, each with its reason; the others stand where they are used. Plain constants; imports nothing."""
+"""Bounds that several rooms, or their documentation's tests, need, each with its reason; the others stand where they are used. Constants, and one rule; imports nothing of ours."""
 
 from typing import Final
+
+# --- what is remembered ---------------------------------------------------------------------------
+
+#: Values that a cache keeps for each thing in use that may need one, and when nothing is in use, before it is emptied. A bound for
+#: the largest clusters alone would let a small one's memory grow for months with what is remembered of tasks long gone.
+MAX_KEPT_PER_USE: Final = 2
+MAX_KEPT_AT_LEAST: Final = 100
+
+
+def most_kept(in_use: int) -> int:
+    """How many values a cache may keep of which at most `in_use` can be in use; then it is emptied, and fills with those that are."""
+    return MAX_KEPT_AT_LEAST + MAX_KEPT_PER_USE * in_use
+
 
 # --- names -------------------------------------------------------------------------------------
 

@@ -106,17 +106,35 @@ def test_json(run, config):
     code, out, err = run("check", "--json", "--config", config)
     assert (code, err) == (0, "")
     assert json.loads(out) == {"configuration": config, "usable": True, "findings": []}
-    write(config, CONFIG | {"tll": 5, "port": 70000, "zk": "zk://a:2181/mesos"})
+    write(config, CONFIG | {"tll": 5, "port": 70000, "reverseDnsOn": True})
     code, out, err = run("check", "--json", "--config", config)
     assert (code, err) == (78, "")
     found = json.loads(out)
     assert (found["configuration"], found["usable"]) == (config, False)
     assert [(one["severity"], one["key"], one["where"]) for one in found["findings"]] == [
         ("problem", "Port", f"file {config}"),
-        ("warning", "Zk", f"file {config}"),
+        ("warning", "ReverseDnsOn", f"file {config}"),
         ("warning", "", f"file {config}"),
     ]
     assert found["findings"][0]["message"] == "70000 is out of range; expected an integer from 0 to 65535"
+
+
+def test_zookeeper_alone_is_enough(run, config):
+    write(config, {"zk": "zk://10.0.0.1:2181,10.0.0.2:2181/mesos", "listener": "127.0.0.1", "externalOn": False})
+    assert run("check", "--config", config) == (0, f"{config}: no problems\n", "")
+
+
+def test_zookeeper_in_a_file(run, config, here):
+    write(config, {"zk": f"file://{here}/zk", "listener": "127.0.0.1", "externalOn": False})
+    code, _, err = run("check", "--config", config)
+    assert code == 78
+    assert f"names the file {here}/zk, which cannot be read: No such file or directory" in err
+    (here / "zk").write_text("zk://me:hunter2@10.0.0.1\n")
+    code, _, err = run("check", "--config", config)
+    assert code == 78
+    assert "'zk://******@10.0.0.1' has no path" in err
+    (here / "zk").write_text("  zk://me:hunter2@10.0.0.1/mesos\n")
+    assert run("check", "--config", config) == (0, f"{config}: no problems\n", "")
 
 
 def test_json_with_warnings_only(run, config):

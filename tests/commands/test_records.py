@@ -116,7 +116,7 @@ def zone_at(path):
 
 
 def everything(zone):
-    return set(zone.records())
+    return set(zone.records()) | {(owner, rd.DNAME, other) for owner, other in zone.authority.redirects}
 
 
 # --- the zone file -------------------------------------------------------------------------------
@@ -230,11 +230,11 @@ def test_table_and_json_have_all_records(saved, state):
     zone = zone_at(saved(gzip.decompress(state.read_bytes())))
     wanted = {
         (names.to_text(owner), dns.rdatatype.to_text(rrtype), rd.to_text(rrtype, rdata))
-        for owner, rrtype, rdata in zone.records()
+        for owner, rrtype, rdata in everything(zone)
     }
     (text,) = lines(zone, "json")
     assert {(each["name"], each["type"], each["data"]) for each in json.loads(text)["records"]} == wanted
-    assert len(lines(zone, "table")) == len(list(zone.records()))
+    assert len(lines(zone, "table")) == len(wanted)
 
 
 def test_an_empty_zone():
@@ -281,12 +281,44 @@ def test_a_state_that_names_no_leader_has_none(run, saved):
 
 def test_with_a_saved_state_the_configuration_needs_no_masters(run, saved, tmp_path):
     config = tmp_path / "c.json"
-    config.write_text(json.dumps({"zk": "zk://10.0.0.1:2181/mesos", "domain": "cluster", "externalOn": False}))
+    config.write_text(json.dumps({"domain": "cluster", "externalOn": False}))
     code, out, err = run("--config", str(config), "--state", saved(CLUSTER), "--no-resolve")
     assert (code, err) == (0, "")
     assert ("leader.cluster.", "10.0.0.1") in table(out)
     assert "master0.cluster." not in owners(out)
     assert run("--config", str(config))[0] == 78
+
+
+def test_with_a_saved_state_nobody_asks_zookeeper(run, saved, monkeypatch):
+    monkeypatch.setenv("MESOS_DNS_ZK", "zk://127.0.0.1:1/mesos")
+    code, out, err = run("--state", saved(CLUSTER), "--no-resolve")
+    assert (code, err) == (0, "")
+    assert "leader.mesos." in owners(out)
+    assert "master0.mesos." not in owners(out)
+
+
+def test_a_master_that_is_named_is_asked_whatever_zk_says(run, monkeypatch):
+    monkeypatch.setenv("MESOS_DNS_ZK", "zk://127.0.0.1:1/mesos")
+    master = Master(("127.0.0.1", 0), b"")
+    at = "{}:{}".format(*master.endpoint)
+    master.body = json.dumps({**CLUSTER, "pid": f"master@{at}", "leader": f"master@{at}"}).encode()
+    try:
+        code, out, _ = run("--master", at, "--no-resolve")
+    finally:
+        master.close()
+    assert code == 0
+    assert ("master0.mesos.", "127.0.0.1") in table(out)
+
+
+def test_a_zookeeper_that_is_gone_is_named(run, monkeypatch):
+    monkeypatch.setattr("mesos_dns.mesos.sources.READ_ONCE_PATIENCE", 0.5)
+    monkeypatch.setenv("MESOS_DNS_ZK", "zk://me:hunter2@127.0.0.1:1/mesos")
+    code, out, err = run()
+    assert (code, out) == (1, "")
+    assert "no master to ask: Masters lists none, and Zk has named none yet" in err
+    assert "ZooKeeper zk://127.0.0.1:1/mesos has been silent for" in err
+    assert "Connection refused" in err
+    assert "hunter2" not in err
 
 
 def test_masters_of_the_environment_are_numbered(run, saved, monkeypatch):

@@ -7,7 +7,7 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.config.given import MASTERS, PATH, FakeHost, given_keys, problems, text_problems, warnings
+from tests.config.given import MASTERS, PATH, FakeHost, given_keys, problems, warnings
 
 from mesos_dns.config import KEYS, Config, ConfigError, IamAccount, Problem, as_json, interpret, load
 
@@ -101,15 +101,9 @@ def test_a_secret_of_the_wrong_type_is_not_repeated(credentials):
 # --- what is not here yet --------------------------------------------------------------------------
 
 
-def test_zk_alone_is_a_problem_in_this_release():
-    (found,) = text_problems('{"Zk": "zk://a:2181/mesos"}')
-    assert found.startswith(f"Zk (file {PATH}): finding the leading master through ZooKeeper is not implemented")
-    assert "list the masters in Masters" in found
-
-
 def test_what_is_accepted_without_effect_is_said():
-    told = given_keys(Zk="zk://a:2181/mesos", ReverseDnsOn=True, ResolvSubnetFirst=True).warnings
-    assert [warning.key for warning in told] == ["Zk", "ReverseDnsOn", "ResolvSubnetFirst"]
+    told = given_keys(ReverseDnsOn=True, ResolvSubnetFirst=True).warnings
+    assert [warning.key for warning in told] == ["ReverseDnsOn", "ResolvSubnetFirst"]
     assert all("not implemented in this release" in warning.message for warning in told)
 
 

@@ -26,9 +26,11 @@ def test_null_keeps_scalars_and_empties_lists():
     loaded = given_keys(TTL=None, Domain=None, DnsOn=None, MesosCredentials=None, ZoneResolvers=None, Resolvers=None)
     assert (loaded.config.ttl, loaded.config.domain, loaded.config.dns_on) == (60, "mesos", True)
     assert loaded.config.resolvers == ("192.0.2.53",)
-    assert problems(Masters=None) == [
-        f'Masters (file {PATH}): no Mesos masters are given; list them, such as ["10.0.0.1:5050", "10.0.0.2:5050"]'
-    ]
+    (found,) = problems(Masters=None)
+    assert found == (
+        f'Masters (file {PATH}): no Mesos masters are given; list them, such as ["10.0.0.1:5050", "10.0.0.2:5050"], '
+        "or name their ZooKeeper in Zk, such as zk://10.0.0.1:2181,10.0.0.2:2181/mesos"
+    )
 
 
 def test_zones_of_several_spellings_are_joined():

@@ -115,6 +115,7 @@ def test_a_zone_has_valid_resolvers():
     [
         ((), 1),
         (("host", "docker", "mesos", "netinfo"), 0),
+        (("auto", "host"), 0),
         (("host", "host"), 1),
         (("rkt",), 1),
         (("HOST", "rkt"), 2),

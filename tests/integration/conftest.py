@@ -3,10 +3,12 @@
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.integration.masters import Master
 from tests.integration.program import Program, sample_state
+from tests.integration.zookeeper import ZooKeeper
 
 
 @pytest.hookimpl(wrapper=True)
@@ -36,3 +38,24 @@ def program(master: Master, tmp_path: Path) -> Generator[Program]:
     with Program(tmp_path, masters=[master.endpoint]) as running:
         running.wait_ready()
         yield running
+
+
+@pytest.fixture(scope="module")
+def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Generator[ZooKeeper]:
+    """One for the tests of a file, which leave it running; each has a node of its own."""
+    server = ZooKeeper(tmp_path_factory.mktemp("zookeeper"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def masters(zookeeper: ZooKeeper) -> Generator[Any]:
+    """The side of the masters: a client of ZooKeeper."""
+    with zookeeper.client() as client:
+        yield client
+
+
+@pytest.fixture
+def path(request: pytest.FixtureRequest) -> str:
+    """A node of the test's own, two levels deep."""
+    return f"/dcos/{request.node.name}"

@@ -45,6 +45,11 @@ RECORD_RULES = (
         records.reserved_names,
     ),
     RecordRule(
+        "agent-names",
+        "Mesos says agent since 1.0: `agent` stands beside `slave`. Listings show it where all agents are, and once for all below it.",
+        records.agent_names,
+    ),
+    RecordRule(
         "alias-names",
         "`task.framework._tcp.domain` is the order that Mesos-DNS was designed with, and RFC 6763 clients expect.",
         records.alias_names,

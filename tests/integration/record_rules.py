@@ -160,6 +160,15 @@ def discovery_ports_on_agents(zone: Zone, cluster: Cluster) -> Zone:
     return new
 
 
+def agent_names(zone: Zone, cluster: Cluster) -> Zone:
+    old, new = f"slave.{cluster.domain}", f"agent.{cluster.domain}"
+    more: Zone = {(new, kind): zone[old, kind] for kind in ("A", "AAAA") if (old, kind) in zone}
+    services = zone.get((f"_slave._tcp.{cluster.domain}", "SRV"), frozenset())
+    if services:
+        more[f"_agent._tcp.{cluster.domain}", "SRV"] = frozenset(one.replace(old, new, 1) for one in services)
+    return {**zone, **more}
+
+
 def master_services(zone: Zone, cluster: Cluster) -> Zone:
     listed = [(str(ipaddress.ip_address(host)), port) for host, port in cluster.rec.masters]
     distinct = list(dict.fromkeys([*listed, cluster.rec.leader]))

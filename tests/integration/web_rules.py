@@ -10,8 +10,14 @@ from tests.integration.expectations import View, labels_of
 from tests.integration.recordings import Item
 
 Got = dict[str, Any]
-#: Keys of `/v1/config` that Go's program has not: the fork's, each behind which one, and ours, behind all others.
-EXTRA_KEYS = {"ReverseDnsOn": "DnsOn", "ResolvSubnetFirst": "IAMConfigFile", "Workers": "", "FailoverGraceSeconds": ""}
+#: Keys of `/v1/config` that Go's program has not: the fork's, in the fork's places, and ours behind all others.
+EXTRA_KEYS = {
+    "ReverseDnsOn": "DnsOn",
+    "ResolvSubnetFirst": "IAMConfigFile",
+    "Workers": "MesosAuthentication",
+    "HealthAware": "Workers",
+    "FailoverGraceSeconds": "HealthAware",
+}
 NOTHING = {"hosts": {"host": "", "ip": ""}, "services": {"service": "", "host": "", "ip": "", "port": ""}}
 
 
@@ -132,7 +138,7 @@ def config_disagreement(want: dict[str, Any], body: str) -> str | None:
         keys = list(got)
         if extra not in got:
             return f"{extra} is missing"
-        if before and keys[keys.index(extra) - 1] != before:
+        if keys[keys.index(extra) - 1] != before:
             return f"{extra} must stand behind {before}"
     if not isinstance(got["SOASerial"], int) or got["SOASerial"] <= 0:
         return f"SOASerial: {got['SOASerial']!r}"

@@ -26,6 +26,7 @@ class Resolver:
         self.asked = Counter()
         self.busy = self.busiest = 0
         self.hanging = {}
+        self.leads_to = {}
         self._lock = threading.Lock()
 
     def hang(self, host):
@@ -42,7 +43,8 @@ class Resolver:
                 assert self.hanging[host].wait(PATIENCE)
             if host not in self.table:
                 raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-            return [(None, None, 0, "", (text, 0)) for text in self.table[host]]
+            first = self.leads_to.get(host, "")
+            return [(None, None, 0, "" if n else first, (text, 0)) for n, text in enumerate(self.table[host])]
         finally:
             with self._lock:
                 self.busy -= 1
@@ -51,12 +53,12 @@ class Resolver:
 class Looking:
     """A look-up, and what it reported."""
 
-    def __init__(self, resolver, refresh):
+    def __init__(self, resolver, refresh, own=()):
         self.resolver = resolver
         self.found = {}
         self.reports = []
         self._news = asyncio.Event()
-        self.lookup = HostLookup(self._note, refresh=refresh)
+        self.lookup = HostLookup(self._note, own=own, refresh=refresh)
 
     def _note(self, found):
         self.reports.append(dict(found))
@@ -69,6 +71,11 @@ class Looking:
             while not condition():
                 self._news.clear()
                 await self._news.wait()
+
+    async def until_asked(self, name, times=1):
+        async with asyncio.timeout(PATIENCE):
+            while self.resolver.asked[name] < times:  # noqa: ASYNC110 - it is a thread that counts
+                await asyncio.sleep(0.001)
 
     async def find(self, *names):
         await self.until(lambda: set(names) <= self.found.keys())
@@ -85,8 +92,8 @@ def resolver(monkeypatch):
 
 
 @contextlib.contextmanager
-def looking(resolver, refresh=3600.0):
-    it = Looking(resolver, refresh)
+def looking(resolver, refresh=3600.0, own=()):
+    it = Looking(resolver, refresh, own)
     it.lookup.start()
     try:
         yield it
@@ -170,6 +177,50 @@ async def test_addresses_of_one_host_are_bounded(resolver, monkeypatch):
         assert await it.find("many") == [packed("192.0.2.1", "192.0.2.2")]
 
 
+# --- never in a circle ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "within"),
+    [
+        ("mesos", True),
+        ("web.marathon.mesos", True),
+        ("Web.Marathon.MESOS.", True),
+        ("xmesos", False),
+        ("mesos.example", False),
+        ("a.cluster.example", True),
+        ("", False),
+    ],
+)
+def test_what_is_within_a_domain(host, within):
+    assert hosts.is_within(host, ["mesos", "cluster.example"]) is within
+
+
+async def test_names_of_own_domains_are_never_asked_for(resolver, caplog):
+    ours = {"web.marathon.mesos", "SLAVE.Mesos."}
+    resolver.table = {name: ["192.0.2.1"] for name in {*ours, "agent.example"}}
+    with looking(resolver, own=["mesos"]) as it:
+        for _ in range(2):
+            it.lookup.want(ours | {"agent.example"})
+            await it.find("agent.example")
+    assert resolver.asked == {"agent.example": 1}
+    (line,) = caplog.records
+    assert "'SLAVE.Mesos.' of the state is a name of this server's own domain: it is not resolved" in line.getMessage()
+    assert await look_up(ours | {"agent.example"}, ["mesos"]) == {"agent.example": packed("192.0.2.1")}
+
+
+async def test_what_a_search_list_or_an_alias_leads_to_an_own_domain_is_not_believed(resolver, caplog):
+    resolver.table = {"marathon": ["192.0.2.1"], "node1": ["192.0.2.2"]}
+    resolver.leads_to = {"marathon": "marathon.mesos", "node1": "node1.corp.example"}
+    with looking(resolver, own=["mesos"]) as it:
+        it.lookup.want({"marathon"})
+        await it.until_asked("marathon")
+        it.lookup.want({"marathon", "node1"})
+        assert await it.find("node1") == [packed("192.0.2.2")]
+    assert "marathon" not in it.found
+    assert "it leads to marathon.mesos, a name of this server's own domain" in caplog.text
+
+
 # --- again and again ---------------------------------------------------------------------------
 
 
@@ -251,6 +302,29 @@ async def test_a_failure_after_a_success_takes_nothing_back(resolver):
         await it.until(lambda: resolver.asked["fickle"] > before + 2)
     assert it.found["fickle"] == packed("192.0.2.1")
     assert all(all(report.values()) for report in it.reports)
+
+
+def test_failures_come_again_sooner_at_first_and_later_and_later():
+    it = HostLookup(print, refresh=60.0, random=lambda: 0.0)
+    assert it._pause("bad") == 60.0
+    pauses = []
+    for _ in range(40):
+        it._failing["bad"] = it._failing.get("bad", 0) + 1
+        pauses.append(it._pause("bad"))
+    assert pauses[:9] == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0, 600.0]
+    assert pauses[-1] == 600.0
+    spread = HostLookup(print, refresh=60.0, random=lambda: 1.0)
+    spread._failing["bad"] = 1
+    assert spread._pause("bad") == 3.75
+
+
+async def test_a_success_ends_the_back_off(resolver):
+    with looking(resolver, refresh=0.001) as it:
+        it.lookup.want({"late"})
+        await it.until_asked("late", 3)
+        resolver.table["late"] = ["192.0.2.1"]
+        await it.find("late")
+        assert it.lookup._failing == {}
 
 
 async def test_hundreds_of_failures_make_no_hundreds_of_lines(resolver, caplog):

@@ -1,6 +1,6 @@
 import pytest
 
-from mesos_dns.mesos.source import SourceStatus
+from mesos_dns.mesos.source import DetectorStatus, SourceStatus
 from mesos_dns.mesos.state import Endpoint
 
 A = Endpoint("10.0.0.11", 5050)
@@ -44,3 +44,28 @@ def test_masters_that_never_answered():
 def test_ages(seconds, text):
     status = SourceStatus(leader=A, last_success=1000.0)
     assert status.notes(1000.0 + seconds) == [f"state of the cluster: {text} old, from 10.0.0.11:5050"]
+
+
+def test_a_detector_that_does_well_is_no_news():
+    status = SourceStatus(
+        detector=DetectorStatus("ZooKeeper zk://a/mesos", connected=True, since=1.0, masters=3, leader=A)
+    )
+    assert status.notes(5.0) == []
+    assert status.as_json(5.0)["detector"] == {
+        "origin": "ZooKeeper zk://a/mesos",
+        "connected": True,
+        "seconds": 4,
+        "masters": 3,
+        "leader": "10.0.0.11:5050",
+        "trouble": "",
+    }
+    assert SourceStatus().as_json(5.0)["detector"] is None
+
+
+def test_a_detector_in_trouble():
+    status = DetectorStatus("ZooKeeper zk://a/mesos", connected=False, since=100.0)
+    assert status.notes(103.0) == ["ZooKeeper zk://a/mesos has been silent for 3 s: no server answers"]
+    status = DetectorStatus(
+        "ZooKeeper zk://a/mesos", connected=True, since=100.0, trouble="no master has registered there"
+    )
+    assert SourceStatus(detector=status).notes(103.0) == ["ZooKeeper zk://a/mesos: no master has registered there"]

@@ -174,7 +174,7 @@ def test_work_comes_in_slices():
     delta = Delta({"A-0": Agent("A-0", "10.0.0.1", 1)}, {"F": Framework("F", "fw")}, many)
     sizes = [len(records_of(contributed)) for _, contributed in model.apply(delta)]
     # The agent, twice nothing while the tasks are sorted, then the tasks.
-    assert sizes == [2, 0, 0, 4 * SLICE_OF_TASKS, 4 * SLICE_OF_TASKS, 4]
+    assert sizes == [4, 0, 0, 4 * SLICE_OF_TASKS, 4 * SLICE_OF_TASKS, 4]
     assert list(model.tasks_of_framework("F")) == list(many)
 
 
@@ -218,6 +218,7 @@ def tasks(draw):
         draw(st.sampled_from(["", "web", "Web.Shop"])),
         draw(st.sampled_from([(), (DiscoveryPort(80, "http", "tcp"),)])),
         docker=draw(st.sampled_from([(), packed("10.0.0.1"), packed("172.17.0.2", "fd01::2")])),
+        healthy=draw(st.sampled_from([None, True, False])),
     )
     return (framework_id, task_id, n), task
 
@@ -258,3 +259,4 @@ def test_any_series_of_changes_leads_to_the_zone_of_the_end(steps):
         fresh = rebuilt(cluster.model, hosts)
         assert as_text(cluster.records()) == as_text(fresh.records())
         assert cluster.counts._extra == fresh.counts._extra
+        assert cluster.model.naming.skipped.counts == fresh.model.naming.skipped.counts

@@ -12,7 +12,7 @@ from tests.names.cluster import AGENTS, FRAMEWORKS, LEADER, TASKS, as_text, pack
 from mesos_dns.dns import name as names
 from mesos_dns.limits import MAX_ADDRESSES
 from mesos_dns.mesos.decoding.grammar import parse_endpoint
-from mesos_dns.mesos.state import Delta, DiscoveryPort, Endpoint, Task
+from mesos_dns.mesos.state import Delta, DiscoveryPort, Endpoint, Network, PortMapping, Task
 from mesos_dns.names.labels import rfc952, rfc1123
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
@@ -80,9 +80,13 @@ _some-box._tcp.C _some-box._udp.C _some-box._tcp.CS _some-box._udp.CS     | SRV 
 _toy-store._tcp.6 _toy-store._udp.6 _toy-store._tcp.6S _toy-store._udp.6S | SRV | toy-store-go588-3.6S:31354, toy-store-go588-3.6S:31355
 """
 
-#: Not in the old program: the masters' services, that of discovery ports below `.slave` (from the
+#: Not in the old program: `agent` beside `slave`, the masters' services, that of discovery ports below `.slave` (from the
 #: fork), and the order of labels of the first design.
 OURS = """
+agent.mesos.                           | A | 1.2.3.10, 1.2.3.11, 1.2.3.12
+agent.mesos.                           | AAAA | 2001:db8::1
+_agent._tcp.mesos.                     | SRV | agent.mesos.:5051
+
 _master._tcp.mesos. _master._udp.mesos. | SRV | master0.mesos.:5050
 
 _http._big-dog._tcp.MS                 | SRV | big-dog-4dfjd-0.MS:80
@@ -249,6 +253,9 @@ def test_an_agent():
         "slave.mesos. A 1.2.3.4",
         "slave.mesos. AAAA 2001:db8::1",
         "_slave._tcp.mesos. SRV slave.mesos.:5051",
+        "agent.mesos. A 1.2.3.4",
+        "agent.mesos. AAAA 2001:db8::1",
+        "_agent._tcp.mesos. SRV agent.mesos.:5051",
     }
 
 
@@ -553,6 +560,11 @@ ANY_TASK = st.builds(
     discovery_name=st.just("") | LABEL,
     discovery_ports=st.lists(st.builds(DiscoveryPort, PORT, LABEL, LABEL), max_size=4).map(tuple),
     netinfo=PACKED,
+    network=st.builds(
+        Network,
+        st.sampled_from(["unknown", "host", "bridge", "container"]),
+        st.lists(st.builds(PortMapping, PORT, PORT, st.sampled_from(["", "tcp", "udp"])), max_size=2).map(tuple),
+    ),
 )
 #: Instances of one application: the same ports, or the same but for some, which the bulk way takes together.
 INSTANCES = st.builds(
@@ -566,9 +578,15 @@ INSTANCES = st.builds(
 FRAMEWORK = st.sampled_from(["", "fw", "a.fw", "slave", "a.slave", "leader", "f" * 63, ".".join(["f" * 63] * 4)])
 
 
-@given(st.lists(ANY_TASK, max_size=5) | INSTANCES, FRAMEWORK, PACKED, st.sampled_from(["ns.mesos", "ns.fw.mesos"]))
-def test_both_ways_of_naming_give_the_same_records_and_reasons(tasks, framework, agent, self_name):
-    given_rules = rules(rfc1123)._replace(self_name=names.from_text(self_name))
+@given(
+    st.lists(ANY_TASK, max_size=5) | INSTANCES,
+    FRAMEWORK,
+    PACKED,
+    st.sampled_from(["ns.mesos", "ns.fw.mesos"]),
+    st.sampled_from([("netinfo", "docker", "mesos", "host"), ("auto",)]),
+)
+def test_both_ways_of_naming_give_the_same_records_and_reasons(tasks, framework, agent, self_name, sources):
+    given_rules = rules(rfc1123, sources)._replace(self_name=names.from_text(self_name))
     bulk, plain = Naming(given_rules), Naming(given_rules)
     fragment = bulk.framework_fragment(framework)
     expected, reasons = Counter(), Counter()

@@ -172,6 +172,7 @@ def clusters(draw):
             draw(st.sampled_from([(), ((80, 81),)])),
             draw(st.just("") | NAMES),
             tuple(draw(st.lists(PORTS, max_size=2))),
+            healthy=draw(st.sampled_from([None, None, True, False])),
         )
         tasks[framework_id, task.id, n] = task
     return agents, frameworks, tasks

@@ -22,7 +22,17 @@ from mesos_dns.zone.zone import Authority, Zone
 from mesos_dns.zone.zones import Zones
 
 AUTHORITY = Authority(
-    names.from_text("mesos"), names.from_text("ns1.mesos"), names.from_text("root.ns1.mesos"), 60, 600, 86400, 30, 60
+    *(
+        names.from_text("mesos"),
+        names.from_text("ns1.mesos"),
+        names.from_text("root.ns1.mesos"),
+        60,
+        600,
+        86400,
+        30,
+        60,
+    ),
+    redirects=((names.from_text("agent.mesos"), names.from_text("slave.mesos")),),
 )
 
 RECORDS = """
@@ -39,6 +49,10 @@ _lost._tcp.marathon.mesos                     SRV  nobody.marathon.mesos:80
 ns1.mesos                                     A    192.0.2.1
 ns1.mesos                                     AAAA 2001:db8::53
 *.marathon.mesos                              A    9.9.9.9
+slave.mesos                                   A    10.0.0.1
+agent.mesos                                   A    10.0.0.1
+liquor-a.marathon.slave.mesos                 A    10.0.0.1
+_liquor._tcp.marathon.slave.mesos             SRV  liquor-a.marathon.slave.mesos:31000
 many.mesos                                    A    {many}
 _many._tcp.mesos                              SRV  {targets}
 """.format(

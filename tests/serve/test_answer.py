@@ -369,3 +369,48 @@ def test_any_question_gets_a_message_that_fits_and_echoes_it(
     assert reply.id == 0xBEEF
     assert (reply.edns == 0) is bool(edns)
     assert not reply.flags & (dns.flags.AD | 0x40)
+
+
+# --- agent beside slave --------------------------------------------------------------------------
+
+
+def agent_answer(name, rrtype="A", zone=None, **more):
+    return read(reply_of(make_answerer(zone), parse(ask(name, rrtype)), **more))
+
+
+@pytest.mark.parametrize("rrtype", ["A", "AAAA", "SRV", "ANY", "TXT"])
+@pytest.mark.parametrize(
+    "name", ["liquor-a.marathon.{}.mesos", "_liquor._tcp.marathon.{}.mesos", "_tcp.marathon.{}.mesos", "nope.{}.mesos"]
+)
+def test_a_name_below_agent_has_what_it_has_below_slave(name, rrtype):
+    old, new = (agent_answer(name.format(label), rrtype) for label in ("slave", "agent"))
+    assert new.rcode() == old.rcode()
+    assert {str(rrset.name) for rrset in new.answer} <= {name.format("agent") + "."}
+    assert [list(rrset) for rrset in new.answer] == [list(rrset) for rrset in old.answer]
+    assert texts(new.additional) == texts(old.additional)
+    assert [rrset.rdtype for rrset in new.authority] == [rrset.rdtype for rrset in old.authority]
+
+
+def test_case_and_stars_do_not_matter_below_agent():
+    reply = agent_answer("Liquor-A.*.marathon.AGENT.mesos")
+    assert [str(rdata) for rdata in reply.answer[0]] == ["10.0.0.1"]
+
+
+def test_agent_itself_is_a_name_and_says_where_the_names_below_it_are():
+    assert [str(rdata) for rdata in agent_answer("agent.mesos").answer[0]] == ["10.0.0.1"]
+    assert [str(rdata) for rdata in agent_answer("agent.mesos", "DNAME").answer[0]] == ["slave.mesos."]
+    nobody = make_zone("x.mesos A 10.0.0.1")
+    assert agent_answer("agent.mesos", zone=nobody).rcode() == dns.rcode.NOERROR
+    assert agent_answer("x.agent.mesos", zone=nobody).rcode() == dns.rcode.NXDOMAIN
+
+
+def test_names_that_only_look_alike_are_not_below_agent():
+    zone = make_zone("x.slave.mesos A 10.0.0.1")
+    assert agent_answer("x.agent.mesos", zone=zone).rcode() == dns.rcode.NOERROR
+    assert agent_answer("x.xagent.mesos", zone=zone).rcode() == dns.rcode.NXDOMAIN
+    assert agent_answer("x.agent.y.mesos", zone=zone).rcode() == dns.rcode.NXDOMAIN
+
+
+def test_this_server_may_have_its_name_below_agent():
+    zone = make_zone("ns.agent.mesos A 192.0.2.1")
+    assert [str(rdata) for rdata in agent_answer("ns.agent.mesos", zone=zone).answer[0]] == ["192.0.2.1"]

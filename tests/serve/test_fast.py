@@ -238,6 +238,7 @@ def test_large_answers_over_tcp_have_turns():
             ("chronos.marathon.mesos", False),
         ),
         *(("marathon.mesos", False), ("mesos", False), ("nope.org", False), ("a*.mesos", False)),
+        *(("agent.mesos", False), ("x.agent.mesos", False), ("liquor-a.marathon.agent.mesos", False)),
     ],
 )
 def test_names_that_certainly_do_not_exist(name, unknown):
@@ -245,10 +246,12 @@ def test_names_that_certainly_do_not_exist(name, unknown):
 
 
 LABELS = st.sampled_from(["chronos", "marathon", "_tcp", "_liquor", "many", "x", "toy", "*", "a*b", "x" * 63, "\\000"])
+AGENTS = st.sampled_from(["", "", "agent.", "slave.", "xagent."])
 QUESTIONS = st.builds(
-    lambda labels, kind, edns, flags: ask(".".join([*labels, "mesos."]), kind, flags=flags, **edns),
-    st.lists(LABELS, max_size=3),
-    st.sampled_from([1, 1, 28, 33, 16, 255, 6, 2, 41, 65, 97]),
+    lambda labels, agent, kind, edns, flags: ask(".".join([*labels, agent + "mesos."]), kind, flags=flags, **edns),
+    st.lists(LABELS | st.just("liquor-a"), max_size=4),
+    AGENTS,
+    st.sampled_from([1, 1, 28, 33, 16, 255, 6, 2, 39, 41, 65, 97]),
     st.sampled_from(
         [{}, {}, {"payload": 1232}, {"payload": 600}, {"payload": 4096, "options": [option(10, b"12345678")]}]
     ),
@@ -282,4 +285,4 @@ def test_any_key(rest, end):
 
 def test_repr():
     fast = FastAnswers(make_answerer(), tcp=True)
-    assert repr(fast) == "FastAnswers(Answerer(Zones([Zone('mesos.', serial=4711, names=11)])), tcp=True)"
+    assert repr(fast) == "FastAnswers(Answerer(Zones([Zone('mesos.', serial=4711, names=15)])), tcp=True)"

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import socket
-import threading
+import time
 
 import pytest
 
@@ -19,7 +19,7 @@ class Echo:
         self.ours, self.peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.ours.setblocking(False)
         self.goes_on = goes_on
-        self.read, self.turns, self.alone = [], 0, []
+        self.read, self.told = [], []
 
     def __enter__(self):
         return self
@@ -28,9 +28,9 @@ class Echo:
         self.ours.close()
         self.peer.close()
 
-    def __call__(self, *, alone=False):
+    def __call__(self, now=0.0, /):
         self.read.append(self.ours.recv(100))
-        self.alone.append(alone)
+        self.told.append(now)
         return self.goes_on
 
     def fileno(self):
@@ -86,9 +86,9 @@ def test_a_reader_without_end_gives_the_loop_its_turn_now_and_then():
     with Echo() as echo:
         selector = selecting(echo)
 
-        def again(*, alone=False):
+        def again(now, /):
             echo.peer.send(b"more")
-            return echo(alone=alone)
+            return echo(now)
 
         selector.add_direct(echo.fileno(), again)
         echo.peer.send(b"first")
@@ -125,7 +125,7 @@ def test_a_reader_that_is_removed_is_an_ordinary_one():
 def test_a_reader_that_fails_is_reported_and_the_loop_goes_on(caplog):
     with Echo() as echo:
         selector = selecting(echo)
-        selector.add_direct(echo.fileno(), lambda **_: echo.ours.recv(100) and 1 / 0)
+        selector.add_direct(echo.fileno(), lambda _: echo.ours.recv(100) and 1 / 0)
         echo.peer.send(b"x")
         with caplog.at_level(logging.ERROR):
             assert selector.select(None) == []
@@ -133,12 +133,25 @@ def test_a_reader_that_fails_is_reported_and_the_loop_goes_on(caplog):
         selector.close()
 
 
-def test_a_reader_is_told_whether_there_was_a_wait_for_it():
+def test_a_reader_is_told_when_it_was_found_ready_and_that_the_next_look_follows_at_once():
     with Echo() as echo:
         selector = selecting(echo)
-        threading.Timer(0.05, echo.peer.send, [b"later"]).start()
-        selector.select(0.5)
-        assert echo.alone == [True]
+        echo.peer.send(b"1")
+        echo.peer.send(b"2")
+        begin = time.monotonic()
+        selector.select(0.01)
+        first, second = echo.told
+        assert begin <= first <= second <= time.monotonic()
+        selector.close()
+
+
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_a_reader_is_told_that_other_work_waits(timeout):
+    with Echo() as echo:
+        selector = selecting(echo)
+        echo.peer.send(b"1")
+        selector.select(timeout)
+        assert echo.told == [0.0]
         selector.close()
 
 
@@ -158,9 +171,9 @@ class Seen(asyncio.Event):
 def test_timers_signals_and_other_threads_are_served_during_a_flood(runner):
     with Echo() as echo:
 
-        def again(*, alone=False):
+        def again(now, /):
             echo.peer.send(b"more")
-            return echo(alone=alone)
+            return echo(now)
 
         async def flood():
             loop, seen = asyncio.get_running_loop(), Seen(3)
@@ -188,7 +201,7 @@ async def test_in_another_loop_a_reader_is_an_ordinary_one():
         async with asyncio.timeout(5):
             await seen.wait()
         remove_reader(echo.fileno())
-        assert echo.alone == [False]
+        assert echo.told == [0.0]
 
 
 def test_streams_work_as_in_any_loop(runner):

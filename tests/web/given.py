@@ -61,8 +61,11 @@ class Cluster:
         self.zone.apply(ZoneChange(self.zone.serial + 1, ()))
 
 
+REDIRECTS = ((names.from_text("agent.mesos"), names.from_text("slave.mesos")),)
+
+
 def new_zone() -> Zone:
-    return Zone(Authority(MESOS, NS1, names.from_text("root.ns1.mesos."), 60, 600, 86400, 60, 60))
+    return Zone(Authority(MESOS, NS1, names.from_text("root.ns1.mesos."), 60, 600, 86400, 60, 60, REDIRECTS))
 
 
 def task(name: str, agent: str = "4242-S0", framework: str = "fw-1", **more: Any) -> Task:

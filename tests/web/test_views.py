@@ -41,6 +41,16 @@ def test_a_host_octet_for_octet(cluster):
     )
 
 
+def test_hosts_and_services_below_agent_are_those_below_slave(cluster):
+    put(cluster.zone, "x.fw.slave.mesos", rd.A, bytes([10, 0, 0, 1]))
+    put(cluster.zone, "_x._tcp.fw.slave.mesos", rd.SRV, rd.srv(1, 80, names.from_text("x.fw.slave.mesos")))
+    assert read(views.hosts(cluster.zone, "x.fw.agent.mesos", Random(1))) == [
+        {"host": "x.fw.agent.mesos.", "ip": "10.0.0.1"}
+    ]
+    (service,) = read(views.services(cluster.zone, "_x._tcp.fw.agent.mesos", Random(1)))
+    assert (service["host"], service["port"]) == ("x.fw.slave.mesos.", "80")
+
+
 def test_an_unknown_host_octet_for_octet(cluster):
     assert (
         "".join(views.hosts(cluster.zone, "nobody.mesos", Random(1))) == '[\n  {\n   "host": "",\n   "ip": ""\n  }\n ]'

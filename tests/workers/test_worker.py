@@ -15,9 +15,11 @@ from tests.zone.changes import edit
 
 from mesos_dns import logs
 from mesos_dns.dns import name as names
+from mesos_dns.workers import worker as workers
 from mesos_dns.workers.protocol import (
     Ack,
     FrameReader,
+    Heartbeat,
     Listen,
     Listener,
     ProtocolError,
@@ -239,6 +241,37 @@ async def test_frames_are_taken_in_order_and_in_pieces(fed):
     assert await control.receive(Ack) == Ack(APEX, SERIAL)
     assert addresses(feed.worker) == ["1.2.3.11"]
     assert repr(feed) == "ControlLink(FrameReader(waiting=0))"
+
+
+async def test_a_worker_reports_again_and_again_until_it_stops(fed, monkeypatch):
+    feed, control, _ = fed
+    monkeypatch.setattr(workers, "TICK_SECONDS", 0.01)
+    control.send(settings(), *snapshot())
+    await control.receive(Ack)
+    feed.tick()
+    for _ in range(3):
+        assert await control.receive(Report) == Report(feed.worker.counters())
+    feed.stop_ticking()
+    assert feed._ticking.cancelled()
+
+
+async def test_a_silent_control_is_told_once_and_so_is_its_return(fed, monkeypatch, caplog):
+    feed, control, _ = fed
+    monkeypatch.setattr(workers, "TICK_SECONDS", 0.01)
+    control.send(settings(), *snapshot())
+    await control.receive(Ack)
+    feed.heard_at -= workers.CONTROL_SILENT_SECONDS + 1
+    feed.tick()
+    for _ in range(3):
+        await control.receive(Report)
+    # Heartbeats are taken without a pause between them.
+    control.send(Heartbeat(), Heartbeat(), update(SERIAL + 1))
+    assert await control.receive(Ack) == Ack(APEX, SERIAL + 1)
+    feed.stop_ticking()
+    assert [record.getMessage() for record in caplog.records if "control" in record.getMessage()] == [
+        "control has said nothing for 16 s: names stay as they are until it does",
+        "control is heard again",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -236,3 +236,23 @@ def test_the_order_of_changes_does_not_matter(records, random):
         other.apply(ZoneChange(1, (edit(owner, rrtype, (), (rdata,)),)))
     assert set(one.records()) == set(other.records())
     assert one._children == other._children
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("web.fw.agent.mesos", "web.fw.slave.mesos"),
+        ("fw.agent.mesos", "fw.slave.mesos"),
+        ("agent.mesos", "agent.mesos"),
+        ("web.agent.fw.mesos", "web.agent.fw.mesos"),
+        ("web.xagent.mesos", "web.xagent.mesos"),
+        ("mesos", "mesos"),
+        ("example", "example"),
+    ],
+)
+def test_names_below_a_redirect_are_those_below_another(name, other):
+    redirects = ((names.from_text("agent.mesos"), names.from_text("slave.mesos")),)
+    zone = Zone(AUTHORITY._replace(redirects=redirects))
+    assert zone.redirected(names.from_text(name)) == names.from_text(other)
+    assert zone.exists(names.from_text("agent.mesos"))
+    assert Zone(AUTHORITY).redirected(names.from_text(name)) == names.from_text(name)

@@ -47,6 +47,7 @@ def run(options: Namespace) -> int:
     flags = Layer()
     if options.master:
         flags.give("Masters", "flag --master", (options.master,))
+        flags.give("Zk", "flag --master", "")
     try:
         config = configured.read(path, flags=flags, needs_masters=not options.state).config
     except ConfigError as error:
@@ -66,9 +67,9 @@ def _fail(message: str, code: int) -> int:
 
 
 def zone_of(config: Config, state: str | None, *, resolve: bool) -> Zone:
-    """The zone of the saved state in the file `state` ("-": standard input), or of the configured masters.
+    """The zone of the saved state in the file `state` ("-": standard input), or of the masters that the configuration lists or ZooKeeper names.
 
-    Of a saved state the leader is the one that it names. Masters are numbered only if the configuration lists them.
+    Of a saved state the leader is the one that it names. Its masters are numbered only if the configuration lists them.
     """
     return asyncio.run(_zone_of(config, state, resolve=resolve))
 
@@ -87,12 +88,12 @@ class _LeaderOnly(Naming):
 async def _zone_of(config: Config, state: str | None, *, resolve: bool) -> Zone:
     snapshot = _saved(config, state) if state else await _live(config)
     zones = Zones.of([assembly.authority(config)])
-    model = Model((Naming if config.masters else _LeaderOnly)(assembly.rules(config)))
+    model = Model((Naming if snapshot.masters else _LeaderOnly)(assembly.rules(config)))
     publisher = Publisher(model, zones, lambda *_: None, clock=time.monotonic, epoch=time.time)
     await publisher.observe(snapshot)
     await publisher.self_found(own_addresses(config.listener))
     if resolve and (hosts := model.host_names()):
-        await publisher.hosts_found(await look_up(hosts))
+        await publisher.hosts_found(await look_up(hosts, [config.domain]))
     (zone,) = zones
     return zone
 
@@ -174,12 +175,15 @@ def what_else(body: bytes) -> str | None:
 
 
 def _rows(zone: Zone) -> Iterator[tuple[bytes, int, bytes]]:
-    """All records in a stable order: owners by their labels from the root down, then type and rdata."""
-    owners = sorted(zone, key=lambda owner: list(names.labels(owner))[::-1])
+    """All records but SOA and NS in a stable order: owners by their labels from the root down, then type and rdata."""
+    redirects = dict(zone.authority.redirects)
+    owners = sorted({*zone, *redirects}, key=lambda owner: list(names.labels(owner))[::-1])
     for owner in owners:
         for rrtype, rdataset in zone.rrsets(owner) or ():
             for rdata in sorted(rdataset):
                 yield owner, rrtype, rdata
+        if owner in redirects:
+            yield owner, rd.DNAME, redirects[owner]
 
 
 def _table(zone: Zone) -> Iterable[str]:

@@ -8,13 +8,12 @@ and `config.layers` (reading), `config.rules` and `config.addresses` (judging), 
 `docs/configuration.md` describes every key.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from mesos_dns.config import rules
+from mesos_dns.config import rules, zookeeper
 from mesos_dns.config.addresses import Unfit, absolute_name, host_and_port
 from mesos_dns.config.host import Host, ThisHost, reason
 from mesos_dns.config.json import clean, parse_iam
@@ -43,10 +42,9 @@ STANDARD_INPUT: Final = "-"
 #: Problems, and warnings, of one configuration that are reported; the rest is counted. Nobody mends more
 #: of them in one go, and a damaged file could have as many as it has values.
 MAX_PROBLEMS: Final = 100
-REDACTED: Final = "******"
 
-#: The user part of a URL, up to the last `@`: ZooKeeper takes `zk://user:password@host:2181/mesos`.
-_USER_PART: Final = re.compile(r"(?<=://).*@")
+#: Files that name one another in the place of the value of `Zk`, which the Go program followed without end.
+MAX_ZK_FILES: Final = 4
 
 
 def load(
@@ -105,13 +103,13 @@ def _shown(config: Config, key: Key, soa_serial: int) -> object:
         return soa_serial
     value = getattr(config, key.field)
     if key.secret:
-        return REDACTED if value else ""
+        return zookeeper.REDACTED if value else ""
     match key.kind:
         case "strings":
             return list(value)
         case "zones":
             return {zone: list(resolvers) for zone, resolvers in sorted(value)}
-    return _USER_PART.sub(f"{REDACTED}@", value) if key.name == "Zk" else value
+    return zookeeper.redacted(value) if key.name == "Zk" else value
 
 
 # --- the file's place --------------------------------------------------------------------------
@@ -153,6 +151,7 @@ class _Draft:
     problems: list[Problem]
     warnings: list[Problem]
     iam: IamAccount | None = None
+    ensemble: zookeeper.Ensemble | None = None
     flawed: set[str] = field(default_factory=set)
 
     def refuse(self, key: str, message: str, *others: str) -> None:
@@ -167,7 +166,7 @@ def _judge(layers: tuple[Layer, ...], path: str, host: Host, *, needs_masters: b
     for rule in rules.RULES:
         for finding in rule(draft.values):
             draft.refuse(*finding)
-    for check in (_find_resolvers, _check_loops, _check_tls, _check_service_account):
+    for check in (_find_masters, _find_resolvers, _check_loops, _check_tls, _check_service_account):
         check(draft, host)
     if needs_masters:
         for finding in rules.cluster(draft.values):
@@ -205,6 +204,43 @@ def _combined(layers: tuple[Layer, ...], path: str) -> _Draft:
     if not all(layer.complete for layer in layers):
         unsure |= {name for name, origin in origins.items() if origin == "default"}
     return _Draft(values, origins, unsure, problems, warnings)
+
+
+def _find_masters(draft: _Draft, host: Host) -> None:
+    """What `Zk` names: a ZooKeeper, or, as with Go, one more master."""
+    text = draft.values["Zk"]
+    if not text:
+        return
+    try:
+        found = zookeeper.parse(_content_of(text, host))
+    except Unfit as problem:
+        draft.refuse("Zk", str(problem))
+        return
+    if isinstance(found, zookeeper.Ensemble):
+        draft.ensemble = found
+        return
+    masters = draft.values["Masters"]
+    if found not in masters:
+        draft.values["Masters"] = (found, *masters)
+    message = "is no zk:// URL: the master that it names is asked like those of Masters; list it there instead"
+    draft.warnings.append(Problem("Zk", draft.origins["Zk"], message))
+
+
+def _content_of(text: str, host: Host) -> str:
+    """The value of `Zk` itself, read from the file that it names."""
+    for _ in range(MAX_ZK_FILES):
+        path = zookeeper.file_of(text.strip())
+        if path is None:
+            return text
+        try:
+            text = host.read(path).decode()
+        except OSError as error:
+            raise Unfit(f"names the file {printable(path)}, which cannot be read: {reason(error)}") from None
+        except UnicodeDecodeError:
+            raise Unfit(f"names the file {printable(path)}, which is no text in UTF-8") from None
+    raise Unfit(
+        f"names a file that names a file, and so on: more than {MAX_ZK_FILES}; write a zk:// URL into the first"
+    )
 
 
 def _find_resolvers(draft: _Draft, host: Host) -> None:
@@ -269,4 +305,4 @@ def _finished(draft: _Draft) -> Config:
     fields["domain"] = fields["domain"].lower()
     fields["soa_mname"] = absolute_name(fields["soa_mname"])
     fields["soa_rname"] = absolute_name(fields["soa_rname"].replace("@", "."))
-    return Config(**fields, iam=draft.iam)
+    return Config(**fields, iam=draft.iam, ensemble=draft.ensemble)

@@ -21,9 +21,8 @@ _DIGITS: Final = re.compile(r"[0-9.]+", re.ASCII)
 Values: TypeAlias = Mapping[str, Any]
 Finding: TypeAlias = tuple[str, ...]
 
-IP_SOURCES: Final = ("host", "docker", "mesos", "netinfo")
+IP_SOURCES: Final = ("host", "docker", "mesos", "netinfo", "auto")
 
-_NO_ZOOKEEPER: Final = "finding the leading master through ZooKeeper is not implemented in this release; "
 #: The wildcard addresses.
 ANY_4: Final = "0.0.0.0"  # noqa: S104 - compared, not bound
 ANY_6: Final = "::"
@@ -36,17 +35,13 @@ def _servers(values: Values) -> Iterator[Finding]:
 
 
 def cluster(values: Values) -> Iterator[Finding]:
-    """Somebody must be asked. Detection through ZooKeeper is not in this release."""
-    if values["Masters"]:
-        return
-    if values["Zk"]:
-        yield (
-            "Zk",
-            f'{_NO_ZOOKEEPER}list the masters in Masters, such as ["10.0.0.1:5050", "10.0.0.2:5050"] (Zk may stay)',
-            "Masters",
+    """Somebody must be asked."""
+    if not values["Masters"] and not values["Zk"]:
+        message = (
+            'no Mesos masters are given; list them, such as ["10.0.0.1:5050", "10.0.0.2:5050"], '
+            "or name their ZooKeeper in Zk, such as zk://10.0.0.1:2181,10.0.0.2:2181/mesos"
         )
-    else:
-        yield "Masters", 'no Mesos masters are given; list them, such as ["10.0.0.1:5050", "10.0.0.2:5050"]'
+        yield "Masters", message
 
 
 def _distinct(texts: tuple[str, ...], normal_form: Callable[[str], str]) -> Iterator[str]:
@@ -319,11 +314,6 @@ def name_servers(resolv_conf: str, local: frozenset[str], here: Listening) -> tu
 
 def advice(values: Values) -> Iterator[Finding]:
     """Point out what works, but perhaps not as the operator thinks."""
-    if values["Zk"] and values["Masters"]:
-        yield (
-            "Zk",
-            f"{_NO_ZOOKEEPER}the list in Masters is used instead",
-        )
     for key in ("ReverseDnsOn", "ResolvSubnetFirst"):
         if values[key]:
             yield key, "is not implemented in this release and has no effect yet"

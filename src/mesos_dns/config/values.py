@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from mesos_dns.config.addresses import with_port
+from mesos_dns.config.zookeeper import Ensemble
 from mesos_dns.quoting import quoted
 
 #: Characters of a path in a message: as many octets as a path can have on Linux.
@@ -44,7 +45,7 @@ class Config:
     #: Never 0: a configured 0 means the default, as in Go.
     timeout: int = 5
     state_timeout_seconds: int = 300
-    #: 0 or less: no limit.
+    #: Seconds without a leader until that is told loudly; 0 or less: never.
     zk_detection_timeout: int = 30
     http_port: int = 8123
     ttl: int = 60
@@ -94,10 +95,13 @@ class Config:
     mesos_authentication: str = ""
     #: 0: as many as there are cores, at most 4.
     workers: int = 0
+    health_aware: bool = True
     #: 0: what the masters' flags tell.
     failover_grace_seconds: int = 0
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
+    #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
+    ensemble: Ensemble | None = None
 
     @property
     def upstreams(self) -> tuple[str, ...]:
@@ -210,6 +214,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _switch("ResolvSubnetFirst", "resolv_subnet_first"),
     _text("MesosAuthentication", "mesos_authentication"),
     _integer("Workers", "workers", 0, 64),
+    _switch("HealthAware", "health_aware"),
     # A day: names that are older help nobody.
     _integer("FailoverGraceSeconds", "failover_grace_seconds", 0, 86400),
 )

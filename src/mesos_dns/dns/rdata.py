@@ -14,6 +14,7 @@ PTR: Final = 12
 TXT: Final = 16
 AAAA: Final = 28
 SRV: Final = 33
+DNAME: Final = 39
 OPT: Final = 41
 IXFR: Final = 251
 AXFR: Final = 252
@@ -22,7 +23,7 @@ ANY: Final = 255
 CLASS_IN: Final = 1
 CLASS_ANY: Final = 255
 
-TYPE_TEXT: Final = {A: "A", NS: "NS", SOA: "SOA", AAAA: "AAAA", SRV: "SRV", TXT: "TXT", PTR: "PTR"}
+TYPE_TEXT: Final = {A: "A", NS: "NS", SOA: "SOA", AAAA: "AAAA", SRV: "SRV", TXT: "TXT", PTR: "PTR", DNAME: "DNAME"}
 
 #: A record: owner (lower-case wire form), type, rdata.
 Record = tuple[bytes, int, bytes]
@@ -80,7 +81,7 @@ def to_text(rrtype: int, rdata: bytes) -> str:
     if rrtype == SRV:
         priority, weight, port, target = srv_fields(rdata)
         return f"{priority} {weight} {port} {names.to_master_file(target)}"
-    if rrtype in (NS, PTR, CNAME):
+    if rrtype in (NS, PTR, CNAME, DNAME):
         return names.to_master_file(rdata)
     if rrtype == SOA:
         mname, rname, *numbers = soa_fields(rdata)

@@ -72,8 +72,9 @@ class ForeignError(MasterError):
 
 
 class NobodyAnsweredError(Exception):
-    """A whole round failed. `errors` holds what each asked master said, in the order of asking."""
+    """A whole round failed. `errors` holds what each asked master said, in the order of asking; `why` what hinders finding masters."""
 
-    def __init__(self, errors: tuple[MasterError, ...]) -> None:
-        super().__init__("; ".join(map(str, errors)) or "no master to ask: configure Masters or Zk")
+    def __init__(self, errors: tuple[MasterError, ...], why: str = "") -> None:
+        said = "; ".join(map(str, errors)) or "no master to ask: Masters lists none, and Zk has named none yet"
+        super().__init__("; ".join([said, *([why] if why else [])]))
         self.errors = errors

@@ -34,9 +34,38 @@ class ClientOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ZooKeeperOptions:
+    """The ZooKeeper in which the masters elect their leader.
+
+    `servers` are all of its servers, `path` is the masters' node, absolute. `credentials` are `user:password` for digest
+    authentication, "" for none. `detection_timeout`: seconds without a leader after which that is told loudly, 0 for never.
+    """
+
+    servers: tuple[Endpoint, ...]
+    path: str
+    credentials: str = field(default="", repr=False)
+    detection_timeout: float = 0.0
+
+    def __str__(self) -> str:
+        return f"zk://{','.join(map(str, self.servers))}{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """What to poll: the configured `masters` in order, every `refresh_seconds`."""
+    """What to poll, every `refresh_seconds`: the masters that `zookeeper` names; without, the configured `masters` in order.
+
+    With both, `masters` are asked as long as ZooKeeper has named none.
+    """
 
     masters: tuple[Endpoint, ...]
     refresh_seconds: float = 60.0
     client: ClientOptions = field(default_factory=ClientOptions)
+    zookeeper: ZooKeeperOptions | None = None
+
+    def same_cluster(self, other: "SourceOptions") -> bool:
+        """Whether the masters are found in the same way, so that the cluster is the same."""
+        return self.masters == other.masters and _place(self.zookeeper) == _place(other.zookeeper)
+
+
+def _place(zookeeper: ZooKeeperOptions | None) -> tuple[frozenset[Endpoint], str] | None:
+    return None if zookeeper is None else (frozenset(zookeeper.servers), zookeeper.path)

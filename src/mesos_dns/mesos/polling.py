@@ -69,7 +69,7 @@ class PollingSource:
     @property
     def status(self) -> SourceStatus:
         """How polling goes at the moment."""
-        return self._status
+        return replace(self._status, detector=self._detector.status)
 
     async def observations(self) -> AsyncGenerator[Observation, None]:
         """Yield a Snapshot per good poll, for ever. Close the generator to close the connections."""

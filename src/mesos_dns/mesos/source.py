@@ -9,14 +9,50 @@ import msgspec
 from mesos_dns.mesos.state import Endpoint, Observation
 
 
+class DetectorStatus(msgspec.Struct, frozen=True):
+    """How it goes with whoever tells the masters, such as ZooKeeper.
+
+    `origin` is what people call it, without credentials. It is heard (`connected`) or silent since `since`, a time of the monotonic
+    clock in seconds. `masters` are as many as it has named, `leader` is the leading one that it named last; `trouble` says what hinders it
+    at present, "" if nothing does.
+    """
+
+    origin: str
+    connected: bool
+    since: float
+    masters: int = 0
+    leader: Endpoint | None = None
+    trouble: str = ""
+
+    def notes(self, now: float) -> list[str]:
+        """Lines for people if anything is wrong at `now` (of the monotonic clock)."""
+        if not self.connected:
+            return [
+                f"{self.origin} has been silent for {_duration(now - self.since)}: {self.trouble or 'no server answers'}"
+            ]
+        return [f"{self.origin}: {self.trouble}"] if self.trouble else []
+
+    def as_json(self, now: float) -> dict[str, object]:
+        """The same as plain values; times in whole seconds."""
+        return {
+            "origin": self.origin,
+            "connected": self.connected,
+            "seconds": round(now - self.since),
+            "masters": self.masters,
+            "leader": "" if self.leader is None else str(self.leader),
+            "trouble": self.trouble,
+        }
+
+
 class SourceStatus(msgspec.Struct, frozen=True):
     """How reading the cluster goes. Replaced as a whole, never edited.
 
     `leader` is the endpoint that gave the last good state. `last_success` is a time of the monotonic clock, in seconds, None before
     the first; `last_duration` the seconds from request to decoded state; `octets` the size of that state's document.
     `last_error` is the text of the latest failure and stays after a success; `consecutive_failures` tells whether it is current.
-    `cluster` is the name that the cluster gives itself, "" for none. `is_live`: what happens is yielded when it happens, so silence says that nothing did. True of an open stream of events, never
-    of polling.
+    `cluster` is the name that the cluster gives itself, "" for none. `is_live`: what happens is yielded when it happens, so silence
+    says that nothing did. True of an open stream of events, never of polling. `detector` tells how it goes with whoever names the
+    masters; None for a list.
     """
 
     leader: Endpoint | None = None
@@ -29,6 +65,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     octets: int = 0
     is_live: bool = False
     cluster: str = ""
+    detector: DetectorStatus | None = None
 
     def notes(self, now: float) -> list[str]:
         """Lines for people: how old the last good state is at `now` (of the monotonic clock), and what fails at present."""
@@ -39,6 +76,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
             count = self.consecutive_failures
             polls = "the last poll" if count == 1 else f"the last {count} polls"
             lines.append(f"{polls} failed: {' '.join(self.last_error.split())}")
+        if self.detector is not None:
+            lines += self.detector.notes(now)
         return lines
 
     def as_json(self, now: float) -> dict[str, object]:
@@ -52,6 +91,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
             "failures": self.failures,
             "failures_in_a_row": self.consecutive_failures,
             "last_error": self.last_error,
+            "detector": None if self.detector is None else self.detector.as_json(now),
         }
 
 
@@ -101,6 +141,11 @@ class MasterDetector(Protocol):
     @property
     def known(self) -> KnownMasters:
         """What it knows at the moment."""
+        ...
+
+    @property
+    def status(self) -> DetectorStatus | None:
+        """How it goes at the moment; None for a list, with which nothing can go wrong."""
         ...
 
     async def changed(self, known: KnownMasters) -> None:

@@ -6,6 +6,7 @@ and counted in `Snapshot.skipped`.
 """
 
 from collections.abc import Mapping
+from typing import Final, Literal
 
 import msgspec
 
@@ -21,6 +22,40 @@ class DiscoveryPort(msgspec.Struct, frozen=True, gc=False):
     protocol: str = ""
 
 
+class PortMapping(msgspec.Struct, frozen=True, gc=False):
+    """`host_port` of the agent leads to `container_port`; `protocol` in lower case, "" if the mapping does not say."""
+
+    host_port: int
+    container_port: int
+    protocol: str = ""
+
+
+class Network(msgspec.Struct, frozen=True, gc=False):
+    """How a task can be reached.
+
+    | `mode` | the task | reached at |
+    |---|---|---|
+    | `host` | has its agent's network, or none | the agent, at its own ports |
+    | `bridge` | is on a network of its agent alone | the agent, at mapped ports |
+    | `container` | is on a network that spans agents | its own addresses, at its own ports |
+    | `unknown` | the state does not tell | what its status says |
+
+    `mappings` has only those without which the ports of the task's discovery information would be misunderstood: the others tell
+    nothing new, and they would be different for every task. On a `bridge` those are discovery ports that are the container's; on a
+    `container` network those that are the agent's, and what the container's are at the agent.
+    """
+
+    mode: Literal["unknown", "host", "bridge", "container"] = "unknown"
+    mappings: tuple[PortMapping, ...] = ()
+
+
+#: The networks of all tasks but those with mappings.
+UNKNOWN_NETWORK: Final = Network()
+HOST_NETWORK: Final = Network("host")
+BRIDGE_NETWORK: Final = Network("bridge")
+CONTAINER_NETWORK: Final = Network("container")
+
+
 class Task(msgspec.Struct, frozen=True, gc=False):
     """One task in state TASK_RUNNING.
 
@@ -29,6 +64,8 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     The address fields hold packed addresses (4 or 16 octets, IPv4-mapped IPv6 as 4) in the order in
     which the chosen status gave them: the newest TASK_RUNNING status, or, when none has arrived
     yet, the newest status with network infos (`mesos-api` fact: TASK_STARTING carries them, too).
+    `healthy` is the verdict of the newest status that has one: None without any, and for a task whose label says that its health
+    is not to count.
     """
 
     id: str
@@ -41,6 +78,8 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     netinfo: tuple[bytes, ...] = ()
     docker: tuple[bytes, ...] = ()
     mesos: tuple[bytes, ...] = ()
+    healthy: bool | None = None
+    network: Network = UNKNOWN_NETWORK
 
 
 class Framework(msgspec.Struct, frozen=True, gc=False):

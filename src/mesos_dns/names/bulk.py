@@ -18,9 +18,10 @@ from mesos_dns.limits import MAX_LABEL, MAX_NAME
 from mesos_dns.mesos.state import DiscoveryPort
 from mesos_dns.names import labels as lb
 from mesos_dns.names.addresses import AgentRRsets, address_rrsets, rrsets_of_addresses, usual_addresses
+from mesos_dns.names.remembered import InUse, forget_surplus
 from mesos_dns.names.suffixes import BOTH, LENGTH, MAX_SUFFIXES, Addresses, Rules, SuffixTable
 from mesos_dns.names.table import SCHEDULER_LABELS, TASK_RULES, Place
-from mesos_dns.names.tasks import MAX_PORTS_PER_TASK, TaskPlacement, chosen_addresses, task_names
+from mesos_dns.names.tasks import MAX_PORTS_PER_TASK, TaskPlacement, reach, task_names
 from mesos_dns.zone.contributors import Contribution
 from mesos_dns.zone.rrsets import RRsets
 
@@ -86,15 +87,15 @@ _OF_TASK: Final = len(_CANON_TASK_PLACES)
 _Cell = tuple[int, int, int]
 
 
-@lru_cache(maxsize=MAX_PORTS_PER_TASK)
-def _cells(kinds: int) -> tuple[list[_Cell], list[_Cell]]:
-    """The cells of so many ports of different kinds: for a task without host ports, and with some."""
-    cells = [
-        (column.unless_host_ports, (len(_HOST_COLUMNS) + number * kinds + kind, column.target, kind))
+@lru_cache(maxsize=4 * MAX_PORTS_PER_TASK)
+def _cells(kinds: int, *, host_ports: bool, at_agent: bool) -> list[_Cell]:
+    """The cells of so many ports of different kinds; of a task that has host ports or not, and the ports at its agent or not."""
+    return [
+        (len(_HOST_COLUMNS) + number * kinds + kind, column.target, kind)
         for number, column in enumerate(_DISCOVERY_COLUMNS)
+        if not (host_ports and column.unless_host_ports) and (at_agent or column.target < _OF_TASK)
         for kind in range(kinds)
     ]
-    return [cell for _, cell in cells], [cell for unless_host_ports, cell in cells if not unless_host_ports]
 
 
 # --- what is known of tasks ----------------------------------------------------------------------
@@ -106,8 +107,8 @@ _Service = tuple[bytes | None, bytes]
 _Discovered = tuple[Kinds, list[bytes]]
 _NOTHING: Final[_Discovered] = (), []
 #: A usual task: what its canonical label ends in, its addresses and their rrsets, the same of its agent, what the SRV records
-#: of its host ports begin with, and its discovery ports.
-_Instance = tuple[bytes, Addresses, RRsets, Addresses, RRsets, list[bytes], _Discovered]
+#: of its host ports begin with, its discovery ports, and whether it has those at its agent, too.
+_Instance = tuple[bytes, Addresses, RRsets, Addresses, RRsets, list[bytes], _Discovered, bool]
 
 
 class _SrvPrefixes(dict[int, bytes]):
@@ -191,6 +192,14 @@ class BulkNaming:
     def __repr__(self) -> str:
         return f"BulkNaming(applications={len(self._applications)}, shapes={len(self._shapes)})"
 
+    def forget_surplus(self, in_use: InUse) -> None:
+        """Forget what is remembered of those that are gone, if it is much."""
+        forget_surplus(self._applications, in_use.tasks)
+        forget_surplus(self._shapes, in_use.tasks)
+        forget_surplus(self._prefixes, in_use.tasks)
+        forget_surplus(self._addresses, in_use.frameworks)
+        forget_surplus(self._agent_nodes, in_use.agents)
+
     def contributions(self, out: list[Contribution], tasks: list[TaskPlacement]) -> list[TaskPlacement]:
         """Add the contributions of instances of one application to `out`; the tasks that take the plain way are returned."""
         first, framework, _ = tasks[0]
@@ -248,7 +257,9 @@ class BulkNaming:
     def _instance(self, placement: TaskPlacement, room: int, discovered: _Discovered) -> _Instance | None:
         """What there is to know of a usual task; None if it is none."""
         task, _, agent = placement
-        addresses = chosen_addresses(self._rules, task, agent)
+        addresses, own_ports, agent_ports = reach(self._rules, task, agent)
+        if own_ports is not task.discovery_ports or (agent_ports and agent_ports is not own_ports):
+            return None  # They have different numbers.
         tail = lb.canonical_tail(task.id, task.agent_id)
         if len(tail) > room:
             return None
@@ -262,7 +273,7 @@ class BulkNaming:
                 prefixes.append(self._prefixes[port])
         agent_node = self._agent_nodes[agent]
         rrsets = agent_node if addresses is agent else rrsets_of_addresses(addresses)
-        return tail, addresses, rrsets, agent, agent_node, prefixes, discovered
+        return tail, addresses, rrsets, agent, agent_node, prefixes, discovered, agent_ports is own_ports
 
     def _new_application(self, framework: bytes, text: str, discovery: bool) -> _Application:
         """What the tasks of this name have in common, for each of their one or two names. Remembered.
@@ -421,10 +432,9 @@ def _add_instances(out: list[Contribution], name: _Name, instances: list[_Instan
     Of an only instance, those of the application's own names, too.
     """
     records: list[list[bytes]] = [[] for _ in range(len(_HOST_COLUMNS) + len(kinds) * len(_DISCOVERY_COLUMNS))]
-    cells, cells_beside_host_ports = _cells(len(kinds))
     front, last, suffixes = name.front, name.last, name.suffixes
     alone = len(instances) == 1
-    for tail, _, rrsets, _, agent_node, prefixes, (its_kinds, its_prefixes) in instances:
+    for tail, _, rrsets, _, agent_node, prefixes, (its_kinds, its_prefixes), at_agent in instances:
         canon = last + tail
         canons = tuple(map((front + LENGTH[len(canon)] + canon).__add__, suffixes))
         if rrsets:
@@ -438,7 +448,7 @@ def _add_instances(out: list[Contribution], name: _Name, instances: list[_Instan
                 target = canons[column.target]
                 for prefix in prefixes:
                     records[number].append(prefix + target)
-        its_cells = cells_beside_host_ports if prefixes else cells
+        its_cells = _cells(len(kinds), host_ports=bool(prefixes), at_agent=at_agent)
         if its_kinds is not kinds:
             its_cells = _aligned(its_cells, its_kinds, kinds)
         for at, place, port in its_cells:

@@ -32,13 +32,19 @@ SHORT_HASH: Final = 8
 SHORTEST: Final = 16
 
 
-@lru_cache(maxsize=65536)
+#: Texts whose labels are remembered; beyond, the one that was used longest ago is forgotten.
+_MAX_LABELS: Final = 65536
+#: The same for ids of agents.
+_MAX_AGENT_TAILS: Final = 16384
+
+
+@lru_cache(maxsize=_MAX_LABELS)
 def rfc1123(text: str) -> bytes:
     """The label of `text`: letters (in lower case), digits and dashes, at most 63, no dash in front."""
     return _mangle(text, MAX_LABEL, b"-")
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_MAX_LABELS)
 def rfc952(text: str) -> bytes:
     """As `rfc1123`, but at most 24 characters and a letter in front (`EnforceRFC952`)."""
     return _mangle(text, 24, b"-0123456789")
@@ -60,7 +66,7 @@ def domain_fragment(text: str, rule: LabelRule) -> bytes:
     return b".".join(filter(None, map(rule, text.split("."))))
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=_MAX_AGENT_TAILS)
 def agent_tail(agent_id: str) -> bytes:
     """What follows the last dash of an agent's id: `s12` of `4242-S12`. Letters, in lower case, and digits; the rest is dropped.
 

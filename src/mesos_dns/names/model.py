@@ -16,16 +16,23 @@ from mesos_dns.dns.rdata import Record
 from mesos_dns.limits import MAX_NAME
 from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Task, TaskKey
 from mesos_dns.names import provenance
+from mesos_dns.names.health import NOBODY, Cover, GroupKey, Health
 from mesos_dns.names.index import TasksOfFramework
 from mesos_dns.names.naming import Naming
 from mesos_dns.names.provenance import Contributor, Reading
+from mesos_dns.names.remembered import InUse
 from mesos_dns.names.suffixes import Addresses
+from mesos_dns.names.table import TASK_RULES, Rule
 from mesos_dns.names.tasks import TaskPlacement
 from mesos_dns.zone.contributors import Contribution, contributions
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 #: Tasks whose records are made before other work gets a turn: about 10 ms. With 32 or 1,000 a start takes as long.
 SLICE_OF_TASKS: Final = 250
+#: A task at its place, None if it has no records; and to whom it gives way.
+_Step = tuple[TaskPlacement | None, Cover]
 #: What is withdrawn and what is contributed.
 Contributions = tuple[list[Contribution], list[Contribution]]
 
@@ -48,6 +55,8 @@ class Model:
         self._framework_addresses: dict[str, Addresses] = {}
         self._tasks_of_agent: dict[str, dict[TaskKey, None]] = {}
         self._tasks_of_framework: dict[str, TasksOfFramework] = {}
+        self._called: dict[bytes, dict[str, None]] = {}
+        self._health = Health(naming.rules)
         self._master_records: list[Record] = []
         self._self_records: list[Record] = []
 
@@ -77,11 +86,13 @@ class Model:
     def task_records(self, key: TaskKey) -> list[Record]:
         """What a task contributes at present, in Go's order; nothing while its agent or framework is unknown."""
         task = self.tasks.get(key)
-        if task is None:
-            return []
-        addresses = self._agent_addresses.get(task.agent_id)
-        fragment = self._fragments.get(task.framework_id)
-        return [] if addresses is None or fragment is None else self.naming.task(task, fragment, addresses)
+        placement = None if task is None else self._placement(task)
+        return [] if placement is None else self._records(placement, TASK_RULES)
+
+    @property
+    def left_out(self) -> int:
+        """How many unhealthy tasks give way to healthy ones of the same names at present."""
+        return self._health.left_out
 
     def contributors(self, owner: bytes, rrtype: int | None = None) -> list[tuple[Record, Contributor]]:
         """Who contributes the records of `owner` (wire form, lower case) at present, one of them for each record and contributor.
@@ -117,27 +128,30 @@ class Model:
         gone = frozenset(delta.tasks_gone)
         # The instances of an application have much in common, and the order of a state has nothing to do with it.
         together: dict[tuple[str, str], list[tuple[TaskPlacement | None, TaskPlacement | None]]] = {}
+        self._health.begin()
         for number, key in enumerate(keys):
             before = self.tasks.get(key)
             after = delta.tasks.get(key, None if key in gone else before)
             task = after or before
             if task is not None:
                 self._replace_task(key, before, after)
-                together.setdefault((key[0], task.discovery_name or task.name), []).append(
-                    (
-                        None if before is None else _placement(before, old_agents, old_fragments),
-                        None if after is None else _placement(after, self._agent_addresses, self._fragments),
-                    )
-                )
+                was = None if before is None else _placement(before, old_agents, old_fragments)
+                now = None if after is None else self._placement(after)
+                self._health.replace(key, was, now)
+                together.setdefault((key[0], task.discovery_name or task.name), []).append((was, now))
             if number % SLICE_OF_TASKS == SLICE_OF_TASKS - 1:
                 yield [], []
-        placements = [*chain.from_iterable(together.values())]
-        for start in range(0, len(placements), SLICE_OF_TASKS):
-            part = placements[start : start + SLICE_OF_TASKS]
+        for number, _ in enumerate(self._health.complete(self._members)):
+            if number % SLICE_OF_TASKS == SLICE_OF_TASKS - 1:
+                yield [], []
+        steps = self._in_order(chain.from_iterable(together.values()), keys)
+        for start in range(0, len(steps), SLICE_OF_TASKS):
+            part = steps[start : start + SLICE_OF_TASKS]
             yield (
-                self.naming.contributions([before for before, _ in part if before is not None], counted=-1),
-                self.naming.contributions([after for _, after in part if after is not None], counted=1),
+                self._contributions([before for before, _ in part], counted=-1),
+                self._contributions([after for _, after in part], counted=1),
             )
+        self.naming.forget_surplus(InUse(len(self.agents), len(self.frameworks), len(self.tasks)))
 
     def set_masters(self, masters: Sequence[Endpoint], leader: Endpoint | None) -> Contributions:
         """Take the master list; without a leader the last known one stays (stale beats gone)."""
@@ -184,18 +198,15 @@ class Model:
         if owner == domain or not names.is_below_or_at(owner, domain):
             return
         labels = [*names.labels(owner[: len(owner) - len(domain)] + names.ROOT)]
-        by_fragment: dict[bytes, list[str]] = {}
-        for framework_id, fragment in self._fragments.items():
-            by_fragment.setdefault(fragment, []).append(framework_id)
         longest = len(owner) == MAX_NAME
-        for fragment in by_fragment if longest else provenance.fragments_of(labels):
-            for framework_id in by_fragment.get(fragment, ()):
+        for fragment in self._called if longest else provenance.fragments_of(labels):
+            for framework_id in self._called.get(fragment, ()):
                 framework = self.frameworks[framework_id]
                 records = self._framework_records(framework, self._framework_addresses[framework_id], counted=0)
                 yield Contributor("framework", framework_id), records
         for reading in [provenance.reading_of_longest(labels)] if longest else provenance.readings(labels):
-            for fragment in by_fragment if reading.fragment is None else [reading.fragment]:
-                for framework_id in by_fragment.get(fragment, ()):
+            for fragment in self._called if reading.fragment is None else [reading.fragment]:
+                for framework_id in self._called.get(fragment, ()):
                     yield from self._candidate_tasks(reading, framework_id, fragment)
 
     def _candidates_of_cluster(self, owner: bytes) -> Iterator[tuple[Contributor, list[Record]]]:
@@ -217,8 +228,58 @@ class Model:
                 task = self.tasks[key]
                 addresses = self._agent_addresses.get(task.agent_id)
                 if addresses is not None and provenance.may_be(reading, task, fragment, self.naming.rules.domain):
-                    records = self.naming.task(task, fragment, addresses, rules=reading.rules)
+                    records = self._records((task, fragment, addresses), reading.rules)
                     yield Contributor("task", task.id, framework_id, key[2]), records
+
+    def _placement(self, task: Task) -> TaskPlacement | None:
+        return _placement(task, self._agent_addresses, self._fragments)
+
+    def _members(self, group: GroupKey) -> Iterator[tuple[TaskKey, TaskPlacement]]:
+        """The tasks that may share names: those of this label in all frameworks of this fragment."""
+        fragment, label = group
+        for framework_id in self._called.get(fragment, ()):
+            for key in self._tasks_of_framework.get(framework_id, TasksOfFramework()).called(label):
+                placement = self._placement(self.tasks[key])
+                if placement is not None:
+                    yield key, placement
+
+    def _records(self, placement: TaskPlacement, rules: tuple[Rule, ...]) -> list[Record]:
+        cover = self._health.cover(placement)
+        if cover:
+            return self.naming.unhealthy_task(*placement, cover, rules=rules)
+        return self.naming.task(*placement, rules=rules)
+
+    def _in_order(
+        self, changes: Iterable[tuple[TaskPlacement | None, TaskPlacement | None]], keys: Iterable[TaskKey]
+    ) -> list[tuple[_Step, _Step]]:
+        """What tasks contributed before, and do now; with the other unhealthy tasks that are affected.
+
+        Those that get names back come first, and those that give way last: so no name goes and comes again in between.
+        """
+        first: list[tuple[_Step, _Step]] = []
+        usual: list[tuple[_Step, _Step]] = []
+        last: list[tuple[_Step, _Step]] = []
+        for was, now in changes:
+            before = NOBODY if was is None else self._health.cover_before(was)
+            after = NOBODY if now is None else self._health.cover(now)
+            steps = (was, before), (now, after)
+            (last if after and not before else first if before and not after else usual).append(steps)
+        changed = {*keys} if self._health.is_watching else set[TaskKey]()
+        for key, before, after in self._health.turned():
+            placement = self._placement(self.tasks[key])
+            if key not in changed and placement is not None:
+                (last if after and not before else first).append(((placement, before), (placement, after)))
+        return first + usual + last
+
+    def _contributions(self, steps: Iterable[_Step], *, counted: int) -> list[Contribution]:
+        usual: list[TaskPlacement] = []
+        out: list[Contribution] = []
+        for placement, cover in steps:
+            if placement is not None and cover:
+                out += self.naming.unhealthy_contributions(placement, cover, counted=counted)
+            elif placement is not None:
+                usual.append(placement)
+        return out + self.naming.contributions(usual, counted=counted)
 
     def _known_masters(self, leader: Endpoint) -> tuple[list[tuple[Endpoint, Addresses]], tuple[Endpoint, Addresses]]:
         # A master whose host name is not resolved yet keeps its number.
@@ -238,7 +299,8 @@ class Model:
         for framework_id in delta.frameworks_gone:
             old = self.frameworks.pop(framework_id, None)
             if old is not None:
-                before[framework_id] = self._fragments.pop(framework_id)
+                before[framework_id] = fragment = self._fragments.pop(framework_id)
+                _discard(self._called, fragment, framework_id)
                 out[0].extend(
                     contributions(self._framework_records(old, self._framework_addresses.pop(framework_id), counted=-1))
                 )
@@ -256,8 +318,12 @@ class Model:
             self._framework_addresses[framework_id] = addresses
             fragment = self.naming.framework_fragment(new.name)
             if fragment != self._fragments.get(framework_id):
-                before.setdefault(framework_id, self._fragments.get(framework_id))
+                former = self._fragments.get(framework_id)
+                before.setdefault(framework_id, former)
+                if former is not None:
+                    _discard(self._called, former, framework_id)
                 self._fragments[framework_id] = fragment
+                self._called.setdefault(fragment, {})[framework_id] = None
         return before
 
     def _framework_records(self, framework: Framework, addresses: Addresses, *, counted: int) -> list[Record]:
@@ -337,9 +403,9 @@ def _before(changed: dict[str, T | None], now: dict[str, T]) -> Mapping[str, T |
     return ChainMap(changed, former) if changed else former
 
 
-def _discard(index: dict[str, dict[TaskKey, None]], key: str, task: TaskKey) -> None:
-    tasks = index.get(key)
-    if tasks is not None:
-        tasks.pop(task, None)
-        if not tasks:
+def _discard(index: dict[K, dict[V, None]], key: K, value: V) -> None:
+    values = index.get(key)
+    if values is not None:
+        values.pop(value, None)
+        if not values:
             del index[key]

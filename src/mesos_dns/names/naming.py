@@ -16,6 +16,8 @@ from mesos_dns.mesos.state import DiscoveryPort, Endpoint, Task
 from mesos_dns.names import labels as lb
 from mesos_dns.names import skipped, table
 from mesos_dns.names.bulk import BulkNaming
+from mesos_dns.names.health import Cover, Profile, profile_of
+from mesos_dns.names.remembered import InUse, forget_surplus, forget_surplus_calls
 from mesos_dns.names.skipped import Skipped
 from mesos_dns.names.suffixes import (
     BOTH,
@@ -29,7 +31,7 @@ from mesos_dns.names.suffixes import (
     front_of,
 )
 from mesos_dns.names.table import Data, Pattern, Rule
-from mesos_dns.names.tasks import MAX_PORTS_PER_TASK, TaskPlacement, chosen_addresses, framework_problem, task_names
+from mesos_dns.names.tasks import MAX_PORTS_PER_TASK, Reach, TaskPlacement, framework_problem, reach, task_names
 from mesos_dns.quoting import quoted
 from mesos_dns.zone.contributors import Contribution, contributions
 
@@ -45,6 +47,7 @@ class _Group(NamedTuple):
     rules: tuple[Rule, ...]
     #: Those of them that hold always.
     always: tuple[Rule, ...]
+    at_agent: bool
 
 
 @cache  # of the whole table, and of the few parts of it that fit one owner
@@ -52,17 +55,32 @@ def _groups(rules: tuple[Rule, ...]) -> tuple[_Group, ...]:
     groups = []
     for (data, target), some in groupby(rules, key=lambda rule: (rule.data, rule.target)):
         alike = tuple(some)
-        groups.append(_Group(data, target, alike, tuple(rule for rule in alike if rule.when == "always")))
+        groups.append(
+            _Group(data, target, alike, tuple(rule for rule in alike if rule.when == "always"), alike[0].at_agent)
+        )
     return tuple(groups)
 
 
+@cache  # as above
+def _of_one(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Those whose owners one task has alone."""
+    return tuple(rule for rule in rules if rule.owner.front == "CANON")
+
+
+@cache
+def _of_several(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Those whose owners all instances have."""
+    return tuple(rule for rule in rules if rule.owner.front != "CANON")
+
+
 class _Named(NamedTuple):
-    """A task under one of its names, its host ports, and where the reasons go for what it cannot have."""
+    """A task under one of its names, its ports, and where the reasons go for what it cannot have."""
 
     task: Task
     name: bytes
     canon: bytes
     ports: list[int]
+    reach: Reach
     suffixes: Suffixes
     reasons: set[str]
 
@@ -77,6 +95,7 @@ class Naming:
         self.rules = rules
         self.skipped = Skipped()
         self._remembered: dict[tuple[object, ...], Owners] = {}
+        self._shared: dict[tuple[bytes, Profile], frozenset[bytes]] = {}
         self._suffixes = SuffixTable(rules)
         self._bulk = BulkNaming(rules, self._suffixes)
         self._apex = Suffix((), rules.domain, rules.domain)
@@ -161,20 +180,71 @@ class Naming:
         `framework` is `framework_fragment` of its framework's name, `agent` its agent's addresses.
         With a discovery name the task's own name is not used. Why something was left out is added to `reasons`.
         """
+        return self._task(
+            task, framework, agent, reach(self.rules, task, agent), rules, set() if reasons is None else reasons
+        )
+
+    def unhealthy_task(
+        self,
+        task: Task,
+        framework: bytes,
+        agent: Addresses,
+        cover: Cover,
+        *,
+        reasons: set[str] | None = None,
+        rules: tuple[Rule, ...] = table.TASK_RULES,
+    ) -> list[Record]:
+        """The same of a task that gives way to those of its instances that `cover` stands for: nothing at names that they have."""
+        reached = reach(self.rules, task, agent)
         reasons = set() if reasons is None else reasons
+        out = self._task(task, framework, agent, reached, _of_one(rules), reasons)
+        if profile_of(self.rules, (task, framework, agent)) not in cover:
+            taken = set().union(*(self._shared_owners(framework, profile) for profile in cover))
+            shared = self._task(task, framework, agent, reached, _of_several(rules), reasons)
+            out += [record for record in shared if record[0] not in taken]
+        return list(dict.fromkeys(out))
+
+    def _shared_owners(self, framework: bytes, profile: Profile) -> frozenset[bytes]:
+        """The names that tasks of this profile share with other instances."""
+        key = framework, profile
+        found = self._shared.get(key)
+        if found is None:
+            if len(self._shared) >= _MAX_REMEMBERED:
+                self._shared.clear()
+            some: Addresses = (b"\0\0\0\0",)
+            discovery = profile.text if profile.discovery else ""
+            own, at_agent = (
+                tuple([DiscoveryPort(1, name, protocol) for protocol, name in kinds])
+                for kinds in (profile.own_ports, profile.agent_ports)
+            )
+            task = Task("", profile.text, "", "", ((1, 1),) if profile.host_ports else (), discovery, own)
+            reached = Reach(some if profile.addresses else (), own, at_agent)
+            agent = some if profile.agent else ()
+            records = self._task(task, framework, agent, reached, _of_several(table.TASK_RULES), set())
+            found = self._shared[key] = frozenset([owner for owner, _, _ in records])
+        return found
+
+    def _task(
+        self,
+        task: Task,
+        framework: bytes,
+        agent: Addresses,
+        reached: Reach,
+        rules: tuple[Rule, ...],
+        reasons: set[str],
+    ) -> list[Record]:
         text, discovery = task.discovery_name or task.name, bool(task.discovery_name)
         found = task_names(self.rules, framework, text, reasons, discovery=discovery)
         if not found:
             return []
         out: list[Record] = []
-        addresses = chosen_addresses(self.rules, task, agent)
         ports = _expanded(task.ports, reasons)
         suffixes = self._suffixes.of(framework)
         for name in found:
-            named = _Named(task, name, lb.canonical(name, task.id, task.agent_id), ports, suffixes, reasons)
+            named = _Named(task, name, lb.canonical(name, task.id, task.agent_id), ports, reached, suffixes, reasons)
             for group in _groups(rules):
                 if group.data == "addresses":
-                    _add_addresses(out, self._owners(named, group.rules), addresses)
+                    _add_addresses(out, self._owners(named, group.rules), reached.addresses)
                 elif group.data == "agent addresses":
                     _add_addresses(out, self._owners(named, group.rules), agent)
                 elif group.data == "host ports":
@@ -199,12 +269,32 @@ class Naming:
             for placement in self._bulk.contributions(out, instances):
                 reasons: set[str] = set()
                 out += contributions(self.task(*placement, reasons=reasons))
-                if reasons:
-                    task = placement[0]
-                    self._count(reasons, counted, f"task {quoted(task.id)} of framework {quoted(task.framework_id)}")
+                self._count_task(placement[0], reasons, counted)
         return out
 
+    def unhealthy_contributions(
+        self, placement: TaskPlacement, cover: Cover, *, counted: int = 0
+    ) -> list[Contribution]:
+        """As `contributions`, of a task that gives way to the healthy ones that `cover` stands for."""
+        reasons: set[str] = set()
+        records = self.unhealthy_task(*placement, cover, reasons=reasons)
+        self._count_task(placement[0], reasons, counted)
+        return contributions(records)
+
+    def forget_surplus(self, in_use: InUse) -> None:
+        """Forget what is remembered of entities that are gone, if it is much: so churn does not fill the memory of a small cluster."""
+        forget_surplus(self._remembered, in_use.tasks)
+        forget_surplus(self._shared, in_use.tasks)
+        forget_surplus_calls(self.rules.label, in_use.tasks + in_use.frameworks)
+        forget_surplus_calls(lb.agent_tail, in_use.agents)
+        self._suffixes.forget_surplus(in_use)
+        self._bulk.forget_surplus(in_use)
+
     # --- parts ---------------------------------------------------------------------------------
+
+    def _count_task(self, task: Task, reasons: set[str], by: int) -> None:
+        if reasons:
+            self._count(reasons, by, f"task {quoted(task.id)} of framework {quoted(task.framework_id)}")
 
     def _count(self, reasons: set[str], by: int, example: str) -> None:
         for reason in reasons:
@@ -253,7 +343,8 @@ class Naming:
     def _discovery_ports(self, out: list[Record], named: _Named, group: _Group) -> None:
         rules = group.always if named.ports else group.rules
         target = self._target(named, group)
-        for port in named.task.discovery_ports[:MAX_PORTS_PER_TASK]:
+        ports = named.reach.agent_ports if group.at_agent else named.reach.own_ports
+        for port in ports[:MAX_PORTS_PER_TASK]:
             owners = self._owners_of_port(named, rules, port)
             self._add_services(out, owners, target, [port.number], named.reasons)
         if len(named.task.discovery_ports) > MAX_PORTS_PER_TASK:

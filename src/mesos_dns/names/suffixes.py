@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from mesos_dns.limits import MAX_LABEL
 from mesos_dns.names import labels as lb
+from mesos_dns.names.remembered import InUse, forget_surplus, forget_surplus_calls
 from mesos_dns.names.table import FRAMEWORK_RULES, Place
 
 #: Packed addresses of one host, A and AAAA mixed.
@@ -17,18 +18,26 @@ BOTH = (b"_tcp", b"_udp")
 
 #: Frameworks whose suffixes are remembered; beyond, all are forgotten at once.
 MAX_SUFFIXES: Final = 10_000
+#: Suffixes that a framework usually has.
+_SUFFIXES_OF_FRAMEWORK: Final = 10
 #: Suffixes of one framework that are remembered: usual are ten, of two protocols; each further protocol has some more.
 _MAX_SUFFIXES_OF_FRAMEWORK: Final = 500
+#: Dotted names whose wire form is remembered; beyond, the one that was used longest ago is forgotten.
+_MAX_FRONTS: Final = 65536
 
 
 class Rules(NamedTuple):
-    """What the configuration says about names. `domain` and `self_name` are wire form, lower case."""
+    """What the configuration says about names. `domain` and `self_name` are wire form, lower case.
+
+    `health_aware`: unhealthy tasks give way to healthy ones (names.health).
+    """
 
     domain: bytes
     self_name: bytes
     label: lb.LabelRule
     ip_sources: tuple[str, ...]
     srv_weight: int
+    health_aware: bool = True
 
 
 class Suffix(NamedTuple):
@@ -94,6 +103,12 @@ class SuffixTable:
             suffixes = self._suffixes[framework] = Suffixes(framework, self._rules)
         return suffixes
 
+    def forget_surplus(self, in_use: InUse) -> None:
+        """Forget the suffixes of frameworks that are gone, if they are many."""
+        forget_surplus(self._suffixes, in_use.frameworks)
+        # A framework has ten, and a dotted name of a task one.
+        forget_surplus_calls(front_of, _SUFFIXES_OF_FRAMEWORK * in_use.frameworks + in_use.tasks)
+
 
 def suffix_of(text: bytes, base: bytes) -> Suffix:
     """Dotted `text` in front of `base`."""
@@ -101,7 +116,7 @@ def suffix_of(text: bytes, base: bytes) -> Suffix:
     return Suffix(tuple(text.split(b".")), base, None if front is None else front + base)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=_MAX_FRONTS)
 def front_of(text: bytes) -> bytes | None:
     """Dotted `text` as length octets and labels, or None if one is empty or too long."""
     labels = text.split(b".")

@@ -63,6 +63,11 @@ class Rule(NamedTuple):
     target: Pattern | None = None
     when: Condition = "always"
 
+    @property
+    def at_agent(self) -> bool:
+        """Whether the target has the agent's addresses, so that ports must be those of the agent."""
+        return self.target is not None and bool(self.target.place.base)
+
 
 def _pattern(text: str) -> Pattern:
     front = next(front for front in FRONTS if not front or text.startswith(front + "."))
@@ -105,7 +110,12 @@ FRAMEWORK_RULES: Final = (
 AGENT_RULES: Final = (
     _addresses("slave"),
     _service("_slave._tcp", "own port", "slave"),
+    _addresses("agent"),
+    _service("_agent._tcp", "own port", "agent"),
 )
+#: Labels in front of the domain: what is below the first is below the second. Names of agents below `slave` are nearly half of
+#: all names: to have each twice would cost half as much memory again.
+REDIRECTS: Final = (("agent", "slave"),)
 LEADER_RULES: Final = (
     _addresses("leader"),
     _service("_leader._tcp", "own port", "leader"),
@@ -119,9 +129,9 @@ MASTER_RULES: Final = (
 )
 
 #: Labels below which names of agents lie, `NAME.FW.slave`: a framework whose name ends in one would land among them.
-#: `agent` is to come beside `slave`.
 AGENT_LABELS: Final = frozenset(
-    {label.encode() for rule in TASK_RULES for label in rule.owner.place.base} | {b"slave", b"agent"}
+    {label.encode() for rule in TASK_RULES for label in rule.owner.place.base}
+    | {label.encode() for redirect in REDIRECTS for label in redirect}
 )
 #: Labels directly below the domain that belong to the cluster; `masterN` for every number.
 CLUSTER_LABELS: Final = AGENT_LABELS | {

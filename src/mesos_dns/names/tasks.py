@@ -1,8 +1,9 @@
 """What the names of a task are made of, for both ways of naming. Pure."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
-from mesos_dns.mesos.state import Task
+from mesos_dns.mesos.state import DiscoveryPort, PortMapping, Task
 from mesos_dns.names import skipped
 from mesos_dns.names.suffixes import Addresses, Rules
 from mesos_dns.names.table import AGENT_LABELS
@@ -13,6 +14,19 @@ TaskPlacement = tuple[Task, bytes, Addresses]
 #: Ports of one task that become SRV records. A port range may span thousands; each port costs two
 #: to six records, and nobody can use a service with that many unnamed ports.
 MAX_PORTS_PER_TASK: Final = 256
+
+DiscoveryPorts = tuple[DiscoveryPort, ...]
+Mappings = tuple[PortMapping, ...]
+
+#: The source that looks at the task's network, and where it looks: behind a bridge, or without a network of its own, a task is reached at
+#: its agent. On a container network it is not, whatever the state lacks. If nobody tells, as with Go's default.
+AUTO: Final = "auto"
+_AUTOMATIC: Final[Mapping[str, tuple[str, ...]]] = {
+    "host": ("host",),
+    "bridge": ("host",),
+    "container": ("netinfo", "mesos", "docker"),
+    "unknown": ("netinfo", "mesos", "host"),
+}
 
 
 def framework_problem(fragment: bytes) -> str | None:
@@ -54,10 +68,72 @@ def task_names(rules: Rules, framework: bytes, text: str, reasons: set[str], *, 
     return names
 
 
-def chosen_addresses(rules: Rules, task: Task, agent: Addresses) -> Addresses:
-    """All addresses of the first of `IPSources` that has any."""
+class Reach(NamedTuple):
+    """Where a task is reached: its addresses, and its discovery ports there and at its agent."""
+
+    addresses: Addresses
+    own_ports: DiscoveryPorts
+    agent_ports: DiscoveryPorts
+
+
+def reach(rules: Rules, task: Task, agent: Addresses) -> Reach:
+    """Where this task is reached. Ports that mean the same everywhere are the very tuple of the task.
+
+    The sources of Go say nothing about ports. `auto` knows the network: a number that is only right at the other side of its port
+    mappings is exchanged, and ports of a container that nothing maps to its agent are not to be had there.
+    """
+    ports = task.discovery_ports
+    addresses, automatic = _chosen(rules, task, agent)
+    network = task.network
+    if not automatic or not ports or network.mode in ("host", "unknown"):
+        return Reach(addresses, ports, ports)
+    if network.mode == "bridge":
+        exchanged = _exchanged(ports, network.mappings, to_host=True)
+        return Reach(addresses, exchanged, exchanged)
+    own = _exchanged(ports, network.mappings, to_host=False)
+    mapped = [port for port in own if _of_container(port, network.mappings)]
+    return Reach(addresses, own, _exchanged(tuple(mapped), network.mappings, to_host=True))
+
+
+def _chosen(rules: Rules, task: Task, agent: Addresses) -> tuple[Addresses, bool]:
+    """The addresses, and whether `auto` chose them."""
+    found: Addresses
     for source in rules.ip_sources:
-        found: Addresses = agent if source == "host" else getattr(task, source)
-        if found:
-            return found
-    return ()
+        if source == AUTO:
+            for one in _AUTOMATIC[task.network.mode]:
+                found = agent if one == "host" else getattr(task, one)
+                if found:
+                    return found, True
+        else:
+            found = agent if source == "host" else getattr(task, source)
+            if found:
+                return found, False
+    return (), False
+
+
+def _exchanged(ports: DiscoveryPorts, mappings: Mappings, *, to_host: bool) -> DiscoveryPorts:
+    """The ports with the numbers that they have at the agent, or in the container; the same tuple if those are no others."""
+    if not mappings:
+        return ports
+    found = []
+    for port in ports:
+        mapping = _of_container(port, mappings)
+        if to_host and mapping is not None:
+            number = mapping.host_port
+        elif not to_host and mapping is None:
+            mapping = next((one for one in mappings if one.host_port == port.number and _same(one, port)), None)
+            number = port.number if mapping is None else mapping.container_port
+        else:
+            number = port.number
+        found.append(port if number == port.number else DiscoveryPort(number, port.name, port.protocol))
+    return ports if tuple(found) == ports else tuple(found)
+
+
+def _of_container(port: DiscoveryPort, mappings: Mappings) -> PortMapping | None:
+    return next((one for one in mappings if one.container_port == port.number and _same(one, port)), None)
+
+
+def _same(mapping: PortMapping, port: DiscoveryPort) -> bool:
+    """Whether protocols allow that they mean the same port. One may be missing, and a port may have several, "udp,tcp"."""
+    protocols = [protocol.strip() for protocol in port.protocol.lower().split(",")]
+    return not mapping.protocol or protocols == [""] or mapping.protocol in protocols

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns.message import Query
-from mesos_dns.dns.rdata import ANY, AXFR, CLASS_ANY, CLASS_IN, IXFR, NS, SOA
+from mesos_dns.dns.rdata import ANY, AXFR, CLASS_ANY, CLASS_IN, DNAME, IXFR, NS, SOA
 from mesos_dns.serve.render import Question, Renderer, Response, error
 from mesos_dns.serve.request import Forward
 from mesos_dns.zone.rrsets import RRsets
@@ -76,13 +76,14 @@ def _from_zone(renderer: Renderer, query: Query, limit: int, client: bytes, *, t
     name = query.name
     if b"*" in name:
         name = clean_wildcards(name)
+    name = zone.redirected(name)
     flags = renderer.flags | query.flags & msg.COPIED
     if query.qclass == CLASS_ANY:
         # No server is the authority for all classes (RFC 1035 section 4.3.1).
         flags &= ~msg.AA
     rrsets = zone.rrsets(name)
-    if name == zone.authority.apex:
-        rrsets = _apex_rrsets(zone, rrsets)
+    if name in zone.special:
+        rrsets = _special_rrsets(zone, name, rrsets)
     sets: RRsets = ()
     if rrsets is not None:
         if query.qtype == ANY:
@@ -96,8 +97,10 @@ def _from_zone(renderer: Renderer, query: Query, limit: int, client: bytes, *, t
     return renderer.positive(question, sets, client) if sets else renderer.negative(question)
 
 
-def _apex_rrsets(zone: Zone, rrsets: RRsets | None) -> RRsets:
-    own: RRsets = ((NS, (zone.authority.mname,)), (SOA, (zone.soa(),)))
+def _special_rrsets(zone: Zone, name: bytes, rrsets: RRsets | None) -> RRsets:
+    own: RRsets = tuple([(DNAME, (other,)) for above, other in zone.authority.redirects if above == name])
+    if name == zone.authority.apex:
+        own = (NS, (zone.authority.mname,)), (SOA, (zone.soa(),))
     return tuple(sorted((*own, *(rrsets or ()))))
 
 

@@ -47,11 +47,11 @@ _MMSGHDR = 64
 _MSG_DONTWAIT = 0x40
 
 #: Address and length of header and question, of the body and of the OPT record, and header octets 2 to 12. The first address
-#: is filled in by `send`.
-_DESCRIPTOR: Final = struct.Struct("@PNPNPN10s6x")
-_WORDS: Final = _DESCRIPTOR.size // 8
+#: is filled in by `send`; until then the offset of the body in `Bodies.octets` stands there, for those that are sent singly.
+DESCRIPTOR: Final = struct.Struct("@PNPNPN10s6x")
+_WORDS: Final = DESCRIPTOR.size // 8
 #: The descriptor of a datagram that gets no reply.
-SILENCE: Final = bytes(_DESCRIPTOR.size)
+SILENCE: Final = bytes(DESCRIPTOR.size)
 #: Octets of the ID.
 _ID: Final = 2
 
@@ -78,7 +78,7 @@ class _Mmsghdr(ctypes.Structure):
 
 def available() -> bool:
     """Whether this system has both calls and the memory layout that this module relies on."""
-    fits = ctypes.sizeof(_Mmsghdr) == _MMSGHDR and _DESCRIPTOR.size == 64
+    fits = ctypes.sizeof(_Mmsghdr) == _MMSGHDR and DESCRIPTOR.size == 64
     return sys.platform == "linux" and fits and hasattr(_libc(), "sendmmsg")
 
 
@@ -129,13 +129,10 @@ class Bodies:
     def message(self, descriptor: bytes, query: bytes) -> bytes:
         """The whole reply that a descriptor tells to send in answer to `query`."""
         # Not by ctypes, whose way is long: with a processor's caches cold it takes as long as all the rest of an answer.
-        _, end, body, body_size, opt, opt_size, header = _DESCRIPTOR.unpack(descriptor)
-        octets = self.octets
-        body -= self.address
+        at, end, _, size, opt, opt_size, header = DESCRIPTOR.unpack(descriptor)
         opt -= self.address
-        return b"".join(
-            (query[:2], header, query[12:end], octets[body : body + body_size], octets[opt : opt + opt_size])
-        )
+        octets = self.octets
+        return b"".join((query[:2], header, query[12:end], octets[at : at + size], octets[opt : opt + opt_size]))
 
 
 class RingBuffer:
@@ -163,7 +160,8 @@ class RingBuffer:
         self._bodies.octets[at : at + size] = orders.octets
         base, end, opt = self._bodies.address + at, orders.question_end, self._bodies.opts[orders.opt]
         return [
-            _DESCRIPTOR.pack(0, end, base + start, stop - start, *opt, header) for header, start, stop in orders.windows
+            DESCRIPTOR.pack(at + start, end, base + start, stop - start, *opt, header)
+            for header, start, stop in orders.windows
         ]
 
     def weight(self, orders: Orders) -> int:
@@ -209,7 +207,7 @@ class Batch:
         self._received = _Memory(size * _MMSGHDR)
         self._to_send = _Memory(size * _MMSGHDR)
         self._parts = _Memory(size * 2 * ctypes.sizeof(_Iovec))
-        self._descriptors = _Memory(size * _DESCRIPTOR.size)
+        self._descriptors = _Memory(size * DESCRIPTOR.size)
         for i in range(size):
             self._lay_out(i, family, with_source=with_source)
         starts = range(self._questions.address + LEAD, self._questions.address + LEAD + size * STRIDE, STRIDE)
@@ -243,7 +241,7 @@ class Batch:
         received = _Mmsghdr.from_buffer(self._received.octets, i * _MMSGHDR).hdr
         received.iov, received.iovlen = self._parts.address + 2 * i * iovec, 2
         to_send = _Mmsghdr.from_buffer(self._to_send.octets, i * _MMSGHDR).hdr
-        to_send.iov, to_send.iovlen = self._descriptors.address + i * _DESCRIPTOR.size, 3
+        to_send.iov, to_send.iovlen = self._descriptors.address + i * DESCRIPTOR.size, 3
         for header in (received, to_send):
             # All addresses of a family have one length, so nothing has to be put back between two calls.
             header.name, header.namelen = self._names.address + i * _NAME, 28 if family == socket.AF_INET6 else 16
@@ -292,14 +290,14 @@ class Batch:
         header, body, opt, end, *_ = response
         at = self._negatives + end * SLOT
         self._bodies.octets[at : at + len(body)] = body
-        return _DESCRIPTOR.pack(0, end, self._bodies.address + at, len(body), *self._bodies.opts[opt], header)
+        return DESCRIPTOR.pack(at, end, self._bodies.address + at, len(body), *self._bodies.opts[opt], header)
 
     def whole(self, i: int, reply: bytes) -> bytes:
         """The descriptor of a whole reply to datagram i, which begins with its ID."""
         at = i * SLOT
         self._slots.octets[at : at + len(reply)] = reply
         body = self._slots.address + at + _ID
-        return _DESCRIPTOR.pack(0, _ID, body, len(reply) - _ID, *self._bodies.opts[b""], b"")
+        return DESCRIPTOR.pack(0, _ID, body, len(reply) - _ID, *self._bodies.opts[b""], b"")
 
     def send(self, fd: int, descriptors: Sequence[bytes], *, gaps: bool = True) -> int:
         """Answer datagram i with descriptors[i], or not at all if that is `SILENCE`; without `gaps` none is.
@@ -308,7 +306,7 @@ class Batch:
         with any lost datagram, the client asks again.
         """
         count = len(descriptors)
-        self._descriptors.octets[: count * _DESCRIPTOR.size] = b"".join(descriptors)
+        self._descriptors.octets[: count * DESCRIPTOR.size] = b"".join(descriptors)
         self._descriptor_starts[:count] = self._starts[:count]
         self._words[:count] = self._words_given[:count]
         self._shorts[:count] = self._shorts_given[:count]

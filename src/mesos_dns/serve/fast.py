@@ -6,7 +6,7 @@ stands, without a parsed query in between, and only what is cheap to be sure of 
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from mesos_dns.dns import message as msg
@@ -36,11 +36,14 @@ class _Source(NamedTuple):
     apex: bytes
     parts: tuple[dict[bytes, RRsets], ...]
     children: Mapping[bytes, int]
+    #: Names that need a closer look, and ends of names that do.
+    special: frozenset[bytes]
+    redirected_ends: tuple[bytes, ...]
 
 
 def _source(renderer: Renderer) -> _Source:
     zone = renderer.zone
-    return _Source(renderer, zone, zone.authority.apex, zone.parts, zone.children)
+    return _Source(renderer, zone, zone.authority.apex, zone.parts, zone.children, zone.special, zone.redirected_ends)
 
 
 class _Found(NamedTuple):
@@ -69,6 +72,8 @@ class FastAnswers:
         self._no_edns = b"", smallest, smallest
         #: Where all answers come from; None if it takes a look at the name to tell.
         self._only = None if answerer.only is None else _source(answerer.only)
+        #: Whether a name certainly does not exist in the only zone; False if that takes a closer look.
+        self.is_unknown = _nothing_is_unknown if self._only is None else _unknown_in(self._only)
 
     def __repr__(self) -> str:
         return f"FastAnswers({self._answerer!r}, tcp={self._tcp})"
@@ -125,8 +130,8 @@ class FastAnswers:
         source = self._only or self._source_of(name)
         if source is None:
             return None
-        renderer, zone, apex, parts, children = source
-        if name == apex:
+        renderer, zone, apex, parts, children, special, redirected_ends = source
+        if name in special:
             return None
         # RD and CD are copied. In the message the question ends two octets later: keys lack its ID.
         flags = renderer.flags | (key[0] & 1) << 8 | key[1] & msg.CD
@@ -139,7 +144,7 @@ class FastAnswers:
                 if pair[0] == rrtype:
                     sets = (pair,)
         elif name not in children:
-            if not _is_inside(name, children):
+            if name.endswith(redirected_ends) or not _is_inside(name, children):
                 return None
             flags |= msg.NXDOMAIN
         return _Found(renderer, Question(name, end + 2, flags, opt, limit), sets, bound) if zone.serial else None
@@ -152,18 +157,28 @@ class FastAnswers:
             return None
         return None if renderer is None else _source(renderer)
 
-    def is_unknown(self, name: bytes) -> bool:
-        """Whether `name`, which is not empty, certainly does not exist in the only zone; False if that takes a closer look."""
-        if self._only is None:
-            return False
-        _, _, _, parts, children = self._only
+
+def _nothing_is_unknown(_: bytes) -> bool:
+    return False
+
+
+def _unknown_in(source: _Source) -> Callable[[bytes], bool]:
+    """Tells whether a name certainly does not exist in a zone. Each name that an attacker makes up comes through here."""
+    _, _, _, parts, children, special, redirected_ends = source
+
+    def is_unknown(name: bytes) -> bool:
         return (
-            name[name[0] + 1 :] in children
+            name != b""
+            and name[name[0] + 1 :] in children
             and name not in children
             and name not in parts[hash(name) % ZONE_PARTS]
             and b"*" not in name
+            and name not in special
+            and not name.endswith(redirected_ends)
             and 0 < name[0] <= MAX_LABEL
         )
+
+    return is_unknown
 
 
 def _is_inside(name: bytes, children: Mapping[bytes, int]) -> bool:

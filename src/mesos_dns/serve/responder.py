@@ -62,7 +62,7 @@ class Responder:
         self.misses = 0
         self._caches: list[ResponseCache[Any]] = []
         #: Whether something that was dropped is yet to be freed: to look costs more than a part of an answer.
-        self._to_reclaim = False
+        self.to_reclaim = False
         self._answerer = answerer
         # Over TCP the same question may have a larger answer.
         self._udp = _Way(self.cache(Pieces(FOUND_OCTETS), Pieces(MISSING_OCTETS)), answerer, tcp=False)
@@ -91,14 +91,14 @@ class Responder:
         """Empty the caches after a change of the zone."""
         for cache in self._caches:
             cache.forget()
-        self._to_reclaim = True
+        self.to_reclaim = True
 
     def reclaim(self, answered: int) -> None:
         """Free some of what was dropped: more than so many answers can have added since the last time."""
-        if self._to_reclaim:
+        if self.to_reclaim:
             for cache in self._caches:
                 cache.reclaim(_RECLAIMED_AT_LEAST + _RECLAIMED_PER_ANSWER * answered)
-            self._to_reclaim = any(cache.has_garbage for cache in self._caches)
+            self.to_reclaim = any(cache.has_garbage for cache in self._caches)
 
     def counts(self) -> Counter[str]:
         """All counts since the start, by series."""

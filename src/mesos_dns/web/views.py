@@ -65,12 +65,12 @@ def _host_entries(zone: Zone, text: str, random: Random) -> Iterator[dict[str, s
     owner = _owner(text)
     host = names.to_text(owner)
     for rrtype in (A, AAAA):
-        for address in _shuffled(zone.rdataset(owner, rrtype), random):
+        for address in _shuffled(zone.rdataset(zone.redirected(owner), rrtype), random):
             yield {"host": host, "ip": rd.address_text(address)}
 
 
 def _service_entries(zone: Zone, text: str, random: Random) -> Iterator[dict[str, str]]:
-    for rdata in _shuffled(zone.rdataset(_owner(text), SRV), random):
+    for rdata in _shuffled(zone.rdataset(zone.redirected(_owner(text)), SRV), random):
         _, _, port, target = rd.srv_fields(rdata)
         for rrtype in (A, AAAA):
             addresses = zone.rdataset(target, rrtype)

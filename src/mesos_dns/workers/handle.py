@@ -87,6 +87,7 @@ class WorkerHandle:
         self._spawner = spawner
         self._on_news = on_news
         self._news = asyncio.Event()
+        self._heartbeat_due = False
         self._stale = True  # The worker lacks a snapshot.
         self._may_listen = False
         self._backlog: deque[bytes] = deque()
@@ -272,6 +273,9 @@ class WorkerHandle:
                 return f"said nothing for {self._liveness.seconds:.1f} s{state}"
             if before != self._liveness.silent:
                 self._on_news()
+            # With this wake of the process, not with one of its own.
+            self._heartbeat_due = True
+            self._news.set()
 
     async def _replicate(self, writer: asyncio.StreamWriter) -> str:
         """Tell the worker what it has to know, for ever; why that is not possible any more ("" if it closed its end)."""
@@ -291,11 +295,10 @@ class WorkerHandle:
                     await writer.drain()
                 self._news.clear()
                 if not self._backlog and (not self._stale or self._behind) and listens == self._may_listen:
-                    try:
-                        async with asyncio.timeout(TICK_SECONDS):
-                            await self._news.wait()
-                    except TimeoutError:
-                        writer.write(encode(Heartbeat()))
+                    await self._news.wait()
+                if self._heartbeat_due:
+                    self._heartbeat_due = False
+                    writer.write(encode(Heartbeat()))
         except OSError as error:
             log.info("the connection to worker %d broke: %s", self.number, error.strerror or error)
             return ""

@@ -167,6 +167,7 @@ class ControlLink(asyncio.Protocol):
         self.heard_at = asyncio.get_running_loop().time()
         self._silent = False
         self._scheduled = False
+        self._ticking: asyncio.TimerHandle | None = None
         self.worker: Worker | None = None
 
     def __repr__(self) -> str:
@@ -195,13 +196,20 @@ class ControlLink(asyncio.Protocol):
         self._ended.set()
 
     def tick(self) -> None:
-        """Report, and tell if control has not been heard for long: names then stay as they are."""
+        """Report, and tell if control has not been heard for long: names then stay as they are. Then again and again."""
+        # A timer, and no task that waits with a time-out: that takes several turns of the loop, each with its caches cold.
+        self._ticking = asyncio.get_running_loop().call_later(TICK_SECONDS, self.tick)
         if self.worker is not None:
             self.send(Report(self.worker.counters()))
         silence = asyncio.get_running_loop().time() - self.heard_at
         if silence > CONTROL_SILENT_SECONDS and not self._silent:
             self._silent = True
             log.warning("control has said nothing for %.0f s: names stay as they are until it does", silence)
+
+    def stop_ticking(self) -> None:
+        """Report no more by itself."""
+        if self._ticking is not None:
+            self._ticking.cancel()
 
     def send(self, frame: FromWorker) -> None:
         """Tell control."""
@@ -227,7 +235,7 @@ class ControlLink(asyncio.Protocol):
             log.exception("worker ends, control will start another")
             self._ended.set()
             return
-        if self.worker is not None and self.worker.has_zone:
+        if self.worker is not None and self.worker.has_zone and not isinstance(frame, Heartbeat):
             # Twice as long a pause as the frame took: a process that is busy without end waits for its turn at
             # the processor, and the packets with it, when a large state keeps all processors busy.
             loop.call_later(min(2 * (loop.time() - begun), LONGEST_PAUSE), self._take_next)
@@ -254,12 +262,9 @@ async def serve(fd: int) -> None:
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     control = ControlLink(ended)
     await loop.create_connection(lambda: control, sock=socket.socket(fileno=fd))
-    while not ended.is_set():
-        try:
-            async with asyncio.timeout(TICK_SECONDS):
-                await ended.wait()
-        except TimeoutError:
-            control.tick()
+    control.tick()
+    await ended.wait()
+    control.stop_ticking()
     # Whoever ends control and workers together sends SIGTERM, and control then sends it again.
     loop.remove_signal_handler(signal.SIGTERM)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

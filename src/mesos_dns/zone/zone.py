@@ -12,18 +12,21 @@ from typing import Final, NamedTuple
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, A, Record
-from mesos_dns.limits import ZONE_PARTS
+from mesos_dns.limits import ZONE_PARTS, most_kept
 from mesos_dns.zone.change import RRsetChange, ZoneChange
 from mesos_dns.zone.rrsets import RdataSet, RRsets
 
 #: Different addresses of each family whose record set is shared between names; beyond, sharing starts anew.
 MAX_SHARED_RRSETS: Final = 20_000
+#: Names with address records that a task has at least: so many, and more, share each record set that is worth sharing.
+_NAMES_PER_ADDRESS: Final = 4
 
 
 class Authority(NamedTuple):
     """Start of authority: names in wire form, times in seconds (RFC 1035 section 3.3.13).
 
-    `ttl` is the TTL of every record of the zone.
+    `ttl` is the TTL of every record of the zone. `redirects` are pairs of names in it: what is below the first is below the second, and
+    both are equally long. They are DNAME records (RFC 6672), which the server follows itself: clients need not know them.
     """
 
     apex: bytes
@@ -34,6 +37,7 @@ class Authority(NamedTuple):
     expire: int
     minimum: int
     ttl: int
+    redirects: tuple[tuple[bytes, bytes], ...] = ()
 
     def soa(self, serial: int) -> bytes:
         """SOA rdata."""
@@ -85,6 +89,9 @@ class Zone:
         self.parts = self._owners.parts
         self.children = self._children
         self._shared: dict[int, dict[bytes, RRsets]] = {A: {}, AAAA: {}}
+        #: Names that have records which are not among the owners: SOA and NS, DNAME. And what redirected names end in.
+        self.special = frozenset({authority.apex, *(above for above, _ in authority.redirects)})
+        self.redirected_ends = tuple([above for above, _ in authority.redirects])
 
     def __repr__(self) -> str:
         return f"Zone({names.to_text(self.authority.apex)!r}, serial={self.serial}, names={len(self._owners)})"
@@ -103,8 +110,16 @@ class Zone:
     # --- reading -------------------------------------------------------------------------------
 
     def rrsets(self, owner: bytes) -> RRsets | None:
-        """The record sets at `owner`, or None; SOA and NS of the apex are not among them."""
+        """The record sets at `owner`, or None; SOA and NS of the apex are not among them, nor is DNAME."""
         return self._owners.get(owner)
+
+    def redirected(self, name: bytes) -> bytes:
+        """The name that has the records of `name`: itself, or by a redirect another, just as long."""
+        for above, other in self.authority.redirects:
+            # This server's own name may lie there; it is what it is.
+            if name != above and names.is_below_or_at(name, above) and name not in self._owners:
+                return name[: len(name) - len(above)] + other
+        return name
 
     def rdataset(self, owner: bytes, rrtype: int) -> RdataSet:
         """The record set of `rrtype` at `owner`, possibly empty."""
@@ -115,14 +130,14 @@ class Zone:
 
     def exists(self, owner: bytes) -> bool:
         """Whether `owner` has records or is an empty non-terminal (RFC 8020): then it is no NXDOMAIN."""
-        return owner in self._owners or owner in self._children or owner == self.authority.apex
+        return owner in self._owners or owner in self._children or owner in self.special
 
     def soa(self) -> bytes:
         """SOA rdata with the present serial."""
         return self.authority.soa(self.serial)
 
     def records(self) -> Iterator[Record]:
-        """All records but SOA and NS, in no particular order."""
+        """All records but SOA, NS and DNAME, in no particular order."""
         for owner in self._owners:
             for rrtype, rdataset in self._owners.get(owner) or ():
                 for rdata in rdataset:
@@ -144,6 +159,7 @@ class Zone:
                     self._alter(owner, removed, (added,))
         if change.complete:
             self.serial = change.serial
+            self._forget_surplus()
 
     def place(self, changes: Iterable[RRsetChange]) -> list[tuple[int, bytes]]:
         """Make those of `changes` that only give something to owners without records; the other owners of such, and their places.
@@ -181,6 +197,13 @@ class Zone:
         if len(shared) >= MAX_SHARED_RRSETS:
             shared.clear()
         return shared.setdefault(rdataset[0], rrsets)
+
+    def _forget_surplus(self) -> None:
+        """Begin sharing anew when most record sets that are shared must be those of addresses long gone."""
+        most = most_kept(len(self._owners) // _NAMES_PER_ADDRESS)
+        for shared in self._shared.values():
+            if len(shared) > most:
+                shared.clear()
 
     def _alter(self, owner: bytes, removed: RRsets, added: Iterable[RRsets]) -> None:
         """Take rdata from the record sets of `owner`, and then give it more."""

@@ -53,12 +53,19 @@ def test_a_bad_part_costs_only_itself():
                 "state": "TASK_RUNNING",
                 "resources": {"ports": 5},
                 "discovery": {"name": "d", "ports": {"ports": [{"number": "x"}, {"number": 80.0}, None, 7]}},
+                "labels": [{"key": "a"}, "b", {"key": "c", "value": 1}],
+                "container": {
+                    "type": 1,
+                    "docker": {"network": "BRIDGE", "port_mappings": [{"host_port": 1}, {"host_port": "1"}]},
+                    "network_infos": [{"name": "n"}, {"name": 5, "port_mappings": 6}],
+                },
                 "statuses": [
                     "x",
-                    {"state": "TASK_RUNNING", "timestamp": "now", "labels": {"a": 1}},
+                    {"state": "TASK_RUNNING", "timestamp": "now", "labels": {"a": 1}, "healthy": "yes"},
                     {
                         "state": "TASK_RUNNING",
                         "timestamp": 5,
+                        "healthy": False,
                         "labels": [{"key": 1}, {"key": "k", "value": "v"}],
                         "container_status": {
                             "network_infos": [3, {"ip_addresses": [{"ip_address": "1.2.3.4"}, {"ip_address": 4}]}]
@@ -82,20 +89,35 @@ def test_a_bad_part_costs_only_itself():
                 state="TASK_RUNNING",
                 timestamp=5.0,
                 labels=[wire.Label("k", "v")],
-                container_status=wire.ContainerStatus([wire.NetworkInfo([wire.IpAddress("1.2.3.4")])]),
+                container_status=wire.ContainerStatus(
+                    [wire.NetworkInfo([wire.IpAddress("1.2.3.4")], port_mappings=[])]
+                ),
+                healthy=False,
             ),
         ],
+        labels=[wire.Label("a")],
+        container=wire.Container(
+            docker=wire.Docker("BRIDGE", [wire.PortMapping(host_port=1)]),
+            network_infos=[wire.WantedNetwork("n", []), wire.WantedNetwork(None, [])],
+        ),
     )
     assert [reason for reason, _ in problems] == [
         "task: bad ports",
         "task: bad status",
         "task: bad timestamp",
         "task: bad label",
+        "task: bad healthy",
         "task: bad label",
         "task: bad network info",
         "task: bad address",
         "task: bad discovery port",
         "task: bad discovery port",
+        "task: bad label",
+        "task: bad label",
+        "task: bad type",
+        "task: bad port mapping",
+        "task: bad name",
+        "task: bad port mapping",
     ]
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesos_dns import limits
+from mesos_dns.limits import most_kept
 from mesos_dns.mesos.decoding.document import StateError
-from mesos_dns.mesos.decoding.tasks import MAX_SHARED_AT_LEAST, MAX_SHARED_PER_TASK
 from mesos_dns.mesos.decoding.v0 import MAX_SKIPPED_EXAMPLES, Decoder
 from mesos_dns.mesos.state import Agent, DiscoveryPort, Endpoint, Framework, NotShown, Snapshot, Task
 
@@ -410,7 +410,7 @@ def test_values_of_tasks_that_are_gone_are_forgotten_in_a_small_cluster():
     decoder = Decoder()
     for n in range(3000):
         decoder.decode(state([running(id=f"t{n}", statuses=[at(1, f"10.{n // 65536}.{n // 256 % 256}.{n % 256}")])]))
-    assert len(decoder._reader._shared) <= MAX_SHARED_AT_LEAST + 2 * MAX_SHARED_PER_TASK
+    assert len(decoder._reader._shared) <= most_kept(2 * 3)
 
 
 def test_the_body_is_not_kept():

@@ -47,7 +47,7 @@ def test_the_last_leader_is_asked_first_and_once():
 
 
 def test_nobody_to_ask():
-    with pytest.raises(NobodyAnsweredError, match="configure Masters or Zk"):
+    with pytest.raises(NobodyAnsweredError, match="Masters lists none"):
         LeaderSearch([]).next()
 
 

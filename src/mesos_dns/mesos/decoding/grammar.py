@@ -46,6 +46,12 @@ def _parse_plain_ipv6(text: str) -> bytes | None:
         return None
 
 
+def forget_surplus(most: int) -> None:
+    """Forget the groups of IPv6 addresses that are remembered if there are more than `most`."""
+    if _group.cache_info().currsize > most:
+        _group.cache_clear()
+
+
 @lru_cache(maxsize=65536)
 def _group(text: str) -> bytes:
     """Two octets of one to four hexadecimal digits; ValueError for anything else."""

@@ -7,18 +7,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from mesos_dns import limits
-from mesos_dns.mesos.decoding import wire
+from mesos_dns.mesos.decoding import grammar, wire
 from mesos_dns.mesos.decoding.grammar import parse_address, parse_ranges
+from mesos_dns.mesos.decoding.networks import network_of
 from mesos_dns.mesos.decoding.tolerant import Problems
 from mesos_dns.mesos.state import DiscoveryPort, Task
 from mesos_dns.quoting import quoted
 
-#: Equal texts and tuples that are shared between tasks before all are forgotten, for each task there is, and for
-#: none: a task has three. With a bound for the largest clusters, those of tasks long gone would fill the memory of a small one.
-MAX_SHARED_PER_TASK: Final = 5
-MAX_SHARED_AT_LEAST: Final = 1_000
+#: Texts and tuples of a task that others may share: its agent, its addresses, its ports, its network.
+_SHARED_OF_TASK: Final = 4
 DOCKER_LABEL: Final = "Docker.NetworkSettings.IPAddress"
 MESOS_LABEL: Final = "MesosContainerizer.NetworkSettings.IPAddress"
+#: The label with which a task asks to be served whatever its health checks say, and its only value.
+HEALTH_LABEL: Final = "mesos-dns.health"
+HEALTH_IGNORED: Final = "ignore"
 
 RUNNING: Final = "TASK_RUNNING"
 
@@ -36,8 +38,10 @@ class TaskReader:
 
     def forget_surplus(self, tasks: int) -> None:
         """Forget all that is shared if it is more than `tasks` tasks account for."""
-        if len(self._shared) > MAX_SHARED_AT_LEAST + MAX_SHARED_PER_TASK * tasks:
+        most = limits.most_kept(_SHARED_OF_TASK * tasks)
+        if len(self._shared) > most:
             self._shared.clear()
+        grammar.forget_surplus(most)
 
     def read(self, found: wire.TaskEntry, framework_id: str, problems: Problems) -> Task:
         """The task. Parts that cannot be used are left out and added to `problems`."""
@@ -52,6 +56,8 @@ class TaskReader:
                 docker = self._addresses(_label_texts(status, DOCKER_LABEL), found.id, problems)
                 mesos = self._addresses(_label_texts(status, MESOS_LABEL), found.id, problems)
         agent_id = found.slave_id or ""
+        discovery_ports = () if discovery is None else self._discovery_ports(discovery)
+        network = network_of(found.container, status, discovery_ports)
         return Task(
             id=found.id or "",
             name=found.name or "",
@@ -59,10 +65,12 @@ class TaskReader:
             agent_id=self._share(agent_id),
             ports=self._port_ranges(found.resources, found.id, problems),
             discovery_name="" if discovery is None else discovery.name or "",
-            discovery_ports=() if discovery is None else self._discovery_ports(discovery),
+            discovery_ports=discovery_ports,
             netinfo=netinfo,
             docker=docker,
             mesos=mesos,
+            healthy=_verdict(found, problems),
+            network=self._share(network) if network.mappings else network,
         )
 
     def _addresses(self, texts: Iterable[str | None], task_id: str | None, problems: Problems) -> tuple[bytes, ...]:
@@ -134,6 +142,26 @@ def _chosen_status(statuses: Sequence[wire.Status | None]) -> wire.Status | None
         if at > chosen_at:
             chosen, chosen_at = status, at
     return chosen
+
+
+def _verdict(found: wire.TaskEntry, problems: Problems) -> bool | None:
+    """What the newest status that says anything says of the task's health, the last of equals; None if it is not to count."""
+    verdict: bool | None = None
+    decided_at = float("-inf")
+    for status in found.statuses or ():
+        if status is not None and status.healthy is not None and (status.timestamp or 0.0) >= decided_at:
+            verdict, decided_at = status.healthy, status.timestamp or 0.0
+    for label in found.labels or ():
+        if label is not None and label.key == HEALTH_LABEL:
+            if label.value == HEALTH_IGNORED:
+                return None
+            problems.append(
+                (
+                    "label: unknown value",
+                    f"{HEALTH_LABEL}={quoted(label.value or '')} of task {quoted(found.id or '')}, expected {HEALTH_IGNORED}",
+                )
+            )
+    return verdict
 
 
 def _has_address(status: wire.Status) -> bool:

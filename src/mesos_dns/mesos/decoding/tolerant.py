@@ -87,6 +87,8 @@ def task(element: bytes, problems: Problems) -> wire.TaskEntry | None:
         resources=read.part("resources", found, lambda v: wire.Resources(ports=read.part("ports", v, text))),
         statuses=read.items("status", found.get("statuses"), lambda v: _status(v, read)),
         discovery=read.part("discovery", found, lambda v: _discovery(v, read)),
+        labels=read.items("label", found.get("labels"), _label),
+        container=read.part("container", found, lambda v: _container(v, read)),
     )
 
 
@@ -154,6 +156,12 @@ def _number(value: Any) -> float | None:
         raise BadTypeError("number out of range") from error
 
 
+def _truth(value: Any) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise BadTypeError(f"expected true or false, found {_kind(value)}")
+    return value
+
+
 def _port_number(value: Any) -> int | None:
     number = _number(value)
     if number is None:
@@ -170,6 +178,7 @@ def _status(value: Any, read: _Reader) -> wire.Status:
         timestamp=read.part("timestamp", found, _number),
         labels=read.items("label", found.get("labels"), _label),
         container_status=read.part("container_status", found, lambda v: _container_status(v, read)),
+        healthy=read.part("healthy", found, _truth),
     )
 
 
@@ -188,6 +197,41 @@ def _network_info(value: Any, read: _Reader) -> wire.NetworkInfo:
     return wire.NetworkInfo(
         ip_addresses=read.items("address", found.get("ip_addresses"), _ip_address),
         ip_address=read.part("ip_address", found, text),
+        port_mappings=read.items("port mapping", found.get("port_mappings"), _port_mapping),
+    )
+
+
+def _wanted_network(value: Any, read: _Reader) -> wire.WantedNetwork:
+    found = _object(value) or {}
+    return wire.WantedNetwork(
+        name=read.part("name", found, text),
+        port_mappings=read.items("port mapping", found.get("port_mappings"), _port_mapping),
+    )
+
+
+def _port_mapping(value: Any) -> wire.PortMapping:
+    found = _object(value) or {}
+    return wire.PortMapping(
+        host_port=_port_number(found.get("host_port")),
+        container_port=_port_number(found.get("container_port")),
+        protocol=text(found.get("protocol")),
+    )
+
+
+def _container(value: Any, read: _Reader) -> wire.Container:
+    found = _object(value) or {}
+    return wire.Container(
+        type=read.part("type", found, text),
+        docker=read.part("docker", found, lambda v: _docker(v, read)),
+        network_infos=read.items("network info", found.get("network_infos"), lambda v: _wanted_network(v, read)),
+    )
+
+
+def _docker(value: Any, read: _Reader) -> wire.Docker:
+    found = _object(value) or {}
+    return wire.Docker(
+        network=read.part("network", found, text),
+        port_mappings=read.items("port mapping", found.get("port_mappings"), _port_mapping),
     )
 
 

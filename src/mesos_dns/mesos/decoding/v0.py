@@ -34,7 +34,7 @@ from mesos_dns.mesos.decoding.document import (
 )
 from mesos_dns.mesos.decoding.evidence import EndedTasks, Sums, number_of, read_flags
 from mesos_dns.mesos.decoding.grammar import parse_endpoint, parse_pid
-from mesos_dns.mesos.decoding.tasks import RUNNING, TaskReader
+from mesos_dns.mesos.decoding.tasks import HEALTH_LABEL, RUNNING, TaskReader
 from mesos_dns.mesos.decoding.tolerant import Problems
 from mesos_dns.mesos.state import Agent, Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
 from mesos_dns.quoting import quoted
@@ -42,7 +42,10 @@ from mesos_dns.quoting import quoted
 #: Examples kept per reason for which elements of a state were skipped: enough to find the culprit.
 MAX_SKIPPED_EXAMPLES: Final = 3
 
-_decode_task: Final = msgspec.json.Decoder(wire.TaskEntry).decode
+_decode_task: Final = msgspec.json.Decoder(wire.UnlabelledTaskEntry).decode
+_decode_labelled_task: Final = msgspec.json.Decoder(wire.TaskEntry).decode
+#: What stands in a task whose labels matter. As with unusual keys, one that is written with escapes is not recognised.
+_LABELLED: Final = HEALTH_LABEL.encode()
 _decode_texts: Final = msgspec.json.Decoder(list[str]).decode
 _decode_agent: Final = msgspec.json.Decoder(wire.AgentEntry).decode
 
@@ -300,7 +303,7 @@ def _task_of(element: bytes, problems: Problems) -> wire.TaskEntry | None:
         return None
     if not tolerant.has_unusual_keys(element):
         try:
-            return _decode_task(element)
+            return _decode_labelled_task(element) if _LABELLED in element else _decode_task(element)
         except UNREADABLE:
             pass  # the forgiving reader decides
     return tolerant.task(element, problems)

@@ -7,7 +7,7 @@ No struct takes part in garbage collection: they hold trees, never cycles, and a
 
 from typing import Annotated
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, field
 
 #: A DiscoveryInfo port is an unsigned 32-bit integer in Mesos; Go read 64 bits with sign.
 PortNumber = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -19,11 +19,20 @@ class IpAddress(Struct, gc=False):
     ip_address: str | None = None
 
 
+class PortMapping(Struct, gc=False):
+    """A port of the agent that leads to one of the container."""
+
+    host_port: PortNumber | None = None
+    container_port: PortNumber | None = None
+    protocol: str | None = None
+
+
 class NetworkInfo(Struct, gc=False):
-    """`ip_address` is the form of Mesos 0.25, printed up to 0.28 next to `ip_addresses`."""
+    """A network that a container has joined. `ip_address` is the form of Mesos 0.25, printed up to 0.28 next to `ip_addresses`."""
 
     ip_addresses: list[IpAddress | None] | None = None
     ip_address: str | None = None
+    port_mappings: list[PortMapping | None] | None = None
 
 
 class ContainerStatus(Struct, gc=False):
@@ -33,19 +42,42 @@ class ContainerStatus(Struct, gc=False):
 
 
 class Label(Struct, gc=False):
-    """A status label (0.24 and later); `value` is optional in Mesos."""
+    """A label of a status (0.24 and later) or of a task (0.22); `value` is optional in Mesos."""
 
     key: str | None = None
     value: str | None = None
 
 
 class Status(Struct, gc=False):
-    """One entry of a task's `statuses`; `timestamp` in seconds since 1970."""
+    """One entry of a task's `statuses`; `timestamp` in seconds since 1970, `healthy` since 0.26, absent without a verdict."""
 
     state: str | None = None
     timestamp: float | None = None
     labels: list[Label | None] | None = None
     container_status: ContainerStatus | None = None
+    healthy: bool | None = None
+
+
+class Docker(Struct, gc=False):
+    """DockerInfo: `network` is HOST (Mesos' default), BRIDGE, NONE or USER (1.0 and later)."""
+
+    network: str | None = None
+    port_mappings: list[PortMapping | None] | None = None
+
+
+class WantedNetwork(Struct, gc=False):
+    """A network that a container is to join: a CNI or Docker network by its `name` (1.0 and later)."""
+
+    name: str | None = None
+    port_mappings: list[PortMapping | None] | None = None
+
+
+class Container(Struct, gc=False):
+    """ContainerInfo, Mesos 0.27 and later: `type` is DOCKER or MESOS."""
+
+    type: str | None = None
+    docker: Docker | None = None
+    network_infos: list[WantedNetwork | None] | None = None
 
 
 class Resources(Struct, gc=False):
@@ -76,7 +108,7 @@ class Discovery(Struct, gc=False):
 
 
 class TaskEntry(Struct, gc=False):
-    """One element of a framework's `tasks`."""
+    """One element of a framework's `tasks`; `labels` are a flat list here, nested in the operator API."""
 
     id: str | None = None
     name: str | None = None
@@ -85,6 +117,14 @@ class TaskEntry(Struct, gc=False):
     resources: Resources | None = None
     statuses: list[Status | None] | None = None
     discovery: Discovery | None = None
+    labels: list[Label | None] | None = None
+    container: Container | None = None
+
+
+class UnlabelledTaskEntry(TaskEntry, gc=False):
+    """The same without its labels, which are passed over: tasks have many, and hardly ever one that matters."""
+
+    labels: list[Label | None] | None = field(default=None, name="")
 
 
 class Used(Struct, gc=False):

@@ -23,6 +23,11 @@ class StaticMasters:
         """The list."""
         return self._known
 
+    @property
+    def status(self) -> None:
+        """There is nothing to say."""
+        return
+
     async def changed(self, known: KnownMasters) -> None:
         """Never return, unless `known` is not what it is."""
         if known == self._known:
