@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from tests.mesos.test_polling import Detector
 
 from mesos_dns.mesos import asking
 from mesos_dns.mesos.asking import MAX_ASKED_AT_ONCE, Asking
+from mesos_dns.mesos.decoding.v0 import Decoder
 from mesos_dns.mesos.detect.static import StaticMasters
 from mesos_dns.mesos.errors import MasterTimeoutError, NobodyAnsweredError, RedirectError, UnreachableError
 from mesos_dns.mesos.http.client import Answer
@@ -156,6 +158,35 @@ async def test_octets_that_come_are_a_sign_of_life(masters):
         assert (await read()).asked == A
         assert masters.asked == [A]
         assert now > 10 * asking.SILENCE_SECONDS
+
+
+async def test_nobody_looks_again_and_again_while_a_state_is_decoded(masters, monkeypatch):
+    """That takes seconds, in which no octet comes."""
+    begun, go_on, looks = threading.Event(), threading.Event(), 0
+
+    class Slow(Decoder):
+        def decode(self, *args, **kwargs):
+            begun.set()
+            assert go_on.wait(PATIENCE)
+            return super().decode(*args, **kwargs)
+
+    def clock():
+        nonlocal looks
+        looks += 1
+        return 100.0 * looks
+
+    monkeypatch.setattr(asking, "Decoder", Slow)
+    masters.does = {A: state(A), B: to(B, A)}
+    async with asks(masters, A, B, clock=clock) as read:
+        reading = asyncio.ensure_future(read())
+        while not begun.is_set():  # noqa: ASYNC110 - it is a thread that says so
+            await asyncio.sleep(0.001)
+        before = looks
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert looks <= before + 3
+        go_on.set()
+        assert (await reading).asked == A
 
 
 async def test_a_silent_master_that_fails_at_last_is_told_with_what_the_others_say(masters):

@@ -50,8 +50,9 @@ class SourceStatus(msgspec.Struct, frozen=True):
     `leader` is the endpoint that gave the last good state. `last_success` is a time of the monotonic clock, in seconds, None before
     the first; `last_duration` the seconds from request to decoded state; `octets` the size of that state's document.
     `last_error` is the text of the latest failure and stays after a success; `consecutive_failures` tells whether it is current.
-    `cluster` is the name that the cluster gives itself, "" for none. `is_live`: what happens is yielded when it happens, so silence says that nothing did. True of an open stream of events, never
-    of polling. `detector` tells how it goes with whoever names the masters; None for a list.
+    `cluster` is the name that the cluster gives itself, "" for none. `is_live`: what happens is yielded when it happens, so silence
+    says that nothing did. True of an open stream of events, never of polling. `detector` tells how it goes with whoever names the
+    masters; None for a list.
 
     `using` is how the cluster is followed at the moment, "events" or "polling"; `why` is the reason if it is not the way that was asked for.
     Of events: `events` counts those that told of something, `reads` the whole states that were read besides the first, `differences` what

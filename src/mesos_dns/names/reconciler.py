@@ -290,11 +290,13 @@ class Reconciler:
             return False
         if self._frameworks.get(framework_id) is CONCEALED:
             return True
-        tasks = list(self._model.tasks_of_framework(framework_id))
-        if self._concealed.frameworks or (not tasks and framework_id in self._awaited_frameworks):
+        if self._concealed.frameworks:
             return False
-        # What it uses is part of the sum only on agents that are there.
-        return not tasks or any(self._model.tasks[key].agent_id in snapshot.agents for key in tasks)
+        # What it uses is part of the sum only on agents that are there. Without any it may just not be back after a change of master.
+        tasks = self._model.tasks_of_framework(framework_id)
+        return framework_id not in self._awaited_frameworks or any(
+            self._model.tasks[key].agent_id in snapshot.agents for key in tasks
+        )
 
     def _is_concealed_task(self, key: TaskKey, snapshot: Snapshot, before: Hold | None) -> bool:
         """The same of a task whose framework is shown without its tasks."""
