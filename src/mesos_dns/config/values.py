@@ -222,7 +222,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _integer("FailoverGraceSeconds", "failover_grace_seconds", 0, 86400),
     _text("MesosSource", "mesos_source"),
     # Each read of the whole state costs the master and us seconds of work in a large cluster.
-    _integer("ReconcileSeconds", "reconcile_seconds", 10, _INT32),
+    _integer("ReconcileSeconds", "reconcile_seconds", 10, 7 * 86400),
 )
 
 

@@ -1,0 +1,121 @@
+"""What following events leaves to the garbage collector: no cycles, for their frames hold whole clusters."""
+
+import contextlib
+import json
+
+import pytest
+from tests.cycles import left_by, peer
+from tests.mesos.decoding import shapes
+from tests.mesos.http.test_client_cycles import answers, request
+
+from mesos_dns.mesos.detect.static import StaticMasters
+from mesos_dns.mesos.errors import NobodyAnsweredError
+from mesos_dns.mesos.following import Plan
+from mesos_dns.mesos.http.client import MasterClient
+from mesos_dns.mesos.options import ClientOptions
+from mesos_dns.mesos.polling import PollingSource
+from mesos_dns.mesos.state import Endpoint
+from mesos_dns.mesos.streaming import Entered, StreamingSource
+
+CLUSTER = {
+    "agents": {"S0": "slave(1)@10.1.0.1:5051"},
+    "recovered": [],
+    "frameworks": [{"id": "F", "name": "fw", "hostname": "h", "pid": None, "recovered": False}],
+    "completed": [],
+    "tasks": [],
+}
+
+
+def framed(*records):
+    return b"".join(b"%d\n%s" % (len(record), record) for record in records)
+
+
+def chunked(body):
+    return b"%x\r\n%s\r\n" % (len(body), body)
+
+
+def master(after, *, stays=False):
+    """Answers calls; a stream has a state, an event, and then what `after` says; it ends unless it `stays`."""
+
+    def handle(connection):
+        received = request(connection)
+        kinds = {b"GET_MASTER": shapes.MASTER, b"GET_FLAGS": shapes.FLAGS, b"state-summary": shapes.summary(CLUSTER)}
+        for kind, body in kinds.items():
+            if kind in received:
+                head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+                connection.sendall(head + body)
+                return None
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        gone = shapes.event("AGENT_REMOVED", agent_id={"value": "S0"})
+        connection.sendall(head + chunked(framed(shapes.subscribed(CLUSTER), gone)) + after)
+        return stays
+
+    return handle
+
+
+def source(address, *, fallback=False):
+    masters = StaticMasters([Endpoint(*address)])
+    options = ClientOptions(timeout=5.0)
+    polling = PollingSource(Entered(masters), MasterClient(options), refresh_seconds=0.0) if fallback else None
+    return StreamingSource(masters, MasterClient(options), polling, Plan(600.0, 5.0))
+
+
+@pytest.mark.parametrize("after", [b"", chunked(framed(b"{", b"[]", b'{"type":"NEW"}'))], ids=["well", "garbage"])
+async def test_a_stream_that_is_left(after, caplog):
+    async def once():
+        observations = source(address).observations()
+        for _ in range(2):
+            await anext(observations)
+        await observations.aclose()
+        caplog.clear()
+
+    with peer(master(after, stays=True)) as address:
+        assert await left_by(once, transports=False) == {}
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(b"", id="breaks off"),
+        pytest.param(b"0\r\n\r\n", id="ends"),
+        pytest.param(chunked(b"no length"), id="damaged"),
+    ],
+)
+async def test_streams_that_end(after, caplog):
+    async def once():
+        with contextlib.suppress(NobodyAnsweredError):
+            subscription = await source(address)._connect()
+            await subscription.close()
+        caplog.clear()
+
+    with peer(master(after)) as address:
+        assert await left_by(once, transports=False) == {}
+
+
+@pytest.mark.parametrize("status", [307, 401, 404, 503])
+async def test_masters_without_events(status, caplog):
+    async def once():
+        with contextlib.suppress(NobodyAnsweredError):
+            await source(address)._connect()
+        caplog.clear()
+
+    with peer(answers(status, b"", "Location: //127.0.0.1:9") if status == 307 else answers(status)) as address:
+        assert await left_by(once, transports=False) == {}
+
+
+async def test_polling_instead(caplog):
+    body = json.dumps({"leader": "master@127.0.0.1:1", "pid": "master@127.0.0.1:1", "frameworks": [], "slaves": []})
+
+    def handle(connection):
+        status, text = (200, body.encode()) if b"GET /master/state" in request(connection) else (403, b"")
+        connection.sendall(b"HTTP/1.1 %d Some reason\r\nContent-Length: %d\r\n\r\n" % (status, len(text)) + text)
+
+    async def some():
+        observations = source(address, fallback=True).observations()
+        for _ in range(3):
+            await anext(observations)
+        await observations.aclose()
+        caplog.clear()
+
+    with peer(handle) as address:
+        assert await left_by(some, transports=False) == {}
