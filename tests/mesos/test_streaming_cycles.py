@@ -64,8 +64,7 @@ def source(address, *, fallback=False):
 async def test_a_stream_that_is_left(after, caplog):
     async def once():
         observations = source(address).observations()
-        for _ in range(2):
-            await anext(observations)
+        await anext(observations)
         await observations.aclose()
         caplog.clear()
 
@@ -83,9 +82,11 @@ async def test_a_stream_that_is_left(after, caplog):
 )
 async def test_streams_that_end(after, caplog):
     async def once():
+        following = source(address)
         with contextlib.suppress(NobodyAnsweredError):
-            subscription = await source(address)._connect()
+            subscription = await following._connect()
             await subscription.close()
+        await following._client.close()
         caplog.clear()
 
     with peer(master(after)) as address:
@@ -95,8 +96,10 @@ async def test_streams_that_end(after, caplog):
 @pytest.mark.parametrize("status", [307, 401, 404, 503])
 async def test_masters_without_events(status, caplog):
     async def once():
+        following = source(address)
         with contextlib.suppress(NobodyAnsweredError):
-            await source(address)._connect()
+            await following._connect()
+        await following._client.close()
         caplog.clear()
 
     with peer(answers(status, b"", "Location: //127.0.0.1:9") if status == 307 else answers(status)) as address:

@@ -15,6 +15,12 @@ class MasterError(Exception):
         self.text = text
 
 
+def alone(error: MasterError) -> MasterError:
+    """The same without what led to it, to be kept: frames lead from there to all that there was, and back to who keeps it."""
+    error.__cause__ = error.__context__ = error.__traceback__ = None
+    return error
+
+
 class UnreachableError(MasterError):
     """No connection: refused, no route, unknown name, TLS failure."""
 

@@ -12,7 +12,7 @@ from mesos_dns.concurrency import spawn
 from mesos_dns.mesos.asking import CLAIM_SECONDS
 from mesos_dns.mesos.decoding.v1_calls import Master
 from mesos_dns.mesos.detect.search import LeaderSearch
-from mesos_dns.mesos.errors import MasterError, NobodyAnsweredError
+from mesos_dns.mesos.errors import MasterError, NobodyAnsweredError, alone
 from mesos_dns.mesos.source import KnownMasters
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.mesos.subscription import Caller, ask_master
@@ -89,4 +89,4 @@ async def _ask(client: Caller, endpoint: Endpoint) -> Master | MasterError:
     try:
         return await ask_master(client, endpoint)
     except MasterError as error:
-        return error.with_traceback(None)
+        return alone(error)

@@ -21,7 +21,14 @@ from mesos_dns.mesos.decoding.v1 import WRITES_EMPTY_LISTS, State, read_first
 from mesos_dns.mesos.decoding.v1_calls import Master, Summary, read_flags, read_master, read_summary
 from mesos_dns.mesos.decoding.v1_events import Other, read_event
 from mesos_dns.mesos.decoding.v1_tasks import LiveTask
-from mesos_dns.mesos.errors import BodyError, DisconnectedError, MasterError, MasterTimeoutError, UnauthorizedError
+from mesos_dns.mesos.errors import (
+    BodyError,
+    DisconnectedError,
+    MasterError,
+    MasterTimeoutError,
+    UnauthorizedError,
+    alone,
+)
 from mesos_dns.mesos.http.client import MAX_STATE_OCTETS
 from mesos_dns.mesos.state import Endpoint, Snapshot
 from mesos_dns.mesos.view import Address, View
@@ -141,8 +148,7 @@ class Subscription:
             self._end(error)
 
     def _end(self, error: Exception) -> None:
-        # Without its traceback, which holds the frames and with them the whole state.
-        self.error = self.error or error.with_traceback(None)
+        self.error = self.error or (alone(error) if isinstance(error, MasterError) else error)
         self.settled.set()
         self._changed()
 

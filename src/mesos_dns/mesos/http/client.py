@@ -139,7 +139,7 @@ class MasterClient:
 
         The connection is made and answered within `options.timeout` seconds; how long it may be silent, the reader decides.
         """
-        async with translated(endpoint, tls=self._tls is not None), contextlib.AsyncExitStack() as stack:
+        async with contextlib.AsyncExitStack() as stack:
             response = await self._within(
                 endpoint,
                 self._options.timeout,
@@ -149,7 +149,13 @@ class MasterClient:
             if encoding.endswith("gzip"):
                 raise BodyError(endpoint, "the event stream is compressed: is it a proxy that answers?")
             _keep_alive(response)
-            yield response.content.iter_any()
+            yield self._chunks(endpoint, response)
+
+    async def _chunks(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        # Translated here, so that no exception of the library, which leads to the response and back, goes through other frames.
+        async with translated(endpoint, tls=self._tls is not None):
+            async for chunk in response.content.iter_any():
+                yield chunk
 
     async def _within(self, endpoint: Endpoint, seconds: float, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` gives, within so many seconds; once more with another token if the one at hand is not accepted."""
