@@ -144,6 +144,9 @@ class Subscription:
     async def _run(self) -> None:
         try:
             await self._read()
+        except asyncio.CancelledError:
+            # By nobody but this object. The task would keep the exception, that its frames, and those the task: a circle.
+            return
         except Exception as error:  # noqa: BLE001 - whoever follows raises what is no MasterError
             self._end(error)
 
