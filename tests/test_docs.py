@@ -137,7 +137,7 @@ LOGGING = {"info", "warning", "error", "log", "over"}
 
 
 def sources() -> list[Path]:
-    return [path for path in sorted(SOURCE.rglob("*.py")) if "demo" not in path.parts]
+    return [path for path in sorted(SOURCE.rglob("*.py")) if "demo" not in path.relative_to(SOURCE).parts]
 
 
 def log_calls() -> Iterator[tuple[str, str, list[str]]]:

@@ -7,7 +7,11 @@ import pytest
 
 def bound(port):
     probe = socket.socket()
-    probe.bind(("127.0.0.1", port))
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        probe.close()
+        raise
     return probe
 
 

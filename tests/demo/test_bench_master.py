@@ -1,10 +1,14 @@
 import json
+import time
 
 import aiohttp
 import pytest
+from tests.demo.streaming import subscribed
 
-from mesos_dns.demo import http
-from mesos_dns.demo.bench_master import ChangingState, application
+from mesos_dns.demo import http, v1, v1_document, wire
+from mesos_dns.demo.bench_master import application
+from mesos_dns.demo.bench_state import ChangingState
+from mesos_dns.demo.releases import LATEST
 
 NOW = 1_700_000_500.0
 
@@ -102,3 +106,53 @@ async def test_over_http(free_ports):
         assert (await session.head(f"{base}/state", headers=plain)).headers["Content-Length"] == str(
             sum(map(len, changing.pieces()))
         )
+
+
+async def test_its_stream_tells_each_change_and_when_that_was_written(free_ports):
+    (port,) = free_ports(1)
+    changing = state()
+    listener = http.Listener("127.0.0.1", port, lambda: application(changing, f"127.0.0.1:{port}", compress=False))
+    base = f"http://127.0.0.1:{port}"
+
+    async with http.listening([listener]), subscribed(base) as reader, aiohttp.ClientSession() as session:
+        first = (await reader.count(2))[0]["subscribed"]["get_state"]
+        asked = await (await session.post(f"{base}/api/v1", json={"type": "GET_STATE"})).json()
+        assert first == asked["get_state"]
+        assert {task["task_id"]["value"] for task in first["get_tasks"]["tasks"]} == set(tasks(changing))
+        before = time.monotonic()
+        change = await (await session.post(f"{base}/demo/change")).json()
+        added, starting, running, killed = (await reader.count(6))[2:]
+
+        assert added["task_added"]["task"]["task_id"]["value"] == change["task_id"]
+        assert [event["task_updated"]["state"] for event in (starting, running, killed)] == [
+            "TASK_STARTING", "TASK_RUNNING", "TASK_KILLED",
+        ]  # fmt: skip
+        assert killed["task_updated"]["status"]["task_id"]["value"] == change["replaces"]
+        (told,) = (await (await session.get(f"{base}/demo/changes")).json())["changes"]
+        assert before < told["written"] < time.monotonic()
+        for path in ("/state-summary", "/version"):
+            assert (await session.get(base + path)).status == 200
+        now = await (await session.post(f"{base}/api/v1", json={"type": "GET_TASKS"})).json()
+        assert {task["task_id"]["value"] for task in now["get_tasks"]["tasks"]} == set(tasks(changing))
+
+
+def test_the_snapshot_of_the_stream_is_what_the_operator_api_says():
+    changing = state()
+    changing.v1_pieces(b"", b"")
+    for number in range(50):
+        changing.change(NOW + number)
+
+    told = json.loads(b"".join(changing.v1_pieces(b"", b"")))
+    view = changing.view()
+    plain = b"".join(v1_document.part("GET_STATE", view, lambda task: wire.dump(v1.task_json(task)), LATEST))
+    assert told == json.loads(plain)
+
+
+def test_the_time_of_writing_is_noted_once_and_for_known_changes_only():
+    changing = state()
+    for number in range(3):
+        changing.change(NOW + number)
+    for sequence, at in ((2, 5.0), (2, 6.0), (0, 7.0), (4, 8.0)):
+        changing.written(sequence, at)
+
+    assert [change["written"] for change in changing.changes] == [None, 5.0, None]

@@ -55,6 +55,38 @@ def test_the_cluster_alone_starts_and_stops(base_port, number):
         assert demo.end(number) == (0, "")
 
 
+def test_the_masters_behave_like_the_release_that_is_asked_for_and_take_orders(base_port, free_ports):
+    (orders,) = free_ports(1)
+    arguments = ("--no-server", "--base-port", str(base_port), "--churn", "0", "--failover-every", "0")
+    with Running(*arguments, "--version", "0.25.0", "--control", str(orders)) as demo:
+        demo.line()
+        assert json.loads(fetch(base_port, "/master/state.json"))["version"] == "0.25.0"
+        order = urllib.request.Request(f"http://127.0.0.1:{orders}/demo/tear-down/0", method="POST")
+        assert urllib.request.urlopen(order, timeout=10).read() == b"done: remove a framework with its tasks\n"
+        names = [framework["name"] for framework in json.loads(fetch(base_port, "/state"))["frameworks"]]
+        assert "chronos" in names
+        assert "marathon" not in names
+        assert demo.end(signal.SIGTERM) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("--version", "one"), 2, "Mesos version 'one', expected one like 1.11.0, or clusterd"),
+        (("--zk", "http://x"), 1, "cannot use http://x: http://... is not zk://"),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused(base_port, arguments, code, text):
+    result = subprocess.run(
+        [*MODULE, "--no-server", "--base-port", str(base_port), *arguments],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+    assert result.returncode == code
+    assert text in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_generated_state_goes_to_standard_output():
     result = subprocess.run(
         [*MODULE, "state", "--tasks", "25", "--agents", "4"], capture_output=True, check=True, timeout=60

@@ -33,6 +33,7 @@ def test_the_demo_imports_the_standard_library_aiohttp_and_itself():
 
 def test_the_deterministic_core_has_no_clock_socket_or_loop_in_reach():
     core = (
+        "access",
         "agenda",
         "catalog",
         "cluster",
@@ -40,11 +41,25 @@ def test_the_deterministic_core_has_no_clock_socket_or_loop_in_reach():
         "election",
         "generator",
         "identity",
+        "ledger",
+        "masterinfo",
+        "parts",
+        "releases",
         "simulation",
+        "since",
+        "v1",
+        "v1_document",
         "wire",
         "workload",
+        "world",
     )
 
     reached = {(name, module) for name in core for module in imported(FOLDER / f"{name}.py")}
 
     assert not {(name, module) for name, module in reached if module in {"time", "socket", "asyncio", "aiohttp", "os"}}
+
+
+def test_kazoo_is_loaded_in_one_place_only_and_only_when_wanted():
+    loading = {path.name for path in FOLDER.glob("*.py") if "import_module" in path.read_text()}
+
+    assert loading == {"registration.py"}

@@ -8,20 +8,19 @@ import aiohttp
 import pytest
 
 from mesos_dns.demo.master import Masters
-from mesos_dns.demo.simulation import Plan
+from mesos_dns.demo.simulation import Plan, Simulation
 
 START = 1_700_000_000.0
 
 
 class Cluster:
-    def __init__(self, masters, ports, session):
-        self.masters, self.ports, self.session = masters, ports, session
-        self.now = START
+    def __init__(self, simulation, masters, ports, session):
+        self.simulation, self.masters, self.ports, self.session = simulation, masters, ports, session
         self.events = []
 
     async def at(self, seconds):
-        self.now = START + seconds
-        await self.masters.tick(self.events.append)
+        self.events += self.simulation.advance(START + seconds)
+        await self.masters.sync()
 
     async def get(self, index, path, **headers):
         """Return status, headers and body octets as they came, nothing followed, nothing unpacked."""
@@ -36,16 +35,11 @@ async def cluster(free_ports):
     @asynccontextmanager
     async def started():
         ports = free_ports(3)
-        clusters = []
-        masters = Masters(
-            Plan(churn=0.0, failover_every=0.0),
-            [("127.0.0.1", port) for port in ports],
-            lambda: clusters[0].now if clusters else START,
-        )
+        plan = Plan(churn=0.0, failover_every=0.0)
+        simulation = Simulation(plan, [("127.0.0.1", port) for port in ports], START)
+        masters = Masters(simulation.world)
         async with masters.serving(), aiohttp.ClientSession(auto_decompress=False) as session:
-            cluster = Cluster(masters, ports, session)
-            clusters.append(cluster)
-            yield cluster
+            yield Cluster(simulation, masters, ports, session)
 
     async with started() as cluster:
         yield cluster
@@ -127,7 +121,7 @@ async def test_the_summary_counts_tasks_and_lists_none(cluster):
 
 
 async def test_a_failover_as_its_clients_see_it(cluster):
-    cluster.masters.simulation.election.fail_over()
+    cluster.simulation.election.fail_over()
     await cluster.at(0.1)
     with pytest.raises(aiohttp.ClientConnectorError):
         await cluster.get(0, "/master/state")
@@ -155,11 +149,14 @@ async def test_a_failover_as_its_clients_see_it(cluster):
 
 async def test_a_port_in_use_is_an_error_and_leaves_nothing_open(free_ports):
     first, second = free_ports(2)
-    plan = Plan(churn=0.0)
-    async with Masters(plan, [("127.0.0.1", second)]).serving():
-        masters = Masters(plan, [("127.0.0.1", first), ("127.0.0.1", second)])
+
+    def masters(*ports):
+        endpoints = [("127.0.0.1", port) for port in ports]
+        return Masters(Simulation(Plan(churn=0.0), endpoints, START).world)
+
+    async with masters(second).serving():
         with pytest.raises(OSError, match="in use"):
-            async with masters.serving():
+            async with masters(first, second).serving():
                 pass
-    async with Masters(plan, [("127.0.0.1", first)]).serving():
+    async with masters(first).serving():
         pass

@@ -125,6 +125,16 @@ def test_a_lost_agent_is_first_inactive_then_gone_then_back_with_its_tasks():
     assert next(agent.reregistered for agent in leading(running).agents if agent.agent.number == 2) is not None
 
 
+def test_an_agent_that_is_shut_down_while_it_is_lost_does_not_come_back():
+    running = simulation(churn=0.0, failover_every=0.0)
+    running.workload.lose(2)
+    running.advance(START + 1)
+    running.world.unregister_agent(2)
+    running.advance(START + 60)
+
+    assert sorted(agent.agent.number for agent in leading(running).agents) == [0, 1, 3, 4, 5]
+
+
 def test_a_failing_task_is_listed_until_acknowledged_then_completed_and_replaced():
     running = simulation(churn=0.0, failover_every=0.0)
     task = next(task for task in running.workload.tasks.values() if task.application.name == "nginx")

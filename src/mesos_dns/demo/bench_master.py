@@ -1,163 +1,68 @@
-"""A leading master for benchmarks: many tasks of which some change each second, cheap to poll.
+"""A leading master for benchmarks: many tasks of which some change each second, polled or followed.
 
-Tasks are encoded once, and joined in blocks; a change costs one task and one block. Besides the paths
-of a master it answers
+Besides the paths of a master it answers
 
     GET  /demo/changes?after=SEQ   the changes with a higher number, oldest first: what changed and when
     POST /demo/change              make one change now, and return it
 
-so that a benchmark knows which name has to appear, and since when it could.
+so that a benchmark knows which name has to appear, and since when it could: `time` is the master's
+clock, `written` the monotonic clock (one for all processes of a machine) when the event that the
+task runs went to the first subscriber's socket; null before, and while nobody is subscribed.
 """
 
 import asyncio
 import gzip
-import random
 import time
-from collections import deque
-from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final
 
 from aiohttp import web
 
-from mesos_dns.demo import document, generator, http, wire
-from mesos_dns.demo.cluster import Agent, Task
-from mesos_dns.demo.wire import AgentView, Json
+from mesos_dns.demo import document, http, operator_api, v1, v1_document, wire
+from mesos_dns.demo.access import ALL
+from mesos_dns.demo.bench_state import ChangingState
+from mesos_dns.demo.cluster import Task
+from mesos_dns.demo.releases import LATEST
+from mesos_dns.demo.streams import Manners, Streams, Subscriber
 
-#: Tasks that are joined together; about 600 kB.
-BLOCK: Final = 256
-#: Changes that are remembered for `/demo/changes`.
-MAX_CHANGES: Final = 10_000
-
-
-@dataclass(slots=True)
-class Block:
-    """Some tasks of one framework and their text; None after a change."""
-
-    tasks: list[Task]
-    texts: list[bytes]
-    joined: bytes | None = None
-
-    def text(self) -> bytes:
-        """Return the elements, separated by commas."""
-        if self.joined is None:
-            self.joined = b",".join(self.texts)
-        return self.joined
+#: Seconds for which the summary is sent again as it was: only its counters could be other ones.
+SUMMARY_AGE: Final = 30.0
 
 
-class ChangingState:
-    """A generated cluster whose tasks are replaced one at a time. Deterministic but for the times given in."""
+class Bench:
+    """The HTTP side of a changing state."""
 
-    def __init__(self, *, seed: int, agents: int, tasks: int, leader: str) -> None:
-        self._population = generator.populate(seed=seed, agents=agents, tasks=tasks)
-        self._rng = random.Random(f"changes {seed}")
-        view = generator.view(self._population, generator.leader_identity(leader, seed))
-        self._opening = document.opening(view)
-        self._on_agent = {agent.agent.number: {task.key: task for task in agent.tasks} for agent in view.agents}
-        self._registered = view.elected
-        self._agents = {agent.number: self._agent_text(agent) for agent in self._population.agents}
-        self._frameworks = {
-            framework.framework.number: document.framework_edges(framework) for framework in view.frameworks
-        }
-        self._blocks: dict[int, list[Block]] = {
-            framework.framework.number: _blocks(framework.tasks) for framework in view.frameworks
-        }
-        self._places = [block for blocks in self._blocks.values() for block in blocks]
-        self._reach = list(accumulate(len(block.tasks) for block in self._places))
-        self.sequence = 0
-        self.changes: deque[Json] = deque(maxlen=MAX_CHANGES)
+    def __init__(self, state: ChangingState, endpoint: str, *, compress: bool) -> None:
+        self._state = state
+        self._endpoint = endpoint
+        self._compress = compress
+        self._summary = b""
+        self._summary_at = float("-inf")
+        self.streams = Streams()
+        state.emit = self._emit
 
     def __repr__(self) -> str:
-        return f"ChangingState(tasks={sum(len(block.tasks) for block in self._places)}, sequence={self.sequence})"
+        return f"Bench({self._state!r}, {self.streams!r})"
 
-    def pieces(self) -> list[bytes]:
-        """Return the document as it is now, in pieces that later changes leave alone."""
-        pieces = [self._opening, b",".join(self._agents.values()), document.middle(())]
-        for number, (head, tail) in self._frameworks.items():
-            pieces.append((b"," if number else b"") + head)
-            for index, block in enumerate(self._blocks[number]):
-                pieces += [b","] if index else []
-                pieces.append(block.text())
-            pieces.append(tail)
-        pieces.append(document.CLOSING)
-        return pieces
+    def _emit(self, body: bytes, sequence: int | None) -> None:
+        for subscriber in self.streams.subscribers:
+            subscriber.send(body, sequence)
 
-    def change(self, now: float) -> Json:
-        """Replace one task by a new running instance on some agent; returns what `/demo/changes` tells.
-
-        Raises ValueError when there are no tasks.
-        """
-        if not self._places:
-            raise ValueError("there are no tasks, so none can change")
-        block = self._rng.choices(self._places, cum_weights=self._reach)[0]
-        index = self._rng.randrange(len(block.tasks))
-        old = block.tasks[index]
-        placement = self._population.placement
-        placement.release(old)
-        agent = self._rng.choice(self._population.agents)
-        started = round(now - 0.3, 6)
-        new = placement.launch(old.application, agent, started)
-        new = new.turned("TASK_STARTING", started).turned("TASK_RUNNING", round(now, 6))
-        block.tasks[index], block.texts[index], block.joined = new, wire.dump(wire.task_json(new)), None
-        del self._on_agent[old.agent.number][old.key]
-        self._on_agent[agent.number][new.key] = new
-        for touched in (old.agent, agent):
-            self._agents[touched.number] = self._agent_text(touched)
-        self.sequence += 1
-        change = _told(self.sequence, now, old, new)
-        self.changes.append(change)
-        return change
-
-    def _agent_text(self, agent: Agent) -> bytes:
-        view = AgentView(agent, self._registered, None, True, tuple(self._on_agent[agent.number].values()))
-        return wire.dump(wire.agent_json(view))
-
-
-def _told(sequence: int, now: float, old: Task, new: Task) -> Json:
-    return {
-        "seq": sequence,
-        "time": now,
-        "framework": new.framework.name,
-        "name": new.application.discovery or new.application.name,
-        "task_id": new.id,
-        "replaces": old.id,
-        "slave_id": new.agent.id,
-        "agent": new.agent.address,
-        "addresses": [address for _, address in new.addresses],
-        "ports": list(new.ports),
-    }
-
-
-def _blocks(tasks: tuple[Task, ...]) -> list[Block]:
-    parts = [list(tasks[start : start + BLOCK]) for start in range(0, len(tasks), BLOCK)]
-    return [Block(part, [wire.dump(wire.task_json(task)) for task in part]) for part in parts]
-
-
-async def _send(request: web.Request, pieces: list[bytes], *, compress: bool) -> web.StreamResponse:
-    """Send the document piece by piece, so that other requests are answered meanwhile."""
-    if compress and "gzip" in request.headers.get("Accept-Encoding", ""):
-        packed = await asyncio.to_thread(lambda: gzip.compress(b"".join(pieces), 1, mtime=0))
-        return web.Response(body=packed, headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})
-    response = web.StreamResponse(headers={"Content-Type": "application/json"})
-    response.content_length = sum(map(len, pieces))
-    await response.prepare(request)
-    if request.method != "HEAD":
-        for piece in pieces:
-            await response.write(piece)
-    return response
-
-
-def application(state: ChangingState, endpoint: str, *, compress: bool) -> web.Application:
-    """Return a web application that answers like the leading master at `endpoint`."""
-
-    async def handle(request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        state = self._state
         match http.path_of(request):
             case "/master/state":
-                return await _send(request, state.pieces(), compress=compress)
+                return await self._send(request, state.pieces())
+            case "/master/api/v1":
+                return await self._operator(request)
+            case "/master/state-summary":
+                return http.document(request, self._summarised())
             case "/master/redirect":
-                return http.empty(307, {"Location": f"//{endpoint}"})
+                return http.empty(307, {"Location": f"//{self._endpoint}"})
             case "/master/health":
                 return http.empty(200)
+            case "/version":
+                return http.document(request, http.version())
             case "/demo/changes":
                 return _changes(state, request)
             case "/demo/change" if request.method == "POST":
@@ -165,8 +70,65 @@ def application(state: ChangingState, endpoint: str, *, compress: bool) -> web.A
             case _:
                 return http.not_found()
 
+    def _summarised(self) -> bytes:
+        if time.monotonic() - self._summary_at > SUMMARY_AGE:
+            self._summary, self._summary_at = document.summary(self._state.view()), time.monotonic()
+        return self._summary
+
+    async def _operator(self, request: web.Request) -> web.StreamResponse:
+        call = await operator_api.call_of(request)
+        if isinstance(call, web.Response):
+            return call
+        view = self._state.view
+        match call:
+            case "SUBSCRIBE":
+                return await self._subscribe(request)
+            case "GET_HEALTH":
+                return http.document(request, operator_api.health())
+            case "GET_VERSION":
+                return http.document(request, wire.dump(v1_document.version(LATEST)))
+            case "GET_MASTER":
+                found = view()
+                return http.document(request, wire.dump(v1_document.master(found.master, found.elected or 0.0, LATEST)))
+            case "GET_STATE":
+                return await self._send(request, self._state.v1_pieces(b'{"type":"GET_STATE","get_state":', b"}"))
+            case _:
+
+                def text(task: Task) -> bytes:
+                    return wire.dump(v1.task_json(task))
+
+                return http.document(request, b"".join(v1_document.answer(call, view(), text, LATEST)))
+
+    async def _subscribe(self, request: web.Request) -> web.StreamResponse:
+        """Send the snapshot, which may be 250 MB, piece by piece; events wait until it is through."""
+        after = b',"heartbeat_interval_seconds":%b}}' % wire.dump(v1.HEARTBEAT_INTERVAL)
+        pieces = self._state.v1_pieces(b'{"type":"SUBSCRIBED","subscribed":{"get_state":', after)
+        length = b"%d\n" % sum(map(len, pieces))
+        subscriber = Subscriber(ALL, Manners(), self._state.written)
+        self.streams.add(subscriber)
+        try:
+            return await subscriber.serve(request, [length, *pieces], v1.HEARTBEAT_INTERVAL)
+        finally:
+            self.streams.remove(subscriber)
+
+    async def _send(self, request: web.Request, pieces: list[bytes]) -> web.StreamResponse:
+        """Send a document piece by piece, so that other requests are answered meanwhile."""
+        if self._compress and "gzip" in request.headers.get("Accept-Encoding", ""):
+            packed = await asyncio.to_thread(lambda: gzip.compress(b"".join(pieces), 1, mtime=0))
+            return web.Response(body=packed, headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.content_length = sum(map(len, pieces))
+        await response.prepare(request)
+        if request.method != "HEAD":
+            for piece in pieces:
+                await response.write(piece)
+        return response
+
+
+def application(state: ChangingState, endpoint: str, *, compress: bool) -> web.Application:
+    """Return a web application that answers like the leading master at `endpoint`."""
     served = web.Application()
-    served.router.add_route("*", "/{path:.*}", handle)
+    served.router.add_route("*", "/{path:.*}", Bench(state, endpoint, compress=compress).handle)
     return served
 
 
@@ -178,13 +140,19 @@ def _changes(state: ChangingState, request: web.Request) -> web.Response:
     return web.Response(body=wire.dump({"seq": state.sequence, "changes": told}), content_type="application/json")
 
 
-async def serve(state: ChangingState, address: str, port: int, *, change_rate: float, compress: bool) -> None:
-    """Serve `state` until cancelled, with `change_rate` changes per second (0: only on demand)."""
+async def serve(
+    state: ChangingState, address: str, port: int, *, change_rate: float, compress: bool, events: bool = False
+) -> None:
+    """Serve `state` until cancelled, with `change_rate` changes per second (0: only on demand).
+
+    `events`: be ready for subscribers at once instead of polls; the first one of the others waits until all is encoded.
+    """
     endpoint = f"{address}:{port}"
     listener = http.Listener(address, port, lambda: application(state, endpoint, compress=compress))
     async with http.listening([listener]):
-        size = sum(map(len, state.pieces()))
-        print(f"serving {state!r} ({size} octets) at http://{endpoint}/master/state", flush=True)
+        size = sum(map(len, state.v1_pieces(b"", b"") if events else state.pieces()))
+        path = "/api/v1" if events else "/master/state"
+        print(f"serving {state!r} ({size} octets) at http://{endpoint}{path}", flush=True)
         started, made = time.monotonic(), 0
         while True:
             await asyncio.sleep(min(1.0, 1.0 / change_rate) if change_rate > 0 else 1.0)

@@ -17,6 +17,7 @@ class Network(Enum):
     BRIDGE = "bridge"  # docker's bridge: an address that means nothing outside the agent
     USER = "user"  # a named docker network, IPv4 and IPv6
     CNI = "cni"  # Mesos containerizer, IPv4
+    MAPPED = "mapped"  # CNI with host ports mapped to it: an address that means nothing outside the agent
     CNI6 = "cni6"  # the same with IPv6, which Mesos prints with its prefix length
 
 
@@ -42,6 +43,7 @@ class Framework:
     role: str
     user: str
     failover_timeout: float
+    partition_aware: bool = True
 
 
 @dataclass(frozen=True, slots=True)

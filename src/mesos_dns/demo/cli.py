@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from mesos_dns.demo import bench_master, generator, runner, serve_state
+from mesos_dns.demo import bench_master, bench_state, generator, releases, runner, serve_state
 from mesos_dns.demo.simulation import Plan
 
 _EPILOG = """other commands (each has --help):
@@ -59,6 +59,22 @@ def _demo(argv: list[str]) -> int:
     parser.add_argument(
         "--ports", type=_ports, default=(8053, 8123), metavar="DNS,HTTP", help="Mesos-DNS' ports; default 8053,8123"
     )
+    parser.add_argument(
+        "--version",
+        type=_release,
+        default=plan.release,
+        metavar="MESOS",
+        help=f"the release that the masters behave like, {releases.KNOWN[0]} to {releases.KNOWN[-2]}, or clusterd; default %(default)s",
+    )
+    parser.add_argument(
+        "--zk", default="", metavar="URL", help="register the masters there: zk://HOST:PORT,.../PATH; needs kazoo"
+    )
+    parser.add_argument(
+        "--control",
+        type=_port,
+        metavar="PORT",
+        help="take orders there, as in curl -X POST :PORT/demo/kill/0; GET / lists them",
+    )
     parser.add_argument("--no-server", action="store_true", help="only the cluster, without Mesos-DNS")
     parser.add_argument(
         "--try",
@@ -72,13 +88,23 @@ def _demo(argv: list[str]) -> int:
         parser.error("--try needs Mesos-DNS, so it does not go with --no-server")
     dns_port, http_port = options.ports
     chosen = runner.Options(
-        plan=Plan(options.seed, options.agents, options.tasks, options.churn, options.failover_every),
+        plan=Plan(
+            options.seed,
+            options.agents,
+            options.tasks,
+            options.churn,
+            options.failover_every,
+            pace=plan.pace,
+            release=options.version,
+        ),
         base_port=options.base_port,
         dns_port=dns_port,
         http_port=http_port,
         server=not options.no_server,
         attempt=options.attempt,
         verbose=options.verbose,
+        zk=options.zk,
+        control=options.control,
     )
     return _until_stopped(lambda: runner.run(chosen))
 
@@ -128,14 +154,24 @@ def _bench_master(argv: list[str]) -> int:
     )
     _add_size(parser)
     parser.add_argument("--change-rate", type=_rate, default=0.0, help="tasks replaced per second; default %(default)s")
+    parser.add_argument(
+        "--events",
+        action="store_true",
+        help="be ready for event streams, not polls: who asks for the other waits for seconds at 100,000 tasks",
+    )
     _add_listener(parser, compress=False)
     options = parser.parse_args(argv)
 
     async def serve() -> None:
         leader = f"{options.address}:{options.port}"
-        state = bench_master.ChangingState(seed=options.seed, agents=options.agents, tasks=options.tasks, leader=leader)
+        state = bench_state.ChangingState(seed=options.seed, agents=options.agents, tasks=options.tasks, leader=leader)
         await bench_master.serve(
-            state, options.address, options.port, change_rate=options.change_rate, compress=options.gzip
+            state,
+            options.address,
+            options.port,
+            change_rate=options.change_rate,
+            compress=options.gzip,
+            events=options.events,
         )
 
     return _until_stopped(serve)
@@ -200,6 +236,13 @@ def _rate(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of 0 or more")
     return value
+
+
+def _release(text: str) -> releases.Release:
+    try:
+        return releases.release(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _port(text: str) -> int:

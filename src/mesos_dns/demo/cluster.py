@@ -13,6 +13,11 @@ FIRST_PORT, LAST_PORT = 10000, 32000
 #: States in which a task holds its resources and is listed under `tasks`.
 LIVE = frozenset({"TASK_STAGING", "TASK_STARTING", "TASK_RUNNING", "TASK_KILLING"})
 
+#: States after which a task only waits for its scheduler's acknowledgement.
+TERMINAL = frozenset(
+    {"TASK_FINISHED", "TASK_FAILED", "TASK_KILLED", "TASK_ERROR", "TASK_LOST", "TASK_DROPPED", "TASK_GONE"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Agent:
@@ -24,6 +29,13 @@ class Agent:
     address6: str
     hostname: str
     rack: str
+    #: The master that registered the frameworks, where that is another one: it begins their ids.
+    origin: str = ""
+
+    @property
+    def cluster_id(self) -> str:
+        """The master id with which the ids of all frameworks of its cluster begin."""
+        return self.origin or self.master_id
 
     @property
     def id(self) -> str:
@@ -39,6 +51,11 @@ class Status:
     timestamp: float
     healthy: bool | None = None
     located: bool = True
+    reason: str = ""
+    message: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    #: (protocol, address); None = those of the task.
+    addresses: tuple[tuple[str, str], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +84,12 @@ class Task:
 
     def turned(self, state: str, now: float, *, healthy: bool | None = None, located: bool = True) -> "Task":
         """Return the task after a status update, merged by the master's rule: equal states replace the last entry."""
-        status = Status(state, now, healthy, located)
-        kept = self.statuses[:-1] if self.statuses and self.statuses[-1].state == state else self.statuses
-        return replace(self, state=state, statuses=(*kept, status))
+        return self.with_status(Status(state, now, healthy, located))
+
+    def with_status(self, status: Status, latest: str | None = None) -> "Task":
+        """Return the task after `status`; `latest` is the state that the agent knows already, if that is a later one."""
+        kept = self.statuses[:-1] if self.statuses and self.statuses[-1].state == status.state else self.statuses
+        return replace(self, state=latest or status.state, statuses=(*kept, status))
 
 
 class PortsExhaustedError(ValueError):
@@ -130,6 +150,10 @@ class Placement:
             "TASK_STAGING",
         )
 
+    def add(self, agent: Agent) -> None:
+        """Offer the ports of another agent."""
+        self._ports[agent.number] = Ports()
+
     def release(self, task: Task) -> None:
         """Free the ports of a task that is over."""
         self._ports[task.agent.number].release(task.ports)
@@ -145,7 +169,7 @@ class Placement:
         serial = self._serial
         if network is Network.HOST:
             return (("IPv4", agent.address), ("IPv6", agent.address6))
-        if network is Network.BRIDGE:
+        if network in {Network.BRIDGE, Network.MAPPED}:
             return (("IPv4", identity.bridge_address(serial)),)
         address = identity.container_address(serial)
         if network is Network.CNI:
@@ -157,7 +181,7 @@ class Placement:
 
 def _host_port_count(application: Application) -> int:
     """Containers with an address of their own take no host ports; those with nameless ones take them all."""
-    if application.network in {Network.HOST, Network.BRIDGE}:
+    if application.network in {Network.HOST, Network.BRIDGE, Network.MAPPED}:
         return len(application.ports)
     return 0
 

@@ -6,6 +6,8 @@ from typing import Final
 
 from mesos_dns.demo import wire
 from mesos_dns.demo.cluster import Agent, Task
+from mesos_dns.demo.releases import LATEST, Release
+from mesos_dns.demo.since import pruned
 from mesos_dns.demo.wire import AgentView, FrameworkView, Json
 
 _FLAGS: Final = {
@@ -36,23 +38,32 @@ _FLAGS: Final = {
 }
 
 
-#: What follows the last element of `frameworks`.
-CLOSING: Final = b'],"completed_frameworks":[],"orphan_tasks":[],"unregistered_frameworks":[]}'
-
-
 @dataclass(frozen=True, slots=True)
 class MasterIdentity:
-    """One master. `hostname` is its address, as on a host without reverse look-up."""
+    """One master of the cluster named `cluster` (its `--cluster`)."""
 
     id: str
     address: str
     port: int
     started: float
+    cluster: str = "demo"
+    #: What `--hostname` says; empty = the address, as on a host without reverse look-up.
+    hostname: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it calls itself, and what redirects to it name."""
+        return self.hostname or self.address
 
     @property
     def endpoint(self) -> str:
         """`address:port`."""
         return f"{self.address}:{self.port}"
+
+    @property
+    def location(self) -> str:
+        """`name:port`, as in redirects."""
+        return f"{self.name}:{self.port}"
 
     @property
     def pid(self) -> str:
@@ -62,14 +73,23 @@ class MasterIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """What the leading master knows at one moment."""
+    """What a master knows at one moment."""
 
     master: MasterIdentity
-    elected: float
+    #: None: this master does not lead, and knows nothing but perhaps who does.
+    elected: float | None
     agents: tuple[AgentView, ...]
     frameworks: tuple[FrameworkView, ...]
     recovered: tuple[Agent, ...] = ()
     unreachable_agents: int = 0
+    completed_frameworks: tuple[FrameworkView, ...] = ()
+    #: Tasks of frameworks that are not here yet, in releases that know no recovered frameworks.
+    orphans: tuple[Task, ...] = ()
+    #: False: the reader may not see the flags, nor the name of the cluster.
+    flags: bool = True
+    #: Whom a master that does not lead takes for the leader.
+    leader: MasterIdentity | None = None
+    release: Release = LATEST
 
 
 class TaskTexts:
@@ -78,7 +98,8 @@ class TaskTexts:
     `keep` bounds the memory to the tasks of the last document.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, encode: Callable[[Task], Json] = wire.task_json) -> None:
+        self._encode = encode
         self._texts: dict[tuple[int, str], tuple[Task, bytes]] = {}
 
     def __repr__(self) -> str:
@@ -89,7 +110,7 @@ class TaskTexts:
         known = self._texts.get(task.key)
         if known is not None and known[0] is task:
             return known[1]
-        text = wire.dump(wire.task_json(task))
+        text = wire.dump(self._encode(task))
         self._texts[task.key] = (task, text)
         return text
 
@@ -107,17 +128,25 @@ def state(view: ClusterView, texts: TaskTexts) -> bytes:
 
 
 def state_pieces(view: ClusterView, text: Callable[[Task], bytes]) -> Iterator[bytes]:
-    """Return the body of `/master/state` in pieces that need not be in memory together."""
+    """Return the body of `/master/state` in pieces that need not be in memory together.
+
+    `text` encodes a task for the release of `view`.
+    """
     yield opening(view)
-    yield from _separated(wire.dump(wire.agent_json(agent)) for agent in view.agents)
-    yield middle(view.recovered)
+    yield from _separated(wire.dump(pruned("agent", wire.agent_json(agent), view.release)) for agent in view.agents)
+    yield middle(view.recovered, view.release)
     for number, framework in enumerate(view.frameworks):
-        before, after = framework_edges(framework)
+        before, after = framework_edges(framework, view.release)
         yield b"," if number else b""
         yield before
         yield from _separated(text(task) for task in framework.tasks)
         yield after
-    yield CLOSING
+    yield closing(view)
+
+
+def task_encoder(release: Release) -> Callable[[Task], Json]:
+    """Return what makes the JSON of a task as `release` shows it."""
+    return lambda task: pruned("task", wire.task_json(task), release)
 
 
 def opening(view: ClusterView) -> bytes:
@@ -125,50 +154,110 @@ def opening(view: ClusterView) -> bytes:
     return wire.dump(_head(view))[:-1] + b',"slaves":['
 
 
-def middle(recovered: Iterable[Agent]) -> bytes:
+def middle(recovered: Iterable[Agent], release: Release = LATEST) -> bytes:
     """Return what stands between the last element of `slaves` and the first of `frameworks`."""
     elements = wire.dump([wire.recovered_agent_json(agent) for agent in recovered])
-    return b'],"recovered_slaves":' + elements + b',"frameworks":['
+    return (b'],"recovered_slaves":' + elements if release.recovers_agents else b"]") + b',"frameworks":['
 
 
-def framework_edges(view: FrameworkView) -> tuple[bytes, bytes]:
+def closing(view: ClusterView) -> bytes:
+    """Return what follows the last element of `frameworks`."""
+    strangers = {wire.framework_id(task.agent.cluster_id, task.framework): None for task in view.orphans}
+    last = {
+        "completed_frameworks": [_framework(framework, view.release) for framework in view.completed_frameworks],
+        "orphan_tasks": [pruned("task", wire.task_json(task), view.release) for task in view.orphans],
+        "unregistered_frameworks": list(strangers),
+    }
+    return b"]," + wire.dump(last)[1:]
+
+
+def framework_edges(view: FrameworkView, release: Release = LATEST) -> tuple[bytes, bytes]:
     """Return what stands before the first and after the last element of `tasks` in a framework."""
-    before = wire.dump(wire.framework_head(view))[:-1] + b',"tasks":['
-    return before, b"]," + wire.dump(wire.framework_tail(view))[1:]
+    before = wire.dump(pruned("framework", wire.framework_head(view), release))[:-1] + b',"tasks":['
+    return before, b"]," + wire.dump(_tail(view, release))[1:]
+
+
+def _tail(view: FrameworkView, release: Release) -> Json:
+    tail = pruned("framework", wire.framework_tail(view), release)
+    for name in ("unreachable_tasks", "completed_tasks"):
+        if name in tail:
+            tail[name] = [pruned("task", task, release) for task in tail[name]]
+    return tail
+
+
+def _framework(view: FrameworkView, release: Release) -> Json:
+    return pruned("framework", wire.framework_head(view), release) | {"tasks": []} | _tail(view, release)
 
 
 def summary(view: ClusterView) -> bytes:
     """Return the body of `/master/state-summary`: agents and frameworks with counters, no tasks, no leader."""
-    origin = view.frameworks[0].master_id if view.frameworks else view.master.id
+    release = view.release
+    cluster = {"cluster": view.master.cluster} if view.flags else {}
     return wire.dump(
         {
-            "hostname": view.master.address,
-            "cluster": "demo",
-            "slaves": [wire.agent_summary(agent, origin) for agent in view.agents],
-            "frameworks": [wire.framework_summary(framework) for framework in view.frameworks],
+            "hostname": view.master.name,
+            **cluster,
+            "slaves": [pruned("agent", wire.agent_summary(agent), release) for agent in view.agents],
+            "frameworks": [
+                pruned("framework", wire.framework_summary(framework), release) for framework in view.frameworks
+            ],
         }
     )
 
 
+def slaves(view: ClusterView) -> bytes:
+    """Return the body of `/master/slaves`."""
+    release = view.release
+    found: Json = {"slaves": [pruned("agent", wire.agent_json(agent), release) for agent in view.agents]}
+    if release.recovers_agents:
+        found["recovered_slaves"] = [wire.recovered_agent_json(agent) for agent in view.recovered]
+    return wire.dump(found)
+
+
+def frameworks(view: ClusterView, text: Callable[[Task], bytes]) -> bytes:
+    """Return the body of `/master/frameworks`."""
+    found = []
+    for framework in view.frameworks:
+        before, after = framework_edges(framework, view.release)
+        found.append(before + b",".join(text(task) for task in framework.tasks) + after)
+    completed = wire.dump([_framework(framework, view.release) for framework in view.completed_frameworks])
+    return (
+        b'{"frameworks":['
+        + b",".join(found)
+        + b'],"completed_frameworks":'
+        + completed
+        + b',"unregistered_frameworks":[]}'
+    )
+
+
+def flags(master: MasterIdentity) -> dict[str, str]:
+    """Return the flags of a master."""
+    own = {"cluster": master.cluster, "hostname": master.name, "ip": master.address, "port": str(master.port)}
+    return _FLAGS | own
+
+
 def _head(view: ClusterView) -> Json:
     master = view.master
-    return {
-        "version": wire.VERSION,
+    leader = master if view.elected is not None else view.leader
+    head: Json = {
+        "version": str(view.release),
         **wire.BUILD,
         "start_time": master.started,
-        "elected_time": view.elected,
+        **({} if view.elected is None else {"elected_time": view.elected}),
         "id": master.id,
         "pid": master.pid,
-        "hostname": master.address,
+        "hostname": master.name,
         "capabilities": ["AGENT_UPDATE", "AGENT_DRAINING", "QUOTA_V2"],
         "activated_slaves": float(sum(agent.active for agent in view.agents)),
         "deactivated_slaves": float(sum(not agent.active for agent in view.agents)),
         "unreachable_slaves": float(view.unreachable_agents),
-        "leader": master.pid,
-        "leader_info": {"id": master.id, "pid": master.pid, "port": master.port, "hostname": master.address},
-        "cluster": "demo",
-        "flags": _FLAGS | {"hostname": master.address, "ip": master.address, "port": str(master.port)},
     }
+    if leader is not None:
+        head["leader"] = leader.pid
+        head["leader_info"] = {"id": leader.id, "pid": leader.pid, "port": leader.port, "hostname": leader.name}
+    if view.flags:
+        head |= {"cluster": master.cluster, "flags": flags(master)}
+    return pruned("state", head, view.release)
 
 
 def _separated(texts: Iterable[bytes]) -> Iterator[bytes]:

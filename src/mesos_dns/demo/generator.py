@@ -12,6 +12,8 @@ from mesos_dns.demo.wire import AgentView, FrameworkView
 
 #: The generated cluster's "now": fixed, so that the same seed gives the same octets.
 EPOCH = 1_700_000_000.0
+#: When the generated cluster's agents and frameworks registered.
+REGISTERED = EPOCH - 90000.0
 
 
 @dataclass(frozen=True, slots=True)

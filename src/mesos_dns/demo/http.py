@@ -14,7 +14,12 @@ COMPRESS_FROM = 1024
 #: Paths are served with and without the name of the process; redirects name the long form.
 ALIASES = {
     "/state": "/master/state",
+    "/state.json": "/master/state.json",
     "/state-summary": "/master/state-summary",
+    "/slaves": "/master/slaves",
+    "/frameworks": "/master/frameworks",
+    "/flags": "/master/flags",
+    "/api/v1": "/master/api/v1",
     "/health": "/master/health",
     "/redirect": "/master/redirect",
 }
@@ -41,14 +46,14 @@ def document(request: web.Request, body: bytes, *, compressed: bytes | None = No
     return web.Response(body=body, headers=headers)
 
 
-def version() -> bytes:
+def version(number: str = wire.VERSION) -> bytes:
     """Return the body of `/version`."""
-    return wire.dump(wire.BUILD | {"version": wire.VERSION})
+    return wire.dump(wire.BUILD | {"version": number})
 
 
-def text(status: int, message: str) -> web.Response:
+def text(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
     """Answer with a line of text, as Mesos does for errors."""
-    return web.Response(status=status, text=message, content_type="text/plain", charset="utf-8")
+    return web.Response(status=status, text=message, headers=headers, content_type="text/plain", charset="utf-8")
 
 
 def not_found() -> web.Response:
@@ -84,7 +89,7 @@ class Listener:
         """Listen. Raises OSError when the port cannot be had."""
         if self._runner is not None:
             return
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._address, self._port).start()

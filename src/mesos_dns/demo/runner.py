@@ -5,16 +5,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesos_dns.demo import program, trial
+from mesos_dns.demo import control, http, program, trial
 from mesos_dns.demo.agenda import Event
 from mesos_dns.demo.catalog import applications
 from mesos_dns.demo.master import Masters
-from mesos_dns.demo.simulation import Plan
+from mesos_dns.demo.registration import Ensemble, Registration, RegistrationError
+from mesos_dns.demo.simulation import Plan, Simulation
 
 MASTERS = 3
+#: How often the simulation is moved on, in seconds: also the precision of what a client sees.
+TICK = 0.05
 #: More lines than this per second are counted, not printed, unless --verbose is given.
 LINES_PER_SECOND = 5
 
@@ -30,6 +34,10 @@ class Options:
     server: bool
     attempt: bool
     verbose: bool
+    #: `zk://...` where the masters register; empty = nowhere.
+    zk: str = ""
+    #: The port for orders; None = none are taken.
+    control: int | None = None
 
     @property
     def endpoints(self) -> list[tuple[str, int]]:
@@ -79,15 +87,24 @@ async def run(options: Options) -> int:
         )
         return 1
     narrator = Narrator(unlimited=options.verbose)
-    masters = Masters(options.plan, options.endpoints)
+    simulation = Simulation(options.plan, options.endpoints, time.time())
+    masters = Masters(simulation.world)
     code = 1
     try:
-        async with masters.serving(), asyncio.TaskGroup() as group:
-            simulation = group.create_task(masters.run(narrator.tell), name="simulation")
+        async with masters.serving(), _orders(options, simulation), asyncio.TaskGroup() as group:
+            following = [group.create_task(_follow(simulation, masters, narrator.tell), name="simulation")]
+            registration = await _registered(options, simulation)
+            if registration is not None:
+                following.append(group.create_task(registration.follow(), name="registration"))
             try:
                 code = await _beside(options, narrator)
             finally:
-                simulation.cancel()
+                for task in following:
+                    task.cancel()
+                if registration is not None:
+                    await registration.close()
+    except* RegistrationError as group_of_errors:
+        print(f"cannot use {options.zk}: {group_of_errors.exceptions[0]}", file=sys.stderr)
     except* OSError as group_of_errors:
         last = options.base_port + MASTERS - 1
         error = group_of_errors.exceptions[0]
@@ -95,6 +112,31 @@ async def run(options: Options) -> int:
             f"cannot serve the masters on ports {options.base_port}-{last}: {error}; try --base-port", file=sys.stderr
         )
     return code
+
+
+def _orders(options: Options, simulation: Simulation) -> AbstractAsyncContextManager[None]:
+    """Take orders for the time of a `with` block, where they are wanted."""
+    if options.control is None:
+        return nullcontext()
+    return http.listening([http.Listener("127.0.0.1", options.control, lambda: control.application(simulation.world))])
+
+
+async def _registered(options: Options, simulation: Simulation) -> Registration | None:
+    if not options.zk:
+        return None
+    simulation.election.decides = False
+    registration = Registration(simulation.world, Ensemble.parse(options.zk))
+    await registration.start()
+    return registration
+
+
+async def _follow(simulation: Simulation, masters: Masters, tell: Callable[[Event], None]) -> None:
+    """Let the simulation follow the clock until cancelled; `tell` hears of every event."""
+    while True:
+        for event in simulation.advance(time.time()):
+            tell(event)
+        await masters.sync()
+        await asyncio.sleep(TICK)
 
 
 async def _beside(options: Options, narrator: Narrator) -> int:
@@ -136,6 +178,8 @@ def _guide(options: Options) -> str:
         lines += [f"  # {question.about}", f"  {question.line(options.dns_port)}"]
     lines += ["", *(f"  {page.line(options.http_port)}" for page in trial.pages(chosen))]
     lines += ["", f"  curl -sL http://127.0.0.1:{options.base_port + 1}/master/state    # what the masters say", ""]
+    subscribe = "-H 'Content-Type: application/json' -d '{\"type\":\"SUBSCRIBE\"}'"
+    lines += [f"  curl -sNL {subscribe} http://127.0.0.1:{options.base_port}/api/v1    # their events", ""]
     plan = options.plan
     failover = f", the leading master dies every {plan.failover_every:.0f} s" if plan.failover_every > 0 else ""
     lines.append(f"Meanwhile tasks start, fail, move and finish{failover}. Ctrl-C stops everything.")

@@ -8,14 +8,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mesos_dns.demo.agenda import Agenda, Event
-from mesos_dns.demo.catalog import FRAMEWORKS
-from mesos_dns.demo.cluster import Task
+from mesos_dns.demo.agenda import Event
 from mesos_dns.demo.document import ClusterView, MasterIdentity
 from mesos_dns.demo.election import Election, Pace
 from mesos_dns.demo.generator import populate
-from mesos_dns.demo.wire import AgentView, FrameworkView
+from mesos_dns.demo.releases import LATEST, Release
 from mesos_dns.demo.workload import Workload
+from mesos_dns.demo.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,7 @@ class Plan:
     churn: float = 0.5
     failover_every: float = 90.0
     pace: Pace = field(default_factory=Pace)
+    release: Release = LATEST
 
 
 class Simulation:
@@ -63,15 +63,12 @@ class Simulation:
     def __init__(self, plan: Plan, masters: Sequence[tuple[str, int]], start: float) -> None:
         population = populate(seed=plan.seed, agents=plan.agents, tasks=plan.tasks, now=start)
         self.plan = plan
-        self._start = start
-        self._origin = population.origin
         self._rng = random.Random(f"simulation {plan.seed}")
-        self._agenda = Agenda(start)
-        self.workload = Workload(self._agenda, self._rng, population)
-        self.election = Election(self._agenda, self._rng, masters, lambda: self.workload.present, plan.pace)
+        self.world = World(population, masters, start, release=plan.release, rng=self._rng)
+        self._agenda = self.world.agenda
+        self.workload = Workload(self.world, self._rng)
+        self.election = Election(self.world, plan.pace)
         self.workload.ready = lambda: self.election.settled
-        self.workload.on_agent_removed = self.election.agent_removed
-        self.workload.on_agent_returned = self.election.agent_returned
         if plan.churn > 0:
             self.workload.begin()
             self._agenda.after(self._rng.expovariate(plan.churn), self._disturb)
@@ -93,61 +90,14 @@ class Simulation:
 
     def sight(self, index: int) -> Sight:
         """Look at the cluster through master `index`."""
-        election = self.election
-        if not election.up[index]:
+        seat = self.world.masters[index]
+        if not seat.up:
             return Down()
-        if election.leader == index:
-            return Leads(self._view(index))
-        if election.believed is None:
+        if seat.ledger is not None:
+            return Leads(seat.ledger.view())
+        if seat.believed is None:
             return NoLeader()
-        return Follows(election.masters[election.believed])
-
-    def _view(self, index: int) -> ClusterView:
-        election, workload = self.election, self.workload
-        by_agent: dict[int, list[Task]] = {}
-        for task in workload.tasks.values():
-            by_agent.setdefault(task.agent.number, []).append(task)
-        agents = tuple(
-            self._agent_view(number, back, by_agent.get(number, [])) for number, back in election.agents_back.items()
-        )
-        recovered = tuple(
-            machine.agent
-            for number, machine in workload.machines.items()
-            if election.registry_read and number not in election.agents_back and machine.lost_at is None
-        )
-        frameworks = tuple(
-            view for framework in FRAMEWORKS if (view := self._framework_view(framework.number, agents)) is not None
-        )
-        lost = sum(machine.lost_at is not None for machine in workload.machines.values())
-        return ClusterView(election.masters[index], election.elected, agents, frameworks, recovered, lost)
-
-    def _agent_view(self, number: int, back: float | None, tasks: list[Task]) -> AgentView:
-        machine = self.workload.machines[number]
-        registered = self._start - 3000.0 if back is None else back
-        return AgentView(machine.agent, registered, back, machine.active, tuple(tasks))
-
-    def _framework_view(self, number: int, agents: tuple[AgentView, ...]) -> FrameworkView | None:
-        """Show a framework as soon as its scheduler or an agent with a task of it is back."""
-        election, workload = self.election, self.workload
-        tasks = tuple(task for agent in agents for task in agent.tasks if task.framework.number == number)
-        connected = number in election.frameworks_back
-        if not connected and not tasks:
-            return None
-        back = election.frameworks_back.get(number)
-        # A new leader knows neither tasks that ended nor those that got lost before its time.
-        unreachable = tuple(
-            task.turned("TASK_UNREACHABLE", lost_at, located=False)
-            for task in workload.unreachable.values()
-            if task.framework.number == number
-            and (lost_at := workload.machines[task.agent.number].lost_at) is not None
-            and lost_at >= election.elected
-        )
-        completed = tuple(
-            task for task in workload.completed[number] if task.statuses[-1].timestamp >= election.elected
-        )
-        registered = 0.0 if not connected else self._start - 3000.0 if back is None else back
-        framework = FRAMEWORKS[number]
-        return FrameworkView(framework, self._origin, registered, back, not connected, tasks, unreachable, completed)
+        return Follows(self.world.masters[seat.believed].identity)
 
     def _disturb(self) -> None:
         self._agenda.after(self._rng.expovariate(self.plan.churn), self._disturb)

@@ -32,7 +32,7 @@ TASK_STATES = (
     "TASK_ERROR",
     "TASK_UNREACHABLE",
 )
-_AGENT_CAPABILITIES = (
+AGENT_CAPABILITIES = (
     "MULTI_ROLE",
     "HIERARCHICAL_ROLE",
     "RESERVATION_REFINEMENT",
@@ -42,7 +42,7 @@ _AGENT_CAPABILITIES = (
     "AGENT_DRAINING",
     "TASK_RESOURCE_LIMITS",
 )
-_NETWORK_NAMES = {Network.USER: "overlay", Network.CNI: "dcos", Network.CNI6: "dcos6"}
+_NETWORK_NAMES = {Network.USER: "overlay", Network.CNI: "dcos", Network.MAPPED: "mesos-bridge", Network.CNI6: "dcos6"}
 _PROBES: dict[str, Json] = {
     "HTTP": {"http": {"protocol": "IPv4", "scheme": "http", "port": 80, "path": "/health"}},
     "TCP": {"tcp": {"protocol": "IPv4", "port": 80}},
@@ -90,7 +90,7 @@ def task_json(task: Task) -> Json:
     value: Json = {
         "id": task.id,
         "name": application.name,
-        "framework_id": framework_id(task.agent.master_id, task.framework),
+        "framework_id": framework_id(task.agent.cluster_id, task.framework),
         "executor_id": task.executor_id,
         "slave_id": task.agent.id,
         "state": task.state,
@@ -102,20 +102,25 @@ def task_json(task: Task) -> Json:
     if application.labels:
         value["labels"] = [{"key": key, "value": text} for key, text in application.labels]
     if application.has_discovery:
-        value["discovery"] = _discovery(task)
-    container = _container(task)
+        value["discovery"] = discovery_json(task)
+    container = container_json(task)
     if container is not None:
         value["container"] = container
     if application.health is not None:
-        value["health_check"] = {
-            "type": application.health,
-            "delay_seconds": 15.0,
-            "interval_seconds": 10.0,
-            "timeout_seconds": 20.0,
-            "consecutive_failures": 3,
-            "grace_period_seconds": 300.0,
-        } | _PROBES[application.health]
+        value["health_check"] = health_check_json(application.health)
     return value
+
+
+def health_check_json(kind: str) -> Json:
+    """Return the definition of a health check of `kind` HTTP or TCP: the same in both APIs."""
+    return {
+        "type": kind,
+        "delay_seconds": 15.0,
+        "interval_seconds": 10.0,
+        "timeout_seconds": 20.0,
+        "consecutive_failures": 3,
+        "grace_period_seconds": 300.0,
+    } | _PROBES[kind]
 
 
 def status_json(task: Task, status: Status) -> Json:
@@ -124,22 +129,36 @@ def status_json(task: Task, status: Status) -> Json:
     if status.located:
         value["container_status"] = {
             "container_id": {"value": task.container_id},
-            "network_infos": [_network_info(task)],
+            "network_infos": [network_info_json(task, status)],
         }
+    if status.labels:
+        value["labels"] = [{"key": key, "value": text} for key, text in status.labels]
     if status.healthy is not None:
         value["healthy"] = status.healthy
     return value
 
 
-def _network_info(task: Task) -> Json:
-    info: Json = {"ip_addresses": [{"protocol": protocol, "ip_address": text} for protocol, text in task.addresses]}
+def network_info_json(task: Task, status: Status) -> Json:
+    """Return the NetworkInfo of a status that came from an executor: the same in both APIs."""
+    addresses = task.addresses if status.addresses is None else status.addresses
+    info: Json = {"ip_addresses": [{"protocol": protocol, "ip_address": text} for protocol, text in addresses]}
     name = _NETWORK_NAMES.get(task.application.network)
     if name is not None:
         info["name"] = name
+    if task.application.network is Network.MAPPED:
+        info["port_mappings"] = _port_mappings(task)
     return info
 
 
-def _discovery(task: Task) -> Json:
+def _port_mappings(task: Task) -> list[Json]:
+    return [
+        {"host_port": host, "container_port": port.container_port, "protocol": port.protocol or "tcp"}
+        for host, port in zip(task.ports, task.application.ports, strict=False)
+    ]
+
+
+def discovery_json(task: Task) -> Json:
+    """Return the DiscoveryInfo of a task whose framework sends one: the same in both APIs."""
     application = task.application
     value: Json = {"visibility": "FRAMEWORK", "name": application.discovery}
     ports: list[Json] = []
@@ -157,7 +176,7 @@ def _discovery(task: Task) -> Json:
     return value
 
 
-def _container(task: Task) -> Json | None:
+def container_json(task: Task) -> Json | None:
     """Return the ContainerInfo of the task; host networking of a custom executor needs none."""
     application = task.application
     if application.custom_executor and application.network is Network.HOST:
@@ -166,15 +185,14 @@ def _container(task: Task) -> Json | None:
     name = _NETWORK_NAMES.get(application.network)
     if name is not None:
         requested.append({"ip_addresses": [{"protocol": "IPv4"}], "name": name, "labels": {}})
-    if application.network in {Network.CNI, Network.CNI6}:
+    if application.network is Network.MAPPED:
+        requested[0]["port_mappings"] = _port_mappings(task)
+    if application.network in {Network.CNI, Network.CNI6, Network.MAPPED}:
         image = {"type": "DOCKER", "docker": {"name": application.image}, "cached": True}
         return {"type": "MESOS", "mesos": {"image": image}, "network_infos": requested}
     docker: Json = {"image": application.image, "network": application.network.name}
     if application.network is not Network.HOST:
-        mapped = [
-            {"host_port": host, "container_port": port.container_port, "protocol": port.protocol or "tcp"}
-            for host, port in zip(task.ports, application.ports, strict=False)
-        ]
+        mapped = _port_mappings(task)
         docker |= {"port_mappings": mapped} if mapped else {}
     docker |= {
         "privileged": False,
@@ -200,6 +218,9 @@ class AgentView:
     reregistered: float | None
     active: bool
     tasks: tuple[Task, ...]
+    deactivated: bool = False
+    #: `DRAINING` or `DRAINED`; empty while nobody drains it.
+    draining: str = ""
 
 
 def agent_json(view: AgentView) -> Json:
@@ -216,10 +237,16 @@ def agent_json(view: AgentView) -> Json:
         "reserved_resources": {},
         "unreserved_resources": total,
         "active": view.active,
-        "deactivated": False,
+        "deactivated": view.deactivated,
         "version": VERSION,
-        "capabilities": list(_AGENT_CAPABILITIES),
+        "capabilities": list(AGENT_CAPABILITIES),
+        **({"drain_info": drain_json(view.draining)} if view.draining else {}),
     }
+
+
+def drain_json(state: str) -> Json:
+    """Return the DrainInfo of an agent: the same in both APIs."""
+    return {"state": state, "config": {"max_grace_period": {"nanoseconds": 60_000_000_000}, "mark_gone": False}}
 
 
 def recovered_agent_json(agent: Agent) -> Json:
@@ -228,8 +255,13 @@ def recovered_agent_json(agent: Agent) -> Json:
         "id": agent.id,
         "hostname": agent.hostname,
         "port": 5051,
-        "attributes": {"rack": agent.rack, "zone": f"z{agent.number % 3}"},
+        "attributes": attributes(agent),
     }
+
+
+def attributes(agent: Agent) -> dict[str, str]:
+    """Return what the operator says about the machine."""
+    return {"rack": agent.rack, "zone": f"z{agent.number % 3}"}
 
 
 def framework_id(master_id: str, framework: Framework) -> str:
@@ -249,21 +281,33 @@ class FrameworkView:
     tasks: tuple[Task, ...]
     unreachable: tuple[Task, ...] = ()
     completed: tuple[Task, ...] = ()
+    #: False while the scheduler is away, as it is for recovered frameworks.
+    connected: bool = True
+    active: bool = True
+    #: When it was torn down; 0 while it is not.
+    unregistered: float = 0.0
+
+
+def framework_capabilities(framework: Framework) -> list[str]:
+    """Return what the scheduler says that it understands."""
+    capabilities = ["RESERVATION_REFINEMENT", "TASK_KILLING_STATE"]
+    if framework.partition_aware:
+        capabilities.append("PARTITION_AWARE")
+    return ["MULTI_ROLE", *capabilities] if framework.multi_role else capabilities
 
 
 def _framework_base(view: FrameworkView) -> Json:
     framework = view.framework
-    capabilities = ["RESERVATION_REFINEMENT", "TASK_KILLING_STATE", "PARTITION_AWARE"]
     value: Json = {
         "id": framework_id(view.master_id, framework),
         "name": framework.name,
         "used_resources": used(view.tasks),
         "offered_resources": resources(0.0, 0.0, 0.0),
-        "capabilities": ["MULTI_ROLE", *capabilities] if framework.multi_role else capabilities,
+        "capabilities": framework_capabilities(framework),
         "hostname": framework.hostname,
         "webui_url": framework.webui_url,
-        "active": not view.recovered,
-        "connected": not view.recovered,
+        "active": view.active and not view.recovered,
+        "connected": view.connected and not view.recovered,
         "recovered": view.recovered,
     }
     if framework.scheduler is not None and not view.recovered:
@@ -279,7 +323,7 @@ def framework_head(view: FrameworkView) -> Json:
         "failover_timeout": framework.failover_timeout,
         "checkpoint": framework.failover_timeout > 0,
         "registered_time": view.registered,
-        "unregistered_time": 0.0,
+        "unregistered_time": view.unregistered,
         "resources": used(view.tasks),
     }
     if view.reregistered is not None:
@@ -292,7 +336,7 @@ def executor_json(task: Task) -> Json:
     return {
         "executor_id": task.executor_id,
         "name": task.application.name,
-        "framework_id": framework_id(task.agent.master_id, task.framework),
+        "framework_id": framework_id(task.agent.cluster_id, task.framework),
         "command": {"shell": True, "value": "exec ./executor", "argv": [], "uris": []},
         "resources": resources(0.1, 32.0, 0.0),
         "role": task.framework.role,
@@ -321,14 +365,14 @@ def counts(tasks: Iterable[Task]) -> dict[str, int]:
     """Return the `TASK_*` counters of the summary (integers there, unlike the state's)."""
     counters = dict.fromkeys(TASK_STATES, 0)
     for task in tasks:
-        counters[task.state] += 1
+        counters[task.state] = counters.get(task.state, 0) + 1
     return counters
 
 
-def agent_summary(view: AgentView, master_id: str) -> Json:
+def agent_summary(view: AgentView) -> Json:
     """Return an agent in `/master/state-summary`."""
     owners = {task.framework.number: task.framework for task in view.tasks}
-    ids = [framework_id(master_id, owners[number]) for number in sorted(owners)]
+    ids = [framework_id(view.agent.cluster_id, owners[number]) for number in sorted(owners)]
     return agent_json(view) | counts(view.tasks) | {"framework_ids": ids}
 
 

@@ -1,64 +1,64 @@
 """The life of tasks and agents: launched, failed, killed, moved, finished; lost and back again."""
 
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from mesos_dns.demo.agenda import Agenda
-from mesos_dns.demo.catalog import FRAMEWORKS, Application
-from mesos_dns.demo.cluster import Agent, Task
-from mesos_dns.demo.generator import Population
-
-Key = tuple[int, str]
-
-#: Told the number of an agent.
-Hook = Callable[[int], None]
-
-#: `--max_completed_tasks_per_framework` of the simulated master: enough to look at, few to send.
-MAX_COMPLETED: Final = 50
+from mesos_dns.demo.catalog import Application
+from mesos_dns.demo.cluster import Task
+from mesos_dns.demo.ledger import Key
+from mesos_dns.demo.parts import Machine
+from mesos_dns.demo.v1 import HEALTH_REASON
+from mesos_dns.demo.world import World
 
 #: Seconds. Mesos gives a silent agent 75 s; a demo should not make people wait.
 AGENT_TIMEOUT: Final = 4.0
 AGENT_ABSENCE: Final = (10.0, 20.0)
-ACKNOWLEDGED_AFTER: Final = 0.3
+#: Schedulers answer a status after this long; a task that moves on meanwhile has a state ahead of its statuses.
+ACKNOWLEDGED_AFTER: Final = (0.05, 0.45)
 
-
-@dataclass(slots=True)
-class Machine:
-    """An agent's condition. `lost_at` = when the master gave it up; None while it is registered."""
-
-    agent: Agent
-    active: bool = True
-    lost_at: float | None = None
+#: Whether something can happen now.
+Ready = Callable[[], bool]
 
 
 class Workload:
-    """Tasks and agents. `ready` says whether the schedulers can launch anything at present."""
+    """What happens to tasks and agents by itself. `ready` says whether the schedulers can launch anything at present."""
 
-    def __init__(
-        self,
-        agenda: Agenda,
-        rng: random.Random,
-        population: Population,
-    ) -> None:
-        self._agenda = agenda
+    def __init__(self, world: World, rng: random.Random) -> None:
+        self._world = world
+        self._agenda = world.agenda
         self._rng = rng
-        self._placement = population.placement
-        self.ready: Callable[[], bool] = lambda: True
-        self.on_agent_removed: Hook = lambda _number: None
-        self.on_agent_returned: Hook = lambda _number: None
-        self.machines = {agent.number: Machine(agent) for agent in population.agents}
-        self.tasks: dict[Key, Task] = {task.key: task for task in population.tasks}
-        #: Tasks of lost agents as they were; they come back with their agent.
-        self.unreachable: dict[Key, Task] = {}
+        world.acknowledged_after = ACKNOWLEDGED_AFTER
+        self.ready: Ready = lambda: True
         #: Instances that run or are on their way, by (framework number, task name); surplus is not started again.
-        self._instances = Counter((task.framework.number, task.application.name) for task in population.tasks)
-        self.completed = {framework.number: deque[Task](maxlen=MAX_COMPLETED) for framework in FRAMEWORKS}
+        self._instances = Counter((task.framework.number, task.application.name) for task in world.tasks.values())
 
     def __repr__(self) -> str:
-        return f"Workload(tasks={len(self.tasks)}, unreachable={len(self.unreachable)})"
+        return f"Workload({self._world!r})"
+
+    @property
+    def machines(self) -> dict[int, Machine]:
+        """Every agent by number."""
+        return self._world.machines
+
+    @property
+    def tasks(self) -> dict[Key, Task]:
+        """The tasks on agents that are not given up."""
+        return {key: task for key, task in self._world.tasks.items() if not self._lost(task)}
+
+    @property
+    def unreachable(self) -> dict[Key, Task]:
+        """The tasks of lost agents as they were; they come back with their agent."""
+        return {key: task for key, task in self._world.tasks.items() if self._lost(task)}
+
+    def _lost(self, task: Task) -> bool:
+        return self.machines[task.agent.number].lost_at is not None
+
+    def _task(self, key: Key, state: str) -> Task | None:
+        """Return the task if it is within reach and in `state`."""
+        task = self._world.tasks.get(key)
+        return task if task is not None and task.state == state and not self._lost(task) else None
 
     @property
     def present(self) -> list[int]:
@@ -67,7 +67,7 @@ class Workload:
 
     def begin(self) -> None:
         """Give the batch jobs among the first tasks an end."""
-        for task in list(self.tasks.values()):
+        for task in list(self._world.tasks.values()):
             self._resume(task)
 
     # What a scheduler or an accident does.
@@ -82,9 +82,8 @@ class Workload:
         if not self.ready() or not choices:
             self._agenda.after(0.5, lambda: self._place(application, instead_of))
             return
-        agent = self.machines[self._rng.choice(choices)].agent
-        task = self._placement.launch(application, agent, self._agenda.now)
-        self.tasks[task.key] = task
+        task = self._world.launch(application, self._rng.choice(choices))
+        agent = task.agent
         if instead_of is not None:
             old = instead_of.key
             self._say("moved", f"{_title(task)} moves from {instead_of.agent.address} to {agent.address}")
@@ -93,19 +92,20 @@ class Workload:
 
     def move(self, key: Key) -> None:
         """Start a replacement on another agent; kill the old instance when that runs."""
-        self.launch(self.tasks[key].application, instead_of=self.tasks[key])
+        task = self._world.tasks[key]
+        self.launch(task.application, instead_of=task)
 
     def fail(self, key: Key) -> None:
         """Let a running task fail; its framework starts another one."""
-        task = self.tasks.get(key)
-        if task is not None and task.state == "TASK_RUNNING":
+        task = self._task(key, "TASK_RUNNING")
+        if task is not None:
             self._say("failed", f"{_title(task)} failed on {task.agent.address}")
             self._end(task, "TASK_FAILED")
 
     def kill(self, key: Key) -> None:
         """Kill a task the gentle way: TASK_KILLING first."""
-        task = self.tasks.get(key)
-        if task is None or task.state != "TASK_RUNNING":
+        task = self._task(key, "TASK_RUNNING")
+        if task is None:
             return
         self._say("killed", f"{_title(task)} is killed on {task.agent.address}")
         self._update(task, "TASK_KILLING")
@@ -116,7 +116,7 @@ class Workload:
         machine = self.machines[number]
         if not machine.active:
             return
-        machine.active = False
+        self._world.silence_agent(number)
         self._say("agent", f"agent {machine.agent.address} does not answer any more")
         self._agenda.after(AGENT_TIMEOUT, lambda: self._give_up(machine))
         self._agenda.after(AGENT_TIMEOUT + self._rng.uniform(*AGENT_ABSENCE), lambda: self._come_back(machine))
@@ -137,13 +137,13 @@ class Workload:
             self._agenda.after(lifetime, lambda: self._finished(key))
 
     def _starting(self, key: Key) -> None:
-        task = self.tasks.get(key)
-        if task is not None and task.state == "TASK_STAGING":
+        task = self._task(key, "TASK_STAGING")
+        if task is not None:
             self._resume(self._update(task, "TASK_STARTING"))
 
     def _running(self, key: Key) -> None:
-        task = self.tasks.get(key)
-        if task is None or task.state != "TASK_STARTING":
+        task = self._task(key, "TASK_STARTING")
+        if task is None:
             return
         self._say("started", f"{_title(task)} runs on {task.agent.address}")
         self._resume(self._update(task, "TASK_RUNNING"))
@@ -151,25 +151,24 @@ class Workload:
             self._agenda.after(2.0, lambda: self._healthy(key))
 
     def _healthy(self, key: Key) -> None:
-        task = self.tasks.get(key)
-        if task is not None and task.state == "TASK_RUNNING":
-            self._update(task, "TASK_RUNNING", healthy=True)
+        task = self._task(key, "TASK_RUNNING")
+        if task is not None:
+            self._update(task, "TASK_RUNNING", healthy=True, reason=HEALTH_REASON)
 
     def _killed(self, key: Key) -> None:
-        task = self.tasks.get(key)
-        if task is not None and task.state == "TASK_KILLING":
+        task = self._task(key, "TASK_KILLING")
+        if task is not None:
             self._end(task, "TASK_KILLED")
 
     def _finished(self, key: Key) -> None:
-        task = self.tasks.get(key)
-        if task is not None and task.state == "TASK_RUNNING":
+        task = self._task(key, "TASK_RUNNING")
+        if task is not None:
             self._say("finished", f"{_title(task)} finished on {task.agent.address}")
             self._end(task, "TASK_FINISHED")
 
     def _end(self, task: Task, state: str) -> None:
-        """Make `task` terminal; it stays in `tasks` until its scheduler has acknowledged that."""
-        ended = self._update(task, state)
-        self._agenda.after(ACKNOWLEDGED_AFTER, lambda: self._acknowledge(ended))
+        """Make `task` terminal; it stays listed until its scheduler has acknowledged that."""
+        self._update(task, state)
         owner = _owner(task.application)
         self._instances[owner] -= 1
         # Surplus, as left by a move or by a lost agent that came back, is not started again.
@@ -177,35 +176,23 @@ class Workload:
             self._instances[owner] += 1
             self._agenda.after(1.0 + 2.0 * self._rng.random(), lambda: self._place(task.application, None))
 
-    def _acknowledge(self, task: Task) -> None:
-        # An agent that was lost meanwhile reports the end when it is back; nobody waits for that here.
-        self.tasks.pop(task.key, None)
-        self.unreachable.pop(task.key, None)
-        self._placement.release(task)
-        self.completed[task.framework.number].append(task)
-
     def _give_up(self, machine: Machine) -> None:
-        machine.lost_at = round(self._agenda.now, 6)
-        for key, task in list(self.tasks.items()):
-            if task.agent is machine.agent:
-                self.unreachable[key] = self.tasks.pop(key)
-        self.on_agent_removed(machine.agent.number)
+        if machine.agent.number not in self.machines:
+            return  # shut down for good meanwhile
+        self._world.lose_agent(machine.agent.number)
         self._say("agent", f"agent {machine.agent.address} is given up, its tasks are unreachable")
 
     def _come_back(self, machine: Machine) -> None:
-        machine.active = True
-        machine.lost_at = None
-        self.on_agent_returned(machine.agent.number)
+        if machine.agent.number not in self.machines:
+            return
+        self._world.return_agent(machine.agent.number)
         self._say("agent", f"agent {machine.agent.address} is back with its tasks")
-        for key, task in list(self.unreachable.items()):
-            if task.agent is machine.agent:
-                self.tasks[key] = self.unreachable.pop(key)
+        for task in list(self._world.tasks.values()):
+            if task.agent.number == machine.agent.number:
                 self._resume(task)
 
-    def _update(self, task: Task, state: str, *, healthy: bool | None = None) -> Task:
-        updated = task.turned(state, round(self._agenda.now, 6), healthy=healthy)
-        self.tasks[task.key] = updated
-        return updated
+    def _update(self, task: Task, state: str, **more: Any) -> Task:
+        return self._world.update(task.key, state, **more)
 
     def _say(self, kind: str, text: str) -> None:
         self._agenda.tell(kind, text)
