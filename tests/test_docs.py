@@ -18,10 +18,13 @@ from mesos_dns.commands.configured import BAD_CONFIG
 from mesos_dns.config import KEYS, load
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
+from mesos_dns.mesos.asking import SILENCE_SECONDS
+from mesos_dns.mesos.identity import DOUBT_SECONDS
 from mesos_dns.mesos.polling import MAX_RETRY_SECONDS
 from mesos_dns.mesos.state import Task
 from mesos_dns.names import labels as lb
 from mesos_dns.names import skipped
+from mesos_dns.names.holds import LOSS_GRACE, SUDDEN_LOSS_TASKS
 from mesos_dns.names.naming import Naming
 from mesos_dns.names.reconciler import GRACE, SCHEDULER_GRACE
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK
@@ -189,7 +192,11 @@ def test_every_reason_to_leave_something_out_is_explained() -> None:
 def test_the_bounds_that_operations_md_tells() -> None:
     text = OPERATIONS.read_text()
     for told, value in {
-        "the old names stay for {} s": GRACE,
+        "{} s if it does not tell": GRACE,
+        "and nothing says that they ended | {} s |": LOSS_GRACE,
+        "more than half of at least {} tasks": SUDDEN_LOSS_TASKS,
+        "After {} s without an octet": SILENCE_SECONDS,
+        "when nobody else has answered for {} s": DOUBT_SECONDS,
         "for {} s, in which its scheduler may register again": SCHEDULER_GRACE,
         "killed after {} s": handle.STOP_SECONDS,
         "at most {} s for upstreams": protocol.DRAIN_SECONDS,

@@ -51,13 +51,14 @@ class Plan(msgspec.Struct, frozen=True):
     """Everything that the program does under one configuration, as plain values. Two equal plans mean the same program.
 
     `zones` are those of which this server is the authority; the first is that of the Mesos domain. `naming` says how things are
-    called, `source` which masters are read and how. `dns` is where DNS is served by `workers` processes (0: not at all; the
+    called, `grace` how many seconds what a change of master hid is held (None: as long as the masters' flags say), `source` which masters are read and how. `dns` is where DNS is served by `workers` processes (0: not at all; the
     address is then still that of this server's own name), `worker` what each of them is told, its sockets and `hold` apart.
     `http` is where the HTTP API is served, None if it is not.
     """
 
     zones: tuple[Authority, ...]
     naming: Rules
+    grace: float | None
     source: SourceOptions
     dns: Address
     workers: int
@@ -71,6 +72,7 @@ def plan(config: Config, *, verbosity: int = 0, cores: int | None = None) -> Pla
     return Plan(
         zones=(authority(config),),
         naming=rules(config),
+        grace=float(config.failover_grace_seconds) or None,
         source=source_options(config),
         dns=Address(config.listener, config.port),
         workers=worker_count(config, cores),

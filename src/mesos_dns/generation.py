@@ -24,6 +24,7 @@ from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.source import Source
 from mesos_dns.mesos.sources import follow
 from mesos_dns.mesos.state import Observation
+from mesos_dns.names.holds import totals
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
@@ -97,6 +98,7 @@ class Generation:
             clock=time.monotonic,
             epoch=time.time,
             last_serial=last_serial,
+            grace=plan.grace,
         )
         self.source = make_source(plan.source)
         publisher = self.publisher
@@ -286,6 +288,17 @@ class Generation:
             "reasons": reasons,
             "reload": {"state": self.reload.state, "reason": self.reload.reason, "at": int(self.reload.at)},
             "source": self.source.status.as_json(now),
+            "grace": round(self.publisher.grace),
+            "holding": [
+                {
+                    "because": cause.value,
+                    "agents": total.agents,
+                    "frameworks": total.frameworks,
+                    "tasks": total.tasks,
+                    "seconds": _left(total.until, now),
+                }
+                for cause, total in totals(self.publisher.held()).items()
+            ],
             "held": [
                 {
                     "kind": held.kind,

@@ -6,6 +6,7 @@ workers. Long work is done in slices, between which the event loop runs.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
@@ -13,8 +14,9 @@ from typing import Protocol
 from mesos_dns.dns.rdata import Record
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.state import Delta, Observation, Snapshot
+from mesos_dns.names.holds import Cause, Held, totals
 from mesos_dns.names.model import Contributions, Model
-from mesos_dns.names.reconciler import Held, Reconciler
+from mesos_dns.names.reconciler import Reconciler
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.contributors import Contribution
 from mesos_dns.zone.editor import ZoneEditor
@@ -47,7 +49,9 @@ class Publisher:
         clock: Callable[[], float],
         epoch: Callable[[], float],
         last_serial: int = 0,
+        grace: float | None = None,
     ) -> None:
+        """`grace`: seconds that what a change of master hid is held; None for as long as the masters' flags say."""
         self.model = model
         self.zones = zones
         self.loaded = asyncio.Event()
@@ -59,9 +63,12 @@ class Publisher:
             for zone in zones
         }
         self._first = next(iter(self._editors.values()))
-        self._reconciler = Reconciler(model)
+        self._reconciler = Reconciler(model, grace)
         self._one_at_a_time = asyncio.Lock()
         self._warn = RateLimited(log, interval=600)
+        self._holds_log = RateLimited(log, clock=clock)
+        #: What the log says is held.
+        self._told: frozenset[Cause] = frozenset()
 
     def __repr__(self) -> str:
         return f"Publisher({self.model!r}, {self.zones!r})"
@@ -87,6 +94,11 @@ class Publisher:
         """When to `observe(None)` at the latest, in the clock's seconds; None if no time ends anything."""
         return self._reconciler.next_deadline
 
+    @property
+    def grace(self) -> float:
+        """Seconds that what a change of master hid is held at most."""
+        return self._reconciler.grace
+
     def held(self) -> Iterator[Held]:
         """What is served although the last observation lacks it."""
         return self._reconciler.held()
@@ -95,6 +107,7 @@ class Publisher:
         """Take what a source has observed; None if nothing, but time has passed."""
         async with self._one_at_a_time:
             delta = self._reconciler.reconcile(observation, self._clock())
+            self._tell_holds(observation)
             if isinstance(observation, Snapshot):
                 self._observed = True
                 # An empty model withdraws nothing.
@@ -177,6 +190,22 @@ class Publisher:
     def _editor_of(self, owner: bytes) -> ZoneEditor:
         zone = self.zones.find(owner)
         return self._first if zone is None else self._editors[zone.authority.apex]
+
+    def _tell_holds(self, observation: Observation | None) -> None:
+        """Log when holding begins, for each cause, and when it ends."""
+        # To look at all that is held takes as long as a state does; between states only the end of it all is told.
+        if self._reconciler.is_holding and not isinstance(observation, Snapshot):
+            return
+        found = totals(self._reconciler.held())
+        for cause in self._told - found.keys():
+            self._holds_log.over(cause.name, "nothing is held any more because %s", cause.value)
+        for cause in found.keys() - self._told:
+            total = found[cause]
+            bound = (
+                "until it shows them" if total.until == math.inf else f"for {total.until - self._clock():.0f} s at most"
+            )
+            self._holds_log.warning(cause.name, "held because %s: %s, %s", cause.value, total, bound)
+        self._told = frozenset(found)
 
     def _report(self, delta: Delta) -> None:
         log.log(

@@ -95,7 +95,13 @@ GO_BASE = {
 )
 def test_the_configuration_is_shown_as_go_shows_it(changed, go):
     shown = as_json(given_text(json.dumps(BASE | changed)).config, 7)
-    ours = {"ReverseDnsOn": False, "ResolvSubnetFirst": False, "Workers": 0, "HealthAware": True}
+    ours = {
+        "ReverseDnsOn": False,
+        "ResolvSubnetFirst": False,
+        "Workers": 0,
+        "HealthAware": True,
+        "FailoverGraceSeconds": 0,
+    }
     assert shown == GO_BASE | go | ours
     assert list(shown["ZoneResolvers"]) == list(go.get("ZoneResolvers", {}))
 
@@ -105,7 +111,7 @@ def test_keys_are_shown_in_the_order_of_go_and_of_the_fork():
     assert [key for key in shown if key in GO_BASE] == list(GO_BASE)
     assert shown[shown.index("DnsOn") + 1] == "ReverseDnsOn"
     assert shown[shown.index("IAMConfigFile") + 1] == "ResolvSubnetFirst"
-    assert [key for key in shown if key not in GO_BASE][2:] == ["Workers", "HealthAware"]
+    assert [key for key in shown if key not in GO_BASE][2:] == ["Workers", "HealthAware", "FailoverGraceSeconds"]
 
 
 def test_what_is_shown_can_be_read_again():

@@ -63,9 +63,29 @@ class Master:
     def __init__(self, endpoint: Endpoint, body: bytes, *, status: int = 200) -> None:
         self.body = body
         self.status = status
-        self._server = _Server(endpoint, lambda: (self.status, {"Content-Type": "application/json"}, self.body))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
+        #: Where it points to, if it does not lead (Mesos 1.0 and later).
+        self.leader: Endpoint | None = None
+        self._server = _Server(endpoint, self._reply)
+        self._thread = self._serve()
+
+    def _reply(self) -> tuple[int, dict[str, str], bytes]:
+        if self.leader is not None:
+            return 307, {"Location": "//{}:{}/master/state".format(*self.leader)}, b""
+        return self.status, {"Content-Type": "application/json"}, self.body
+
+    def _serve(self) -> threading.Thread:
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        return thread
+
+    def stand_still(self) -> None:
+        """Do as a stopped process (SIGSTOP): the system takes connections and requests, and nobody answers them."""
+        self._server.shutdown()
+        self._thread.join()
+
+    def go_on(self) -> None:
+        """Answer what has come meanwhile, and what comes."""
+        self._thread = self._serve()
 
     @property
     def endpoint(self) -> Endpoint:

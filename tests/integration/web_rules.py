@@ -16,6 +16,7 @@ EXTRA_KEYS = {
     "ResolvSubnetFirst": "IAMConfigFile",
     "Workers": "MesosAuthentication",
     "HealthAware": "Workers",
+    "FailoverGraceSeconds": "HealthAware",
 }
 NOTHING = {"hosts": {"host": "", "ip": ""}, "services": {"service": "", "host": "", "ip": "", "port": ""}}
 

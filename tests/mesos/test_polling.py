@@ -7,6 +7,7 @@ import threading
 import pytest
 from aiohttp import web
 
+from mesos_dns.mesos.decoding.v0 import Decoder
 from mesos_dns.mesos.detect.static import StaticMasters
 from mesos_dns.mesos.errors import NobodyAnsweredError, RedirectError, UnreachableError
 from mesos_dns.mesos.http.client import Answer, MasterClient
@@ -63,8 +64,9 @@ class ScriptedClient:
         self.asked = []
         self.closed = False
 
-    async def fetch(self, endpoint):
+    async def fetch(self, endpoint, heard):
         self.asked.append(endpoint)
+        heard()
         answers = self.script.get(endpoint) or [UnreachableError(endpoint, "no connection: refused")]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, Exception):
@@ -109,12 +111,12 @@ class HangingClient(ScriptedClient):
         super().__init__(**script)
         self.hung = asyncio.Queue()
 
-    async def fetch(self, endpoint):
+    async def fetch(self, endpoint, heard):
         if self.script.get(endpoint) == [None]:
             self.asked.append(endpoint)
             self.hung.put_nowait(endpoint)
             await asyncio.get_running_loop().create_future()
-        return await super().fetch(endpoint)
+        return await super().fetch(endpoint, heard)
 
 
 @contextlib.asynccontextmanager
@@ -134,18 +136,18 @@ async def test_a_snapshot_for_each_good_poll_also_without_change():
     assert first == second
     assert second.tasks["F", "t", 0] is first.tasks["F", "t", 0]
     assert first.masters == (A, B, C)
-    assert client.asked == [A, A]
+    assert client.asked == [A, B, C, A], "the others may speak against the first one that claims to lead"
     assert client.closed
     assert (source.status.leader, source.status.polls, source.status.failures) == (A, 2, 0)
     assert source.status.octets == len(state(A, A, "t"))
 
 
 async def test_a_failed_poll_yields_nothing_and_the_next_master_is_asked():
-    script = {A: [state(A), UnreachableError(A, "no connection: refused")], B: [b"<html>"], C: [b"", state(C)]}
+    script = {A: [state(A), UnreachableError(A, "no connection: refused")], B: [b"<html>"], C: [b"", b"", state(C)]}
     async with polling(script) as (source, client, observations):
         assert (await anext(observations)).leader == A
         assert (await anext(observations)).leader == C
-    assert client.asked == [A, A, B, C, A, B, C]
+    assert client.asked == [A, B, C, A, B, C, A, B, C]
     status = source.status
     assert (status.polls, status.failures, status.consecutive_failures, status.leader) == (3, 1, 0, C)
     assert (
@@ -261,6 +263,24 @@ async def test_recovery_is_told_as_loud_as_the_failure(caplog):
     assert lines[1] == "the state of the cluster is read from the leading master 127.0.0.1:5050, after 2 failed polls"
 
 
+async def test_a_poll_without_end_is_told_and_so_is_its_end(caplog, monkeypatch):
+    monkeypatch.setattr("mesos_dns.mesos.polling.SLOW_POLL_SECONDS", 0.001)
+    detector = Detector(A, B, leader=A)
+    async with polling({A: [None], B: [state(B)]}, detector=detector) as (_, _, observations):
+        pending = asyncio.ensure_future(anext(observations))
+        while not caplog.records:  # noqa: ASYNC110 - the clock is all that happens
+            await asyncio.sleep(0.001)
+        detector.learns(A, B, leader=B)
+        await pending
+    assert caplog.messages == [
+        (
+            "no state of the cluster for 0.001 s: a master was asked and does not answer; it is still waited for, "
+            "the records stay as they are"
+        ),
+        "the state of the cluster is read from the leading master 127.0.0.2:5050, which took its time",
+    ]
+
+
 async def test_a_failure_that_was_not_told_is_over_in_silence(caplog):
     """The log does not say the same failure twice a minute: then it need not say twice that it is over."""
     gone = UnreachableError(A, "no connection: refused")
@@ -320,19 +340,43 @@ async def test_what_was_left_out_is_logged_once_with_an_example(caplog):
     )
 
 
-async def test_silent_filtering_is_suspected(caplog):
-    async with polling({A: [state(A), state(A, frameworks=[])]}, A) as (_, _, observations):
-        await anext(observations)
-        assert caplog.records == []
-        await anext(observations)
-    assert "all frameworks vanished at once while 1 agents stay" in caplog.text
+def used(cpus):
+    return {"cpus": cpus, "mem": 128.0 * cpus, "disk": 0.0}
 
 
-async def test_an_empty_view_after_a_failover_is_not_suspicious(caplog):
-    async with polling({A: [state(A), state(A, id="M2", frameworks=[])]}, A) as (_, _, observations):
+def agent(cpus):
+    return {"id": "S0", "pid": "slave(1)@127.0.0.9:5051", "used_resources": used(cpus)}
+
+
+def framework(cpus, **more):
+    return {"id": "F", "name": "fw", "tasks": [], "executors": [], "used_resources": used(cpus), **more}
+
+
+async def test_an_ordinary_teardown_of_all_frameworks_is_no_news(caplog):
+    torn_down = state(A, slaves=[agent(0)], frameworks=[], completed_frameworks=[{"id": "F"}])
+    async with polling({A: [state(A, A, "t"), torn_down]}, A) as (_, _, observations):
         await anext(observations)
-        await anext(observations)
-    assert caplog.records == []
+        assert (await anext(observations)).completed_frameworks == {"F"}
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize(
+    ("frameworks", "what"), [([], "frameworks"), ([framework(2)], "tasks of 1 frameworks")], ids=["all", "tasks"]
+)
+async def test_a_filtered_state_is_reported_and_so_is_the_end_of_that(frameworks, what, caplog):
+    filtered = state(A, slaves=[agent(2)], frameworks=frameworks)
+    whole = state(A, slaves=[agent(2)], frameworks=[framework(2, tasks=[{"id": "t", "state": "TASK_RUNNING"}])])
+    async with polling({A: [whole, filtered, filtered, whole]}, A) as (_, _, observations):
+        for _ in range(4):
+            await anext(observations)
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert lines == [
+        (
+            f"the state of master 127.0.0.1:5050 conceals {what}: more resources are in use than it shows users of. "
+            "What was known of them stays; give the principal of MesosCredentials the rights VIEW_FRAMEWORK and VIEW_TASK"
+        ),
+        "the state of master 127.0.0.1:5050 conceals nothing any more",
+    ]
 
 
 async def test_hidden_flags_are_reported(caplog):
@@ -346,12 +390,12 @@ async def test_hidden_flags_are_reported(caplog):
 async def test_decoding_happens_beside_the_event_loop(monkeypatch):
     threads = []
 
-    class Watched(PollingSource.observations.__globals__["Decoder"]):
+    class Watched(Decoder):
         def decode(self, *args, **kwargs):
             threads.append(threading.current_thread())
             return super().decode(*args, **kwargs)
 
-    monkeypatch.setattr("mesos_dns.mesos.polling.Decoder", Watched)
+    monkeypatch.setattr("mesos_dns.mesos.asking.Decoder", Watched)
     async with polling({A: [state(A)]}, A) as (_, _, observations):
         await anext(observations)
     assert threads != []

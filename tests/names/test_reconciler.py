@@ -47,9 +47,9 @@ def state(master="m1", agents=AGENTS, frameworks=FRAMEWORKS, tasks=None, **more)
 class Names:
     """The model under a reconciler."""
 
-    def __init__(self):
+    def __init__(self, grace=None):
         self.model = Model(Naming(rules()))
-        self.reconciler = Reconciler(self.model)
+        self.reconciler = Reconciler(self.model, grace)
 
     def see(self, observation, now=0.0):
         """Take an observation, or None for a clock tick."""

@@ -96,6 +96,8 @@ class Config:
     #: 0: as many as there are cores, at most 4.
     workers: int = 0
     health_aware: bool = True
+    #: 0: what the masters' flags tell.
+    failover_grace_seconds: int = 0
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
@@ -213,6 +215,8 @@ KEYS: Final[tuple[Key, ...]] = (
     _text("MesosAuthentication", "mesos_authentication"),
     _integer("Workers", "workers", 0, 64),
     _switch("HealthAware", "health_aware"),
+    # A day: names that are older help nobody.
+    _integer("FailoverGraceSeconds", "failover_grace_seconds", 0, 86400),
 )
 
 

@@ -67,6 +67,10 @@ class NotLeadingError(MasterError):
     """A master before Mesos 1.0 answered 200 with its own empty view; its leader could not be read either."""
 
 
+class ForeignError(MasterError):
+    """A state of another cluster, as far as one can tell (`mesos.identity`). It is not believed."""
+
+
 class NobodyAnsweredError(Exception):
     """A whole round failed. `errors` holds what each asked master said, in the order of asking; `why` what hinders finding masters."""
 

@@ -5,40 +5,25 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Callable
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec.structs import replace
 
-from mesos_dns.concurrency import spawn
 from mesos_dns.logs import RateLimited
-from mesos_dns.mesos.decoding.document import StateError
-from mesos_dns.mesos.decoding.v0 import Decoder
-from mesos_dns.mesos.detect.search import LeaderSearch
-from mesos_dns.mesos.errors import BodyError, MasterError, NobodyAnsweredError
-from mesos_dns.mesos.http.client import Answer
+from mesos_dns.mesos.asking import Asking, Fetcher, Reading
+from mesos_dns.mesos.errors import NobodyAnsweredError
+from mesos_dns.mesos.problems import Problems
 from mesos_dns.mesos.source import KnownMasters, MasterDetector, SourceStatus
-from mesos_dns.mesos.state import Endpoint, NotShown, Observation, Snapshot
+from mesos_dns.mesos.state import Observation, Snapshot
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two log lines about the same problem of states, which comes again with every poll.
-_PROBLEM_INTERVAL: Final = 3600.0
 #: First pause after a failed poll, in seconds; it doubles with each further failure.
 FIRST_RETRY_SECONDS: Final = 1.0
 #: Longest pause after failed polls, in seconds: with a long RefreshSeconds a master that comes back must not wait for it.
 MAX_RETRY_SECONDS: Final = 60.0
-
-
-class Fetcher(Protocol):
-    """What polling needs of a client."""
-
-    async def fetch(self, endpoint: Endpoint) -> Answer:
-        """Return the state document of one master, or raise MasterError."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of all connections."""
-        ...
+#: Seconds after which a poll that has no answer yet is told: masters of the largest clusters take half of that.
+SLOW_POLL_SECONDS: Final = 30.0
 
 
 def backoff(failures: int, limit: float, chance: float) -> float:
@@ -75,10 +60,8 @@ class PollingSource:
         self._status = SourceStatus()
         #: Whether the log says that there is no state, and has not yet said that it is over.
         self._failure_told = False
-        #: The same about states that are not complete.
-        self._lack_told = False
         self._failures_log = RateLimited(log, clock=clock)
-        self._problems_log = RateLimited(log, interval=_PROBLEM_INTERVAL, clock=clock)
+        self._problems = Problems(clock)
 
     def __repr__(self) -> str:
         return f"PollingSource({self._detector!r}, status={self._status})"
@@ -90,20 +73,17 @@ class PollingSource:
 
     async def observations(self) -> AsyncGenerator[Observation, None]:
         """Yield a Snapshot per good poll, for ever. Close the generator to close the connections."""
-        decoder = Decoder()
-        previous: Snapshot | None = None
+        asking = Asking(self._detector, self._client, clock=self._clock)
         try:
             async with self._detector:
                 while True:
                     started = self._clock()
                     known = self._detector.known
                     try:
-                        snapshot = await self._poll(decoder)
+                        snapshot = await self._poll(asking)
                     except NobodyAnsweredError as error:
                         pause = self._note_failure(error)
                     else:
-                        self._report_problems(snapshot, previous)
-                        previous = snapshot
                         yield snapshot
                         # The period is one of starts, as in Go; the time that the reader took counts.
                         pause = max(0.0, self._refresh_seconds - (self._clock() - started))
@@ -115,11 +95,9 @@ class PollingSource:
         """Read one state and close the connections. Raises NobodyAnsweredError, without logging it, if no master gives one."""
         try:
             async with self._detector:
-                snapshot = await self._poll(Decoder())
+                return await self._poll(Asking(self._detector, self._client, clock=self._clock))
         finally:
             await self._client.close()
-        self._report_problems(snapshot, None)
-        return snapshot
 
     async def _wait(self, seconds: float, known: KnownMasters) -> None:
         """Wait so long, or until the detector knows something else than `known`."""
@@ -129,72 +107,42 @@ class PollingSource:
         except TimeoutError:
             pass
 
-    async def _poll(self, decoder: Decoder) -> Snapshot:
-        """Find the leading master and read its state. Raises NobodyAnsweredError if no master gives one."""
+    async def _poll(self, asking: Asking) -> Snapshot:
+        """Read the state of the leading master once. Raises NobodyAnsweredError if no master gives one."""
         started = self._clock()
-        known = self._detector.known
-        search = LeaderSearch(known.masters, known.leader or self._status.leader)
-        while True:
-            asked = search.next()
-            try:
-                answer = await self._fetch(asked, known)
-                if answer is None:
-                    known = self._detector.known
-                    log.debug("the answer of %s is not waited for: %s leads now", asked, known.leader)
-                    search = LeaderSearch(known.masters, known.leader)
-                    continue
-                snapshot = await self._decode(decoder, asked, answer, known)
-            except MasterError as error:
-                log.debug("%s", error)
-                search.failed(error)
-                continue
-            if search.accepts(asked, pid=snapshot.pid, leader=snapshot.leader):
-                self._note_success(asked, len(answer.body), started)
-                return snapshot
-
-    async def _fetch(self, asked: Endpoint, known: KnownMasters) -> Answer | None:
-        """What `asked` answers. None if the detector names another leader meanwhile: a master that hangs would keep us for minutes."""
-        waiting = True
-
-        def interrupt(moved: asyncio.Task[None]) -> None:
-            if waiting and not moved.cancelled() and moved.exception() is None:
-                limit.reschedule(0.0)
-
-        moved = spawn(self._other_leader(asked, known), name="watch the leader")
+        slow = asyncio.get_running_loop().call_later(SLOW_POLL_SECONDS, self._note_slow)
         try:
-            async with asyncio.timeout(None) as limit:
-                moved.add_done_callback(interrupt)
-                return await self._client.fetch(asked)
-        except TimeoutError:
-            return None
+            reading = await asking.read()
         finally:
-            waiting = False
-            moved.cancel()
-            await asyncio.wait([moved])
+            slow.cancel()
+        self._note_success(reading, started)
+        self._problems.report(reading.asked, reading.snapshot)
+        return reading.snapshot
 
-    async def _other_leader(self, asked: Endpoint, known: KnownMasters) -> None:
-        """Return as soon as the detector names a leader that is neither the one it named before nor `asked`."""
-        while (now := self._detector.known).leader in {None, asked, known.leader}:
-            await self._detector.changed(now)
+    def _note_slow(self) -> None:
+        if self._failure_told:
+            return
+        self._failure_told = self._failures_log.warning(
+            "slow",
+            "no state of the cluster for %g s: a master was asked and does not answer; it is still waited for, the records stay as they are",
+            SLOW_POLL_SECONDS,
+        )
 
-    async def _decode(self, decoder: Decoder, asked: Endpoint, answer: Answer, known: KnownMasters) -> Snapshot:
-        # In a thread: a large state takes seconds, and the loop has other work to do in between. The longest pause that the
-        # loop then sees is msgspec's pass over the whole document: 0.35 s for 282 MB (100,000 tasks), measured.
-        try:
-            return await asyncio.to_thread(decoder.decode, answer.body, masters=known.masters)
-        except StateError as error:
-            raise BodyError(asked, str(error)) from error
-
-    def _note_success(self, asked: Endpoint, octets: int, started: float) -> None:
-        before = self._status
+    def _note_success(self, reading: Reading, started: float) -> None:
+        before, asked = self._status, reading.asked
         now = self._clock()
         if self._failure_told:
             # As loud as the failure was: who sees warnings alone must not believe that it lasts.
             self._failure_told = False
             failures = before.consecutive_failures
-            log.warning(
-                "the state of the cluster is read from the leading master %s, after %d failed polls", asked, failures
-            )
+            if failures:
+                log.warning(
+                    "the state of the cluster is read from the leading master %s, after %d failed polls",
+                    asked,
+                    failures,
+                )
+            else:
+                log.warning("the state of the cluster is read from the leading master %s, which took its time", asked)
         elif before.leader != asked:
             log.info("reading the state of the cluster from the leading master %s", asked)
         self._status = replace(
@@ -204,7 +152,8 @@ class PollingSource:
             consecutive_failures=0,
             last_success=now,
             last_duration=now - started,
-            octets=octets,
+            octets=reading.octets,
+            cluster=reading.snapshot.cluster,
         )
 
     def _note_failure(self, error: NobodyAnsweredError) -> float:
@@ -231,54 +180,3 @@ class PollingSource:
             )
         self._failure_told |= told
         return pause
-
-    def _report_problems(self, snapshot: Snapshot, previous: Snapshot | None) -> None:
-        for reason, count in snapshot.skipped.items():
-            examples = "; ".join(snapshot.skipped_examples.get(reason, ()))
-            self._problems_log.warning(
-                reason, "left out %d parts of the state (%s), for example: %s", count, reason, examples
-            )
-        # The one that answered: the state itself need not say whose it is.
-        master = self._status.leader
-        if snapshot.flags_hidden:
-            self._problems_log.warning(
-                "flags",
-                "the master %s conceals its flags: its authorization may conceal frameworks and tasks, too; "
-                "give the principal of MesosCredentials the rights VIEW_FRAMEWORK and VIEW_TASK",
-                master,
-            )
-        self._report_not_shown(snapshot)
-        if (
-            previous is not None
-            and previous.master_id == snapshot.master_id
-            and previous.frameworks
-            and snapshot.agents
-            and not snapshot.frameworks
-            and not snapshot.not_shown.frameworks
-        ):
-            self._problems_log.warning(
-                "frameworks",
-                "all frameworks vanished at once while %d agents stay: if they still run, the master's authorization "
-                "hides them (VIEW_FRAMEWORK)",
-                len(snapshot.agents),
-            )
-
-    def _report_not_shown(self, snapshot: Snapshot) -> None:
-        parts = snapshot.not_shown
-        if parts != NotShown():
-            lists = [
-                *(["slaves"] if parts.agents else []),
-                *(["frameworks"] if parts.frameworks else []),
-                *([f"tasks of {len(parts.tasks_of)} frameworks"] if parts.tasks_of else []),
-            ]
-            told = self._problems_log.warning(
-                f"not shown: {lists}",
-                "the state of master %s lacks a list that every Mesos writes (%s): what is known of it stays as it is; "
-                "is it a proxy that answers, or a summary?",
-                self._status.leader,
-                ", ".join(lists),
-            )
-            self._lack_told |= told
-        elif self._lack_told:
-            self._lack_told = False
-            log.warning("the state of master %s is complete again", self._status.leader)

@@ -50,8 +50,9 @@ class SourceStatus(msgspec.Struct, frozen=True):
     `leader` is the endpoint that gave the last good state. `last_success` is a time of the monotonic clock, in seconds, None before
     the first; `last_duration` the seconds from request to decoded state; `octets` the size of that state's document.
     `last_error` is the text of the latest failure and stays after a success; `consecutive_failures` tells whether it is current.
-    `is_live`: what happens is yielded when it happens, so silence says that nothing did. True of an open stream of events, never
-    of polling. `detector` tells how it goes with whoever names the masters; None for a list.
+    `cluster` is the name that the cluster gives itself, "" for none. `is_live`: what happens is yielded when it happens, so silence
+    says that nothing did. True of an open stream of events, never of polling. `detector` tells how it goes with whoever names the
+    masters; None for a list.
     """
 
     leader: Endpoint | None = None
@@ -63,6 +64,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     last_duration: float | None = None
     octets: int = 0
     is_live: bool = False
+    cluster: str = ""
     detector: DetectorStatus | None = None
 
     def notes(self, now: float) -> list[str]:
@@ -84,6 +86,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
             "leader": "" if self.leader is None else str(self.leader),
             "age": None if self.last_success is None else round(now - self.last_success),
             "live": self.is_live,
+            "cluster": self.cluster,
             "polls": self.polls,
             "failures": self.failures,
             "failures_in_a_row": self.consecutive_failures,

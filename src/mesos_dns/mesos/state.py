@@ -131,6 +131,20 @@ class NotShown(msgspec.Struct, frozen=True):
     tasks_of: frozenset[str] = frozenset()
 
 
+class Concealed(msgspec.Struct, frozen=True):
+    """What a master hides of its cluster, as the sums in its state tell (authorization, Mesos 1.0 and later).
+
+    `frameworks`: agents have more resources in use than all frameworks shown, so some are not. `tasks_of`: frameworks (ids) that
+    use resources, and whose tasks are not shown.
+    """
+
+    frameworks: bool = False
+    tasks_of: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return self.frameworks or bool(self.tasks_of)
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """The whole cluster as one leading master knows it.
 
@@ -142,10 +156,16 @@ class Snapshot(msgspec.Struct, frozen=True):
     What the master says about what is missing: `recovered_agents` are the agents that its registry has and that have not come back
     since it was elected; None if it does not tell (before Mesos 1.2, or a registry that only lives in memory).
     `unregistered_frameworks` are frameworks (ids) that have tasks on registered agents but are not in `frameworks`; None if it does
-    not tell. `completed_frameworks` have ended for good. `not_shown` are the parts of the state that are missing altogether.
+    not tell. `completed_frameworks` have ended for good. `ended_tasks` are tasks (ids by framework id) that it shows in another state
+    than running, as completed or as unreachable: the newest only, for masters keep a number of them. `not_shown` are the parts of the state
+    that are missing altogether, `concealed` what authorization leaves out of it.
+
+    Whose state it is: `cluster` is the cluster's name, `ensemble` the ZooKeeper servers and path of its election (sorted, without
+    credentials); "" if it does not tell. `elected_time` is when the master was elected, by its own clock (Unix time).
+    `reregister_timeout` are the seconds that it gives agents to come back after a failover; None if it does not tell.
 
     `skipped` counts, per reason, elements that could not be used; `skipped_examples` shows the first few.
-    `pid` is the master that gave the state (None if it does not say). `flags_hidden` is true if the master
+    `pid` is the master that gave the state (None if it does not say), `hostname` how it calls its host ("" likewise). `flags_hidden` is true if the master
     concealed its flags: a sign that authorization filters the whole state (Mesos 1.0 and later).
     """
 
@@ -163,6 +183,13 @@ class Snapshot(msgspec.Struct, frozen=True):
     skipped_examples: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     pid: Endpoint | None = None
     flags_hidden: bool = False
+    ended_tasks: Mapping[str, frozenset[str]] = msgspec.field(default_factory=dict)
+    concealed: Concealed = Concealed()
+    hostname: str = ""
+    cluster: str = ""
+    ensemble: str = ""
+    elected_time: float | None = None
+    reregister_timeout: float | None = None
 
 
 class Delta(msgspec.Struct, frozen=True):

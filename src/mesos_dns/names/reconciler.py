@@ -4,7 +4,8 @@ A freshly elected master answers with an empty cluster and learns of agents, fra
 re-register (Mesos gives them 10 minutes). Whoever believes that first answer drops every name. So after a change of master, absence
 alone is no evidence, and what is absent is *held*: it stays in the model until the master says more, or the time is up.
 
-What becomes of that which the model has and a state lacks. Without a change of master it is gone, at once. After one:
+What becomes of that which the model has and a state lacks. Without a change of master it is gone, at once, unless the loss is
+sudden (below). After one:
 
 | what is absent | what the state says besides | what becomes of it |
 |---|---|---|
@@ -25,7 +26,8 @@ The frameworks of agents that are back are told if the state has `recovered_slav
 `recovered`, before their schedulers are back), or if it has `unregistered_frameworks` without this one (before Mesos 1.2 it names the frameworks
 whose tasks are orphans).
 
-GRACE and SCHEDULER_GRACE begin when the change of master is noticed; another change begins them anew. The former master counts as
+GRACE stands for the configured time, else the one that the master's flags tell, else GRACE; SCHEDULER_GRACE is never longer. Both begin
+when the change of master is noticed, by the clock of this machine; another change begins them anew. The former master counts as
 another one, should it come back. What was seen with the present master is not held when it vanishes.
 
 With or without a change of master:
@@ -34,6 +36,8 @@ With or without a change of master:
 |---|---|
 | agents, frameworks (with their tasks), or the tasks of one framework | held as long as they are not shown; an agent that is gone takes its tasks along |
 | the address of a framework that is `recovered`, whose scheduler is not back | stays as it was |
+| frameworks (with their tasks), or the tasks of one, that vanished when the state began to conceal some (`Snapshot.concealed`), unless it says that they ended | held as long as it conceals some; an agent that is gone takes its tasks along |
+| without a change of master: more than half of the tasks, of whose end the state says nothing (`holds.unexplained`) | held for LOSS_GRACE, and their agents and frameworks with them |
 
 Deltas and time:
 
@@ -45,61 +49,37 @@ Deltas and time:
 """
 
 import bisect
-import enum
 import math
-from collections.abc import Collection, Iterable, Iterator
-from typing import Final, Literal, NamedTuple, TypeVar
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from mesos_dns.mesos.state import Delta, Framework, Observation, Snapshot, TaskKey
+from mesos_dns.mesos.state import Concealed, Delta, Framework, Observation, Snapshot, TaskKey
+from mesos_dns.names.holds import CONCEALED, LOSS_GRACE, NOT_SHOWN, Held, Hold, Why, is_sudden, unexplained
 from mesos_dns.names.model import Model
 
 K = TypeVar("K")
 
 #: Seconds. Mesos marks agents unreachable that are not back after `--agent_reregister_timeout`, by default and at least this long.
 GRACE: Final = 600.0
+#: Seconds. The longest that a master's flags may make the grace: whoever gives agents weeks does not want names of that age.
+MAX_GRACE: Final = 86400.0
 #: Seconds. A scheduler that lost its master tries again at least once a minute (libmesos caps its back-off there): time for two tries.
 SCHEDULER_GRACE: Final = 120.0
 #: Seconds. The events of one returning agent come within milliseconds, tasks before the agent on Mesos 1.11; no order is promised.
 SETTLING: Final = 10.0
 
 
-class Why(enum.Enum):
-    """Why something is held; the value says it to people."""
-
-    REGISTRY = "the new master does not tell which agents it expects"
-    EXPECTED = "the new master expects it back"
-    AGENT = "its agent is not back yet"
-    FRAMEWORK = "its framework is not back yet"
-    SCHEDULER = "its scheduler may still register"
-    SETTLING = "its agent has just come back"
-    NOT_SHOWN = "the last state did not show this part of the cluster"
-
-
-class Hold(NamedTuple):
-    """Why something is held, and until when in the caller's clock: infinity if no time ends it."""
-
-    why: Why
-    until: float
-
-
-class Held(NamedTuple):
-    """One held entity: an agent or framework by its id, a task by its key."""
-
-    kind: Literal["agent", "framework", "task"]
-    key: str | TaskKey
-    hold: Hold
-
-
-_NOT_SHOWN: Final = Hold(Why.NOT_SHOWN, math.inf)
-
-
 class Reconciler:
     """Compares observations with the model: the delta that leads to them, less what may come back."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, grace: float | None = None) -> None:
+        """`grace`: seconds that what a change of master hid is held; None for what the master's flags tell."""
         self._model = model
+        self._configured = grace
+        #: What the newest flags that could be read said.
+        self._told: float | None = None
         self._master: str | None = None
         #: When the change to the present master was noticed; minus infinity if there was none.
         self._changed = -math.inf
@@ -110,6 +90,8 @@ class Reconciler:
         self._registry_read = False
         #: Whether it lists frameworks as soon as an agent with one of their tasks is back.
         self._lists_recovered = False
+        #: What the last state concealed.
+        self._concealed = Concealed()
         self._agents: dict[str, Hold] = {}
         self._frameworks: dict[str, Hold] = {}
         #: By agent, for an agent that comes back or goes concerns all of its tasks.
@@ -131,10 +113,22 @@ class Reconciler:
         self._awaited_frameworks = set(former._awaited_frameworks)
         self._registry_read = former._registry_read
         self._lists_recovered = former._lists_recovered
+        self._told = former._told
+        self._concealed = former._concealed
         self._agents = dict(former._agents)
         self._frameworks = dict(former._frameworks)
         self._tasks = {agent_id: dict(tasks) for agent_id, tasks in former._tasks.items()}
         self._deadlines = list(former._deadlines)
+
+    @property
+    def grace(self) -> float:
+        """Seconds that what a change of master hid is held at most."""
+        return self._configured or self._told or GRACE
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether anything is held; costs nothing."""
+        return bool(self._agents or self._frameworks or self._tasks)
 
     @property
     def next_deadline(self) -> float | None:
@@ -167,14 +161,23 @@ class Reconciler:
     # --- snapshots -----------------------------------------------------------------------------
 
     def _take_snapshot(self, snapshot: Snapshot, now: float) -> Delta:
-        self._note_master(snapshot, now)
+        is_new = self._note_master(snapshot, now)
         self._note_returns(snapshot)
         model = self._model
+        before = self._tasks
         frameworks = {key: self._keep_address(new) for key, new in snapshot.frameworks.items()}
         # In this order: what becomes of a framework depends on its agents, of a task on both.
         agents_gone = self._miss_agents(snapshot)
         frameworks_gone = self._miss_frameworks(snapshot, now)
         tasks_gone = self._miss_tasks(snapshot, agents_gone, frameworks_gone)
+        if spared := self._losses(snapshot, tasks_gone, before, now, is_new=is_new):
+            tasks_gone = [key for key in tasks_gone if key not in spared]
+            for key, hold in spared.items():
+                agent_id = model.tasks[key].agent_id
+                self._tasks.setdefault(agent_id, {})[key] = hold
+                _spare(agent_id, agents_gone, self._agents, hold)
+                _spare(key[0], frameworks_gone, self._frameworks, hold)
+        self._concealed = snapshot.concealed
         self._deadlines = sorted({one.hold.until for one in self.held()} - {math.inf})
         return Delta(
             agents={key: new for key, new in snapshot.agents.items() if model.agents.get(key) != new},
@@ -190,17 +193,22 @@ class Reconciler:
             tasks_gone=tuple(tasks_gone),
         )
 
-    def _note_master(self, snapshot: Snapshot, now: float) -> None:
+    def _note_master(self, snapshot: Snapshot, now: float) -> bool:
+        """Whether it is another one than before."""
+        if snapshot.reregister_timeout is not None:
+            self._told = min(snapshot.reregister_timeout, MAX_GRACE)
         master = snapshot.master_id or str(snapshot.leader)
-        if self._master not in (None, master):
+        is_new = self._master not in (None, master)
+        if is_new:
             self._awaited_agents = set(self._model.agents)
             self._awaited_frameworks = set(self._model.frameworks)
             self._registry_read = False
             self._changed = now
         self._master = master
-        if now >= self._changed + GRACE:
+        if now >= self._changed + self.grace:
             self._awaited_agents.clear()
             self._awaited_frameworks.clear()
+        return is_new
 
     def _note_returns(self, snapshot: Snapshot) -> None:
         self._awaited_agents -= snapshot.agents.keys()
@@ -217,9 +225,9 @@ class Reconciler:
         """Hold the agents that the snapshot lacks, or return them as gone."""
         absent = self._model.agents.keys() - snapshot.agents.keys()
         if snapshot.not_shown.agents:
-            self._agents = dict.fromkeys(absent, _NOT_SHOWN)
+            self._agents = dict.fromkeys(absent, NOT_SHOWN)
             return set()
-        registry, expected = (Hold(why, self._changed + GRACE) for why in (Why.REGISTRY, Why.EXPECTED))
+        registry, expected = (Hold(why, self._changed + self.grace) for why in (Why.REGISTRY, Why.EXPECTED))
         recovered = snapshot.recovered_agents or ()
         self._agents = {
             agent_id: expected if agent_id in recovered else registry for agent_id in absent & self._awaited_agents
@@ -231,12 +239,13 @@ class Reconciler:
         absent = self._model.frameworks.keys() - snapshot.frameworks.keys()
         if snapshot.not_shown.frameworks:
             ended = absent & snapshot.completed_frameworks
-            self._frameworks = dict.fromkeys(absent - ended, _NOT_SHOWN)
+            self._frameworks = dict.fromkeys(absent - ended, NOT_SHOWN)
             return ended
-        by_agents = Hold(Why.AGENT, self._changed + GRACE)
-        by_scheduler = Hold(Why.SCHEDULER, self._changed + SCHEDULER_GRACE)
-        self._frameworks = {}
-        for framework_id in absent & self._awaited_frameworks:
+        by_agents = Hold(Why.AGENT, self._changed + self.grace)
+        by_scheduler = Hold(Why.SCHEDULER, self._changed + min(SCHEDULER_GRACE, self.grace))
+        concealed = {each for each in absent if self._is_concealed(each, snapshot)}
+        self._frameworks = dict.fromkeys(concealed, CONCEALED)
+        for framework_id in (absent & self._awaited_frameworks) - concealed:
             lost = self._is_told(framework_id, snapshot) and not self._is_awaited_on_an_agent(framework_id)
             hold = by_scheduler if lost else by_agents
             if now < hold.until:
@@ -247,9 +256,9 @@ class Reconciler:
         self, snapshot: Snapshot, agents_gone: Collection[str], frameworks_gone: Collection[str]
     ) -> list[TaskKey]:
         """Do the same with tasks, once it is known what is held besides."""
-        self._tasks = {}
+        before, self._tasks = self._tasks, {}
         not_shown = snapshot.not_shown
-        by_agent, by_framework = (Hold(why, self._changed + GRACE) for why in (Why.AGENT, Why.FRAMEWORK))
+        by_agent, by_framework = (Hold(why, self._changed + self.grace) for why in (Why.AGENT, Why.FRAMEWORK))
         gone = []
         for key, task in self._model.tasks.items():
             if key in snapshot.tasks:
@@ -259,9 +268,14 @@ class Reconciler:
                 gone.append(key)
                 continue
             if not_shown.frameworks or framework_id in not_shown.tasks_of:
-                hold = _NOT_SHOWN
+                hold = NOT_SHOWN
             elif agent_id in self._awaited_agents:
                 hold = by_agent
+            elif self._frameworks.get(framework_id) is CONCEALED or (
+                framework_id in snapshot.concealed.tasks_of
+                and self._is_concealed_task(key, snapshot, before.get(agent_id, {}).get(key))
+            ):
+                hold = CONCEALED
             elif framework_id in self._frameworks and not self._is_told(framework_id, snapshot):
                 hold = by_framework
             else:
@@ -269,6 +283,51 @@ class Reconciler:
                 continue
             self._tasks.setdefault(agent_id, {})[key] = hold
         return gone
+
+    def _is_concealed(self, framework_id: str, snapshot: Snapshot) -> bool:
+        """Whether an absent framework may be one that the state conceals: it vanished when the state began to do so."""
+        if not snapshot.concealed.frameworks or framework_id in snapshot.completed_frameworks:
+            return False
+        if self._frameworks.get(framework_id) is CONCEALED:
+            return True
+        if self._concealed.frameworks:
+            return False
+        # What it uses is part of the sum only on agents that are there. Without any it may just not be back after a change of master.
+        tasks = self._model.tasks_of_framework(framework_id)
+        return framework_id not in self._awaited_frameworks or any(
+            self._model.tasks[key].agent_id in snapshot.agents for key in tasks
+        )
+
+    def _is_concealed_task(self, key: TaskKey, snapshot: Snapshot, before: Hold | None) -> bool:
+        """The same of a task whose framework is shown without its tasks."""
+        began = key[0] not in self._concealed.tasks_of
+        return (began or before is CONCEALED) and key[1] not in snapshot.ended_tasks.get(key[0], ())
+
+    def _losses(
+        self,
+        snapshot: Snapshot,
+        gone: Collection[TaskKey],
+        before: Mapping[str, Mapping[TaskKey, Hold]],
+        now: float,
+        *,
+        is_new: bool,
+    ) -> dict[TaskKey, Hold]:
+        """Those of the tasks that are `gone` which are not to be believed gone yet. `before`: the holds as they were; `is_new`: the master is another one."""
+        if not gone:
+            return {}
+        fresh = []
+        kept = {}
+        for key in gone:
+            hold = before.get(self._model.tasks[key].agent_id, {}).get(key)
+            if hold is None:
+                fresh.append(key)
+            elif hold.why is Why.LOSS and now < hold.until:
+                kept[key] = hold
+        spared = {key: kept[key] for key in unexplained(kept, snapshot)}
+        lost = [] if is_new else unexplained(fresh, snapshot)
+        if is_sudden(len(lost), len(self._model.tasks) - sum(map(len, before.values()))):
+            spared |= dict.fromkeys(lost, Hold(Why.LOSS, now + LOSS_GRACE))
+        return spared
 
     def _is_told(self, framework_id: str, snapshot: Snapshot) -> bool:
         """Whether the master would list this framework, or its tasks, if an agent that is back had one of its tasks."""
@@ -298,7 +357,7 @@ class Reconciler:
     def _take_delta(self, delta: Delta, now: float) -> Delta:
         self._awaited_agents.difference_update(delta.agents, delta.agents_gone)
         self._awaited_frameworks.difference_update(delta.frameworks, delta.frameworks_gone)
-        if not self._is_holding():
+        if not self.is_holding:
             return self._with_addresses(delta)
         # What is both gone and given was replaced: it is there.
         agents_gone = dict.fromkeys(key for key in delta.agents_gone if key not in delta.agents)
@@ -310,7 +369,7 @@ class Reconciler:
         self._awaited_frameworks.difference_update(frameworks_gone)
         tasks_gone = [*delta.tasks_gone, *self._end_task_holds(delta, agents_gone, frameworks_gone, now)]
         del self._deadlines[: bisect.bisect_right(self._deadlines, now)]
-        if not self._is_holding():
+        if not self.is_holding:
             self._deadlines.clear()
         return self._with_addresses(
             Delta(
@@ -322,9 +381,6 @@ class Reconciler:
                 tasks_gone=tuple(tasks_gone),
             )
         )
-
-    def _is_holding(self) -> bool:
-        return bool(self._agents or self._frameworks or self._tasks)
 
     def _with_addresses(self, delta: Delta) -> Delta:
         if not delta.frameworks:
@@ -381,6 +437,13 @@ class Reconciler:
 
     def _is_due(self, now: float) -> bool:
         return bool(self._deadlines) and self._deadlines[0] <= now
+
+
+def _spare(key: str, gone: set[str], holds: dict[str, Hold], hold: Hold) -> None:
+    """Hold what was taken as gone."""
+    if key in gone:
+        gone.discard(key)
+        holds[key] = hold
 
 
 def _end_overdue(holds: dict[K, Hold], now: float) -> list[K]:

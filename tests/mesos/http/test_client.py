@@ -63,6 +63,25 @@ async def test_the_request_looks_like_that_of_the_go_program(serve, client):
     assert "Authorization" not in request.headers
 
 
+async def test_every_sign_of_life_is_heard(serve, client):
+    """The head of the answer, and each piece of the body as it comes."""
+    heard, go_on = asyncio.Queue(), asyncio.Event()
+
+    async def answer(request):
+        response = web.StreamResponse(headers={"Content-Length": str(len(STATE))})
+        await response.prepare(request)
+        await go_on.wait()
+        await response.write(STATE)
+        return response
+
+    fetching = asyncio.ensure_future(client().fetch(await serve(answer), lambda: heard.put_nowait(None)))
+    await heard.get()
+    assert not fetching.done()
+    go_on.set()
+    await heard.get()
+    assert bytes((await fetching).body) == STATE
+
+
 async def test_gzip(serve, client):
     async def answer(_request):
         return web.Response(body=gzip.compress(STATE * 100), headers={"Content-Encoding": "gzip"})

@@ -52,6 +52,10 @@ class FrameworkEntry(msgspec.Struct, gc=False):
     pid: Raw = NULL
     hostname: Raw = NULL
     recovered: Raw = NULL
+    used_resources: Raw = NULL
+    executors: Raw = NULL
+    completed_tasks: Raw = NULL
+    unreachable_tasks: Raw = NULL
 
 
 class CompletedEntry(msgspec.Struct, gc=False):
@@ -75,6 +79,9 @@ class Document(msgspec.Struct, gc=False):
     leader: Raw = NULL
     recovered_slaves: Raw = NULL
     flags: Raw = NULL
+    cluster: Raw = NULL
+    hostname: Raw = NULL
+    elected_time: Raw = NULL
 
 
 _decode_document: Final = msgspec.json.Decoder(Document).decode
@@ -111,6 +118,7 @@ def _open_unusual(body: bytes | bytearray, skip: Skip) -> Document:
         slaves=list_of(found, "slaves"),
         completed_frameworks=list(_completed_entries(found, skip)),
         **_members(found, "id", "pid", "leader", "recovered_slaves", "unregistered_frameworks", "flags"),
+        **_members(found, "cluster", "hostname", "elected_time"),
     )
 
 
@@ -172,7 +180,11 @@ def _framework_entries(elements: Iterable[Raw], skip: Skip) -> Iterable[Framewor
         except UNREADABLE as error:
             skip("framework: bad type", f"{error} in {excerpt(raw)}")
             continue
-        yield FrameworkEntry(tasks=tasks, **_members(found, "id", "name", "pid", "hostname", "recovered"))
+        yield FrameworkEntry(
+            tasks=tasks,
+            **_members(found, "id", "name", "pid", "hostname", "recovered"),
+            **_members(found, "used_resources", "executors", "completed_tasks", "unreachable_tasks"),
+        )
 
 
 def _completed_entries(document: Mapping[str, Raw], skip: Skip) -> Iterable[CompletedEntry]:

@@ -1,6 +1,7 @@
 """The small text grammars inside a Mesos state: addresses, PIDs, port ranges. Pure; nothing raises."""
 
 import ipaddress
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -149,3 +150,34 @@ def _parse_bound(text: str) -> int | None:
     if not (digits.isascii() and digits.isdigit()):
         return None
     return int(digits[:20])  # more digits only say "too large"
+
+
+#: Seconds of each unit of a Mesos Duration.
+_UNITS: Final = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "ms": 1e-3,
+    "secs": 1.0,
+    "mins": 60.0,
+    "hrs": 3600.0,
+    "days": 86400.0,
+    "weeks": 604800.0,
+}
+_DURATION: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([a-z]{2,5})")
+
+
+def parse_duration(text: str) -> float | None:
+    """Return the seconds of a Mesos Duration as flags have it, `10mins` or `1.5hrs`; None if it is none."""
+    found = _DURATION.fullmatch(text)
+    unit = _UNITS.get(found[2]) if found else None
+    return None if found is None or unit is None else float(found[1]) * unit
+
+
+def parse_ensemble(text: str) -> str:
+    """Return the servers (sorted) and the path of a `zk://` URL, without its credentials, so that equal ones look alike; "" if it is none."""
+    scheme, _, rest = text.partition("://")
+    if scheme != "zk":
+        return ""
+    servers, slash, path = rest.partition("/")
+    hosts = sorted(filter(None, servers.rpartition("@")[2].lower().split(",")))
+    return ",".join(hosts) + slash + path.rstrip("/") if hosts else ""

@@ -32,6 +32,7 @@ from mesos_dns.mesos.decoding.document import (
     list_of,
     open_document,
 )
+from mesos_dns.mesos.decoding.evidence import EndedTasks, Sums, number_of, read_flags
 from mesos_dns.mesos.decoding.grammar import parse_endpoint, parse_pid
 from mesos_dns.mesos.decoding.tasks import HEALTH_LABEL, RUNNING, TaskReader
 from mesos_dns.mesos.decoding.tolerant import Problems
@@ -45,7 +46,6 @@ _decode_task: Final = msgspec.json.Decoder(wire.UnlabelledTaskEntry).decode
 _decode_labelled_task: Final = msgspec.json.Decoder(wire.TaskEntry).decode
 #: What stands in a task whose labels matter. As with unusual keys, one that is written with escapes is not recognised.
 _LABELLED: Final = HEALTH_LABEL.encode()
-_decode_flags: Final = msgspec.json.Decoder(wire.Flags).decode
 _decode_texts: Final = msgspec.json.Decoder(list[str]).decode
 _decode_agent: Final = msgspec.json.Decoder(wire.AgentEntry).decode
 
@@ -57,8 +57,8 @@ class _WithProblems(NamedTuple):
     problems: tuple[tuple[str, str], ...]
 
 
-#: What one task element means: nothing if it is not running.
-_Known = Task | _WithProblems | None
+#: What one task element means: its id if it is not running.
+_Known = Task | _WithProblems | str | None
 #: Stands for an element that is not known, for None is a meaning.
 _UNKNOWN: Final = _WithProblems(None, ())
 
@@ -91,6 +91,7 @@ class Decoder:
         # once in 10^11 reloads of a thousand changes; the keyed hash of Python cannot be aimed at.
         self._known: dict[str, dict[int, _Known]] = {}
         self._reader = TaskReader()
+        self._ended = EndedTasks()
 
     def __repr__(self) -> str:
         return f"Decoder(tasks={sum(map(len, self._known.values()))})"
@@ -108,26 +109,43 @@ class Decoder:
         tasks: dict[TaskKey, Task] = {}
         self._reader.forget_surplus(sum(map(len, self._known.values())))
         without_tasks: set[str] = set()
+        ended: dict[str, frozenset[str]] = {}
+        sums = Sums()
         for position, entry in enumerate(top.frameworks or ()):
             if entry is None:
                 continue
             framework = _read_framework(entry, position, frameworks, skipped)
             if framework is None:
+                sums.spoil()
                 continue
             frameworks[framework.id] = framework
+            sums.add_framework(framework.id, entry)
             if entry.tasks is None:
                 without_tasks.add(framework.id)
-            known[framework.id] = self._read_tasks(framework.id, entry.tasks or [], tasks, skipped)
+            known[framework.id] = meanings = self._read_tasks(framework.id, entry.tasks or [], tasks, skipped)
+            over = self._ended.read(framework.id, entry).union(one for one in meanings.values() if isinstance(one, str))
+            if over:
+                ended[framework.id] = over
         self._known = known
+        self._ended.forget_but(frameworks)
+        agents = _read_agents(top.slaves or (), skipped, sums)
+        unregistered = _read_texts(top.unregistered_frameworks)
+        # Orphans (before Mesos 1.2) use resources and belong to no framework that is shown.
+        if unregistered or top.frameworks is None or top.slaves is None:
+            sums.spoil()
+        flags = read_flags(top.flags)
         return Snapshot(
             master_id=_lenient_text(top.id),
             leader=parse_endpoint(_lenient_text(top.leader)),
             masters=masters,
-            agents=_read_agents(top.slaves or (), skipped),
+            agents=agents,
             frameworks=frameworks,
             tasks=tasks,
-            recovered_agents=None if _forgets_agents(top.flags) else _read_recovered(top.recovered_slaves, skipped),
-            unregistered_frameworks=_read_texts(top.unregistered_frameworks),
+            # A registry in memory ends with its master: the next one knows no agents of its predecessor.
+            recovered_agents=(
+                None if flags.registry == "in_memory" else _read_recovered(top.recovered_slaves, skipped)
+            ),
+            unregistered_frameworks=unregistered,
             completed_frameworks=frozenset(
                 _lenient_text(entry.id) for entry in top.completed_frameworks or () if entry is not None
             ),
@@ -136,6 +154,13 @@ class Decoder:
             skipped_examples=skipped.examples,
             pid=parse_endpoint(_lenient_text(top.pid)),
             flags_hidden=is_null(top.flags),
+            ended_tasks=ended,
+            concealed=sums.judge(),
+            hostname=_lenient_text(top.hostname),
+            cluster=_lenient_text(top.cluster) or flags.cluster,
+            ensemble=flags.ensemble,
+            elected_time=number_of(top.elected_time),
+            reregister_timeout=flags.reregister_timeout,
         )
 
     def _read_tasks(
@@ -157,7 +182,7 @@ class Decoder:
                 for problem in known.problems:
                     skipped.add(*problem)
             else:
-                task = known
+                task = None if isinstance(known, str) else known
             if task is not None:
                 task_key = (framework_id, task.id, 0)
                 if task_key in tasks:
@@ -173,7 +198,7 @@ class Decoder:
         except UNREADABLE as error:
             return _WithProblems(None, (("task: bad type", f"{error} in {excerpt(element)}"),))
         if found is None or found.state != RUNNING:
-            return None
+            return found.id if found is not None else None
         task = self._reader.read(found, framework_id, problems)
         return _WithProblems(task, tuple(problems)) if problems else task
 
@@ -238,7 +263,7 @@ def _agent_of(element: bytes) -> wire.AgentEntry | None:
     return tolerant.agent(element)
 
 
-def _read_agents(elements: Iterable[Raw], skipped: _Skipped) -> dict[str, Agent]:
+def _read_agents(elements: Iterable[Raw], skipped: _Skipped, sums: Sums) -> dict[str, Agent]:
     agents: dict[str, Agent] = {}
     for position, found in _agents_of(elements, skipped):
         agent_id = found.id or f"#{position}"
@@ -249,6 +274,7 @@ def _read_agents(elements: Iterable[Raw], skipped: _Skipped) -> dict[str, Agent]
         if agent_id in agents:
             skipped.add("agent: repeated id", quoted(agent_id))
         agents[agent_id] = Agent(id=agent_id, host=host, port=port or 0)
+        sums.add_agent(found.used_resources)
     return agents
 
 
@@ -270,14 +296,6 @@ def _read_texts(raw: Raw) -> frozenset[str] | None:
         return None if is_null(raw) else frozenset(_decode_texts(raw))
     except UNREADABLE:
         return None
-
-
-def _forgets_agents(flags: Raw) -> bool:
-    """Whether the master says that its registry ends with it: then it knows no agents of its predecessor."""
-    try:
-        return _decode_flags(flags).registry == "in_memory"
-    except UNREADABLE:
-        return False
 
 
 def _task_of(element: bytes, problems: Problems) -> wire.TaskEntry | None:

@@ -7,7 +7,7 @@ No struct takes part in garbage collection: they hold trees, never cycles, and a
 
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Raw, Struct, field
 
 #: A DiscoveryInfo port is an unsigned 32-bit integer in Mesos; Go read 64 bits with sign.
 PortNumber = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -127,14 +127,35 @@ class UnlabelledTaskEntry(TaskEntry, gc=False):
     labels: list[Label | None] | None = field(default=None, name="")
 
 
+class Used(Struct, gc=False):
+    """Of `used_resources` what every task has: processors and MB of memory. Masters give each agent and framework its sum."""
+
+    cpus: float | None = None
+    mem: float | None = None
+
+
 class AgentEntry(Struct, gc=False):
     """One element of `slaves`, or (without `pid`) of `recovered_slaves`."""
 
     id: str | None = None
     pid: str | None = None
+    used_resources: Used | None = None
+
+
+class EndedTask(Struct, gc=False):
+    """One element of `completed_tasks` or `unreachable_tasks`."""
+
+    id: str | None = None
 
 
 class Flags(Struct, gc=False):
-    """What of the master's `flags` (all of them texts) tells how to read the rest."""
+    """What of the master's `flags` (all of them texts) tells how to read the rest, and whose it is.
 
-    registry: str | None = None
+    `slave_reregister_timeout` is the name before Mesos 1.2.
+    """
+
+    registry: Raw = Raw(b"null")
+    agent_reregister_timeout: Raw = Raw(b"null")
+    slave_reregister_timeout: Raw = Raw(b"null")
+    cluster: Raw = Raw(b"null")
+    zk: Raw = Raw(b"null")

@@ -13,11 +13,11 @@ A round starts with the master that answered last time, then goes through the co
 | anything else | the next master |
 
 Nobody is asked twice in a round, so two masters that point at each other (a dead leader's node lives on for some
-seconds) end it.
+seconds) end it. Those that a former round still waits for count as asked.
 """
 
 import ipaddress
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -31,20 +31,36 @@ MAX_UNLISTED_MASTERS: Final = 8
 class LeaderSearch:
     """One round. Call `next` for an endpoint, then `accepts` or `failed` with what came of it, until done."""
 
-    def __init__(self, masters: Iterable[Endpoint], last: Endpoint | None = None) -> None:
+    def __init__(
+        self, masters: Iterable[Endpoint], last: Endpoint | None = None, *, asked: Iterable[Endpoint] = ()
+    ) -> None:
         first = () if last is None else (last,)
         self._waiting = deque(dict.fromkeys((*first, *masters)))
         self._last_resort: deque[Endpoint] = deque()
-        self._asked: set[Endpoint] = set()
+        self._asked: set[Endpoint] = set(asked)
         self._named: set[Endpoint] = set()
+        #: How many masters said of each that it leads.
+        self.votes: Counter[Endpoint] = Counter()
         self._listed = frozenset(self._waiting)
         self._errors: list[MasterError] = []
 
     def __repr__(self) -> str:
         return f"LeaderSearch(asked={sorted(map(str, self._asked))}, waiting={[*map(str, self._waiting)]})"
 
+    @property
+    def errors(self) -> tuple[MasterError, ...]:
+        """What came of those asked so far, in the order in which it came."""
+        return tuple(self._errors)
+
     def next(self) -> Endpoint:
         """Return the endpoint to ask; raise NobodyAnsweredError when there is none left."""
+        endpoint = self.pick()
+        if endpoint is None:
+            raise NobodyAnsweredError(self.errors)
+        return endpoint
+
+    def pick(self) -> Endpoint | None:
+        """Return the endpoint to ask, None if there is none left for now."""
         while self._waiting or self._last_resort:
             endpoint = (self._waiting or self._last_resort).popleft()
             if endpoint in self._asked:
@@ -53,13 +69,15 @@ class LeaderSearch:
                 continue
             self._asked.add(endpoint)
             return endpoint
-        raise NobodyAnsweredError(tuple(self._errors))
+        return None
 
     def failed(self, error: MasterError) -> None:
-        """Take note that the endpoint given last did not answer with a state."""
+        """Take note that an endpoint did not answer with a state."""
         # Without its traceback, which holds the frame that holds this search: a circle, and with it the whole answer.
         self._errors.append(error.with_traceback(None))
         if isinstance(error, RedirectError) and error.location is not None:
+            if error.location != error.endpoint:
+                self.votes[error.location] += 1
             if _is_address(error.location.host):
                 self._waiting.appendleft(error.location)
             else:
@@ -72,6 +90,7 @@ class LeaderSearch:
             return False
         if leader == (pid or asked) or (pid is None and asked in self._named):
             return True
+        self.votes[leader] += 1
         self._errors.append(NotLeadingError(asked, f"does not lead, and its leader {leader} gave no state either"))
         self._named.add(leader)
         self._waiting.appendleft(leader)

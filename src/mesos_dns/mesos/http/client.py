@@ -11,6 +11,7 @@ import re
 import ssl
 import time
 import zlib
+from collections.abc import Callable
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -55,6 +56,14 @@ MAX_REMEMBERED_PATHS: Final = 256
 _READ_OCTETS: Final = 2**18
 
 
+#: Called when octets of an answer have come.
+Heard = Callable[[], None]
+
+
+def _ignore() -> None:
+    """For those who do not care when octets come."""
+
+
 #: What tells zlib to expect a gzip header.
 _GZIP: Final = zlib.MAX_WBITS | 16
 
@@ -91,15 +100,15 @@ class MasterClient:
         if session is not None:
             await session.close()
 
-    async def fetch(self, endpoint: Endpoint) -> Answer:
+    async def fetch(self, endpoint: Endpoint, heard: Heard = _ignore) -> Answer:
         """Read the state document of one master. Raises the errors of `mesos.errors`, nothing else.
 
-        The whole takes at most `options.timeout` seconds.
+        The whole takes at most `options.timeout` seconds. `heard` is called whenever octets of the answer have come.
         """
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._options.timeout):
-                body = await self._fetch_authorized(endpoint)
+                body = await self._fetch_authorized(endpoint, heard)
         except TimeoutError as error:
             raise MasterTimeoutError(
                 endpoint,
@@ -107,30 +116,30 @@ class MasterClient:
             ) from error
         return Answer(body, time.monotonic() - started)
 
-    async def _fetch_authorized(self, endpoint: Endpoint) -> bytearray:
+    async def _fetch_authorized(self, endpoint: Endpoint, heard: Heard) -> bytearray:
         if self._login is None or not self._login.has_token:
-            return await self._fetch_any_path(endpoint)
+            return await self._fetch_any_path(endpoint, heard)
         try:
-            return await self._fetch_any_path(endpoint)
+            return await self._fetch_any_path(endpoint, heard)
         except UnauthorizedError:
             self._login.forget()  # a remembered token may have been revoked: once more with a new one
-            return await self._fetch_any_path(endpoint)
+            return await self._fetch_any_path(endpoint, heard)
 
-    async def _fetch_any_path(self, endpoint: Endpoint) -> bytearray:
+    async def _fetch_any_path(self, endpoint: Endpoint, heard: Heard) -> bytearray:
         known = self._paths.get(endpoint, _PATHS[0])
         other = _PATHS[1] if known == _PATHS[0] else _PATHS[0]
         try:
-            return await self._get(endpoint, known)
+            return await self._get(endpoint, known, heard)
         except StatusError as error:
             if error.status != 404:
                 raise
-        body = await self._get(endpoint, other)
+        body = await self._get(endpoint, other, heard)
         if len(self._paths) >= MAX_REMEMBERED_PATHS:
             self._paths.clear()
         self._paths[endpoint] = other
         return body
 
-    async def _get(self, endpoint: Endpoint, path: str) -> bytearray:
+    async def _get(self, endpoint: Endpoint, path: str, heard: Heard) -> bytearray:
         if not _HOST.fullmatch(endpoint.host):
             raise UnreachableError(
                 endpoint, f"cannot be asked: {quoted(endpoint.host)} is neither an address nor a host name"
@@ -151,8 +160,9 @@ class MasterClient:
                 auto_decompress=False,
             ) as response,
         ):
+            heard()
             if response.status == 200:
-                return await _read_body(endpoint, response)
+                return await _read_body(endpoint, response, heard)
             text = await _read_error(endpoint, response)
             raise self._refusal(endpoint, path, response, text)
 
@@ -223,12 +233,13 @@ def _tls_context(options: ClientOptions) -> ssl.SSLContext:
     return context
 
 
-async def _read_body(endpoint: Endpoint, response: aiohttp.ClientResponse) -> bytearray:
+async def _read_body(endpoint: Endpoint, response: aiohttp.ClientResponse, heard: Heard) -> bytearray:
     # One growing buffer: response.read() would hold all chunks and the joined body at once. Unpacked here, 230 MB take
     # 0.6 s; by aiohttp 0.8, for it keeps what it unpacked in chunks, too; in a thread 1.0, which allocates anew each time.
     body = _Body(_encoding(endpoint, response))
     try:
         async for chunk in response.content.iter_any():
+            heard()
             body.add(chunk)
             if len(body.octets) > MAX_STATE_OCTETS:
                 raise BodyError(endpoint, f"its state has more than {MAX_STATE_OCTETS} octets, the limit")
