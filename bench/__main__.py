@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bench import answering, forwarding, lifecycle, probing, queries, ratios, results, scaling, starving
+from bench import answering, forwarding, freshness, lifecycle, probing, queries, ratios, results, scaling, starving
 from bench.bed import Bed, Settings, cores, say
 from bench.machine import find, machine
 from bench.servers import OTHER, OURS, ROOT, UnavailableError, other_checkout
@@ -21,6 +21,7 @@ PARTS: Final[dict[str, Callable[[Bed], None]]] = {
     "beside-tcp": starving.measure,
     "start": lifecycle.measure_start,
     "change": lifecycle.measure_change,
+    "fresh": freshness.measure,
     "tail": probing.measure_tail,
     "cores": scaling.measure,
 }

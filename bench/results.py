@@ -29,6 +29,8 @@ TABLES: Final = (
     ("stages", "Processor time of each stage of a state, s", "stage"),
     ("weights", "What each part holds, octets per name", "part"),
     ("change", "Processor time for the change of one task, ms", "process"),
+    ("fresh", "From a task's start to its name at every worker, 50 of them a second, ms", ""),
+    ("following", "What following a cluster costs", ""),
     ("tail", "Time to an answer at 2,000 queries a second while the zone is busy, ms", ""),
     ("cores", "Two workers against one", ""),
 )

@@ -366,11 +366,14 @@ def pin_workers(server: Server, workers: set[int], control: set[int]) -> None:
 
 
 @contextmanager
-def changing_master(tasks: int, agents: int, rate: int, folder: Path, cores: set[int]) -> Iterator[Server]:
-    """The simulated Mesos master with `tasks` tasks, of which `rate` change every second."""
+def changing_master(
+    tasks: int, agents: int, rate: int, folder: Path, cores: set[int], *, events: bool = False
+) -> Iterator[Server]:
+    """The simulated Mesos master with `tasks` tasks, of which `rate` change every second; `events`: ready for subscribers."""
     port = free_port()
     command = [sys.executable, "-m", "mesos_dns.demo", "bench-master"]
     command += ["--tasks", str(tasks), "--agents", str(agents), "--port", str(port), "--change-rate", str(rate)]
+    command += ["--events"] if events else []
     with launched("bench-master", [*_on(cores), *command], folder, port) as server:
         wait_for_connection(server)
         yield server

@@ -5,6 +5,7 @@ import json
 from contextlib import asynccontextmanager
 
 import pytest
+from tests.integration.zookeeper import ZooKeeper
 
 from mesos_dns.demo import registration
 from mesos_dns.demo.document import MasterIdentity
@@ -250,8 +251,7 @@ async def test_a_missing_library_is_named(monkeypatch):
 
 
 async def test_with_a_real_zookeeper(tmp_path):
-    real = pytest.importorskip("tests.integration.zookeeper", reason="the starter of a real ZooKeeper is not here")
-    server = real.ZooKeeper(tmp_path)
+    server = ZooKeeper(tmp_path)
     try:
         async with Cluster(masters=3, tasks=4) as cluster:
             found = await cluster.register(
