@@ -37,6 +37,7 @@ class Cluster:
         self._round = 0
         self._changes = {"agent": agents, "framework": frameworks, "name": names}
         self._numbers = count(1)
+        self._before = []
 
     def state(self):
         """The body of the next one."""
@@ -54,7 +55,21 @@ class Cluster:
             }
             for at, n in enumerate(self._those("framework", FRAMEWORKS))
         ]
-        return json.dumps({"id": "M", "leader": "master@10.0.0.1:5050", "slaves": agents, "frameworks": frameworks})
+        # What ended is told, as masters do: nothing of it is held.
+        before, self._before = self._before, [{key: one[key] for key in ("id", "tasks")} for one in frameworks]
+        ended = {one["id"]: [task | {"state": "TASK_FINISHED"} for task in one["tasks"]] for one in before}
+        for framework in frameworks:
+            framework["completed_tasks"] = ended.pop(framework["id"], [])
+        completed = [{"id": framework_id, "completed_tasks": tasks} for framework_id, tasks in ended.items()]
+        return json.dumps(
+            {
+                "id": "M",
+                "leader": "master@10.0.0.1:5050",
+                "slaves": agents,
+                "frameworks": frameworks,
+                "completed_frameworks": completed,
+            }
+        )
 
     def _those(self, kind, how_many):
         first = self._round * how_many if self._changes[kind] else 0
