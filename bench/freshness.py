@@ -73,7 +73,7 @@ def once(bed: Bed, tasks: int, keys: dict[str, str], pause: float) -> Freshness:
         config = servers.mesos_dns_config(master.port, workers=WORKERS, refresh=1) | keys
         server = stack.enter_context(servers.mesos_dns(config, bed.folder))
         servers.wait_until_ready(server)
-        sockets = [stack.enter_context(each) for each in _one_socket_each(server)]
+        sockets = [stack.enter_context(each) for each in one_socket_each(server)]
         asked = following.Master(master.port)
         stack.callback(asked.close)
         control = processes.run_seconds(server.process.pid)
@@ -86,7 +86,7 @@ def once(bed: Bed, tasks: int, keys: dict[str, str], pause: float) -> Freshness:
         return found
 
 
-def _one_socket_each(server: Server) -> list[socket.socket]:
+def one_socket_each(server: Server) -> list[socket.socket]:
     """A connected socket for each worker. The kernel gives a worker the packets of a socket by its port, so some are tried."""
     workers = server.workers()
     found: dict[int, socket.socket] = {}

@@ -63,6 +63,7 @@ def truth(world: World) -> Json:
                 "framework": task.framework.name,
                 "name": task.application.discovery or task.application.name,
                 "task_id": task.id,
+                "agent_id": task.agent.id,
                 "agent": task.agent.address,
                 "addresses": [address for _, address in task.addresses],
                 "ports": list(task.ports),
