@@ -20,8 +20,9 @@ help:  ## show this list
 demo: $(INSTALLED)  ## a simulated cluster, Mesos-DNS on 127.0.0.1:8053 and :8123, and what to try
 	$(PY) -m mesos_dns.demo $(DEMO)
 
+# Three at a time, each file in one process: half of the time tests wait for the programs that they started.
 test: lint  ## lint, types and all tests
-	$(PY) -m pytest $(TESTS)
+	$(PY) -m pytest -n 3 --dist loadfile $(TESTS)
 
 lint: $(INSTALLED)  ## rules, format and types
 	$(PY) -m ruff check
@@ -30,7 +31,7 @@ lint: $(INSTALLED)  ## rules, format and types
 
 # Integration tests run the program as processes of their own, where nothing is counted: they are left out.
 coverage: $(INSTALLED)  ## the unit tests, and how much of the program they run
-	$(PY) -m pytest --quiet --ignore tests/integration --cov --cov-report=term $(TESTS)
+	$(PY) -m pytest --quiet -n 3 --dist loadfile --ignore tests/integration --cov --cov-report=term $(TESTS)
 
 bench: $(INSTALLED)  ## measure speed and memory; writes tables and JSON
 	$(PY) -m bench $(BENCH)
