@@ -7,6 +7,7 @@ import logging
 import re
 import signal
 import socket
+import sys
 import threading
 
 import pytest
@@ -377,6 +378,10 @@ async def test_nothing_is_left(zookeeper, masters, path):
     assert threading.active_count() == before
 
 
+@pytest.mark.xfail(
+    sys.version_info >= (3, 13),
+    reason="on Python 3.13 a refused attempt of kazoo stays in a cycle with its thread; control looks for cycles each ten minutes",
+)
 async def test_nothing_is_left_if_nobody_answers(path):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         gone = closed.getsockname()

@@ -100,7 +100,9 @@ async def test_a_large_gzip(serve, client):
 
 async def test_an_error_may_be_packed_too(serve, client):
     async def answer(_request):
-        return web.Response(status=500, body=gzip.compress(b"out of luck", mtime=0), headers={"Content-Encoding": "gzip"})
+        return web.Response(
+            status=500, body=gzip.compress(b"out of luck", mtime=0), headers={"Content-Encoding": "gzip"}
+        )
 
     with pytest.raises(StatusError, match="out of luck"):
         await client().fetch(await serve(answer))
