@@ -31,7 +31,7 @@ lint: $(INSTALLED)  ## rules, format and types
 
 # Integration tests run the program as processes of their own, where nothing is counted: they are left out.
 coverage: $(INSTALLED)  ## the unit tests, and how much of the program they run
-	$(PY) -m pytest --quiet -n 3 --dist loadfile --ignore tests/integration --cov --cov-report=term $(TESTS)
+	HYPOTHESIS_PROFILE=coverage $(PY) -m pytest --quiet -n 3 --dist loadfile --ignore tests/integration --cov --cov-report=term $(TESTS)
 
 bench: $(INSTALLED)  ## measure speed and memory; writes tables and JSON
 	$(PY) -m bench $(BENCH)

@@ -49,5 +49,7 @@ async def running(monkeypatch):
 # each time; HYPOTHESIS_PROFILE=thorough is for a night. A test has settings of its own only if an example is dear.
 settings.register_profile("default", deadline=None, max_examples=100)
 settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, print_blob=True)
+# To see what is run, a few examples do: counting doubles the time of each.
+settings.register_profile("coverage", deadline=None, max_examples=20, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=10_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if "CI_REQUIRE_ALL" in os.environ else "default"))
