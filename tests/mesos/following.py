@@ -5,6 +5,7 @@ import contextlib
 
 from mesos_dns.mesos.following import Plan
 from mesos_dns.mesos.http.client import MasterClient
+from mesos_dns.mesos.identity import Identity
 from mesos_dns.mesos.options import ClientOptions
 from mesos_dns.mesos.polling import PollingSource
 from mesos_dns.mesos.source import KnownMasters
@@ -93,8 +94,12 @@ class Mirror:
 async def following(cluster, *, fallback=False, detector=None, reconcile=600.0, first=20.0, client=None, refresh=0.1):
     detector = detector or Detector(endpoints(cluster))
     options = ClientOptions(timeout=20.0) if client is None else client
-    polling = PollingSource(Entered(detector), MasterClient(options), refresh_seconds=refresh) if fallback else None
-    source = StreamingSource(detector, MasterClient(options), polling, Plan(reconcile, first), chance=lambda: 1.0)
+    polling, identity = None, Identity()
+    if fallback:
+        polling = PollingSource(Entered(detector), MasterClient(options), refresh_seconds=refresh, identity=identity)
+    source = StreamingSource(
+        detector, MasterClient(options), polling, Plan(reconcile, first), identity=identity, chance=lambda: 1.0
+    )
     async with contextlib.aclosing(source.observations()) as observations:
         yield Mirror(source, observations)
     await asyncio.sleep(0)

@@ -34,6 +34,12 @@ def test_the_first_master_is_ours():
     assert Identity().judge(state("m1", "S0", cluster="any"), 0.0) is OURS
 
 
+def test_whom_the_detector_names_is_ours_whatever_it_is_called():
+    theirs = state("m2", "X0", cluster="theirs", ensemble="zk2/mesos")
+    assert known().judge(theirs, 0.0) is ANOTHER
+    assert known().judge(theirs, 0.0, named=True) is OURS
+
+
 def test_the_same_master_stays_ours_whatever_it_shows():
     assert known().judge(state("m1", "S7", cluster="theirs", ensemble="zk2/mesos"), 0.0) is OURS
 

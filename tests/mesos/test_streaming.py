@@ -7,7 +7,7 @@ from tests.mesos.following import Detector, endpoints, following
 
 from mesos_dns.demo.live import Cluster
 from mesos_dns.mesos import following as following_module
-from mesos_dns.mesos import streaming
+from mesos_dns.mesos import streaming, waiting
 from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.sources import read_once
 
@@ -186,13 +186,13 @@ async def test_a_broken_stream_is_begun_anew_at_once(broken, caplog):
 async def test_a_stream_that_breaks_again_and_again_is_not_asked_for_without_a_pause(monkeypatch):
     pauses = []
     async with Cluster(agents=1, tasks=1) as cluster, following(cluster) as mirror:
-        wait = mirror.source._wait
+        pause = waiting.pause
 
-        async def note(seconds, known):
+        async def note(detector, known, seconds):
             pauses.append(seconds)
-            await wait(0, known)
+            await pause(detector, known, 0)
 
-        monkeypatch.setattr(mirror.source, "_wait", note)
+        monkeypatch.setattr(waiting, "pause", note)
         for number in range(4):
             await mirror.until(lambda number=number: mirror.snapshots == number + 1)
             await cluster.subscribed(1)
@@ -321,6 +321,53 @@ async def test_another_cluster_is_not_believed(caplog):
             await cluster.take_over(0)
             await pending
             assert mirror.snapshot.cluster == ours
+
+
+async def test_whom_the_detector_names_is_ours_whatever_it_is_called():
+    async with Cluster(agents=2, tasks=4) as cluster, Cluster(agents=2, tasks=4, name="other", seed=2) as other:
+        detector = Detector(endpoints(cluster))
+        async with following(cluster, detector=detector) as mirror:
+            await mirror.next()
+            detector.learns(endpoints(other), leader=endpoints(other)[0])
+            await mirror.until(lambda: mirror.snapshot.leader == endpoints(other)[0])
+            assert mirror.snapshot.cluster == "other"
+
+
+async def test_what_events_told_of_the_cluster_holds_for_polls_too(monkeypatch):
+    monkeypatch.setattr(streaming, "REFUSED_RETRY_SECONDS", 0.3)
+    async with Cluster(agents=2, tasks=4) as cluster, Cluster(agents=2, tasks=4, name="other", seed=2) as other:
+        for path in ("/master/api/v1", "/api/v1"):
+            other.settings.refuse[path] = (501, "no")
+        detector = Detector(endpoints(cluster))
+        async with following(cluster, detector=detector, fallback=True) as mirror:
+            await mirror.next()
+            both = (*endpoints(cluster), *endpoints(other))
+            detector.learns(both)
+            await mirror.until(lambda: mirror.snapshot.masters == both)
+            await cluster.kill()
+            pending = asyncio.ensure_future(mirror.next())
+            while "its state is not believed" not in mirror.status.last_error:
+                assert not pending.done()
+                await asyncio.sleep(0.01)
+            await cluster.start(0)
+            await cluster.take_over(0)
+            await pending
+            assert mirror.snapshot.cluster == "demo"
+
+
+async def test_no_state_is_known_before_the_first(caplog):
+    async with Cluster(masters=2, agents=2, tasks=4) as cluster:
+        await cluster.kill()
+        await cluster.start(0)
+        await cluster.nobody_leads()
+        async with following(cluster) as mirror:
+            pending = asyncio.ensure_future(mirror.next())
+            while mirror.status.consecutive_failures < 1:
+                assert not pending.done()
+                await asyncio.sleep(0.01)
+            assert "cannot be followed, and no state of it is known yet; next try" in caplog.text
+            await cluster.take_over(0)
+            await pending
 
 
 async def test_the_clock_of_the_master_is_wrong_by_hours():

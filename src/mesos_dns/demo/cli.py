@@ -32,8 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _demo(arguments)
 
 
-def _demo(argv: list[str]) -> int:
-    plan = Plan()
+def _demo_parser(plan: Plan) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mesos_dns.demo",
         description="A simulated Mesos cluster with Mesos-DNS in front of it.",
@@ -83,6 +82,12 @@ def _demo(argv: list[str]) -> int:
         help="try every query once, then end with 0 if all went well, else 1",
     )
     parser.add_argument("--verbose", action="store_true", help="every event, and the log of Mesos-DNS")
+    return parser
+
+
+def _demo(argv: list[str]) -> int:
+    plan = Plan()
+    parser = _demo_parser(plan)
     options = parser.parse_args(argv)
     if options.no_server and options.attempt:
         parser.error("--try needs Mesos-DNS, so it does not go with --no-server")

@@ -35,6 +35,7 @@ from mesos_dns.mesos.http.client import Answer, Heard
 from mesos_dns.mesos.identity import Identity, Verdict
 from mesos_dns.mesos.source import KnownMasters, MasterDetector
 from mesos_dns.mesos.state import Endpoint, Snapshot
+from mesos_dns.mesos.waiting import other_leader
 
 log = logging.getLogger(__name__)
 
@@ -87,14 +88,20 @@ class Asking:
     """Reads the state of the leading master, again and again. For one reader at a time."""
 
     def __init__(
-        self, detector: MasterDetector, client: Fetcher, *, clock: Callable[[], float] = time.monotonic
+        self,
+        detector: MasterDetector,
+        client: Fetcher,
+        *,
+        identity: Identity | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`identity`: what is known already of the cluster, and learns from what is read here."""
         self._detector = detector
         self._client = client
         self._clock = clock
         self._decoder = Decoder()
         self._decoding = asyncio.Lock()
-        self._identity = Identity()
+        self._identity = Identity() if identity is None else identity
         #: Of the state that was believed last.
         self._leader: Endpoint | None = None
         self._log = RateLimited(log, interval=600.0, clock=clock)
@@ -105,7 +112,7 @@ class Asking:
     async def read(self) -> Reading:
         """Find the leading master and read its state. Raises NobodyAnsweredError if no master gives one."""
         round_ = _Round(self._detector.known, self._leader, self._clock())
-        word = spawn(self._other_leader(round_.known), name="watch the leader")
+        word = spawn(other_leader(self._detector, round_.known), name="watch the leader")
         try:
             while (reading := self._decide(round_)) is None:
                 self._ask_on(round_)
@@ -115,7 +122,7 @@ class Asking:
                 if word.done():
                     word.result()
                     self._turn(round_)
-                    word = spawn(self._other_leader(round_.known), name="watch the leader")
+                    word = spawn(other_leader(self._detector, round_.known), name="watch the leader")
                 self._collect(round_)
         finally:
             await _end(word, *round_.running, *round_.abandoned)
@@ -218,9 +225,8 @@ class Asking:
         """Whether it is the state of a master that leads our cluster."""
         if not round_.search.accepts(reading.asked, pid=reading.snapshot.pid, leader=reading.snapshot.leader):
             return False
-        # Whom our ZooKeeper names is ours, whatever it is called.
-        is_named = reading.asked == round_.known.leader
-        if is_named or self._identity.judge(reading.snapshot, self._clock()) is Verdict.OURS:
+        named = reading.asked == round_.known.leader
+        if self._identity.judge(reading.snapshot, self._clock(), named=named) is Verdict.OURS:
             return True
         words = self._identity.describe(reading.snapshot)
         round_.search.failed(
@@ -239,11 +245,6 @@ class Asking:
         known = self._detector.known
         log.debug("the detector names %s as the leader", known.leader)
         round_.turn(known, self._clock())
-
-    async def _other_leader(self, known: KnownMasters) -> None:
-        """Return as soon as the detector names a leader that it did not name before."""
-        while (now := self._detector.known).leader in {None, known.leader}:
-            await self._detector.changed(now)
 
     def _believe(self, reading: Reading) -> None:
         self._log.over(f"foreign: {reading.asked}", "the state of master %s is believed now", reading.asked)

@@ -15,7 +15,8 @@ which may be written in two ways). So it takes two signs, and none against them,
 | | no ids yet | one differs, the other is not known | doubtful |
 | | no ids yet | anything else | ours |
 
-What is doubtful is believed when nobody else has given a state for DOUBT_SECONDS. The same master (its id) is always believed.
+What is doubtful is believed when nobody else has given a state for DOUBT_SECONDS. The same master (its id) is always believed, and so is
+the one whom the detector names: whom our ZooKeeper names is ours, whatever it is called.
 """
 
 import enum
@@ -71,9 +72,9 @@ class Identity:
             self._ids = agents.union(snapshot.frameworks)
         self._doubted_since = None
 
-    def judge(self, snapshot: Snapshot, now: float) -> Verdict:
-        """Whose it is, by the table above. `now`: seconds of a steady clock; doubts begin with the first one."""
-        verdict = self._judge(snapshot)
+    def judge(self, snapshot: Snapshot, now: float, *, named: bool = False) -> Verdict:
+        """Whose it is, by the table above. `now`: seconds of a steady clock; doubts begin with the first one. `named`: by the detector."""
+        verdict = Verdict.OURS if named else self._judge(snapshot)
         if verdict is Verdict.DOUBTFUL:
             if self._doubted_since is None:
                 self._doubted_since = now

@@ -10,10 +10,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from mesos_dns.logs import RateLimited
+from mesos_dns.mesos import waiting
 from mesos_dns.mesos.asking import Asking, Fetcher, Reading
 from mesos_dns.mesos.errors import NobodyAnsweredError
+from mesos_dns.mesos.identity import Identity
 from mesos_dns.mesos.problems import Problems
-from mesos_dns.mesos.source import KnownMasters, MasterDetector, SourceStatus
+from mesos_dns.mesos.source import MasterDetector, SourceStatus
 from mesos_dns.mesos.state import Observation, Snapshot
 
 log = logging.getLogger(__name__)
@@ -48,13 +50,18 @@ class PollingSource:
         client: Fetcher,
         *,
         refresh_seconds: float = 60.0,
+        identity: Identity | None = None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`refresh_seconds` lie between the starts of two polls; `chance` gives numbers from 0 to 1."""
+        """`refresh_seconds` lie between the starts of two polls; `chance` gives numbers from 0 to 1.
+
+        `identity`: what is known of the cluster, for sources that take turns at it.
+        """
         self._detector = detector
         self._client = client
         self._refresh_seconds = refresh_seconds
+        self._identity = Identity() if identity is None else identity
         self._clock = clock
         self._chance = chance
         self._status = SourceStatus()
@@ -73,7 +80,7 @@ class PollingSource:
 
     async def observations(self) -> AsyncGenerator[Observation, None]:
         """Yield a Snapshot per good poll, for ever. Close the generator to close the connections."""
-        asking = Asking(self._detector, self._client, clock=self._clock)
+        asking = self._asking()
         try:
             async with self._detector:
                 while True:
@@ -87,7 +94,7 @@ class PollingSource:
                         yield snapshot
                         # The period is one of starts, as in Go; the time that the reader took counts.
                         pause = max(0.0, self._refresh_seconds - (self._clock() - started))
-                    await self._wait(pause, known)
+                    await waiting.pause(self._detector, known, pause)
         finally:
             await self._client.close()
 
@@ -95,17 +102,12 @@ class PollingSource:
         """Read one state and close the connections. Raises NobodyAnsweredError, without logging it, if no master gives one."""
         try:
             async with self._detector:
-                return await self._poll(Asking(self._detector, self._client, clock=self._clock))
+                return await self._poll(self._asking())
         finally:
             await self._client.close()
 
-    async def _wait(self, seconds: float, known: KnownMasters) -> None:
-        """Wait so long, or until the detector knows something else than `known`."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._detector.changed(known)
-        except TimeoutError:
-            pass
+    def _asking(self) -> Asking:
+        return Asking(self._detector, self._client, identity=self._identity, clock=self._clock)
 
     async def _poll(self, asking: Asking) -> Snapshot:
         """Read the state of the leading master once. Raises NobodyAnsweredError if no master gives one."""

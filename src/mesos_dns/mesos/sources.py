@@ -8,6 +8,7 @@ from mesos_dns.mesos.detect.zookeeper import FIRST_ANSWER_SECONDS, ZooKeeperMast
 from mesos_dns.mesos.errors import NobodyAnsweredError
 from mesos_dns.mesos.following import Plan
 from mesos_dns.mesos.http.client import MasterClient
+from mesos_dns.mesos.identity import Identity
 from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.polling import PollingSource
 from mesos_dns.mesos.source import MasterDetector, Source
@@ -29,12 +30,12 @@ def follow(options: SourceOptions) -> Source:
     """What follows the cluster. OSError or ssl.SSLError if the files of `options.client` are unusable."""
     if options.follow == "polling":
         return _poll(options, detector(options))
-    known = detector(options)
+    known, identity = detector(options), Identity()
     polling = None
     if options.follow == "auto":
-        polling = PollingSource(Entered(known), MasterClient(options.client), refresh_seconds=options.refresh_seconds)
+        polling = _poll(options, Entered(known), identity)
     plan = Plan(options.reconcile_seconds, options.client.timeout)
-    return StreamingSource(known, MasterClient(options.client), polling, plan)
+    return StreamingSource(known, MasterClient(options.client), polling, plan, identity=identity)
 
 
 async def read_once(options: SourceOptions) -> Snapshot:
@@ -48,5 +49,7 @@ async def read_once(options: SourceOptions) -> Snapshot:
         raise NobodyAnsweredError(error.errors, "; ".join(notes)) from error
 
 
-def _poll(options: SourceOptions, masters: MasterDetector) -> PollingSource:
-    return PollingSource(masters, MasterClient(options.client), refresh_seconds=options.refresh_seconds)
+def _poll(options: SourceOptions, masters: MasterDetector, identity: Identity | None = None) -> PollingSource:
+    return PollingSource(
+        masters, MasterClient(options.client), refresh_seconds=options.refresh_seconds, identity=identity
+    )

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from mesos_dns.concurrency import spawn
 from mesos_dns.logs import RateLimited
+from mesos_dns.mesos import waiting
 from mesos_dns.mesos.errors import (
     EventsRefusedError,
     ForeignError,
@@ -87,7 +88,8 @@ class Entered:
 class StreamingSource:
     """A `Source` that yields what events tell. With `polling` (on the same detector, `Entered`) that one steps in when there are none.
 
-    `detector` is entered by this one. For one reader at a time.
+    `detector` is entered by this one. `identity`, what is known of the cluster, is that of `polling`, which learns from what it reads. For one
+    reader at a time.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class StreamingSource:
         polling: Source | None,
         plan: Plan,
         *,
+        identity: Identity | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._detector = detector
@@ -109,7 +112,7 @@ class StreamingSource:
         self._open: Subscription | None = None
         self._first: list[Snapshot] = []
         #: What is known of the cluster that is followed.
-        self._identity = Identity()
+        self._identity = Identity() if identity is None else identity
         self._problems = Problems(time.monotonic)
         self._following: Following | None = None
         self._is_polling = False
@@ -159,8 +162,6 @@ class StreamingSource:
                     for phase in (self._until_open(), self._until_lost()):
                         async with contextlib.aclosing(phase) as observations:
                             async for observation in observations:
-                                if isinstance(observation, Snapshot):
-                                    self._identity.learn(observation)
                                 yield observation
                                 del observation
         finally:
@@ -184,7 +185,7 @@ class StreamingSource:
                             yield observation
                             del observation
                 else:
-                    await self._wait(pause, known)
+                    await waiting.pause(self._detector, known, pause)
 
     async def _until_lost(self) -> AsyncGenerator[Observation, None]:
         """Follow the open subscription to its end."""
@@ -196,13 +197,15 @@ class StreamingSource:
         async with contextlib.aclosing(following.observations()) as observations:
             try:
                 async for observation in observations:
+                    if isinstance(observation, Snapshot):
+                        self._identity.learn(observation)
                     yield observation
                     # It may be a whole cluster, and nothing may come for hours.
                     del observation
             except MasterError as error:
                 pause = self._note_end(following, error)
         if pause:
-            await self._wait(pause, self._detector.known)
+            await waiting.pause(self._detector, self._detector.known, pause)
 
     # --- connecting ------------------------------------------------------------------------------
 
@@ -250,7 +253,7 @@ class StreamingSource:
         """Wait for its state; what went wrong if it does not come, or need not come any more."""
         endpoint = subscription.endpoint
         settled = spawn(subscription.settled.wait(), name="wait for a state")
-        moved = spawn(self._other_leader(endpoint, known), name="watch the leader")
+        moved = spawn(waiting.other_leader(self._detector, known, endpoint), name="watch the leader")
         try:
             await asyncio.wait([settled, moved], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -265,7 +268,8 @@ class StreamingSource:
         """Why a state that has come is not to be believed; None if it is."""
         endpoint = subscription.endpoint
         snapshot = subscription.take_snapshot(self._detector.known.masters)
-        if self._identity.judge(snapshot, time.monotonic()) is Verdict.OURS:
+        named = endpoint == self._detector.known.leader
+        if self._identity.judge(snapshot, time.monotonic(), named=named) is Verdict.OURS:
             self._log.over(f"foreign: {endpoint}", "the events of master %s are believed now", endpoint)
             self._problems.report(endpoint, snapshot)
             self._first = [snapshot]
@@ -281,17 +285,6 @@ class StreamingSource:
 
     def _changed(self) -> None:
         self._wake.set()
-
-    async def _other_leader(self, asked: Endpoint, known: KnownMasters) -> None:
-        """Return as soon as the detector names a leader that is neither the one it named before nor `asked`."""
-        while (now := self._detector.known).leader in {None, asked, known.leader}:
-            await self._detector.changed(now)
-
-    async def _wait(self, seconds: float, known: KnownMasters) -> None:
-        """Wait so long, or until the detector knows something else than `known`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._detector.changed(known)
 
     # --- polling -----------------------------------------------------------------------------------
 
@@ -432,9 +425,12 @@ class StreamingSource:
             pause = REFUSED_RETRY_SECONDS
         if not self._is_polling and not (refusals and self._polling is not None):
             kinds = ",".join(type(one).__name__ for one in error.errors)
+            # Whether names are served is not known here: after a reload, those of the former configuration are.
+            records = "the records stay as they are" if before.polls else "and no state of it is known yet"
             told = self._log.warning(
-                kinds,
-                "the events of the cluster cannot be followed, the records stay as they are; next try in %.1f s. %s",
+                f"{kinds} {records}",
+                "the events of the cluster cannot be followed, %s; next try in %.1f s. %s",
+                records,
                 pause,
                 error,
             )

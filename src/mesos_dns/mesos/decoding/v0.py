@@ -59,6 +59,15 @@ _Known = Task | _WithProblems | str | None
 _UNKNOWN: Final = _WithProblems(None, ())
 
 
+class _Frameworks(NamedTuple):
+    """Frameworks by id, running tasks, the frameworks whose list of tasks is missing, and the tasks that have ended by framework."""
+
+    frameworks: dict[str, Framework]
+    tasks: dict[TaskKey, Task]
+    without_tasks: set[str]
+    ended: dict[str, frozenset[str]]
+
+
 class Decoder:
     """Decodes states one after the other, re-using what did not change.
 
@@ -83,30 +92,8 @@ class Decoder:
         """
         skipped = Skipped()
         top = open_document(body, skipped.add)
-        known: dict[str, dict[int, _Known]] = {}
-        frameworks: dict[str, Framework] = {}
-        tasks: dict[TaskKey, Task] = {}
-        self._reader.forget_surplus(sum(map(len, self._known.values())))
-        without_tasks: set[str] = set()
-        ended: dict[str, frozenset[str]] = {}
         sums = Sums()
-        for position, entry in enumerate(top.frameworks or ()):
-            if entry is None:
-                continue
-            framework = _read_framework(entry, position, frameworks, skipped)
-            if framework is None:
-                sums.spoil()
-                continue
-            frameworks[framework.id] = framework
-            sums.add_framework(framework.id, entry)
-            if entry.tasks is None:
-                without_tasks.add(framework.id)
-            known[framework.id] = meanings = self._read_tasks(framework.id, entry.tasks or [], tasks, skipped)
-            over = self._ended.read(framework.id, entry).union(one for one in meanings.values() if isinstance(one, str))
-            if over:
-                ended[framework.id] = over
-        self._known = known
-        self._ended.forget_but(frameworks)
+        found = self._read_frameworks(top.frameworks or (), sums, skipped)
         agents = read_agents(_agents_of(top.slaves or (), skipped), skipped, sums)
         unregistered = _read_texts(top.unregistered_frameworks)
         # Orphans (before Mesos 1.2) use resources and belong to no framework that is shown.
@@ -118,8 +105,8 @@ class Decoder:
             leader=parse_endpoint(_lenient_text(top.leader)),
             masters=masters,
             agents=agents,
-            frameworks=frameworks,
-            tasks=tasks,
+            frameworks=found.frameworks,
+            tasks=found.tasks,
             # A registry in memory ends with its master: the next one knows no agents of its predecessor.
             recovered_agents=(
                 None if flags.registry == "in_memory" else _read_recovered(top.recovered_slaves, skipped)
@@ -128,12 +115,12 @@ class Decoder:
             completed_frameworks=frozenset(
                 _lenient_text(entry.id) for entry in top.completed_frameworks or () if entry is not None
             ),
-            not_shown=NotShown(top.slaves is None, top.frameworks is None, frozenset(without_tasks)),
+            not_shown=NotShown(top.slaves is None, top.frameworks is None, frozenset(found.without_tasks)),
             skipped=skipped.counts,
             skipped_examples=skipped.examples,
             pid=parse_endpoint(_lenient_text(top.pid)),
             flags_hidden=is_null(top.flags),
-            ended_tasks=ended,
+            ended_tasks=found.ended,
             concealed=sums.judge(),
             hostname=_lenient_text(top.hostname),
             cluster=_lenient_text(top.cluster) or flags.cluster,
@@ -141,6 +128,30 @@ class Decoder:
             elected_time=number_of(top.elected_time),
             reregister_timeout=flags.reregister_timeout,
         )
+
+    def _read_frameworks(self, entries: Iterable[FrameworkEntry | None], sums: Sums, skipped: Skipped) -> _Frameworks:
+        """All frameworks with their tasks; what they use goes into `sums`. What is known of tasks is that of this document then."""
+        known: dict[str, dict[int, _Known]] = {}
+        found = _Frameworks({}, {}, set(), {})
+        self._reader.forget_surplus(sum(map(len, self._known.values())))
+        for position, entry in enumerate(entries):
+            if entry is None:
+                continue
+            framework = _read_framework(entry, position, found.frameworks, skipped)
+            if framework is None:
+                sums.spoil()
+                continue
+            found.frameworks[framework.id] = framework
+            sums.add_framework(framework.id, entry)
+            if entry.tasks is None:
+                found.without_tasks.add(framework.id)
+            known[framework.id] = meanings = self._read_tasks(framework.id, entry.tasks or [], found.tasks, skipped)
+            over = self._ended.read(framework.id, entry).union(one for one in meanings.values() if isinstance(one, str))
+            if over:
+                found.ended[framework.id] = over
+        self._known = known
+        self._ended.forget_but(found.frameworks)
+        return found
 
     def _read_tasks(
         self, framework_id: str, elements: list[Raw], tasks: dict[TaskKey, Task], skipped: Skipped
