@@ -6,7 +6,7 @@ stands, without a parsed query in between, and only what is cheap to be sure of 
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from mesos_dns.dns import message as msg
@@ -74,6 +74,12 @@ class FastAnswers:
         self._only = None if answerer.only is None else _source(answerer.only)
         #: Whether a name certainly does not exist in the only zone; False if that takes a closer look.
         self.is_unknown = _nothing_is_unknown if self._only is None else _unknown_in(self._only)
+        #: The names of the only zone, for those who cannot afford a call: see `Zone.parts` and `Zone.children`.
+        self.parts: Sequence[Mapping[bytes, RRsets]] = () if self._only is None else self._only.parts
+        self.children: Mapping[bytes, int] = {} if self._only is None else self._only.children
+        #: Length of the first label, and the parent, of those names that take a closer look wherever they are asked for.
+        special = () if self._only is None else self._only.special
+        self.special_shapes = frozenset({(name[0], name[name[0] + 1 :]) for name in special})
 
     def __repr__(self) -> str:
         return f"FastAnswers({self._answerer!r}, tcp={self._tcp})"

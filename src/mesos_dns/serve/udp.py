@@ -16,6 +16,7 @@ from typing import Final
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE
+from mesos_dns.limits import ZONE_PARTS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import counter
 from mesos_dns.serve import batch
@@ -31,8 +32,9 @@ from mesos_dns.serve.keys import (
     owner_of,
 )
 from mesos_dns.serve.loop import DirectReader, add_reader, remove_reader
+from mesos_dns.serve.nxdomain import ReadyNxdomain
 from mesos_dns.serve.policy import Policy, Verdict
-from mesos_dns.serve.render import LARGEST_KEPT, Response
+from mesos_dns.serve.render import LARGEST_KEPT
 from mesos_dns.serve.request import Forward, Reply, Request, Transport, client_of, part_start
 from mesos_dns.serve.responder import ForwardTo, Responder, cache_response
 
@@ -55,11 +57,11 @@ _COALESCING_TIMES: Final = 4
 _DENSE_SECONDS: Final = 0.00003
 _SINGLES_IN_A_ROW: Final = 4
 _DENSE_DATAGRAMS: Final = 4
+#: Names of one batch which do not exist that are remembered, to be cached if they are asked for again: to remember each
+#: one of a flood is a tenth of what its answer costs, and a name that is asked for often soon is one of the first.
+_ABSENT_LOOKED_AT: Final = 8
 #: Octets for what the kernel says beside a datagram: the address that was asked.
 _ANCILLARY_ROOM: Final = 64
-#: Kinds of questions (flags, type and mark) for which the negative answers are kept ready; usual are ten.
-_MOST_KINDS: Final = 1000
-
 _IPV6_PKTINFO: Final = getattr(socket, "IPV6_PKTINFO", 50)
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
 #: Where each datagram of a batch begins.
@@ -167,9 +169,7 @@ class BatchedListener(_Listener):
         self._buffer = memoryview(bytearray(batch.LARGEST))
         #: Keys whose responses are to be cached when the present batch is sent.
         self._asked_again: list[bytes] = []
-        #: Descriptors of NXDOMAIN by kind of question and length of the name, for the zone as it is for `_generation`.
-        self._unknown: dict[bytes, dict[int, bytes]] = {}
-        self._generation: object = None
+        self._nxdomain = ReadyNxdomain(responder.fast, self._cache.entries)
 
     def _answer_some(self) -> Iterator[int]:
         # Under load more datagrams have come while these are answered: they need not wait for a way through the
@@ -272,7 +272,7 @@ class BatchedListener(_Listener):
             if entry is not None:
                 responder.hits += 1
                 return self._bodies.message(next(entry), octets)
-        descriptor = self._absent(key)
+        descriptor = self._ready_nxdomain().find(key)
         if descriptor is not None:
             responder.misses += 1
             self._asked_again += cache.repeated((key,))
@@ -323,7 +323,8 @@ class BatchedListener(_Listener):
         """Fill in the descriptors that are not to be had by the key alone."""
         absent: list[bytes] = []
         parts, client = self._cache.parts, self._batch.client
-        kinds, is_unknown = self._kinds(), self._responder.fast.is_unknown
+        nxdomain, fast = self._ready_nxdomain(), self._responder.fast
+        below, owners, children = nxdomain.below, fast.parts, fast.children
         fresh = 0
         for i, descriptor in enumerate(descriptors):
             if descriptor:
@@ -334,13 +335,13 @@ class BatchedListener(_Listener):
                 descriptors[i] = kept[part_start(client(i), owner_of(key), len(kept))]
                 continue
             fresh += 1
-            # As in `_absent`, without a call.
-            behind = BEHIND_NAME_EDNS if key[NAME - 1 : NAME] == b"\1" else BEHIND_NAME
-            kind = kinds.get(key[:NAME] + key[-behind:])
-            if kind is not None:
-                name = key[NAME:-behind]
-                ready = kind.get(len(name))
-                if ready is not None and is_unknown(name):
+            # As `find` does, without a call, for all but the first below each parent.
+            if len(key) > NAME:
+                name = key[NAME : -BEHIND_NAME_EDNS if key[NAME - 1] == 1 else -BEHIND_NAME]
+                ready = below.get(key[: NAME + 1] + key[NAME + 1 + key[NAME] :])
+                if ready is None or name in children or name in owners[hash(name) % ZONE_PARTS] or b"*" in name:
+                    ready = nxdomain.find(key)
+                if ready is not None:
                     descriptors[i] = ready
                     absent.append(key)
                     continue
@@ -348,29 +349,13 @@ class BatchedListener(_Listener):
         self._responder.hits += len(descriptors) - fresh
         if absent:
             self._responder.misses += len(absent)
-            self._asked_again += self._cache.repeated(absent)
+            self._asked_again += self._cache.repeated(absent[:_ABSENT_LOOKED_AT])
 
-    def _kinds(self) -> dict[bytes, dict[int, bytes]]:
-        """The descriptors of NXDOMAIN that are ready, for the zone as it is."""
-        if self._generation is not self._cache.entries:
+    def _ready_nxdomain(self) -> ReadyNxdomain:
+        if self._nxdomain.generation is not self._cache.entries:
             # The cache has been emptied: the zone is another.
-            self._generation = self._cache.entries
-            self._unknown = {}
-        return self._unknown
-
-    def _absent(self, key: bytes) -> bytes | None:
-        """The descriptor for a name that does not exist, if one of its kind is ready.
-
-        Most that is not in the cache is of this sort. The response depends on nothing but the rest of the key, and the
-        name's length.
-        """
-        behind = BEHIND_NAME_EDNS if key[NAME - 1 : NAME] == b"\1" else BEHIND_NAME
-        kind = self._kinds().get(key[:NAME] + key[-behind:])
-        if kind is None:
-            return None
-        name = key[NAME:-behind]
-        ready = kind.get(len(name))
-        return ready if ready is not None and self._responder.fast.is_unknown(name) else None
+            self._nxdomain = ReadyNxdomain(self._responder.fast, self._cache.entries)
+        return self._nxdomain
 
     def _answer_singly(self, i: int, key: bytes, length: int, verdict: Verdict | None) -> bytes:
         """The descriptor for a datagram for which there is nothing ready."""
@@ -409,16 +394,8 @@ class BatchedListener(_Listener):
             if cache.should_cache(key, found=response.found):
                 self._asked_again.append(key)
             if response.header[1] & 15 == msg.NXDOMAIN:
-                self._keep_absent(key, response)
+                self._ready_nxdomain().keep(key, len(owner_of(key)), self._batch.negative(response))
         return response.message(octets)
-
-    def _keep_absent(self, key: bytes, response: Response) -> None:
-        """Have the response to a name that does not exist ready for others of its kind."""
-        if len(self._unknown) >= _MOST_KINDS:
-            self._unknown.clear()
-        size = len(owner_of(key))
-        kind = key[:NAME] + key[NAME + size :]
-        self._unknown.setdefault(kind, {})[size] = self._batch.negative(response)
 
 
 class PlainListener(_Listener):
