@@ -17,7 +17,7 @@ from mesos_dns import collector, logs
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.serve.answer import Answerer, AnswerOptions
-from mesos_dns.serve.forward import Forwarder
+from mesos_dns.serve.forward.forwarder import Forwarder
 from mesos_dns.serve.loop import DirectEventLoop
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener

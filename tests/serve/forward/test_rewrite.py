@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tests.serve.asking import ask, option, parse, read, texts
 
 from mesos_dns.dns import message as msg
-from mesos_dns.serve import rewrite
+from mesos_dns.serve.forward import rewrite
+from mesos_dns.serve.forward.rewrite import BadReplyError
 from mesos_dns.serve.request import Forward
-from mesos_dns.serve.rewrite import BadReplyError
 
 QR, AA, TC, RD, RA, AD, CD = (dns.flags.QR, dns.flags.AA, dns.flags.TC, dns.flags.RD, dns.flags.RA, 0x20, dns.flags.CD)
 

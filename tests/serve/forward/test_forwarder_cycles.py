@@ -5,11 +5,20 @@ import asyncio
 import pytest
 from tests.cycles import left_by, peer, reset
 from tests.serve.asking import ask, parse
-from tests.serve.upstreams import NAME, Upstream, honest, make_forwarder, silent, submit, truncated, unused_address
+from tests.serve.forward.upstreams import (
+    NAME,
+    Upstream,
+    honest,
+    make_forwarder,
+    silent,
+    submit,
+    truncated,
+    unused_address,
+)
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
-from mesos_dns.serve import forward as forwarding
+from mesos_dns.serve.forward import forwarder as forwarding
 from mesos_dns.serve.request import Forward
 
 LATE = 0.02

@@ -13,7 +13,7 @@ from tests.serve.asking import make_answerer, make_zone, parse
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
-from mesos_dns.serve.forward import Forwarder
+from mesos_dns.serve.forward.forwarder import Forwarder
 from mesos_dns.serve.request import Forward
 
 ROOT = names.ROOT

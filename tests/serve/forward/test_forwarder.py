@@ -10,7 +10,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 from tests.serve.asking import ask, parse, read, texts
-from tests.serve.upstreams import (
+from tests.serve.forward.upstreams import (
     NAME,
     ROOT,
     Upstream,
@@ -25,7 +25,8 @@ from tests.serve.upstreams import (
 
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
-from mesos_dns.serve import forward as forwarding
+from mesos_dns.serve.forward import forwarder as forwarding
+from mesos_dns.serve.forward.exchange import exchange_udp
 from mesos_dns.serve.request import Forward
 
 # --- honest upstreams --------------------------------------------------------------------------
@@ -303,7 +304,7 @@ async def test_a_flood_of_wrong_answers_stops_nobody_else():
 
 async def test_cancelled_questions_leave_nothing_behind():
     async with Upstream(silent) as upstream:
-        exchange = forwarding._exchange_udp(upstream.address, ask(NAME), len(ask(NAME)) - 12, within=60)
+        exchange = exchange_udp(upstream.address, ask(NAME), len(ask(NAME)) - 12, within=60)
         task = spawn(exchange, name="to be cancelled")
         await upstream.until_asked(1)
         task.cancel()
