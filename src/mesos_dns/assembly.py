@@ -14,7 +14,7 @@ from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
 from mesos_dns.names.table import REDIRECTS
-from mesos_dns.workers.protocol import Settings
+from mesos_dns.workers.protocol import ForwardSettings, Settings
 from mesos_dns.zone.zone import Authority
 
 #: Workers if the configuration names no number: more cores than that are better used by replicas.
@@ -139,8 +139,16 @@ def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
         zones=[authority(config)],
         recursion=config.recurse_on,
         truncate_bit=config.set_truncate_bit,
-        upstreams=upstreams,
-        timeout=float(config.timeout),
+        forward=ForwardSettings(
+            upstreams=upstreams,
+            timeout=float(config.timeout),
+            policy=config.forward_policy,
+            ask_next_on_failure=config.ask_next_on_failure,
+            cache_octets=config.cache_octets,
+            cache_min_ttl=config.cache_min_ttl,
+            cache_max_ttl=config.cache_max_ttl,
+            stale_seconds=float(config.cache_stale_seconds),
+        ),
         listeners=[],
         verbosity=verbosity,
         hold=hold,

@@ -18,6 +18,7 @@ from mesos_dns.dns import name as names
 from mesos_dns.workers import worker as workers
 from mesos_dns.workers.protocol import (
     Ack,
+    ForwardSettings,
     FrameReader,
     Heartbeat,
     Listen,
@@ -37,7 +38,7 @@ APEX = AUTHORITY.apex
 
 
 def settings(listeners=(), *, hold=False, **more):
-    values = {"recursion": True, "truncate_bit": True, "upstreams": {}, "timeout": 5.0, "verbosity": 0}
+    values = {"recursion": True, "truncate_bit": True, "forward": ForwardSettings({}, 5.0), "verbosity": 0}
     return Settings([AUTHORITY], listeners=list(listeners), hold=hold, **(values | more))
 
 

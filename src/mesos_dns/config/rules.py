@@ -21,6 +21,7 @@ _DIGITS: Final = re.compile(r"[0-9.]+", re.ASCII)
 Values: TypeAlias = Mapping[str, Any]
 Finding: TypeAlias = tuple[str, ...]
 
+FORWARD_POLICIES: Final = ("sequential", "fastest", "random")
 IP_SOURCES: Final = ("host", "docker", "mesos", "netinfo", "auto")
 
 #: The wildcard addresses.
@@ -257,6 +258,15 @@ def _source(values: Values) -> Iterator[Finding]:
         )
 
 
+def _forwarding(values: Values) -> Iterator[Finding]:
+    if values["ForwardPolicy"] not in FORWARD_POLICIES:
+        known = ", ".join(f'"{each}"' for each in FORWARD_POLICIES)
+        yield "ForwardPolicy", f"{quoted(values['ForwardPolicy'])} is unknown; expected one of {known} in lower case"
+    low, high = values["CacheMinTTL"], values["CacheMaxTTL"]
+    if low > high:
+        yield "CacheMinTTL", f"is {low}, more than CacheMaxTTL, which is {high}; make it smaller, or that one larger"
+
+
 RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _servers,
     _masters,
@@ -272,6 +282,7 @@ RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _client_certificate,
     _authentication,
     _source,
+    _forwarding,
 )
 
 

@@ -101,6 +101,15 @@ class Config:
     #: "auto", "events" or "polling".
     mesos_source: str = "auto"
     reconcile_seconds: int = 600
+    #: "sequential", "fastest" or "random".
+    forward_policy: str = "sequential"
+    ask_next_on_failure: bool = True
+    #: Of each worker; 0: nothing is kept.
+    cache_octets: int = 16 * 1024 * 1024
+    cache_min_ttl: int = 0
+    cache_max_ttl: int = 86400
+    #: 0: nothing is served stale.
+    cache_stale_seconds: int = 86400
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
@@ -223,6 +232,14 @@ KEYS: Final[tuple[Key, ...]] = (
     _text("MesosSource", "mesos_source"),
     # Each read of the whole state costs the master and us seconds of work in a large cluster.
     _integer("ReconcileSeconds", "reconcile_seconds", 10, 7 * 86400),
+    _text("ForwardPolicy", "forward_policy"),
+    _switch("AskNextOnFailure", "ask_next_on_failure"),
+    _integer("CacheOctets", "cache_octets", 0, _INT32),
+    # An hour, and a week: what resolvers allow.
+    _integer("CacheMinTTL", "cache_min_ttl", 0, 3600),
+    _integer("CacheMaxTTL", "cache_max_ttl", 0, 7 * 86400),
+    # RFC 8767 section 5: one to three days.
+    _integer("CacheStaleSeconds", "cache_stale_seconds", 0, 3 * 86400),
 )
 
 

@@ -29,19 +29,36 @@ class Listener(msgspec.Struct, frozen=True, array_like=True):
     udp: bool
 
 
-class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
-    """All that a worker needs to know. Names in wire form; times in seconds.
+class ForwardSettings(msgspec.Struct, frozen=True, array_like=True):
+    """How names that are not ours are resolved. Times in seconds.
 
     `upstreams` maps zones (wire form, lower case; the root for everything else) to the addresses
-    (host, port) to ask, in order. With `hold` the worker answers nothing before it has all zones: others
+    (host, port) to ask; `policy`, one of `FORWARD_POLICIES`, says in which order. With `ask_next_on_failure` SERVFAIL and REFUSED
+    of one make the next one be asked. The cache of a worker has `cache_octets`, none if that is 0; what it keeps lives between
+    `cache_min_ttl` and `cache_max_ttl`, and is served for `stale_seconds` longer if no upstream answers.
+    """
+
+    upstreams: dict[bytes, list[tuple[str, int]]]
+    timeout: float
+    policy: str = "sequential"
+    ask_next_on_failure: bool = True
+    cache_octets: int = 0
+    cache_min_ttl: int = 0
+    cache_max_ttl: int = 86400
+    stale_seconds: float = 0.0
+
+
+class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
+    """All that a worker needs to know.
+
+    With `hold` the worker answers nothing before it has all zones: others
     answer from the same sockets, or will not miss an answer that comes a moment later.
     """
 
     zones: list[Authority]
     recursion: bool
     truncate_bit: bool
-    upstreams: dict[bytes, list[tuple[str, int]]]
-    timeout: float
+    forward: ForwardSettings
     listeners: list[Listener]
     verbosity: int
     hold: bool

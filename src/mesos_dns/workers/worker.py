@@ -69,7 +69,10 @@ class Worker:
         answerer = Answerer(self._zones, self._options, self._random)
         self._responder = Responder(answerer)
         self._forwarder = Forwarder(
-            settings.upstreams, settings.timeout, truncate_bit=settings.truncate_bit, refuse=answerer.refusal
+            settings.forward.upstreams,
+            settings.forward.timeout,
+            truncate_bit=settings.truncate_bit,
+            refuse=answerer.refusal,
         )
         self._listeners: list[BatchedListener | PlainListener | TcpListener] = []
         for listener in settings.listeners:
