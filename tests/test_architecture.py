@@ -80,7 +80,8 @@ PURE_MESOS = ours(
 PURE_SERVE = ours(
     *("serve.connections", "serve.large"),
     *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
-    *("serve.responder", "serve.forward.rewrite"),
+    *("serve.responder", "serve.forward.rewrite", "serve.forward.records", "serve.forward.segments"),
+    *("serve.forward.keeping", "serve.forward.cache"),
 )
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
 
@@ -105,7 +106,13 @@ MAY_IMPORT = {
     "mesos_dns.serve.cache": ours("serve.render", "serve.request"),
     "mesos_dns.serve.answer": ours("dns", "zone", "serve.render", "serve.request"),
     "mesos_dns.serve.fast": ours("dns", "zone", "serve.answer", "serve.keys", "serve.render"),
-    "mesos_dns.serve.forward.rewrite": ours("dns", "serve.request"),
+    "mesos_dns.serve.forward.records": ours("dns"),
+    "mesos_dns.serve.forward.segments": (),
+    "mesos_dns.serve.forward.keeping": ours("dns", "serve.forward.records"),
+    "mesos_dns.serve.forward.cache": ours(
+        "dns", *(f"serve.forward.{part}" for part in ("keeping", "records", "segments"))
+    ),
+    "mesos_dns.serve.forward.rewrite": ours("dns", "serve.request", "serve.forward.records"),
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),

@@ -7,15 +7,14 @@ from typing import Final, NamedTuple
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query
-from mesos_dns.dns.rdata import OPT
 from mesos_dns.limits import MAX_LABEL, MAX_NAME
+from mesos_dns.serve.forward.records import AD, FIXED, HEADER, BadReplyError, first, owner_end, walk
 from mesos_dns.serve.request import Forward, part_start
 
-_HEADER: Final = struct.Struct("!HHHHHH")
-_FIXED: Final = struct.Struct("!HHIH")
-_AD: Final = 0x0020
+__all__ = ["MAX_SORTED", "BadReplyError", "answers", "for_client", "is_truncated", "question"]
+
 #: Bits of an upstream's reply that the client gets to see.
-_PASSED: Final = msg.AA | msg.RA | _AD | 0x000F
+_PASSED: Final = msg.AA | msg.RA | AD | 0x000F
 #: Octets of a message whose records a part is chosen from: 1,000 addresses. To take it apart takes 3 ms, and 6 if it was
 #: made to take long; no packet is answered meanwhile.
 MAX_SORTED: Final = 16 * 1024
@@ -36,10 +35,6 @@ _NAMES: Final = {
 }
 
 
-class BadReplyError(Exception):
-    """The upstream's reply cannot be passed on; the message says why."""
-
-
 def question(query: Query, identifier: int) -> bytes:
     """The message for an upstream: the client's question under a new ID.
 
@@ -47,8 +42,8 @@ def question(query: Query, identifier: int) -> bytes:
     (RFC 6891 section 6.2.1).
     """
     opt = b"" if query.edns is None else msg.opt(do=query.edns.do)
-    flags = query.flags & (msg.COPIED | _AD)
-    header = _HEADER.pack(identifier, flags, 1, 0, 0, 1 if opt else 0)
+    flags = query.flags & (msg.COPIED | AD)
+    header = HEADER.pack(identifier, flags, 1, 0, 0, 1 if opt else 0)
     return header + query.octets[12 : query.question_end] + opt
 
 
@@ -77,12 +72,12 @@ def for_client(reply: bytes, forward: Forward, limit: int, *, truncate_bit: bool
     Raises BadReplyError if its records make no sense, or if nothing of them would be left and nothing would say so.
     """
     query = forward.query
-    _, flags, _, *counts = _HEADER.unpack_from(reply)
-    starts, extended_rcode = _walk(reply, query.question_end, counts, whole=not flags & msg.TC)
+    _, flags, _, *counts = HEADER.unpack_from(reply)
+    starts, extended_rcode = walk(reply, query.question_end, counts, whole=not flags & msg.TC)
     if extended_rcode:
         raise BadReplyError(f"it refuses our EDNS (extended RCODE {extended_rcode << 4 | flags & 15})")
     has_answer = bool(counts[0] or flags & msg.TC)
-    counts = _first(counts, len(starts) - 1)
+    counts = first(counts, len(starts) - 1)
     opt = b"" if query.edns is None else msg.opt(do=query.edns.do, options=forward.options)
     start = query.question_end
     records = reply[start : starts[-1]]
@@ -92,7 +87,7 @@ def for_client(reply: bytes, forward: Forward, limit: int, *, truncate_bit: bool
         counts = [len(part), 0, 0]
         flags |= msg.TC
     if flags & msg.TC:
-        flags &= ~_AD
+        flags &= ~AD
         if not (counts[0] or truncate_bit or flags & 15) and has_answer:
             raise BadReplyError(
                 "no record of its answer fits, and without TC (SetTruncateBit) it would say: none exists"
@@ -100,68 +95,6 @@ def for_client(reply: bytes, forward: Forward, limit: int, *, truncate_bit: bool
     flags = msg.QR | flags & _PASSED | query.flags & msg.COPIED | (flags & msg.TC if truncate_bit else 0)
     header = struct.pack("!HHHHH", flags, 1, counts[0], counts[1], counts[2] + (1 if opt else 0))
     return query.octets[:2] + header + query.octets[12:start] + records + opt
-
-
-# --- where records are -------------------------------------------------------------------------
-
-
-def _walk(reply: bytes, at: int, counts: list[int], *, whole: bool) -> tuple[list[int], int]:
-    """Where each record starts, up to the OPT record, and then the end; and the OPT's part of the RCODE.
-
-    What follows an OPT record, in practice nothing, is left out: it would have to be moved. So is a record in the middle
-    of which the message ends, and what follows, unless it is said to be `whole`.
-    """
-    starts = [at]
-    try:
-        for n in range(sum(counts)):
-            rrtype, ttl, at = _fixed(reply, at)
-            if rrtype == OPT:
-                _check_section(n, counts)
-                return starts, ttl >> 24
-            starts.append(at)
-    except BadReplyError:
-        if whole:
-            raise
-    return starts, 0
-
-
-def _fixed(reply: bytes, at: int) -> tuple[int, int, int]:
-    """Type and TTL of the record at `at`, and where it ends."""
-    try:
-        at = _owner_end(reply, at)
-        rrtype, _, ttl, length = _FIXED.unpack_from(reply, at)
-    except (IndexError, struct.error) as error:
-        raise BadReplyError("it ends in the middle of a record") from error
-    at += 10 + length
-    if at > len(reply):
-        raise BadReplyError("it ends in the middle of a record")
-    return rrtype, ttl, at
-
-
-def _check_section(n: int, counts: list[int]) -> None:
-    if n < counts[0] + counts[1]:
-        raise BadReplyError("it has an OPT record that is not in the additional section")
-
-
-def _owner_end(reply: bytes, at: int) -> int:
-    while length := reply[at]:
-        if length >= 0xC0:
-            if (length & 0x3F) << 8 | reply[at + 1] >= at:
-                raise BadReplyError("a name in it points forward")
-            return at + 2
-        if length > MAX_LABEL:
-            raise BadReplyError("a label in it is longer than labels can be")
-        at += length + 1
-    return at + 1
-
-
-def _first(counts: list[int], records: int) -> list[int]:
-    """Counts of the sections if only the first `records` records remain."""
-    out = []
-    for count in counts:
-        out.append(min(count, records))
-        records -= out[-1]
-    return out
 
 
 # --- a part of them ----------------------------------------------------------------------------
@@ -190,10 +123,10 @@ def _part(reply: bytes, forward: Forward, starts: list[int], limit: int) -> Iter
     aliases = [record for record in records if record.rrtype in (_CNAME, _DNAME)]
     signatures = sorted(record for record in records if record.rrtype == _RRSIG)
     others = sorted(record for record in records if record.rrtype not in (_CNAME, _DNAME, _RRSIG))
-    first = part_start(forward.client, forward.query.name, len(others)) if others else 0
+    turn = part_start(forward.client, forward.query.name, len(others)) if others else 0
     places = {forward.query.name: 12}
     at = forward.query.question_end
-    for record in (*aliases, *others[first:], *others[:first], *signatures):
+    for record in (*aliases, *others[turn:], *others[:turn], *signatures):
         octets = _written(record, places)
         if at + len(octets) <= limit:
             yield octets
@@ -206,8 +139,8 @@ def _part(reply: bytes, forward: Forward, starts: list[int], limit: int) -> Iter
 
 
 def _record(reply: bytes, start: int, known: dict[int, bytes]) -> _Record:
-    at = _owner_end(reply, start)
-    rrtype, _, _, length = _FIXED.unpack_from(reply, at)
+    at = owner_end(reply, start)
+    rrtype, _, _, length = FIXED.unpack_from(reply, at)
     owner = _name(reply, start, known)
     fixed = reply[at : at + 8]
     at += 10
@@ -222,7 +155,7 @@ def _record(reply: bytes, start: int, known: dict[int, bytes]) -> _Record:
     try:
         for _ in range(count):
             names += _name(reply, at, known)
-            at = _owner_end(reply, at)
+            at = owner_end(reply, at)
     except IndexError as error:
         raise BadReplyError("it ends in the middle of a name") from error
     if at > end:
