@@ -81,6 +81,7 @@ PURE_SERVE = ours(
     *("serve.connections", "serve.large"),
     *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
     *("serve.responder", "serve.forward.rewrite"),
+    *("serve.forward.capability", "serve.forward.health", "serve.forward.upstreams"),
 )
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
 
@@ -106,6 +107,9 @@ MAY_IMPORT = {
     "mesos_dns.serve.answer": ours("dns", "zone", "serve.render", "serve.request"),
     "mesos_dns.serve.fast": ours("dns", "zone", "serve.answer", "serve.keys", "serve.render"),
     "mesos_dns.serve.forward.rewrite": ours("dns", "serve.request"),
+    "mesos_dns.serve.forward.capability": (),
+    "mesos_dns.serve.forward.health": ours("serve.forward.capability"),
+    "mesos_dns.serve.forward.upstreams": ours("serve.forward.health"),
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),
