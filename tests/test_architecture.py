@@ -82,6 +82,7 @@ PURE_SERVE = ours(
     *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
     *("serve.responder", "serve.forward.rewrite", "serve.forward.records", "serve.forward.segments"),
     *("serve.forward.keeping", "serve.forward.cache"),
+    *("serve.forward.capability", "serve.forward.health", "serve.forward.upstreams"),
 )
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
 
@@ -113,6 +114,9 @@ MAY_IMPORT = {
         "dns", *(f"serve.forward.{part}" for part in ("keeping", "records", "segments"))
     ),
     "mesos_dns.serve.forward.rewrite": ours("dns", "serve.request", "serve.forward.records"),
+    "mesos_dns.serve.forward.capability": (),
+    "mesos_dns.serve.forward.health": ours("serve.forward.capability"),
+    "mesos_dns.serve.forward.upstreams": ours("serve.forward.health"),
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),
