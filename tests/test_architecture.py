@@ -80,7 +80,7 @@ PURE_MESOS = ours(
 PURE_SERVE = ours(
     *("serve.connections", "serve.large"),
     *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
-    *("serve.responder", "serve.forward.rewrite"),
+    *("serve.responder", "serve.forward.rewrite", "serve.forward.wheel"),
 )
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
 
@@ -106,6 +106,7 @@ MAY_IMPORT = {
     "mesos_dns.serve.answer": ours("dns", "zone", "serve.render", "serve.request"),
     "mesos_dns.serve.fast": ours("dns", "zone", "serve.answer", "serve.keys", "serve.render"),
     "mesos_dns.serve.forward.rewrite": ours("dns", "serve.request"),
+    "mesos_dns.serve.forward.wheel": (),
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),
