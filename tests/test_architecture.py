@@ -83,6 +83,7 @@ PURE_SERVE = ours(
     *("serve.responder", "serve.forward.rewrite", "serve.forward.records", "serve.forward.segments"),
     *("serve.forward.keeping", "serve.forward.cache"),
     *("serve.forward.capability", "serve.forward.health", "serve.forward.upstreams"),
+    "serve.forward.wheel",
 )
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
 
@@ -117,6 +118,7 @@ MAY_IMPORT = {
     "mesos_dns.serve.forward.capability": (),
     "mesos_dns.serve.forward.health": ours("serve.forward.capability"),
     "mesos_dns.serve.forward.upstreams": ours("serve.forward.health"),
+    "mesos_dns.serve.forward.wheel": (),
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),
