@@ -81,6 +81,7 @@ PURE_SERVE = ours(
     *("serve.connections", "serve.large"),
     *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
     *("serve.responder", "serve.forward.rewrite"),
+    *("serve.forward.check", "serve.forward.private", "serve.forward.loops", "serve.forward.terms"),
 )
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
 
@@ -106,6 +107,12 @@ MAY_IMPORT = {
     "mesos_dns.serve.answer": ours("dns", "zone", "serve.render", "serve.request"),
     "mesos_dns.serve.fast": ours("dns", "zone", "serve.answer", "serve.keys", "serve.render"),
     "mesos_dns.serve.forward.rewrite": ours("dns", "serve.request"),
+    "mesos_dns.serve.forward.check": ours("dns", "serve.forward.rewrite"),
+    "mesos_dns.serve.forward.private": ours("dns", "serve.request"),
+    "mesos_dns.serve.forward.loops": ours("dns", "serve.request"),
+    "mesos_dns.serve.forward.terms": ours(
+        "dns", "metrics", "serve.forward.loops", "serve.forward.private", "serve.request"
+    ),
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),

@@ -108,6 +108,9 @@ def test_settings():
         SetTruncateBit=False,
         Resolvers=["192.0.2.9", "[2001:db8::1]:5353"],
         ZoneResolvers={"Example.ORG": ["192.0.2.2:54"], "a.example.com": ["192.0.2.3"]},
+        TrustedResolvers=["192.0.2.9"],
+        PrivateZones=["Corp.Example"],
+        ForwardNonRecursive=True,
     )
     assert assembly.settings(config, 2, hold=True) == Settings(
         zones=[assembly.authority(config)],
@@ -122,12 +125,16 @@ def test_settings():
         listeners=[],
         verbosity=2,
         hold=True,
+        trusted=[("192.0.2.9", 53)],
+        private=[b"\4corp\7example\0"],
+        non_recursive=True,
     )
 
 
 def test_without_external_names_nobody_is_asked():
     config = given(ExternalOn=False, ZoneResolvers={"example.org": ["192.0.2.2"]})
-    assert assembly.settings(config, 0, hold=False).upstreams == {names.ROOT: []}
+    settings = assembly.settings(config, 0, hold=False)
+    assert (settings.upstreams, settings.private, settings.trusted) == ({names.ROOT: []}, [], [])
 
 
 @pytest.mark.parametrize(

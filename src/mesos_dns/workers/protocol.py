@@ -34,7 +34,8 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
 
     `upstreams` maps zones (wire form, lower case; the root for everything else) to the addresses
     (host, port) to ask, in order. With `hold` the worker answers nothing before it has all zones: others
-    answer from the same sockets, or will not miss an answer that comes a moment later.
+    answer from the same sockets, or will not miss an answer that comes a moment later. `trusted`, `private` (zones in wire form, lower
+    case) and `non_recursive` are as in `serve.forward.terms`; `loop_key` is random, and the same for all workers that share sockets.
     """
 
     zones: list[Authority]
@@ -45,6 +46,10 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     listeners: list[Listener]
     verbosity: int
     hold: bool
+    trusted: list[tuple[str, int]] = []
+    private: list[bytes] = []
+    non_recursive: bool = False
+    loop_key: bytes = b""
 
 
 class SnapshotBegin(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
