@@ -83,7 +83,8 @@ PURE_SERVE = ours(
     *("serve.responder", "serve.forward.rewrite", "serve.forward.records", "serve.forward.segments"),
     *("serve.forward.keeping", "serve.forward.cache"),
     *("serve.forward.capability", "serve.forward.health", "serve.forward.upstreams"),
-    "serve.forward.wheel",
+    *("serve.forward.wheel", "serve.forward.options"),
+    *("serve.forward.check", "serve.forward.private", "serve.forward.loops", "serve.forward.terms"),
 )
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
 
@@ -98,7 +99,7 @@ MAY_IMPORT = {
     "mesos_dns.mesos": COMMON,
     "mesos_dns.zone": ours("dns"),
     "mesos_dns.names": ours("dns", "zone") + PURE_STATE,
-    "mesos_dns.workers.protocol": ours("zone"),
+    "mesos_dns.workers.protocol": ours("zone", "serve.forward.options"),
     "mesos_dns.serve.request": ours("dns"),
     "mesos_dns.serve.policy": ours("serve.request"),
     "mesos_dns.serve.keys": ours("dns"),
@@ -119,6 +120,13 @@ MAY_IMPORT = {
     "mesos_dns.serve.forward.health": ours("serve.forward.capability"),
     "mesos_dns.serve.forward.upstreams": ours("serve.forward.health"),
     "mesos_dns.serve.forward.wheel": (),
+    "mesos_dns.serve.forward.options": (),
+    "mesos_dns.serve.forward.check": ours("dns", "serve.forward.records", "serve.forward.rewrite"),
+    "mesos_dns.serve.forward.private": ours("dns", "serve.request"),
+    "mesos_dns.serve.forward.loops": ours("dns", "serve.request"),
+    "mesos_dns.serve.forward.terms": ours(
+        "dns", "metrics", "serve.forward.loops", "serve.forward.private", "serve.request"
+    ),
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),

@@ -17,7 +17,7 @@ from mesos_dns.sockets import Sockets
 from mesos_dns.workers import handle as module
 from mesos_dns.workers import liveness
 from mesos_dns.workers.pool import WorkerPool
-from mesos_dns.workers.protocol import ForwardSettings, FrameReader, Settings
+from mesos_dns.workers.protocol import FrameReader, Settings
 from mesos_dns.workers.replication import CHANGES_PER_FRAME
 from mesos_dns.workers.spawner import ProcessSpawner
 from mesos_dns.zone.change import ZoneChange
@@ -26,7 +26,7 @@ from mesos_dns.zone.zones import Zones
 
 NAME = "chronos.marathon.mesos."
 APEX = AUTHORITY.apex
-SETTINGS = Settings([AUTHORITY], True, True, ForwardSettings({}, 5.0), [], 0, False)
+SETTINGS = Settings([AUTHORITY], True, True({}, 5.0), [], 0, False)
 PATIENCE = 20.0
 #: Seconds that a busy machine may take longer.
 BUSY = 5.0

@@ -11,14 +11,14 @@ from tests.zone.changes import edit
 from mesos_dns.sockets import Pair
 from mesos_dns.workers import handle as module
 from mesos_dns.workers.handle import WorkerHandle
-from mesos_dns.workers.protocol import Ack, ForwardSettings, FrameReader, Settings, SnapshotBegin, ZoneUpdate, encode
+from mesos_dns.workers.protocol import Ack, FrameReader, Settings, SnapshotBegin, ZoneUpdate, encode
 from mesos_dns.workers.replication import CHANGES_PER_FRAME, FRAME_OCTETS, update_frames
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
 APEX = AUTHORITY.apex
-SETTINGS = Settings([AUTHORITY], True, True, ForwardSettings({}, 5.0), [], 0, False)
+SETTINGS = Settings([AUTHORITY], True, True({}, 5.0), [], 0, False)
 PATIENCE = 20.0
 #: No process is started here.
 SPAWNER = None

@@ -17,14 +17,14 @@ from tests.serve.asking import AUTHORITY, edits, make_zone
 from mesos_dns import logs
 from mesos_dns.sockets import Sockets
 from mesos_dns.workers.pool import WorkerPool
-from mesos_dns.workers.protocol import Ack, ForwardSettings, FrameReader, Settings, SnapshotBegin, ZoneUpdate, encode
+from mesos_dns.workers.protocol import Ack, FrameReader, Settings, SnapshotBegin, ZoneUpdate, encode
 from mesos_dns.workers.spawner import ProcessSpawner
 from mesos_dns.workers.worker import ControlLink
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zones import Zones
 
 APEX = AUTHORITY.apex
-SETTINGS = Settings([AUTHORITY], True, True, ForwardSettings({}, 5.0), [], 0, False)
+SETTINGS = Settings([AUTHORITY], True, True({}, 5.0), [], 0, False)
 SERIAL = 1700000000
 PATIENCE = 20.0
 

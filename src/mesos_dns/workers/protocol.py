@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.zone.change import RRsetChange
 from mesos_dns.zone.zone import Authority
 
@@ -29,39 +30,22 @@ class Listener(msgspec.Struct, frozen=True, array_like=True):
     udp: bool
 
 
-class ForwardSettings(msgspec.Struct, frozen=True, array_like=True):
-    """How names that are not ours are resolved. Times in seconds.
-
-    `upstreams` maps zones (wire form, lower case; the root for everything else) to the addresses
-    (host, port) to ask; `policy`, one of `FORWARD_POLICIES`, says in which order. With `ask_next_on_failure` SERVFAIL and REFUSED
-    of one make the next one be asked. The cache of a worker has `cache_octets`, none if that is 0; what it keeps lives between
-    `cache_min_ttl` and `cache_max_ttl`, and is served for `stale_seconds` longer if no upstream answers.
-    """
-
-    upstreams: dict[bytes, list[tuple[str, int]]]
-    timeout: float
-    policy: str = "sequential"
-    ask_next_on_failure: bool = True
-    cache_octets: int = 0
-    cache_min_ttl: int = 0
-    cache_max_ttl: int = 86400
-    stale_seconds: float = 0.0
-
-
 class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     """All that a worker needs to know.
 
     With `hold` the worker answers nothing before it has all zones: others
-    answer from the same sockets, or will not miss an answer that comes a moment later.
+    answer from the same sockets, or will not miss an answer that comes a moment later. `loop_key` is random, and the same for all workers
+    that share sockets.
     """
 
     zones: list[Authority]
     recursion: bool
     truncate_bit: bool
-    forward: ForwardSettings
+    forward: ForwardOptions
     listeners: list[Listener]
     verbosity: int
     hold: bool
+    loop_key: bytes = b""
 
 
 class SnapshotBegin(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):

@@ -24,9 +24,12 @@ from tests.serve.forward.upstreams import (
 )
 
 from mesos_dns.concurrency import spawn
+from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.serve.forward import forwarder as forwarding
 from mesos_dns.serve.forward.exchange import exchange_udp
+from mesos_dns.serve.forward.loops import LoopWatch, routes_of
+from mesos_dns.serve.forward.private import PrivateZones
 from mesos_dns.serve.request import Forward
 
 # --- honest upstreams --------------------------------------------------------------------------
@@ -223,6 +226,116 @@ async def test_a_damaged_answer_is_no_answer(damage):
     async with Upstream(lambda octets: damage(honest(octets))) as bad, Upstream(honest) as good:
         assert texts(read(await submit(make_forwarder(bad, good), ask(NAME))).answer)
         assert read(await submit(make_forwarder(bad), ask(NAME))).rcode() == dns.rcode.SERVFAIL
+
+
+def poisoned(octets):
+    """An answer with the address of somebody else, and of one of our own names."""
+    reply = dns.message.from_wire(say(octets, "192.0.2.1", flags=0x20))
+    for section, name in ((reply.answer, "bank.example.org."), (reply.additional, "leader.mesos.")):
+        section.append(dns.rrset.from_text(name, 300, "IN", "A", "6.6.6.6"))
+    return reply.to_wire()
+
+
+@pytest.mark.parametrize("over_tcp", [False, True])
+async def test_records_that_do_not_belong_to_the_question_do_not_reach_the_client(over_tcp):
+    udp, tcp = (truncated, poisoned) if over_tcp else (poisoned, None)
+    async with Upstream(udp, tcp) as upstream:
+        forwarder = make_forwarder(upstream, own=[names.from_text("mesos")], trusted={upstream.address})
+        reply = read(await submit(forwarder, ask(NAME, flags=0x120)))
+        assert texts(reply.answer) == [f"{NAME} 300 IN A 192.0.2.1"]
+        assert (reply.authority, reply.additional, reply.flags & 0x20) == ([], [], 0)
+
+
+async def test_an_answer_about_something_else_only_is_none(caplog):
+    def evil(octets):
+        reply = dns.message.from_wire(say(octets))
+        reply.answer.append(dns.rrset.from_text("bank.example.org.", 300, "IN", "A", "6.6.6.6"))
+        return reply.to_wire()
+
+    async with Upstream(evil) as bad, Upstream(honest) as good:
+        assert texts(read(await submit(make_forwarder(bad, good), ask(NAME))).answer)
+        assert read(await submit(make_forwarder(bad), ask(NAME))).rcode() == dns.rcode.SERVFAIL
+    assert "failed: no record of its answer belongs to the question; the next one is asked" in caplog.text
+
+
+async def test_who_is_trusted_may_say_that_something_was_validated():
+    validated = lambda octets: say(octets, "192.0.2.1", flags=0x20)  # noqa: E731
+    async with Upstream(validated) as one, Upstream(validated) as other:
+        zones = {ROOT: [one.address], names.from_text("example.test"): [other.address]}
+        forwarder = make_forwarder(zones=zones, trusted={one.address})
+        asked = {"flags": dns.flags.RD | dns.flags.AD}
+        assert read(await submit(forwarder, ask("www.example.org.", **asked))).flags & dns.flags.AD
+        assert not read(await submit(forwarder, ask("www.example.org."))).flags & dns.flags.AD
+        assert not read(await submit(forwarder, ask(NAME, **asked))).flags & dns.flags.AD
+
+
+# --- who is not asked --------------------------------------------------------------------------
+
+
+async def test_private_names_and_questions_without_rd_do_not_leave():
+    async with Upstream(honest) as upstream:
+        private = PrivateZones([names.from_text("test")], [], recursion=True)
+        forwarder = make_forwarder(upstream, private=private)
+        assert read(await submit(forwarder, ask(NAME))).rcode() == dns.rcode.NXDOMAIN
+        assert read(await submit(forwarder, ask("www.example.org.", flags=0))).rcode() == dns.rcode.REFUSED
+        assert (upstream.asked, forwarder.counters["forward_private"]) == ([], 1)
+
+
+def in_a_loop(forwarders, seen):
+    """An upstream that forwards to one of `forwarders` in turn, as another server would."""
+
+    def udp(octets):
+        seen.append(octets)
+        query = parse(octets)
+        turn = forwarders[len(seen) % len(forwarders)]
+        here = asyncio.get_running_loop().create_future()
+        turn.submit(Forward(query), msg.udp_limit(query.edns), here.set_result)
+        port = upstreams[0].asked[-1][1]
+        here.add_done_callback(lambda done: upstreams[0]._transport.sendto(done.result(), ("127.0.0.1", port)))
+
+    upstreams = []
+    upstreams.append(Upstream(udp))
+    return upstreams[0]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_a_loop_is_found_and_ended(workers, caplog):
+    forwarders, seen = [], []
+    async with in_a_loop(forwarders, seen) as upstream, Upstream(honest) as other:
+        zones = {ROOT: [upstream.address], names.from_text("example.test"): [upstream.address, other.address]}
+        forwarders += [
+            make_forwarder(zones=zones, timeout=5, loops=LoopWatch(b"key", routes_of(zones))) for _ in range(workers)
+        ]
+        began = time.monotonic()
+        for forwarder in forwarders:
+            reply = read(await submit(forwarder, ask("www.example.org.", payload=1232)))
+            assert reply.rcode() == dns.rcode.SERVFAIL
+        async with asyncio.timeout(5):
+            while not all("forward_looped" in forwarder.counters for forwarder in forwarders):
+                for forwarder in forwarders:
+                    reply = read(await submit(forwarder, ask("www.example.org.", payload=1232)))
+        assert [(int(option.code), option.text) for option in reply.options] == [(0, "forwarding loop")]
+        assert time.monotonic() - began < 5, "no time-out was needed"
+        turns = len(seen)
+        await submit(forwarders[0], ask("www.example.org."))
+        assert len(seen) == turns, "it is not asked any more"
+        # Another way to a zone is a matter of its own, and there is another server for it.
+        answers = [read(await submit(forwarders[0], ask(NAME))) for _ in range(2)]
+        assert texts(answers[1].answer) == [f"{NAME} 300 IN A 192.0.2.1"]
+    told = [one.getMessage() for one in caplog.records if "leads back" in one.getMessage()]
+    assert len(told) <= 2 * workers
+    assert told[0].startswith(f"upstream 127.0.0.1 port {upstream.address[1]} leads back to this server")
+
+
+async def test_an_honest_upstream_gets_one_probe():
+    async with Upstream(honest) as upstream:
+        zones = {ROOT: [upstream.address]}
+        forwarder = make_forwarder(zones=zones, loops=LoopWatch(b"key", routes_of(zones)))
+        for _ in range(3):
+            assert texts(read(await submit(forwarder, ask(NAME))).answer)
+        await upstream.until_asked(4)
+        probes = [octets for octets, _ in upstream.asked if b"mesos-dns-loop-" in octets]
+        assert (len(probes), len(upstream.asked)) == (1, 4)
 
 
 # --- whom to ask -------------------------------------------------------------------------------

@@ -106,10 +106,10 @@ def test_random_octets_are_not_the_reply(reply):
 # --- back to the client ------------------------------------------------------------------------
 
 
-def rewritten(octets, reply, *, limit=None, truncate_bit=True, client=b""):
+def rewritten(octets, reply, *, limit=None, truncate_bit=True, trusted=False, client=b""):
     query = parse(octets)
     limit = limit or msg.udp_limit(query.edns)
-    out = rewrite.for_client(reply, Forward(query, client), limit, truncate_bit=truncate_bit)
+    out = rewrite.for_client(reply, Forward(query, client), limit, truncate_bit=truncate_bit, trusted=trusted)
     assert len(out) <= limit
     return read(out)
 
@@ -127,11 +127,48 @@ def test_the_client_gets_its_id_its_spelling_and_the_records():
 
 
 @pytest.mark.parametrize("rcode", [0, 2, 3, 5])
-@pytest.mark.parametrize("flags", [0, AA, RA, AD, AA | RA | AD])
+@pytest.mark.parametrize("flags", [0, AA, RA, AA | RA])
 def test_the_upstreams_word_is_passed_on(rcode, flags):
     octets = ask("www.example.test.")
     reply = rewritten(octets, upstream_reply(octets, flags=flags | RD | CD, rcode=rcode))
     assert (reply.rcode(), reply.flags & ~15) == (rcode, QR | RD | flags)
+
+
+@pytest.mark.parametrize(
+    ("asked", "comes"),
+    [
+        pytest.param({}, False, id="nothing"),
+        pytest.param({"flags": RD | AD}, True, id="AD"),
+        pytest.param({"payload": 1232, "ednsflags": dns.flags.DO}, True, id="DO"),
+        pytest.param({"payload": 1232}, False, id="EDNS"),
+    ],
+)
+def test_ad_comes_from_trusted_upstreams_to_those_who_ask_for_it(asked, comes):
+    octets = ask("www.example.test.", **asked)
+    reply = upstream_reply(octets, ADDRESS, flags=AD)
+    assert bool(rewritten(octets, reply, trusted=True).flags & AD) is comes
+    assert not rewritten(octets, reply, trusted=False).flags & AD
+    assert not rewritten(octets, upstream_reply(octets, ADDRESS), trusted=True).flags & AD
+
+
+def told(octets, *options, limit=None):
+    """The options that reach the client if the upstream gives these."""
+    reply = dns.message.from_wire(upstream_reply(octets, ADDRESS))
+    reply.use_edns(0, 0, 4096, options=options)
+    return [(int(one.otype), one.to_wire()) for one in rewritten(octets, reply.to_wire(), limit=limit).options]
+
+
+def test_extended_errors_of_the_upstream_are_passed_on_and_its_other_options_not():
+    stale, bogus = option(15, b"\0\3stale"), option(15, b"\0\6")
+    octets = ask("www.example.test.", payload=1232)
+    assert told(octets, option(65001, b"theirs"), stale, option(10, b"12345678"), bogus) == [
+        (15, b"\0\3stale"),
+        (15, b"\0\6"),
+    ]
+    # A novel is left out, and so is what would cost records.
+    assert told(octets, option(15, b"\0\3" + b"x" * 300), bogus) == [(15, b"\0\6")]
+    assert told(octets, stale, limit=12 + 18 + 4 + 4 + 16 + 11) == []
+    assert rewritten(ask("www.example.test."), upstream_reply(ask("www.example.test."), ADDRESS)).edns == -1
 
 
 @pytest.mark.parametrize(("asks", "has"), [(False, False), (False, True), (True, False), (True, True)])

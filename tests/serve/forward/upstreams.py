@@ -14,6 +14,8 @@ from tests.serve.asking import make_answerer, make_zone, parse
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.serve.forward.forwarder import Forwarder
+from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.forward.terms import Terms
 from mesos_dns.serve.request import Forward
 
 ROOT = names.ROOT
@@ -107,9 +109,10 @@ def truncated(octets):
     return say(octets, flags=dns.flags.TC)
 
 
-def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None):
+def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None, terms=None, **options):
+    """A forwarder that asks `upstreams` in this order; without a cache unless `cache_octets` says so."""
     table = zones if zones is not None else {ROOT: [upstream.address for upstream in upstreams]}
-    return Forwarder(table, timeout, truncate_bit=truncate_bit, refuse=REFUSE)
+    return Forwarder(ForwardOptions(table, timeout, **options), truncate_bit=truncate_bit, refuse=REFUSE, terms=terms)
 
 
 async def submit(forwarder, octets, limit=None):

@@ -9,7 +9,7 @@ from typing import Final
 
 from mesos_dns.dns import message as msg
 from mesos_dns.serve.forward import rewrite
-from mesos_dns.serve.forward.rewrite import BadReplyError
+from mesos_dns.serve.forward.records import BadReplyError
 
 _LENGTH: Final = struct.Struct("!H")
 

@@ -1,149 +1,274 @@
-"""Names that are not ours: ask the upstreams, in order, and pass their answer on."""
+"""Names that are not ours: answered from the cache of what upstreams said, or asked of them. Edge: asyncio."""
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
-from mesos_dns.concurrency import spawn
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
-from mesos_dns.dns.message import Query
 from mesos_dns.limits import MAX_FORWARDS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter
 from mesos_dns.serve.forward import rewrite
-from mesos_dns.serve.forward.exchange import Upstream, exchange_tcp, exchange_udp
-from mesos_dns.serve.forward.rewrite import BadReplyError
+from mesos_dns.serve.forward.cache import ForwardCache, cache_key
+from mesos_dns.serve.forward.exchange import Upstream
+from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.forward.pool import UdpPool
+from mesos_dns.serve.forward.probing import Prober
+from mesos_dns.serve.forward.records import BadReplyError
+from mesos_dns.serve.forward.search import Means, Search
+from mesos_dns.serve.forward.terms import Refuse, Terms
+from mesos_dns.serve.forward.upstreams import Policy, Upstreams, by_zone
 from mesos_dns.serve.request import Forward
 
 log = logging.getLogger(__name__)
 
 _FORWARDED: Final = counter("forwarded", "Questions that an upstream answered.")
+_CACHED: Final = counter("forward_cached", "Questions about outside names that were answered from the cache.")
+_STALE: Final = counter("forward_stale", "Questions answered with what was out of date, as no upstream answered.")
+_JOINED: Final = counter(
+    "forward_joined", "Questions that waited for the answer to the same question of somebody else."
+)
 _REFUSED: Final = counter("forward_refused", "Questions for which there is no upstream.")
 _FAILED: Final = counter("forward_failed", "Questions that no upstream answered.")
 _SHED: Final = counter("forward_shed", "Questions answered with SERVFAIL at once: too many were under way.")
 
+#: Clients that wait for upstreams at the same time, all together, and requests of one client among them: a quarter of the others.
+MAX_WAITING: Final = 4 * MAX_FORWARDS
+MAX_WAITING_PER_CLIENT: Final = MAX_FORWARDS // 4
+#: Seconds for which clients wait if there is an answer that is out of date (RFC 8767 section 5: the client response timer).
+STALE_AFTER_SECONDS: Final = 1.8
+
+
+class _Waiting(NamedTuple):
+    """A client that waits for an upstream."""
+
+    forward: Forward
+    limit: int
+    send: Callable[[bytes], None]
+
+
+class _Pending:
+    """A question that is asked of upstreams, and who waits for its answer."""
+
+    __slots__ = ("is_slow", "stale", "timer", "waiting")
+
+    def __init__(self, stale: bytes) -> None:
+        #: What there is if no upstream answers; empty if there is nothing.
+        self.stale = stale
+        self.waiting: list[_Waiting] = []
+        self.timer: asyncio.TimerHandle | None = None
+        #: Whether upstreams take so long that clients get what is out of date.
+        self.is_slow = False
+
 
 class Forwarder:
-    """Asks upstreams over UDP, over TCP when the answer is truncated.
+    """Answers outside names. `refuse` makes replies without records; `terms` say what is not for upstreams at all.
 
-    `upstreams` maps zones (lower-case wire form, the root for all the rest) to servers in order of
-    preference; `timeout` is seconds for each attempt. Any RCODE is an answer and ends the search; the next
-    server is asked only if one is silent or unreachable.
+    Upstreams are those of the closest zone above a name. The same question of several clients is asked once.
     """
 
     def __init__(
-        self,
-        upstreams: Mapping[bytes, Sequence[Upstream]],
-        timeout: float,
-        *,
-        truncate_bit: bool,
-        refuse: Callable[[Query, int, int], bytes],
+        self, options: ForwardOptions, *, truncate_bit: bool, refuse: Refuse, terms: Terms | None = None
     ) -> None:
-        self._upstreams = upstreams
-        self._timeout = timeout
+        self._options = options
         self._truncate_bit = truncate_bit
         self._refuse = refuse
-        self._pending = 0
+        self._terms = terms or Terms()
+        self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout)
+        self._cache = ForwardCache(
+            options.cache_octets,
+            min_ttl=options.cache_min_ttl,
+            max_ttl=options.cache_max_ttl,
+            stale_seconds=options.stale_seconds,
+        )
+        self._warn = RateLimited(log)
+        self._pending: dict[bytes, _Pending] = {}
+        self._waiting = 0
+        #: How many requests of each client wait.
+        self._clients: Counter[bytes] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._warn = RateLimited(log)
-        #: Upstreams that failed when they were asked last.
-        self._failing: set[Upstream] = set()
+        self._means: Means | None = None
         self.counters = Counts()
 
     def __repr__(self) -> str:
-        return f"Forwarder(zones={len(self._upstreams)}, pending={self._pending})"
+        return f"Forwarder(zones={len(self._zones)}, pending={self.pending}, {self._cache!r})"
 
     @property
     def pending(self) -> int:
-        """How many questions are under way."""
-        return self._pending
+        """How many requests wait for upstreams."""
+        return self._waiting
 
-    def submit(self, forward: Forward, limit: int, send: Callable[[bytes], None]) -> None:
-        """Answer `forward` with at most `limit` octets by calling `send`, now or later, exactly once."""
+    def submit(self, forward: Forward, limit: int, send: Callable[[bytes], None]) -> bytes | None:
+        """Answer `forward` with at most `limit` octets by calling `send`, now or later, exactly once.
+
+        The result is what was sent, if the same may be sent for a second to all who ask the same.
+        """
+        means = self._means or self._begin()
         query = forward.query
-        servers = self.servers_for(query.name)
-        if not servers:
-            self.counters.add(_REFUSED)
-            send(self._refuse(query, msg.REFUSED, msg.EDE_PROHIBITED))
-        elif self._pending >= MAX_FORWARDS:
-            # Names of the zone must stay answerable when the upstreams hang.
-            self.counters.add(_SHED)
-            send(self._refuse(query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
-        else:
-            self._pending += 1
-            self._idle.clear()
-            spawn(self._answer(forward, servers, limit, send), name="forward")
-
-    def servers_for(self, name: bytes) -> Sequence[Upstream]:
-        """The upstreams of the closest zone above `name`; none of the default ones if that has none."""
-        while name not in self._upstreams:
-            if name == names.ROOT:
-                return ()
-            name = names.parent(name)
-        return self._upstreams[name]
-
-    async def drained(self) -> None:
-        """Wait until no query is pending."""
-        await self._idle.wait()
-
-    async def _answer(
-        self, forward: Forward, servers: Sequence[Upstream], limit: int, send: Callable[[bytes], None]
-    ) -> None:
-        try:
-            reply = await self._ask(forward, servers, limit)
-            if reply is None:
-                self.counters.add(_FAILED)
-                reply = self._refuse(forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY)
-            else:
-                self.counters.add(_FORWARDED)
-            send(reply)
-        finally:
-            self._pending -= 1
-            if not self._pending:
-                self._idle.set()
-
-    async def _ask(self, forward: Forward, servers: Sequence[Upstream], limit: int) -> bytes | None:
-        for server in servers:
-            try:
-                reply = await self._ask_one(forward, server, limit)
-            except TimeoutError:
-                reason = f"no answer within {self._timeout:g} s"
-            except (OSError, BadReplyError) as error:
-                reason = _words(error)
-            else:
-                if server in self._failing:
-                    self._failing.discard(server)
-                    self._warn.over(f"{server}", "upstream %s port %d answers again", *server)
+        if (here := means.prober.takes(forward)) is not None:
+            send(here)
+            return None
+        # Without RD only what is at hand is told (RFC 1034 section 4.3.1): what others asked for.
+        key = cache_key(query if self._terms.non_recursive else query._replace(flags=query.flags | msg.RD))
+        now = asyncio.get_running_loop().time()
+        found = self._cache.find(key, now)
+        if found is not None and found.fresh:
+            reply = self._for_client(found.reply, forward, limit)
+            if reply is not None:
+                self.counters.add(_CACHED)
+                send(reply)
+                if found.prefetch and key not in self._pending and len(self._pending) < MAX_FORWARDS:
+                    self._search(means, key, forward, found.reply)
                 return reply
-            self._failing.add(server)
-            self._warn.warning(
-                f"{server}", "upstream %s port %d failed: %s; the next one is asked, if there is one", *server, reason
-            )
+        if (here := self._terms.answer_here(forward, self._refuse, self.counters)) is not None:
+            send(here)
+            return None
+        stale = b""
+        if found is not None and not found.fresh:
+            stale = found.reply
+            if found.failed:
+                self.counters.add(_FAILED)
+                send(self._refuse(query, msg.SERVFAIL, msg.EDE_CACHED_ERROR))
+                return None
+            if not found.recheck:
+                self._send_stale(stale, _Waiting(forward, limit, send))
+                return None
+        self._ask(means, key, _Waiting(forward, limit, send), stale)
         return None
 
-    async def _ask_one(self, forward: Forward, server: Upstream, limit: int) -> bytes:
-        """The reply for the client. Raises TimeoutError, OSError or BadReplyError."""
+    def upstreams_for(self, name: bytes) -> tuple[bytes, Upstreams[Upstream] | None]:
+        """The closest zone at or above `name` that is configured, and its upstreams; None if it has none."""
+        while name not in self._zones and name != names.ROOT:
+            name = names.parent(name)
+        found = self._zones.get(name)
+        return name, found if found is not None and found.states else None
+
+    async def drained(self) -> None:
+        """Wait until nobody waits."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """Let go of all sockets; who still waits gets no answer."""
+        if self._means is not None:
+            self._means.pool.close()
+
+    def _begin(self) -> Means:
+        """What needs a running event loop."""
+        options = self._options
+        self._means = Means(
+            pool=UdpPool(most=2 * MAX_FORWARDS, most_per_upstream=MAX_FORWARDS),
+            prober=Prober(self._terms.loops, options.timeout),
+            timeout=options.timeout,
+            own=self._terms.own,
+            trusted=frozenset(self._terms.trusted),
+            ask_next_on_failure=options.ask_next_on_failure,
+            warn=self._warn,
+            failing=set(),
+        )
+        return self._means
+
+    # --- asking --------------------------------------------------------------------------------
+
+    def _ask(self, means: Means, key: bytes, waiting: _Waiting, stale: bytes) -> None:
+        forward, _, send = waiting
+        pending = self._pending.get(key)
+        if pending is not None and pending.is_slow:
+            self._send_stale(pending.stale, waiting)
+            return
+        if pending is None and self.upstreams_for(forward.query.name)[1] is None:
+            self.counters.add(_REFUSED)
+            send(self._refuse(forward.query, msg.REFUSED, msg.EDE_PROHIBITED))
+            return
+        if (
+            (pending is None and len(self._pending) >= MAX_FORWARDS)
+            or self._waiting >= MAX_WAITING
+            or self._clients[forward.client] >= MAX_WAITING_PER_CLIENT
+        ):
+            # Names of the zone must stay answerable when the upstreams hang, and one client must not take the place of all.
+            self.counters.add(_SHED)
+            send(self._refuse(forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
+            return
+        self._waiting += 1
+        self._clients[forward.client] += 1
+        self._idle.clear()
+        if pending is not None:
+            self.counters.add(_JOINED)
+            pending.waiting.append(waiting)
+        else:
+            self._search(means, key, forward, stale, waiting)
+
+    def _search(self, means: Means, key: bytes, forward: Forward, stale: bytes, *waiting: _Waiting) -> None:
+        zone, upstreams = self.upstreams_for(forward.query.name)
+        if upstreams is None:
+            return
+        pending = self._pending[key] = _Pending(stale)
+        pending.waiting += waiting
+        if stale and waiting:
+            pending.timer = asyncio.get_running_loop().call_later(STALE_AFTER_SECONDS, self._answer_stale, pending)
         query = forward.query
-        sent = rewrite.question(query, secrets.randbits(16))
-        length = query.question_end - 12
-        reply = await exchange_udp(server, sent, length, within=self._timeout)
-        if rewrite.is_truncated(reply):
-            try:
-                complete = await exchange_tcp(server, sent, length, within=self._timeout)
-                return rewrite.for_client(complete, forward, limit, truncate_bit=self._truncate_bit)
-            except TimeoutError:
-                reason = f"no answer within {self._timeout:g} s"
-            except (OSError, BadReplyError) as error:
-                reason = _words(error)
-            # The truncated answer is one: it says itself that there is more.
-            self._warn.warning(f"tcp {server}", "upstream %s port %d does not answer over TCP: %s", *server, reason)
-        return rewrite.for_client(reply, forward, limit, truncate_bit=self._truncate_bit)
+        Search(means, zone, upstreams, query, lambda reply: self._done(key, query.question_end, reply)).start()
 
+    def _done(self, key: bytes, question_end: int, reply: bytes | None) -> None:
+        """Upstreams have answered, or none has."""
+        pending = self._pending.pop(key)
+        now = asyncio.get_running_loop().time()
+        if pending.timer is not None:
+            pending.timer.cancel()
+        if reply is None or reply[3] & 15 == msg.SERVFAIL:
+            self._cache.fail(key, now)
+        else:
+            self._cache.put(key, reply, question_end, now)
+        for waiting in self._taken(pending):
+            if reply is not None and (reply[3] & 15 != msg.SERVFAIL or not pending.stale):
+                answer = self._for_client(reply, waiting.forward, waiting.limit)
+                if answer is not None:
+                    self.counters.add(_FORWARDED)
+                    waiting.send(answer)
+                    continue
+            if pending.stale:
+                self._send_stale(pending.stale, waiting)
+            else:
+                self.counters.add(_FAILED)
+                waiting.send(self._refuse(waiting.forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
 
-def _words(error: Exception) -> str:
-    """The system's words, without number and Python's brackets."""
-    return getattr(error, "strerror", None) or str(error)
+    def _answer_stale(self, pending: _Pending) -> None:
+        """Upstreams take long: clients get what there is, and the search goes on for those to come."""
+        pending.is_slow = True
+        for waiting in self._taken(pending):
+            self._send_stale(pending.stale, waiting)
+
+    def _taken(self, pending: _Pending) -> list[_Waiting]:
+        """Those who wait, who do so no more."""
+        taken, pending.waiting = pending.waiting, []
+        self._waiting -= len(taken)
+        for waiting in taken:
+            client = waiting.forward.client
+            if self._clients[client] > 1:
+                self._clients[client] -= 1
+            else:
+                del self._clients[client]
+        if not self._waiting:
+            self._idle.set()
+        return taken
+
+    # --- replies -------------------------------------------------------------------------------
+
+    def _send_stale(self, stale: bytes, waiting: _Waiting) -> None:
+        forward, limit, send = waiting
+        if forward.query.edns is not None:
+            forward = forward._replace(options=forward.options + msg.extended_error(msg.EDE_STALE_ANSWER))
+        reply = self._for_client(stale, forward, limit)
+        self.counters.add(_STALE if reply is not None else _FAILED)
+        send(reply or self._refuse(forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
+
+    def _for_client(self, reply: bytes, forward: Forward, limit: int) -> bytes | None:
+        """The reply for one client; None if it cannot be passed on to it."""
+        try:
+            return rewrite.for_client(reply, forward, limit, truncate_bit=self._truncate_bit, trusted=True)
+        except BadReplyError as error:
+            self._warn.warning("pass on", "an upstream's answer cannot be passed on: %s", error)
+            return None
