@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.serve.asking import ask, option, parse, read, texts
+from tests.serve.forward.upstreams import say
 
 from mesos_dns.dns import message as msg
 from mesos_dns.serve.forward import rewrite
@@ -46,9 +47,10 @@ ADDRESS = "answer www.example.test. A 192.0.2.1"
 
 def test_the_question_goes_out_under_a_new_id_in_the_clients_spelling():
     query = parse(ask("wWw.Example.test.", "AAAA"))
-    sent = dns.message.from_wire(rewrite.question(query, 0x1234))
-    assert (sent.id, sent.flags, sent.edns) == (0x1234, RD, -1)
-    assert sent.question[0].name.to_text() == "wWw.Example.test."
+    for edns in (True, False):
+        sent = dns.message.from_wire(rewrite.question(query, 0x1234, edns=edns))
+        assert (sent.id, sent.flags, sent.edns) == (0x1234, RD, 0 if edns else -1)
+        assert sent.question[0].name.to_text() == "wWw.Example.test."
 
 
 @pytest.mark.parametrize(
@@ -69,8 +71,9 @@ def test_options_stay_here_and_do_is_passed_on(do):
 
 # --- whether it is the answer ------------------------------------------------------------------
 
-SENT = rewrite.question(parse(ask("www.example.test.")), 0x1234)
+SENT = rewrite.question(parse(ask("www.example.test.")), 0x1234, edns=False)
 LENGTH = len(SENT) - 12
+WITH_EDNS = rewrite.question(parse(ask("www.example.test.")), 0x1234)
 GOOD = upstream_reply(SENT, ADDRESS)
 
 
@@ -96,6 +99,33 @@ def test_the_reply_to_what_was_sent():
 )
 def test_what_is_not_the_reply(reply):
     assert not rewrite.answers(reply, SENT, LENGTH)
+
+
+@pytest.mark.parametrize(("rcode", "is_reply"), [(0, False), (1, True), (2, False), (4, True), (5, False)])
+def test_who_does_not_take_edns_may_leave_out_the_question(rcode, is_reply):
+    reply = WITH_EDNS[:2] + bytes((0x80, rcode)) + bytes(8)
+    assert rewrite.answers(reply, WITH_EDNS, LENGTH) is is_reply
+    assert not rewrite.answers(reply, SENT, LENGTH), "asked without EDNS"
+    assert not rewrite.answers(b"\x12\x35" + reply[2:], WITH_EDNS, LENGTH)
+    assert not rewrite.answers(reply[:2] + b"\0" + reply[3:], WITH_EDNS, LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("reply", "upper"),
+    [
+        (say(WITH_EDNS, rcode=16), 1),
+        (say(WITH_EDNS, rcode=1), 0),
+        (say(WITH_EDNS, "192.0.2.1", rcode=16), 0),
+        (GOOD, 0),
+    ],
+)
+def test_the_upper_bits_of_an_rcode_without_records(reply, upper):
+    assert rewrite.extended_rcode(reply, 12 + LENGTH) == upper
+
+
+def test_what_nobody_validated():
+    assert rewrite.without_ad(GOOD) == GOOD
+    assert rewrite.without_ad(GOOD[:3] + bytes((GOOD[3] | 0x20,)) + GOOD[4:]) == GOOD
 
 
 @given(st.binary(max_size=100))

@@ -20,6 +20,8 @@ from mesos_dns.serve.request import Forward
 
 ROOT = names.ROOT
 NAME = "www.example.test."
+#: Those that a test made, to be closed behind it.
+FORWARDERS = []
 REFUSE = make_answerer(make_zone("")).refusal
 
 
@@ -35,7 +37,7 @@ def say(octets, *addresses, flags=dns.flags.RA, rcode=0, identifier=None, name=N
     reply.set_rcode(rcode)
     if addresses:
         reply.answer.append(dns.rrset.from_text(query.question[0].name, 300, "IN", "A", *addresses))
-    return reply.to_wire()
+    return reply.to_wire(max_size=65535)
 
 
 class Upstream(asyncio.DatagramProtocol):
@@ -109,10 +111,13 @@ def truncated(octets):
     return say(octets, flags=dns.flags.TC)
 
 
-def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None, terms=None, **options):
-    """A forwarder that asks `upstreams` in this order; without a cache unless `cache_octets` says so."""
+def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None, **more):
+    """A forwarder that asks `upstreams` in this order; without a cache unless `cache_octets` says so. `more` is of options and terms."""
     table = zones if zones is not None else {ROOT: [upstream.address for upstream in upstreams]}
-    return Forwarder(ForwardOptions(table, timeout, **options), truncate_bit=truncate_bit, refuse=REFUSE, terms=terms)
+    terms = Terms(**{name: more.pop(name) for name in Terms._fields if name in more})
+    options = ForwardOptions(table, timeout, **more)
+    FORWARDERS.append(Forwarder(options, truncate_bit=truncate_bit, refuse=REFUSE, terms=terms))
+    return FORWARDERS[-1]
 
 
 async def submit(forwarder, octets, limit=None):

@@ -14,11 +14,12 @@ from mesos_dns.metrics import Counts, counter
 from mesos_dns.serve.forward import rewrite
 from mesos_dns.serve.forward.cache import ForwardCache, cache_key
 from mesos_dns.serve.forward.exchange import Upstream
+from mesos_dns.serve.forward.loops import Route
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
 from mesos_dns.serve.forward.records import BadReplyError
-from mesos_dns.serve.forward.search import Means, Search
+from mesos_dns.serve.forward.search import FAILURES, Means, Search
 from mesos_dns.serve.forward.terms import Refuse, Terms
 from mesos_dns.serve.forward.upstreams import Policy, Upstreams, by_zone
 from mesos_dns.serve.request import Forward
@@ -33,6 +34,7 @@ _JOINED: Final = counter(
 )
 _REFUSED: Final = counter("forward_refused", "Questions for which there is no upstream.")
 _FAILED: Final = counter("forward_failed", "Questions that no upstream answered.")
+_LOOPED: Final = counter("forward_looped", "Questions whose upstreams all lead back to this server.")
 _SHED: Final = counter("forward_shed", "Questions answered with SERVFAIL at once: too many were under way.")
 
 #: Clients that wait for upstreams at the same time, all together, and requests of one client among them: a quarter of the others.
@@ -53,12 +55,13 @@ class _Waiting(NamedTuple):
 class _Pending:
     """A question that is asked of upstreams, and who waits for its answer."""
 
-    __slots__ = ("is_slow", "stale", "timer", "waiting")
+    __slots__ = ("is_slow", "search", "stale", "timer", "waiting")
 
     def __init__(self, stale: bytes) -> None:
         #: What there is if no upstream answers; empty if there is nothing.
         self.stale = stale
         self.waiting: list[_Waiting] = []
+        self.search: Search | None = None
         self.timer: asyncio.TimerHandle | None = None
         #: Whether upstreams take so long that clients get what is out of date.
         self.is_slow = False
@@ -95,7 +98,7 @@ class Forwarder:
         self.counters = Counts()
 
     def __repr__(self) -> str:
-        return f"Forwarder(zones={len(self._zones)}, pending={self.pending}, {self._cache!r})"
+        return f"Forwarder(zones={len(self._zones)}, pending={self.pending}, cached={len(self._cache)})"
 
     @property
     def pending(self) -> int:
@@ -161,7 +164,7 @@ class Forwarder:
         options = self._options
         self._means = Means(
             pool=UdpPool(most=2 * MAX_FORWARDS, most_per_upstream=MAX_FORWARDS),
-            prober=Prober(self._terms.loops, options.timeout),
+            prober=Prober(self._terms.loops, options.timeout, self._leads_back),
             timeout=options.timeout,
             own=self._terms.own,
             trusted=frozenset(self._terms.trusted),
@@ -179,10 +182,16 @@ class Forwarder:
         if pending is not None and pending.is_slow:
             self._send_stale(pending.stale, waiting)
             return
-        if pending is None and self.upstreams_for(forward.query.name)[1] is None:
-            self.counters.add(_REFUSED)
-            send(self._refuse(forward.query, msg.REFUSED, msg.EDE_PROHIBITED))
-            return
+        if pending is None:
+            zone, upstreams = self.upstreams_for(forward.query.name)
+            if upstreams is None:
+                self.counters.add(_REFUSED)
+                send(self._refuse(forward.query, msg.REFUSED, msg.EDE_PROHIBITED))
+                return
+            if all(means.prober.leads_back((zone, state.key)) for state in upstreams.states):
+                self.counters.add(_LOOPED)
+                send(self._refuse(forward.query, msg.SERVFAIL, msg.EDE_OTHER, b"forwarding loop"))
+                return
         if (
             (pending is None and len(self._pending) >= MAX_FORWARDS)
             or self._waiting >= MAX_WAITING
@@ -210,20 +219,29 @@ class Forwarder:
         if stale and waiting:
             pending.timer = asyncio.get_running_loop().call_later(STALE_AFTER_SECONDS, self._answer_stale, pending)
         query = forward.query
-        Search(means, zone, upstreams, query, lambda reply: self._done(key, query.question_end, reply)).start()
+        pending.search = Search(means, zone, upstreams, query, lambda reply: self._done(key, query.question_end, reply))
+        pending.search.start()
+
+    def _leads_back(self, route: Route) -> None:
+        """What was asked by a way that turned out to lead back here is asked of others."""
+        for pending in list(self._pending.values()):
+            if pending.search is not None:
+                pending.search.leads_back(route)
 
     def _done(self, key: bytes, question_end: int, reply: bytes | None) -> None:
         """Upstreams have answered, or none has."""
         pending = self._pending.pop(key)
+        pending.search = None
         now = asyncio.get_running_loop().time()
         if pending.timer is not None:
             pending.timer.cancel()
-        if reply is None or reply[3] & 15 == msg.SERVFAIL:
+        failed = reply is None or (self._options.ask_next_on_failure and reply[3] & 15 in FAILURES)
+        if failed:
             self._cache.fail(key, now)
-        else:
+        elif reply is not None:
             self._cache.put(key, reply, question_end, now)
         for waiting in self._taken(pending):
-            if reply is not None and (reply[3] & 15 != msg.SERVFAIL or not pending.stale):
+            if reply is not None and not (failed and pending.stale):
                 answer = self._for_client(reply, waiting.forward, waiting.limit)
                 if answer is not None:
                     self.counters.add(_FORWARDED)

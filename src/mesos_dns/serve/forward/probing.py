@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections.abc import Callable
 
 from mesos_dns.concurrency import spawn
 from mesos_dns.logs import RateLimited
@@ -15,10 +16,11 @@ log = logging.getLogger(__name__)
 
 
 class Prober:
-    """Keeps a `LoopWatch` informed. A probe has `timeout` seconds."""
+    """Keeps a `LoopWatch` informed. A probe has `timeout` seconds. `found` is told of each route that leads back."""
 
-    def __init__(self, watch: LoopWatch, timeout: float) -> None:
+    def __init__(self, watch: LoopWatch, timeout: float, found: Callable[[Route], None]) -> None:
         self._watch = watch
+        self._found = found
         self._timeout = timeout
         self._warn = RateLimited(log)
 
@@ -57,6 +59,7 @@ class Prober:
             "upstream %s port %d leads back to this server: a forwarding loop; it is not asked for a minute, and then tried again",
             *route[1],
         )
+        self._found(route)
 
 
 def _now() -> float:

@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import message as msg
@@ -19,20 +19,25 @@ from mesos_dns.serve.forward import rewrite
 from mesos_dns.serve.forward.check import usable
 from mesos_dns.serve.forward.exchange import Upstream, exchange_tcp
 from mesos_dns.serve.forward.health import UpstreamState
-from mesos_dns.serve.forward.inflight import Question
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
 from mesos_dns.serve.forward.records import BadReplyError
 from mesos_dns.serve.forward.upstreams import Attempts, Upstreams
 
+if TYPE_CHECKING:
+    from mesos_dns.serve.forward.inflight import Question
+
 log = logging.getLogger(__name__)
 
 #: RCODEs that say nothing about the name, but that this server did not do what it was asked for.
-_FAILURES: Final = {msg.SERVFAIL: "SERVFAIL", msg.REFUSED: "REFUSED"}
+FAILURES: Final = {msg.FORMERR: "FORMERR", msg.SERVFAIL: "SERVFAIL", msg.NOTIMP: "NOTIMP", msg.REFUSED: "REFUSED"}
 #: RCODEs of servers that do not take EDNS (RFC 6891 sections 6.1.3 and 7). The low four bits of BADVERS are NOERROR.
-_REJECTIONS: Final = {msg.FORMERR: "FORMERR", msg.NOTIMP: "NOTIMP"}
+_REJECTIONS: Final = frozenset({msg.FORMERR, msg.NOTIMP})
 #: Errors of this machine, which say nothing about an upstream.
 _OWN_ERRORS: Final = frozenset({errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ECANCELED})
+
+
+_LEADS_BACK: Final = "it leads back to this server"
 
 
 class Means(NamedTuple):
@@ -84,6 +89,17 @@ class Search:
         """Ask the first upstream. `done` may be called before this returns."""
         self._go_on()
 
+    def leads_back(self, route: tuple[bytes, Upstream]) -> None:
+        """`route` turned out to lead back to this server: what was asked there will come to no answer."""
+        zone, upstream = route
+        question = self._questions.get(upstream)
+        if zone == self._zone and question is not None and self._done is not None and self._attempts is not None:
+            question.cancel()
+            del self._questions[upstream]
+            state = next(state for state in self._asked if state.key == upstream)
+            self._attempts.bad(state, self._loop.time(), _LEADS_BACK)
+            self._go_on()
+
     # --- asking --------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
@@ -115,7 +131,8 @@ class Search:
         means, upstream = self._means, state.key
         route = self._zone, upstream
         if means.prober.leads_back(route):
-            self._failed(state, "it leads back to this server")
+            if self._attempts is not None:
+                self._attempts.bad(state, now, _LEADS_BACK)
             return
         means.prober.asking(route)
         self._asked.append(state)
@@ -153,17 +170,18 @@ class Search:
         if attempts is None:
             return True
         now = self._loop.time()
-        rcode = reply[3] & 15
+        rcode, end = reply[3] & 15, self._query.question_end
+        beyond = rewrite.extended_rcode(reply, end)
         self._questions.pop(state.key, None)
-        if (rcode in _REJECTIONS or rewrite.extended_rcode(reply, self._query.question_end)) and attempts.without_edns(
-            state, now
-        ):
+        if (beyond or rcode in _REJECTIONS) and attempts.without_edns(state, now):
             self._ask(state, now, edns=False)
             return True
         try:
             if len(reply) <= HEADER_SIZE:
-                raise BadReplyError(f"{_REJECTIONS.get(rcode, rcode)} without the question")  # noqa: TRY301 - as the rest
-            reply = usable(reply, self._query.question_end, self._means.own)
+                raise BadReplyError(f"{FAILURES[rcode]}, without the question")  # noqa: TRY301 - as those of `usable`
+            if beyond:
+                raise BadReplyError(f"it refuses our EDNS (extended RCODE {beyond << 4 | rcode})")  # noqa: TRY301 - the same
+            reply = usable(reply, end, self._means.own)
         except BadReplyError as error:
             self._failed(state, str(error))
         else:
@@ -174,7 +192,7 @@ class Search:
     def _judge(self, state: UpstreamState[Upstream], reply: bytes, now: float) -> None:
         attempts = self._attempts
         assert attempts is not None
-        failure = _FAILURES.get(reply[3] & 15)
+        failure = FAILURES.get(reply[3] & 15)
         if state.key not in self._means.trusted:
             reply = rewrite.without_ad(reply)
         if failure == "SERVFAIL":
@@ -201,6 +219,8 @@ class Search:
         sent = rewrite.question(query, random.getrandbits(16), edns=True)
         try:
             complete = await exchange_tcp(state.key, sent, query.question_end - HEADER_SIZE, within=within)
+            if beyond := rewrite.extended_rcode(complete, query.question_end):
+                raise BadReplyError(f"it refuses our EDNS (extended RCODE {beyond << 4 | complete[3] & 15})")  # noqa: TRY301
             reply = usable(complete, query.question_end, self._means.own)
             if state.key not in self._means.trusted:
                 reply = rewrite.without_ad(reply)

@@ -1,0 +1,10 @@
+import pytest
+from tests.serve.forward import upstreams
+
+
+@pytest.fixture(autouse=True)
+async def _forwarders_let_go():
+    """Their sockets stay open for a second otherwise."""
+    yield
+    while upstreams.FORWARDERS:
+        upstreams.FORWARDERS.pop().close()
