@@ -128,6 +128,10 @@ def test_a_referral_is_not_kept():
     assert life(f"{NS}\n{GLUE}", name="an.xx.") is None
 
 
+def test_an_soa_that_was_asked_for_lives_for_its_ttl():
+    assert life(SOA.replace("authority", "answer"), name="example.test.", qtype="SOA") == (3600, False)
+
+
 def test_nxdomain_with_an_answer_is_still_nxdomain():
     text = "answer www.example.test. 300 A 192.0.2.1"
     assert life(text, rcode="NXDOMAIN") is None
