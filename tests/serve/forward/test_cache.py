@@ -95,6 +95,12 @@ def test_ttls_are_counted_down_in_whole_seconds_and_never_below_1():
     assert not www.find(13.5).fresh
 
 
+def test_seconds_begin_with_the_answer_whenever_it_is_asked_for():
+    www = Shell()
+    www.put(ADDRESS.format(300), now=10.5)
+    assert [www.ttl(now) for now in (12.4, 12.6, 14.4, 14.6)] == [299, 298, 297, 296]
+
+
 def test_each_record_is_counted_down_on_its_own():
     www = Shell()
     www.put(
@@ -357,12 +363,21 @@ def test_memory_keeps_to_the_bound(addresses, again):
 
 
 def test_the_weight_of_an_answer_is_about_that_of_its_objects():
+    place = 100  # In a dictionary in order, at least; twice as much with the room that it keeps for more.
+    for addresses in (1, 3):
+        kept = cache()
+        key = put(kept, 1, 0.5, addresses=addresses)
+        entry = kept._positive.get(key)
+        parts = [key, entry, *(getattr(entry, slot) for slot in entry.__slots__), *(entry.run or ())]
+        assert place <= kept.octets - sum(map(sys.getsizeof, parts)) <= 2 * place, addresses
+
+
+def test_the_weight_of_a_failure_is_about_that_of_its_objects():
     kept = cache()
-    key = put(kept, 1, 0.5, addresses=3)
-    entry = kept._positive.get(key)
-    parts = [key, entry, *(getattr(entry, slot) for slot in entry.__slots__), *entry.run]
-    objects = sum(sys.getsizeof(part) for part in parts)
-    assert objects < kept.octets < objects + 400  # A place in a dictionary, and the room that it keeps for more.
+    key = question().octets
+    kept.fail(key, 0.5)
+    failure = kept._failures.get(key)
+    assert 100 <= kept.octets - sum(map(sys.getsizeof, (key, failure, *failure))) <= 200
 
 
 def test_a_flood_of_random_names_pushes_out_only_its_own():

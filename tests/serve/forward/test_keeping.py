@@ -128,6 +128,20 @@ def test_a_referral_is_not_kept():
     assert life(f"{NS}\n{GLUE}", name="an.xx.") is None
 
 
+def test_an_soa_that_was_asked_for_lives_for_its_ttl():
+    assert life(SOA.replace("authority", "answer"), name="example.test.", qtype="SOA") == (3600, False)
+
+
+def test_nxdomain_with_an_answer_is_still_nxdomain():
+    text = "answer www.example.test. 300 A 192.0.2.1"
+    assert life(text, rcode="NXDOMAIN") is None
+    assert life(f"{text}\n{SOA}", rcode="NXDOMAIN") == (300, True)
+
+
+def test_a_minimum_with_the_top_bit_is_0():
+    assert life(SOA.removesuffix("600") + "2147483648", rcode="NXDOMAIN") is None
+
+
 def test_an_soa_outside_of_the_authority_section_says_nothing():
     assert life(SOA.replace("authority", "additional"), rcode="NXDOMAIN") is None
 
@@ -172,10 +186,10 @@ def test_an_soa_that_is_too_short_makes_no_sense():
         kept(reply, query.question_end, A)
 
 
-def test_transfers_and_what_is_very_large_are_not_kept():
+def test_what_is_no_data_and_what_is_very_large_are_not_kept():
     many = "\n".join(f"answer www.example.test. 300 A 10.0.{n // 250}.{n % 250}" for n in range(1100))
     assert life(many) is None
-    assert life("answer www.example.test. 300 A 192.0.2.1", qtype="AXFR") is None
+    assert life("answer www.example.test. 300 TYPE200 \\# 1 00", qtype="TYPE200") is None
 
 
 # --- rotation ----------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ _ENTRY_OCTETS: Final = 520
 #: Octets that it takes in addition if its addresses are rotated.
 _RUN_OCTETS: Final = 160
 #: Octets that a failure takes beside those of its name.
-_FAILURE_OCTETS: Final = 360
+_FAILURE_OCTETS: Final = 320
 
 
 class Found(NamedTuple):
