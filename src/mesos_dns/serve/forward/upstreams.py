@@ -56,7 +56,7 @@ class _Attempt(Generic[K]):
         self.silent = silent
         self.end = end
         self.edns = edns
-        #: Nobody waits for it if anybody else may answer.
+        #: Asked to hear how the upstream is: others are asked at once, and its answer is awaited without the client.
         self.probe = probe
         self.fell_back = False
         self.over = False
@@ -250,7 +250,7 @@ class Attempts(Generic[K]):
         waiting = False
         for attempt in self._attempts:
             # Who has a bad reply does not wait for one that is down.
-            if not attempt.over and not (self._replied and (attempt.probe or attempt.state.closed_to(self._question))):
+            if not attempt.over and not (self._replied and attempt.state.closed_to(self._question)):
                 waiting = True
                 soonest = min(soonest, attempt.silent, attempt.end)
         return soonest - now if waiting else 0.0
