@@ -219,3 +219,13 @@ def test_what_was_before_an_answer_is_forgotten(before):
     silence(state, "x", 6.0, 7.0)
     assert state.closed_to("x")
     assert not state.closed_to("other")
+
+
+def test_silence_before_an_answer_with_edns_says_nothing_about_edns():
+    state = UpstreamState("a")
+    state.answered(0.01, 1.0, edns=True)
+    silence(state, "x", 0.5, 1.4)
+    assert not state.edns.doubted
+    state.answered(0.01, 2.0, edns=False)
+    silence(state, "x", 1.5, 2.4)
+    assert state.edns.doubted

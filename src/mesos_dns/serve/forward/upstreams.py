@@ -216,7 +216,7 @@ class Attempts(Generic[K]):
             delay = most if most > 0 else 0.0
         if now + delay > self._deadline:
             delay = self._deadline - now
-        self.edns = edns = self._edns and state.edns.used(now, state.asked)
+        self.edns = edns = self._edns and (not state.edns.doubted or state.edns.used(now, state.asked))
         state.asked += 1
         self._next_at = late = now + delay
         self.wait = delay
