@@ -35,13 +35,5 @@ def test_plain_is_answered_and_edns_afterwards_not():
 def test_plain_answers_to_clients_without_edns_prove_nothing():
     edns = Edns()
     edns.answered(0.0, edns=False)
-    edns.answered(0.0, edns=True)
     edns.silent(1.0, 1.4)
     assert edns.used(2.0, 0)
-
-
-def test_silence_before_an_answer_with_edns_is_about_the_name():
-    edns = Edns()
-    edns.answered(1.0, edns=True)
-    edns.silent(0.5, 1.5)
-    assert [edns.used(2.0, number) for number in range(2)] == [True, True]

@@ -162,3 +162,70 @@ def test_tcp_is_a_matter_of_its_own():
     state.tcp.answered()
     assert state.tcp.used(1.0)
     assert repr(state.tcp) == "Tcp(failures=0, error='Connection refused')"
+
+
+# --- silence between replies -------------------------------------------------------------------
+
+
+def silence(state, question, asked, now):
+    state.overdue(asked)
+    state.silent(asked, question, now, never, edns=True)
+
+
+def test_a_bad_reply_begins_the_run_of_silence_anew():
+    state = UpstreamState("a")
+    silence(state, "x", 0.0, 0.4)
+    state.bad(0.9, "SERVFAIL")
+    silence(state, "y", 0.95, 1.35)
+    assert not state.closed_to("y")
+    silence(state, "y", 1.6, 2.0)
+    assert state.closed_to("y")
+
+
+def test_silence_to_a_question_from_before_a_bad_reply_does_not_count():
+    state = UpstreamState("a")
+    silence(state, "x", 0.0, 0.4)
+    state.bad(0.9, "SERVFAIL")
+    silence(state, "y", 0.5, 0.95)
+    state.judge(3.0, never)
+    assert not state.closed_to("y")
+
+
+def test_the_run_of_silence_does_not_reach_back_behind_a_bad_reply():
+    state = UpstreamState("a")
+    state.bad(1.0, "SERVFAIL")
+    assert state.overdue(0.0)
+    silence(state, "y", 1.1, 1.5)
+    assert not state.closed_to("y")
+
+
+def test_the_run_of_silence_begins_with_the_first_question_of_it():
+    state = UpstreamState("a")
+    assert state.overdue(0.5)
+    silence(state, "x", 0.0, 1.0)
+    assert state.closed_to("x")
+
+
+@pytest.mark.parametrize("before", ["silence", "refusal"])
+def test_what_was_before_an_answer_is_forgotten(before):
+    state = UpstreamState("a")
+    if before == "refusal":
+        state.refused(0.0, "no", never)
+    else:
+        for i in range(3):
+            silence(state, i, 0.0, 1.0 + i)
+    assert state.closed_to("other")
+    state.answered(0.01, 5.0, edns=True)
+    silence(state, "x", 6.0, 7.0)
+    assert state.closed_to("x")
+    assert not state.closed_to("other")
+
+
+def test_silence_before_an_answer_with_edns_says_nothing_about_edns():
+    state = UpstreamState("a")
+    state.answered(0.01, 1.0, edns=True)
+    silence(state, "x", 0.5, 1.4)
+    assert not state.edns.doubted
+    state.answered(0.01, 2.0, edns=False)
+    silence(state, "x", 1.5, 2.4)
+    assert state.edns.doubted

@@ -402,6 +402,25 @@ def test_the_fastest_is_asked_and_a_faster_one_is_found():
     assert max(client.waited for client in world.clients if client.started > 1) < 0.011
 
 
+def test_one_that_is_asked_for_comparison_may_save_the_question():
+    world = World(make_upstreams("a", "b", policy=Policy.FASTEST), a=until(5.0, NEAR, SERVFAIL), b=answering(0.12))
+    world.ask(1.0, "q")
+    client = world.ask(20.0, "q")
+    world.run()
+    assert client.asked == [("b", 0.0), ("a", 0.0)]
+    assert (client.outcome, round(client.waited, 3)) == ("b", 0.12)
+
+
+def test_who_has_a_bad_reply_does_not_wait_for_a_dead_one():
+    world = World(make_upstreams("a", "b"), a=silent, b=SERVFAIL)
+    for i in range(120):
+        world.ask(i / 100, i)
+    client = world.ask(10.0, "q")
+    world.run()
+    assert [key for key, _ in client.asked] == ["a", "b"]
+    assert (client.outcome, round(client.waited, 3)) == ("bad", 0.001)
+
+
 def test_a_random_one_is_asked():
     world = World(make_upstreams("a", "b", "c", policy=Policy.RANDOM), a=NEAR, b=NEAR, c=NEAR)
     for i in range(3000):

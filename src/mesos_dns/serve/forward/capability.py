@@ -22,41 +22,39 @@ class Edns:
     EDNS. If such a one is answered, and a question with EDNS that is asked after that is not, EDNS was the reason.
     """
 
-    __slots__ = ("_answered", "_doubted", "_plain_answered", "_plain_until")
+    __slots__ = ("_plain_answered", "_plain_until", "doubted")
 
     def __init__(self) -> None:
+        #: Whether something speaks against EDNS. If not, it is used, and nobody need ask or tell how it goes.
+        self.doubted = False
         self._plain_until = float("-inf")
-        self._answered = float("-inf")
-        self._doubted = False
         #: When a question without EDNS was answered for the first time since EDNS is in doubt.
         self._plain_answered: float | None = None
 
     def __repr__(self) -> str:
-        return f"Edns(plain_until={self._plain_until}, doubted={self._doubted})"
+        return f"Edns(plain_until={self._plain_until}, doubted={self.doubted})"
 
     def used(self, now: float, number: int) -> bool:
         """Whether the upstream's question of this number is to have an OPT record, if it would otherwise have one."""
-        return now >= self._plain_until and not (self._doubted and number % 2)
+        return now >= self._plain_until and not (self.doubted and number % 2)
 
     def answered(self, now: float, *, edns: bool) -> None:
         """A question with, or without, EDNS was answered at `now`."""
         if edns:
-            self._answered = now
-            self._doubted = False
+            self.doubted = False
             self._plain_answered = None
-        elif self._doubted and self._plain_answered is None:
+        elif self.doubted and self._plain_answered is None:
             self._plain_answered = now
 
     def silent(self, asked: float, now: float) -> None:
-        """A question with EDNS, asked at `asked`, was not answered."""
-        if asked < self._answered:
-            return
-        self._doubted = True
+        """A question with EDNS, asked at `asked`, was not answered, nor was any other with EDNS since."""
+        self.doubted = True
         if self._plain_answered is not None and asked >= self._plain_answered:
             self._plain_until = now + PLAIN_AFTER_SILENCE_SECONDS
 
     def rejected(self, now: float) -> None:
         """FORMERR, NOTIMP or BADVERS came back with EDNS, and an answer without it (RFC 6891 sections 6.1.3 and 7)."""
+        self.doubted = True
         self._plain_until = now + PLAIN_SECONDS
 
 

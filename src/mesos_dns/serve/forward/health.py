@@ -77,7 +77,18 @@ class UpstreamState(Generic[K]):
 
     __slots__ = (
         *("key", "edns", "tcp", "asked", "srtt", "delay", "silence", "suspect"),
-        *("_rttvar", "_usual", "_good", "_heard", "_answered", "_failed", "_failures", "_error", "_since"),
+        *(
+            "_rttvar",
+            "_usual",
+            "_good",
+            "_good_edns",
+            "_heard",
+            "_answered",
+            "_failed",
+            "_failures",
+            "_error",
+            "_since",
+        ),
         *("_silent", "_opened", "_all", "_back_off", "_probe_at", "_probed", "_linger_at", "_compared"),
     )
 
@@ -103,8 +114,8 @@ class UpstreamState(Generic[K]):
         self._failures = 0
         self._error: str | None = None
         self._since: float | None = None
-        #: Last usable answer, last reply of any kind.
-        self._good = self._heard = _NEVER
+        #: Last usable answer, the last one with EDNS, and the last reply of any kind.
+        self._good = self._good_edns = self._heard = _NEVER
         #: Different questions that met silence since the last reply, MANY_SILENT at most.
         self._silent: tuple[object, ...] = ()
         #: When the circuit opened, and whether for all questions whatever they are.
@@ -182,7 +193,10 @@ class UpstreamState(Generic[K]):
             self.silence = min(max(MIN_SILENCE_SECONDS, usual), MAX_SILENCE_SECONDS)
         self._answered += 1
         self._good = self._heard = now
-        self.edns.answered(now, edns=edns)
+        if edns:
+            self._good_edns = now
+        if self.edns.doubted:
+            self.edns.answered(now, edns=edns)
         if self._failures or self._since is None:
             self._failures = 0
             self._since = now
@@ -207,7 +221,7 @@ class UpstreamState(Generic[K]):
     def silent(self, asked: float, question: object, now: float, chance: Chance, *, edns: bool) -> None:
         """`question`, asked at `asked`, met silence."""
         self._fail(now, f"no answer within {self.silence:g} s")
-        if edns:
+        if edns and asked >= self._good_edns:
             self.edns.silent(asked, now)
         if asked < self._heard:
             return

@@ -56,7 +56,7 @@ class _Attempt(Generic[K]):
         self.silent = silent
         self.end = end
         self.edns = edns
-        #: Nobody waits for it if anybody else may answer.
+        #: Asked to hear how the upstream is: others are asked at once, and its answer is awaited without the client.
         self.probe = probe
         self.fell_back = False
         self.over = False
@@ -216,7 +216,7 @@ class Attempts(Generic[K]):
             delay = most if most > 0 else 0.0
         if now + delay > self._deadline:
             delay = self._deadline - now
-        self.edns = edns = self._edns and state.edns.used(now, state.asked)
+        self.edns = edns = self._edns and (not state.edns.doubted or state.edns.used(now, state.asked))
         state.asked += 1
         self._next_at = late = now + delay
         self.wait = delay
@@ -250,7 +250,7 @@ class Attempts(Generic[K]):
         waiting = False
         for attempt in self._attempts:
             # Who has a bad reply does not wait for one that is down.
-            if not attempt.over and not (self._replied and (attempt.probe or attempt.state.closed_to(self._question))):
+            if not attempt.over and not (self._replied and attempt.state.closed_to(self._question)):
                 waiting = True
                 soonest = min(soonest, attempt.silent, attempt.end)
         return soonest - now if waiting else 0.0
