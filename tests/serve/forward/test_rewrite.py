@@ -197,8 +197,19 @@ def test_extended_errors_of_the_upstream_are_passed_on_and_its_other_options_not
     ]
     # A novel is left out, and so is what would cost records.
     assert told(octets, option(15, b"\0\3" + b"x" * 300), bogus) == [(15, b"\0\6")]
+    # No text, and no code either.
+    assert told(octets, option(15, b"\0"), option(15, b"")) == []
     assert told(octets, stale, limit=12 + 18 + 4 + 4 + 16 + 11) == []
     assert rewritten(ask("www.example.test."), upstream_reply(ask("www.example.test."), ADDRESS)).edns == -1
+
+
+@pytest.mark.parametrize("size", range(16))
+def test_what_stands_behind_the_records_is_no_opt_record_that_could_be_read(size):
+    """A truncated reply may end anywhere, and any reply may have rubbish at its end."""
+    octets = ask("www.example.test.", payload=1232)
+    end = b"\0\0\x29\4\xd0\0\0\0\0\0\xff\0\x0f\0\x09\0"[:size]
+    for flags in (0, TC):
+        assert rewritten(octets, upstream_reply(octets, ADDRESS, flags=flags) + end).options == ()
 
 
 @pytest.mark.parametrize(("asks", "has"), [(False, False), (False, True), (True, False), (True, True)])

@@ -136,17 +136,18 @@ def _asks_for_ad(query: Query) -> bool:
 
 def _extended_errors(reply: bytes, at: int) -> bytes:
     """The extended errors in the OPT record at `at`, as options in wire form; nothing if there is no such record."""
-    if reply[at : at + 3] != _OPT_START:
+    if reply[at : at + 3] != _OPT_START or at + 11 > len(reply):
         return b""
     told = b""
     _, _, _, length = FIXED.unpack_from(reply, at + 1)
     at += 11
-    end = at + length
+    end = min(at + length, len(reply))
     while at + 4 <= end:
         code, size = _OPTION.unpack_from(reply, at)
-        if code == msg.EXTENDED_ERROR and len(told) + 4 + size <= MAX_EXTENDED_ERRORS:
-            told += reply[at : at + 4 + size]
+        option = reply[at : at + 4 + size]
         at += 4 + size
+        if code == msg.EXTENDED_ERROR and size >= 2 and at <= end and len(told) + len(option) <= MAX_EXTENDED_ERRORS:
+            told += option
     return told
 
 
