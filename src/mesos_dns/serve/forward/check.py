@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, NoReturn, TypeAlias
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns.rdata import AAAA, ANY, CLASS_ANY, CLASS_IN, CNAME, DNAME, NS, OPT, SOA, TXT, A
-from mesos_dns.limits import MAX_NAME
+from mesos_dns.limits import MAX_LABEL, MAX_NAME
 from mesos_dns.serve.forward.records import BadReplyError, owner_end
 from mesos_dns.serve.forward.rewrite import MAX_SORTED, NAMES, name_at, record_at, written
 
@@ -44,6 +44,9 @@ _PROOFS: Final = frozenset((43, 47, 50))
 _SEVERAL: Final = frozenset((253, 254, ANY))
 #: Rdata of one size, in class IN.
 _SIZES: Final = {A: 4, AAAA: 16}
+#: Types with one name that never comes compressed (RFC 4034 sections 3.1.7 and 4.1.1, RFC 9460 section 2.2): octets before it. RRSIG, NSEC,
+#: SVCB, HTTPS.
+_PLAIN_NAMES: Final = {_RRSIG: _RRSIG_HEAD, 47: 0, 64: 2, 65: 2}
 #: Octets of an SOA behind its two names.
 _SOA_NUMBERS: Final = 20
 
@@ -62,25 +65,26 @@ def usable(reply: bytes, question_end: int, own: Sequence[bytes] = ()) -> bytes:
     if reply[2] & _OPCODE:
         raise BadReplyError("it has another opcode than the question")
     known: dict[int, bytes] = {}
-    others = _others(reply, question_end, known)
+    starts, others = _records(reply, question_end, known)
     if not others:
         return reply
     asked = reply[12 : question_end - 4].lower()
     qtype = reply[question_end - 4] << 8 | reply[question_end - 3]
     chain = _chain(reply, others, asked, own, known)
     strangers = {found[0] for found in others if not _belongs(reply, found, chain, qtype, own)}
-    return _without(reply, question_end, strangers, known) if strangers else reply
+    return _without(reply, question_end, starts, strangers, known) if strangers else reply
 
 
 # --- what is well-formed -----------------------------------------------------------------------
 
 
-def _others(reply: bytes, at: int, known: dict[int, bytes]) -> list[_Found]:
-    """Check every record; those about which there is more to say than that they are what was asked for."""
+def _records(reply: bytes, at: int, known: dict[int, bytes]) -> tuple[list[int], list[_Found]]:
+    """Check every record. Where each begins; and those about which there is more to say than that they are what was asked for."""
     asked = reply[12 : at - 4].lower()
     qtype, qclass = _SHORTS.unpack_from(reply, at - 4)
     _, flags, _, answers, authorities, additionals = _HEADER.unpack_from(reply)
     owners = {_QNAME: asked}
+    starts: list[int] = []
     others: list[_Found] = []
     opts = 0
     for n in range(answers + authorities + additionals):
@@ -111,8 +115,9 @@ def _others(reply: bytes, at: int, known: dict[int, bytes]) -> list[_Found]:
                 _check_rdata(reply, rrtype, rrclass, at, end, known)
             if owner is not asked or rrtype != qtype or rrtype == CNAME or n >= answers:
                 others.append((start, (n >= answers) + (n >= answers + authorities), owner, rrtype, at, end))
+        starts.append(start)
         at = end
-    return others
+    return starts, others
 
 
 def _end_early() -> NoReturn:
@@ -153,12 +158,24 @@ def _check_rdata(reply: bytes, rrtype: int, rrclass: int, at: int, end: int, kno
             while at < end:
                 at += 1 + reply[at]
             fits = fits and at == end
+        elif rrtype in _PLAIN_NAMES:
+            fits = _plain_name_end(reply, at + _PLAIN_NAMES[rrtype]) <= end
         else:
             fits = rrclass != CLASS_IN or rrtype not in _SIZES
     except (IndexError, struct.error):
         fits = False
     if not fits:
         raise BadReplyError(f"it has a record of type {rrtype} whose data is malformed")
+
+
+def _plain_name_end(reply: bytes, at: int) -> int:
+    """Where the name that begins at `at` ends; behind the message if it is compressed, or too long."""
+    start = at
+    while length := reply[at]:
+        if length > MAX_LABEL:
+            return len(reply) + 1
+        at += length + 1
+    return at + 1 if at - start < MAX_NAME else len(reply) + 1
 
 
 # --- what belongs ------------------------------------------------------------------------------
@@ -244,29 +261,19 @@ def _redirect_above(name: bytes, redirects: dict[bytes, bytes]) -> bytes:
 # --- what is left ------------------------------------------------------------------------------
 
 
-def _without(reply: bytes, question_end: int, strangers: set[int], known: dict[int, bytes]) -> bytes:
-    """`reply` without the records that begin where `strangers` says. The others may point into these, hence are written anew."""
+def _without(reply: bytes, question_end: int, starts: list[int], strangers: set[int], known: dict[int, bytes]) -> bytes:
+    """`reply` with those of the records that begin at `starts` that are no `strangers`. They may point into these, so they are written anew."""
     if len(reply) > MAX_SORTED:
         raise BadReplyError("it has records that do not belong to the question, and is too large to take them out")
-    identifier, flags, questions, *counts = _HEADER.unpack_from(reply)
+    identifier, flags, questions, answers, authorities, _ = _HEADER.unpack_from(reply)
     places = {reply[12 : question_end - 4].lower(): 12}
     kept = [0, 0, 0]
     records = []
-    at = question_end
-    for section, count in enumerate(counts):
-        for _ in range(count):
-            start = at
-            try:
-                at = owner_end(reply, at)
-                at += 10 + _FIXED.unpack_from(reply, at)[3]
-            except (IndexError, struct.error):
-                break
-            if at > len(reply):
-                break
-            if start not in strangers:
-                kept[section] += 1
-                records.append(written(record_at(reply, start, known), places))
-    if counts[0] and not kept[0]:
+    for n, start in enumerate(starts):
+        if start not in strangers:
+            kept[(n >= answers) + (n >= answers + authorities)] += 1
+            records.append(written(record_at(reply, start, known), places))
+    if answers and not kept[0]:
         raise BadReplyError("no record of its answer belongs to the question")
     header = _HEADER.pack(identifier, flags & ~_AD, questions, *kept)
     return header + reply[12:question_end] + b"".join(records)
