@@ -24,7 +24,9 @@ from mesos_dns.serve.loop import DirectEventLoop
 
 
 @pytest.fixture
-async def pool():
+async def pool(monkeypatch):
+    # However slow the machine is; tests of that have a time of their own.
+    monkeypatch.setattr(pooling, "SOCKET_SECONDS", LONG)
     pool = UdpPool(most=1000, most_per_upstream=500)
     yield pool
     pool.close()
@@ -46,12 +48,19 @@ async def test_an_answer_over_ipv6(pool):
         assert await Asked(pool, upstream.address).outcome() == honest(upstream.asked[0][0])
 
 
-def test_an_answer_in_a_loop_with_direct_readers():
+def test_answers_refusals_and_strays_in_a_loop_with_direct_readers():
     async def main():
-        pool = UdpPool(most=10, most_per_upstream=10)
-        async with Upstream(honest) as upstream:
-            replies = await outcomes([Asked(pool, upstream.address) for _ in range(10)])
-            assert replies == [honest(octets) for octets, _ in upstream.asked]
+        pool = UdpPool(most=100, most_per_upstream=100)
+        refusing = await unused_address()
+        async with Upstream(lambda octets: [b"stray", honest(octets), b"stray"]) as upstream:
+            refused = [Asked(pool, refusing) for _ in range(3)]
+            for _ in range(3):
+                asked = [Asked(pool, upstream.address) for _ in range(10)]
+                replies = await outcomes(asked)
+                assert replies == [honest(octets) for octets, _ in upstream.asked[-10:]]
+            assert [error.errno for error in await outcomes(refused)] == [errno.ECONNREFUSED] * 3
+            late = Asked(pool, upstream.address, within=SHORT, accept=lambda _: False)
+            assert await late.outcome() is None
         pool.close()
 
     with asyncio.Runner(loop_factory=DirectEventLoop) as runner:

@@ -152,6 +152,15 @@ async def test_a_connection_that_was_closed_while_idle_costs_no_answer(pool):
         assert list(map(len, upstream.asked)) == [1, 1]
 
 
+async def test_what_cannot_go_over_another_connection_fails(pool, monkeypatch):
+    async with StreamUpstream(honest, closes_after=1) as upstream:
+        asked = [Asked(pool, upstream.address) for _ in range(3)]
+        monkeypatch.setattr(streaming, "MOST_CONNECTIONS_PER_UPSTREAM", 0)
+        await outcomes(asked)
+        told = [one.told[0] if isinstance(one.told[0], bytes) else one.told[0].errno for one in asked]
+        assert told == [honest(upstream.asked[0][0]), errno.ENOBUFS, errno.ENOBUFS]
+
+
 async def test_an_upstream_that_closes_without_an_answer(pool):
     async with StreamUpstream(silent, closes_after=1) as upstream:
         assert (await Asked(pool, upstream.address).outcome()).errno == errno.ECONNRESET
@@ -164,6 +173,7 @@ async def test_no_more_is_asked_on_a_connection_that_was_silent(pool):
         assert await early.outcome() is None
         upstream.answer = honest
         assert isinstance(await Asked(pool, upstream.address).outcome(), bytes)
+        await upstream.until_asked(3)
         assert list(map(len, upstream.asked)) == [2, 1]
         assert late.told == []
         late.handle.cancel()
@@ -186,7 +196,7 @@ async def test_what_is_cancelled_is_told_nothing(pool):
         cancelled.handle.cancel()
         await other.outcome()
         assert cancelled.told == []
-        assert list(map(len, upstream.asked)) == [2]
+        await upstream.until_asked(2)
 
 
 async def test_close_ends_what_is_in_flight_and_what_comes_later():
@@ -333,6 +343,15 @@ async def test_a_tls_connection_that_ends_costs_no_answer(secure):
     await Asked(pool, secure.address).outcome()
     secure.writers[0].close()
     assert isinstance(await Asked(pool, secure.address).outcome(), bytes)
+
+
+async def test_a_name_that_no_server_can_have(certificates):
+    context = strict_context(certificates.path("ca.pem"))
+    pool = StreamPool(most=10, tls_names={("127.0.0.1", 1): ".example"}, context=context)
+    error = await Asked(pool, ("127.0.0.1", 1)).outcome()
+    assert error.errno == errno.EINVAL
+    assert ".example" in error.strerror
+    pool.close()
 
 
 async def test_without_a_context_nobody_is_trusted():

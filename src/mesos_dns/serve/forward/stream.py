@@ -19,6 +19,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from mesos_dns.quoting import quoted
 from mesos_dns.serve.forward.exchange import Upstream
 from mesos_dns.serve.forward.inflight import Ids, Question, Timers, canceled
 from mesos_dns.serve.forward.rewrite import answers
@@ -33,8 +34,8 @@ MOST_CONNECTIONS_PER_UPSTREAM: Final = 4
 MANY_QUESTIONS_PER_CONNECTION: Final = 16
 #: Octets that an upstream has not taken from us beyond which the connection is given up: hundreds of questions.
 MOST_UNSENT_OCTETS: Final = 64 * 1024
-#: Octets read at once: the largest message and its length fit.
-_READ_OCTETS: Final = 128 * 1024
+#: Octets read at once: nearly every message fits. Larger blocks of memory would be mapped for each reading.
+_READ_OCTETS: Final = 64 * 1024
 _LENGTH: Final = struct.Struct("!H")
 
 
@@ -143,7 +144,10 @@ class StreamPool:
         if name is not None:
             if self._context is None:
                 raise OSError(errno.EPROTO, "there is no TLS context to verify it with")
-            tls = Tls(self._context, name)
+            try:
+                tls = Tls(self._context, name)
+            except ValueError as error:
+                raise OSError(errno.EINVAL, f"{quoted(name)} cannot be the name of a server: {error}") from None
         connection = _Connection(self, upstream, tls)
         self._connections.setdefault(upstream, {})[connection] = None
         return connection
@@ -234,17 +238,16 @@ class _Connection:
         waiting = list(self.waiting.values())
         self.waiting.clear()
         self._close()
+        failed = []
         for question in waiting:
             question.port = None
-        for question in waiting:
-            if question.on_error is None:
-                # Cancelled by one of those before it: then it was told nothing of a connection, and is counted yet.
+            cause = self._pool.carry(self._upstream, question)
+            if cause is not None:
                 self._pool.over(question)
-                continue
-            failed = self._pool.carry(self._upstream, question)
-            if failed is not None:
-                self._pool.over(question)
-                question.fail(failed)
+                failed.append((question, cause))
+        # Not before all have a connection: who is told may ask, and cancel others.
+        for question, cause in failed:
+            question.fail(cause)
 
     def _rest(self) -> None:
         """Without questions: end if it takes no more, or else wait for the next."""
