@@ -1,4 +1,7 @@
+"""Certificates for upstreams over TLS, and the end of what tests leave open."""
+
 import pytest
+from tests.certificates import certificates  # noqa: F401 - a fixture
 from tests.serve.forward import upstreams
 
 

@@ -11,7 +11,8 @@ from functools import partial
 
 import dns.flags
 import pytest
-from tests.serve.asking import ask, parse
+from tests.serve.asking import ask
+from tests.serve.forward.asked import LONG, SHORT, Asked, outcomes, turns, until
 from tests.serve.forward.upstreams import NAME, Upstream, honest, say, silent, truncated, unused_address
 
 from mesos_dns.logs import RateLimited
@@ -21,63 +22,15 @@ from mesos_dns.serve.forward.pool import QUESTIONS_PER_SOCKET, UdpPool
 from mesos_dns.serve.forward.wheel import TICK_SECONDS
 from mesos_dns.serve.loop import DirectEventLoop
 
-LONG = 60.0
-SHORT = 0.05
-
-
-class Asked:
-    """One question to the pool, and what became of it."""
-
-    def __init__(self, pool, address, name=NAME, *, within=LONG, accept=lambda _: True):
-        loop = asyncio.get_running_loop()
-        #: Replies and errors in the order in which they came.
-        self.told = []
-        self._accept = accept
-        self._over = loop.create_future()
-        self.octets = ask(name)
-        self.deadline = loop.time() + within
-        end = parse(self.octets).question_end
-        self.handle = pool.ask(address, self.octets, end, self._reply, self._error, self.deadline)
-        assert self.told == []
-
-    def _reply(self, reply):
-        self.told.append(reply)
-        accepted = self._accept(reply)
-        if accepted:
-            self._over.set_result(None)
-        return accepted
-
-    def _error(self, error):
-        self.told.append(error)
-        self._over.set_result(None)
-
-    async def outcome(self):
-        async with asyncio.timeout(10):
-            await self._over
-        return self.told[-1]
-
 
 @pytest.fixture
-async def pool():
+async def pool(monkeypatch):
+    # However slow the machine is; tests of that have a time of their own.
+    monkeypatch.setattr(pooling, "SOCKET_SECONDS", LONG)
     pool = UdpPool(most=1000, most_per_upstream=500)
     yield pool
     pool.close()
     assert (pool.pending, pool.sockets, len(pool.timers), pool._peers) == (0, 0, 0, {})
-
-
-async def turns(count=3):
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def until(is_so):
-    async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - nobody tells of what sockets do
-            await asyncio.sleep(0.002)
-
-
-async def outcomes(asked):
-    return [await one.outcome() for one in asked]
 
 
 # --- replies -----------------------------------------------------------------------------------
@@ -95,12 +48,19 @@ async def test_an_answer_over_ipv6(pool):
         assert await Asked(pool, upstream.address).outcome() == honest(upstream.asked[0][0])
 
 
-def test_an_answer_in_a_loop_with_direct_readers():
+def test_answers_refusals_and_strays_in_a_loop_with_direct_readers():
     async def main():
-        pool = UdpPool(most=10, most_per_upstream=10)
-        async with Upstream(honest) as upstream:
-            replies = await outcomes([Asked(pool, upstream.address) for _ in range(10)])
-            assert replies == [honest(octets) for octets, _ in upstream.asked]
+        pool = UdpPool(most=100, most_per_upstream=100)
+        refusing = await unused_address()
+        async with Upstream(lambda octets: [b"stray", honest(octets), b"stray"]) as upstream:
+            refused = [Asked(pool, refusing) for _ in range(3)]
+            for _ in range(3):
+                asked = [Asked(pool, upstream.address) for _ in range(10)]
+                replies = await outcomes(asked)
+                assert replies == [honest(octets) for octets, _ in upstream.asked[-10:]]
+            assert [error.errno for error in await outcomes(refused)] == [errno.ECONNREFUSED] * 3
+            late = Asked(pool, upstream.address, within=SHORT, accept=lambda _: False)
+            assert await late.outcome() is None
         pool.close()
 
     with asyncio.Runner(loop_factory=DirectEventLoop) as runner:
@@ -169,7 +129,8 @@ def fresh_log(monkeypatch):
 NOT_TAKEN = "what an upstream gave is not taken, by an internal error: please report it"
 
 
-async def test_who_fails_on_a_reply_harms_nobody_else(pool, fresh_log, caplog):
+@pytest.mark.usefixtures("fresh_log")
+async def test_who_fails_on_a_reply_harms_nobody_else(pool, caplog):
     async with Upstream(honest) as upstream:
         bad = Asked(pool, upstream.address, within=SHORT, accept=lambda _: 1 // 0)
         good = Asked(pool, upstream.address)
@@ -179,7 +140,8 @@ async def test_who_fails_on_a_reply_harms_nobody_else(pool, fresh_log, caplog):
     assert caplog.records[0].exc_info[0] is ZeroDivisionError
 
 
-async def test_who_fails_on_an_error_harms_nobody_else(pool, fresh_log, caplog):
+@pytest.mark.usefixtures("fresh_log")
+async def test_who_fails_on_an_error_harms_nobody_else(pool, caplog):
     async with Upstream(silent) as upstream:
         bad, good = Asked(pool, upstream.address, within=0), Asked(pool, upstream.address, within=0)
         bad.handle.on_error = lambda _: 1 // 0
