@@ -75,7 +75,7 @@ PURE_STATE = ours("mesos.state")
 #: Typed decoding: octets in, values out.
 PURE_MESOS = ours(
     *("mesos.state", "mesos.decoding", "mesos.errors", "mesos.options", "mesos.detect.search", "mesos.source"),
-    *("mesos.detect.election", "mesos.detect.masterinfo", "mesos.identity", "mesos.view"),
+    *("mesos.detect.election", "mesos.detect.masterinfo", "mesos.identity", "mesos.silence", "mesos.view"),
 )
 PURE_SERVE = ours(
     *("serve.connections", "serve.large"),

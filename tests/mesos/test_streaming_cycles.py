@@ -1,5 +1,6 @@
 """What following events leaves to the garbage collector: no cycles, for their frames hold whole clusters."""
 
+import asyncio
 import contextlib
 import json
 
@@ -8,6 +9,7 @@ from tests.cycles import left_by, peer
 from tests.mesos.decoding import shapes
 from tests.mesos.http.test_client_cycles import answers, request
 
+from mesos_dns.mesos import silence
 from mesos_dns.mesos.detect.static import StaticMasters
 from mesos_dns.mesos.errors import NobodyAnsweredError
 from mesos_dns.mesos.following import Plan
@@ -53,8 +55,8 @@ def master(after, *, stays=False):
     return handle
 
 
-def source(address, *, fallback=False):
-    masters = StaticMasters([Endpoint(*address)])
+def source(*addresses, fallback=False):
+    masters = StaticMasters([Endpoint(*address) for address in addresses])
     options = ClientOptions(timeout=5.0)
     polling = PollingSource(Entered(masters), MasterClient(options), refresh_seconds=0.0) if fallback else None
     return StreamingSource(masters, MasterClient(options), polling, Plan(600.0, 5.0))
@@ -90,6 +92,41 @@ async def test_streams_that_end(after, caplog):
         caplog.clear()
 
     with peer(master(after)) as address:
+        assert await left_by(once, transports=False) == {}
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "unanswered"])
+async def test_a_silent_stream(answered, caplog, monkeypatch):
+    """Its master is asked, and answers or closes the connection; then the others."""
+    monkeypatch.setattr(silence, "QUIET_SECONDS", 0.02)
+    monkeypatch.setattr(silence, "SILENCE_SECONDS", 0.02)
+    asked = []
+
+    def leader(connection):
+        asked.append("leader")
+        # Four calls and the subscription come first.
+        return lead(connection) if answered or asked.count("leader") <= 5 else None
+
+    def follower(connection):
+        asked.append("follower")
+        request(connection)
+        connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+
+    async def once():
+        asked.clear()
+        observations = source(address, other).observations()
+        await anext(observations)
+        reading, before = asyncio.ensure_future(anext(observations)), len(asked)
+        while len(asked) < before + 8:  # noqa: ASYNC110 - it happens in threads
+            await asyncio.sleep(0.01)
+        reading.cancel()
+        await asyncio.wait([reading])
+        await observations.aclose()
+        assert ("follower" in asked[before:]) is not answered
+        caplog.clear()
+
+    lead = master(b"", stays=True)
+    with peer(leader) as address, peer(follower) as other:
         assert await left_by(once, transports=False) == {}
 
 
