@@ -222,6 +222,15 @@ async def test_open_paths(guarded, session, path):
     assert (await post(session, guarded.urls[0] + path, b"", "GET"))[0] in {200, 307}
 
 
+async def test_a_token_is_as_good_as_credentials(guarded, session):
+    guarded.settings.door.tokens["abc"] = "blind"
+    for token, status in (("abc", 200), ("abd", 401)):
+        answer = await post(session, f"{guarded.urls[0]}/api/v1", **JSON, Authorization=f"token={token}")
+        assert answer[0] == status
+    state = await post(session, f"{guarded.urls[0]}/state", b"", "GET", Authorization="token=abc")
+    assert json.loads(state[2])["frameworks"] == []
+
+
 async def test_a_principal_without_a_value_is_forbidden(guarded, session):
     assert (await post(session, f"{guarded.urls[0]}/api/v1", **JSON, Authorization=basic("claims")))[0] == 403
 

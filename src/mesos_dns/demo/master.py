@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import ssl
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -65,7 +66,8 @@ class Settings:
 class Masters:
     """Serves a world: one listener for each master, open while that master lives."""
 
-    def __init__(self, world: World, settings: Settings | None = None) -> None:
+    def __init__(self, world: World, settings: Settings | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+        """With `tls` they speak HTTPS."""
         self.world = world
         self.settings = settings or Settings()
         self.written: deque[Written] = deque(maxlen=MAX_WRITTEN)
@@ -73,7 +75,7 @@ class Masters:
         self.texts = TaskTexts(document.task_encoder(world.release))
         self.v1_texts = TaskTexts(lambda task: v1.task_json(task, world.release))
         self._listeners = [
-            http.Listener(seat.identity.address, seat.identity.port, node.application)
+            http.Listener(seat.identity.address, seat.identity.port, node.application, tls)
             for seat, node in zip(world.masters, self.nodes, strict=True)
         ]
         self._syncing = asyncio.Lock()
