@@ -363,6 +363,19 @@ async def test_a_leader_that_is_silent_for_long_and_still_leads_is_followed_on(n
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_a_leader_without_heartbeats_that_hangs_is_left():
+    """Before Mesos 1.5 a stream may be silent for ever."""
+    async with Cluster(masters=3, agents=3, tasks=9, version="1.4.0") as cluster, following(cluster) as mirror:
+        await mirror.next()
+        first = mirror.snapshot.master_id
+        await cluster.subscribed(1)
+        await cluster.freeze(0)
+        await cluster.take_over(1)
+        await mirror.until(lambda: mirror.snapshot.master_id != first)
+        assert "says that it leads" in mirror.status.last_error
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_the_only_master_is_waited_for(calls):
     async with Cluster(masters=1, agents=1, tasks=3) as cluster:
         cluster.settings.heartbeat = 600.0

@@ -142,7 +142,10 @@ class Following:
             await self._close(news)
 
     async def _close(self, news: asyncio.Task[None]) -> None:
-        for task in (news, self._asking_master, self._asking_others):
+        tasks = (news, self._asking_master, self._asking_others)
+        # A task that is cancelled keeps the exception, that its frames, and those this object: a circle.
+        self._asking_master = self._asking_others = None
+        for task in tasks:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
