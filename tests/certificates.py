@@ -1,26 +1,39 @@
-"""Certificates of an authority that only tests know."""
+"""Certificates for servers on the loopback, made when they are needed."""
 
 import datetime as dt
 import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+Key = ec.EllipticCurvePrivateKey
+
 
 @dataclass(frozen=True)
 class Certificates:
+    """In `folder`: ca.pem; server.pem/.key for 127.0.0.1 and resolver.example; client.pem/.key; other.pem, an authority that signed nothing."""
+
     folder: Path
 
-    def path(self, name):
+    @classmethod
+    def issued(cls, folder: Path) -> Self:
+        authority_key, authority = _issue("authority", None, None)
+        _save(folder, "ca", authority_key, authority)
+        _save(folder, "other", *_issue("another authority", None, None))
+        _save(folder, "server", *_issue("127.0.0.1", authority_key, authority))
+        _save(folder, "client", *_issue("mesos-dns", authority_key, authority))
+        return cls(folder)
+
+    def path(self, name: str) -> str:
         return str(self.folder / name)
 
-    def server_context(self, *, client_certificates=False):
+    def server_context(self, *, client_certificates: bool = False) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.path("server.pem"), self.path("server.key"))
         if client_certificates:
@@ -29,19 +42,7 @@ class Certificates:
         return context
 
 
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory):
-    """ca.pem; server.pem/.key for 127.0.0.1 and resolver.example; client.pem/.key; other.pem, an authority that signed nothing."""
-    folder = tmp_path_factory.mktemp("certificates")
-    authority_key, authority = _issue("authority", None, None)
-    _save(folder, "ca", authority_key, authority)
-    _save(folder, "other", *_issue("another authority", None, None))
-    _save(folder, "server", *_issue("127.0.0.1", authority_key, authority))
-    _save(folder, "client", *_issue("mesos-dns", authority_key, authority))
-    return Certificates(folder)
-
-
-def _issue(name, issuer_key, issuer):
+def _issue(name: str, issuer_key: Key | None, issuer: x509.Certificate | None) -> tuple[Key, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -69,7 +70,7 @@ def _issue(name, issuer_key, issuer):
     return key, builder.sign(signer, hashes.SHA256())
 
 
-def _save(folder, name, key, certificate):
+def _save(folder: Path, name: str, key: Key, certificate: x509.Certificate) -> None:
     (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     (folder / f"{name}.key").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

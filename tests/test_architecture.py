@@ -75,14 +75,8 @@ PURE_STATE = ours("mesos.state")
 #: Typed decoding: octets in, values out.
 PURE_MESOS = ours(
     *("mesos.state", "mesos.decoding", "mesos.errors", "mesos.options", "mesos.detect.search", "mesos.source"),
-    *(
-        "mesos.detect.election",
-        "mesos.detect.masterinfo",
-        "mesos.identity",
-        "mesos.view",
-        "mesos.running",
-        "mesos.doubts",
-    ),
+    *("mesos.detect.election", "mesos.detect.masterinfo", "mesos.identity", "mesos.silence", "mesos.view"),
+    *("mesos.running", "mesos.doubts"),
 )
 PURE_SERVE = ours(
     *("serve.connections", "serve.large"),

@@ -18,9 +18,9 @@ from mesos_dns.commands.configured import BAD_CONFIG
 from mesos_dns.config import KEYS, load
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
-from mesos_dns.mesos.asking import SILENCE_SECONDS
 from mesos_dns.mesos.identity import DOUBT_SECONDS
 from mesos_dns.mesos.polling import MAX_RETRY_SECONDS
+from mesos_dns.mesos.silence import QUIET_SECONDS, SILENCE_SECONDS
 from mesos_dns.mesos.state import Task
 from mesos_dns.names import labels as lb
 from mesos_dns.names import skipped
@@ -196,6 +196,8 @@ def test_the_bounds_that_operations_md_tells() -> None:
         "and nothing says that they ended | {} s |": LOSS_GRACE,
         "more than half of at least {} tasks": SUDDEN_LOSS_TASKS,
         "After {} s without an octet": SILENCE_SECONDS,
+        "After {} s without an event or a heartbeat": QUIET_SECONDS,
+        "no answer within {} s": SILENCE_SECONDS,
         "when nobody else has answered for {} s": DOUBT_SECONDS,
         "for {} s, in which its scheduler may register again": SCHEDULER_GRACE,
         "killed after {} s": handle.STOP_SECONDS,

@@ -145,6 +145,14 @@ async def test_a_master_tells_who_it_is(cluster, session):
     assert version["get_version"]["version_info"]["version"] == "1.11.0"
 
 
+async def test_its_flags_are_those_of_its_state(cluster, session):
+    told = json.loads((await post(session, f"{cluster.urls[0]}/api/v1", b'{"type":"GET_FLAGS"}', **JSON))[2])
+    state = json.loads((await post(session, f"{cluster.urls[0]}/state", b"", "GET"))[2])
+    assert told["type"] == "GET_FLAGS"
+    assert {flag["name"]: flag["value"] for flag in told["get_flags"]["flags"]} == state["flags"]
+    assert state["flags"]["agent_reregister_timeout"] == "10mins"
+
+
 @pytest.mark.parametrize("version", ["0.21.0", "0.28.0"])
 async def test_old_masters_have_no_operator_api_and_answer_for_themselves(session, version):
     async with Cluster(masters=2, tasks=3, version=version) as cluster:
@@ -214,8 +222,25 @@ async def test_open_paths(guarded, session, path):
     assert (await post(session, guarded.urls[0] + path, b"", "GET"))[0] in {200, 307}
 
 
+async def test_a_token_is_as_good_as_credentials(guarded, session):
+    guarded.settings.door.tokens["abc"] = "blind"
+    for token, status in (("abc", 200), ("abd", 401)):
+        answer = await post(session, f"{guarded.urls[0]}/api/v1", **JSON, Authorization=f"token={token}")
+        assert answer[0] == status
+    state = await post(session, f"{guarded.urls[0]}/state", b"", "GET", Authorization="token=abc")
+    assert json.loads(state[2])["frameworks"] == []
+
+
 async def test_a_principal_without_a_value_is_forbidden(guarded, session):
     assert (await post(session, f"{guarded.urls[0]}/api/v1", **JSON, Authorization=basic("claims")))[0] == 403
+
+
+@pytest.mark.parametrize(("name", "status"), [("right", 200), ("blind", 403)])
+async def test_flags_are_for_those_who_may_see_them(guarded, session, name, status):
+    header = {"Authorization": basic(name)}
+    call = await post(session, f"{guarded.urls[0]}/api/v1", b'{"type":"GET_FLAGS"}', **JSON, **header)
+    page = await post(session, f"{guarded.urls[0]}/flags", b"", "GET", **header)
+    assert (call[0], page[0]) == (status, status)
 
 
 @pytest.mark.parametrize(

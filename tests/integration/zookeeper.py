@@ -1,4 +1,4 @@
-"""A real ZooKeeper for tests, on a free port of 127.0.0.1; and masters that stand for election in it."""
+"""Real ZooKeepers for tests, alone or three of them, on free ports of 127.0.0.1; and masters that stand for election in them."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,19 @@ CLASSES = [
 ]
 #: Milliseconds.
 TICK = 200
+#: Ticks that a member of an ensemble may take to join, or be behind.
+LIMIT = 25
 #: Seconds for which the masters' nodes stay while nobody hears of them: so long that no restart of ZooKeeper, however slow, ends them.
 MASTERS_SESSION = 20
 
 
 class ZooKeeper:
-    """One server with its data in `folder`. It can be killed, stopped, continued and started again; `close` it at the end."""
+    """One server with its data in `folder`. It can be killed, stopped, continued and started again; `close` it at the end.
 
-    def __init__(self, folder: Path) -> None:
+    `quorum` are the two ports of each member of its ensemble, of which it is the one at `index`; it does not start by itself then.
+    """
+
+    def __init__(self, folder: Path, quorum: Sequence[tuple[int, int]] = (), index: int = 0) -> None:
         java = need("java")
         lacking = [name for name in CLASSES if not (JARS / f"{name}.jar").exists()]
         if lacking:
@@ -45,26 +50,44 @@ class ZooKeeper:
         self.endpoint: Endpoint = ("127.0.0.1", self.port)
         self._log = folder / "zookeeper.log"
         self._data = folder / "data"
+        self._data.mkdir(parents=True)
+        (self._data / "myid").write_text(str(index + 1))
+        members = [f"server.{number}=127.0.0.1:{one}:{two}\n" for number, (one, two) in enumerate(quorum, 1)]
         config = folder / "zoo.cfg"
         config.write_text(
             f"tickTime={TICK}\ndataDir={self._data}\nclientPortAddress=127.0.0.1\nclientPort={self.port}\n"
             f"admin.enableServer=false\nmaxClientCnxns=0\nmaxSessionTimeout={MASTERS_SESSION * 1000}\n"
+            f"initLimit={LIMIT}\nsyncLimit={LIMIT}\n{''.join(members)}"
         )
+        main = "quorum.QuorumPeerMain" if quorum else "ZooKeeperServerMain"
         self._command = [
             java,
             *("-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             *("-cp", ":".join(str(JARS / f"{name}.jar") for name in CLASSES)),
-            *("org.apache.zookeeper.server.ZooKeeperServerMain", str(config)),
+            *(f"org.apache.zookeeper.server.{main}", str(config)),
         ]
         self._process: subprocess.Popen[bytes] | None = None
-        self.start()
+        if not quorum:
+            self.start()
 
     def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
         with self._log.open("ab") as log:
-            process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self._process = process
-        until(lambda: process.poll() is not None or self._serves(), lambda: f"no ZooKeeper: {self._log.read_text()}")
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def wait(self) -> None:
+        """Until it serves."""
+        process = self._process
+        assert process
+        until(
+            lambda: process.poll() is not None or self._serves(),
+            lambda: f"no ZooKeeper: {self._log.read_text()}",
+            2 * PATIENCE,
+        )
         assert process.poll() is None, self._log.read_text()
 
     def _serves(self) -> bool:
@@ -72,7 +95,7 @@ class ZooKeeper:
         try:
             with socket.create_connection(self.endpoint, 1) as asking:
                 asking.sendall(b"srvr")
-                return b"Mode: standalone" in asking.recv(1000)
+                return b"Mode: " in asking.recv(1000)
         except OSError:
             return False
 
@@ -85,10 +108,13 @@ class ZooKeeper:
         self._process.kill()
         self._process.wait()
 
-    def revive(self) -> None:
-        """Start it if it does not run, so that the next test finds it."""
+    def revive(self, *, wait: bool = True) -> None:
+        """Start it if it does not run, and continue it if it is stopped, so that the next test finds it."""
         if self._process is None or self._process.poll() is not None:
-            self.start()
+            self.launch()
+        self.signal(signal.SIGCONT)
+        if wait:
+            self.wait()
 
     def wipe(self) -> None:
         """What it has kept is gone: it will begin anew. Only while it does not run."""
@@ -105,13 +131,42 @@ class ZooKeeper:
     @contextmanager
     def client(self) -> Iterator[Any]:
         """A client that makes nodes: the side of the masters, and of whoever administers it."""
-        client = KazooClient(f"127.0.0.1:{self.port}", timeout=MASTERS_SESSION)
-        client.start(PATIENCE)
-        try:
+        with client_of(self) as client:
             yield client
-        finally:
-            client.stop()
-            client.close()
+
+
+class Ensemble:
+    """Three servers, of which any two are enough."""
+
+    def __init__(self, folder: Path) -> None:
+        quorum = [(free_port(), free_port()) for _ in range(3)]
+        self.members = [ZooKeeper(folder / str(index), quorum, index) for index in range(3)]
+        self.revive()
+
+    def revive(self) -> None:
+        """Let all serve: those that were stopped or are dead, too."""
+        for member in self.members:
+            member.revive(wait=False)
+        for member in self.members:
+            member.wait()
+
+    def close(self) -> None:
+        for member in self.members:
+            member.close()
+
+    def url(self, path: str) -> str:
+        return f"zk://{','.join(f'127.0.0.1:{member.port}' for member in self.members)}{path}"
+
+
+@contextmanager
+def client_of(*servers: ZooKeeper) -> Iterator[Any]:
+    client = KazooClient(",".join(f"127.0.0.1:{server.port}" for server in servers), timeout=MASTERS_SESSION)
+    client.start(PATIENCE)
+    try:
+        yield client
+    finally:
+        client.stop()
+        client.close()
 
 
 def master_info(endpoint: Endpoint) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from aiohttp import web
-from tests.certificates import certificates  # noqa: F401 - a fixture
+from tests.certificates import Certificates
 
 from mesos_dns.mesos.state import Endpoint
 
@@ -49,3 +49,9 @@ async def serve_octets():
     for server in servers:
         server.close()
         await server.wait_closed()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """ca.pem; server.pem/.key for 127.0.0.1; client.pem/.key; other.pem, an authority that signed nothing."""
+    return Certificates.issued(tmp_path_factory.mktemp("certificates"))

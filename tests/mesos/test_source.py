@@ -28,6 +28,21 @@ def test_masters_that_never_answered():
     assert status.notes(1.0) == ["the last poll failed: no connection"]
 
 
+def test_events_that_cannot_be_followed():
+    status = SourceStatus(using="events", consecutive_failures=1, last_error="no connection", why="status 401")
+    assert status.notes(1.0) == ["the last attempt to follow the events failed: no connection"]
+    status = SourceStatus(using="events", leader=A, last_success=0.0, consecutive_failures=4, last_error="none leads")
+    assert status.notes(9.0) == [
+        "state of the cluster: 9 s old, from 10.0.0.11:5050",
+        "the last 4 attempts to follow the events failed: none leads",
+    ]
+
+
+def test_why_the_state_is_polled():
+    status = SourceStatus(using="polling", leader=A, last_success=0.0, why="status\n401")
+    assert status.notes(1.0)[1:] == ["the state is polled: status 401"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

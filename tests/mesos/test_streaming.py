@@ -1,12 +1,16 @@
 """Events of simulated masters, as they should be and as they should not."""
 
 import asyncio
+import dataclasses
+import logging
 
 import pytest
-from tests.mesos.following import Detector, endpoints, following
+from tests.mesos.following import PATIENCE, Detector, endpoints, following
 
 from mesos_dns.demo.live import Cluster
 from mesos_dns.mesos import doubts, streaming, waiting
+from mesos_dns.mesos import silence as silence_module
+from mesos_dns.mesos.http.client import MasterClient
 from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.sources import read_once
 
@@ -257,6 +261,131 @@ async def test_a_leader_that_hangs_is_left_when_another_one_says_that_it_leads()
             await mirror.until(lambda: mirror.snapshot.master_id != first)
             assert mirror.status.leader == endpoints(cluster)[1]
             assert "says that it leads" in mirror.status.last_error
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(silence_module, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(silence_module, "SILENCE_SECONDS", 0.2)
+
+
+class Calls(list):
+    """Every call of the operator API: the master, and what kind of call."""
+
+    async def until(self, master, count):
+        """Wait until a master has been called so often."""
+        async with asyncio.timeout(PATIENCE):
+            while sum(called == master for called, _ in self) < count:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    recorded, call = Calls(), MasterClient.call
+
+    async def record(self, endpoint, kind):
+        recorded.append((endpoint, kind))
+        return await call(self, endpoint, kind)
+
+    monkeypatch.setattr(MasterClient, "call", record)
+    return recorded
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_leader_that_hangs_is_left_before_its_next_heartbeat_is_due(caplog):
+    caplog.set_level(logging.INFO)
+    async with Cluster(masters=3, agents=3, tasks=9) as cluster:
+        cluster.settings.heartbeat = 600.0
+        async with following(cluster) as mirror:
+            await mirror.next()
+            first = mirror.snapshot.master_id
+            await cluster.subscribed(1)
+            await cluster.freeze(0)
+            await cluster.take_over(1)
+            await mirror.until(lambda: mirror.snapshot.master_id != first)
+            assert mirror.status.leader == endpoints(cluster)[1]
+            assert "says that it leads" in mirror.status.last_error
+            assert "it is still waited for, and the others are asked who leads" in caplog.text
+            assert mirror.vanished == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_leader_that_is_asked_and_answers_is_followed_on(calls):
+    """Nothing happens for a long time, and its heartbeats are rare."""
+    async with Cluster(masters=3, agents=3, tasks=9) as cluster:
+        cluster.settings.heartbeat = 600.0
+        async with following(cluster) as mirror:
+            await mirror.next()
+            await cluster.subscribed(1)
+            calls.clear()
+            reading = asyncio.ensure_future(mirror.next())
+            leader = endpoints(cluster)[0]
+            await calls.until(leader, 4)
+            assert set(calls) == {(leader, "GET_MASTER")}
+            assert mirror.status.is_live
+            cluster.run("late")
+            await reading
+            await mirror.until(lambda: "late" in mirror.names())
+            assert (mirror.snapshots, mirror.status.failures) == (1, 0)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("named", ["by its address", "by its host name"])
+async def test_a_leader_that_is_silent_for_long_and_still_leads_is_followed_on(named, calls, caplog):
+    """It is busy. The others are asked again and again, and point to it. `localhost` is what its host calls itself."""
+    caplog.set_level(logging.INFO)
+    async with Cluster(masters=3, agents=3, tasks=9) as cluster:
+        if named == "by its host name":
+            for seat in cluster.world.masters:
+                seat.identity = dataclasses.replace(seat.identity, hostname="localhost")
+            cluster.ledger.master = cluster.world.masters[0].identity
+        cluster.settings.heartbeat = 600.0
+        async with following(cluster) as mirror:
+            await mirror.next()
+            await cluster.subscribed(1)
+            calls.clear()
+            await cluster.freeze(0)
+            reading = asyncio.ensure_future(mirror.next())
+            for follower in endpoints(cluster)[1:]:
+                await calls.until(follower, 3)
+            # The leader by one name alone: by another it would be waited for again.
+            assert len({called for called, _ in calls}) == 3
+            assert not mirror.status.is_live
+            assert not reading.done()
+            await cluster.freeze(0, frozen=False)
+            cluster.run("late")
+            await reading
+            await mirror.until(lambda: "late" in mirror.names())
+            assert (mirror.snapshots, mirror.status.failures) == (1, 0)
+            assert mirror.status.is_live
+            assert caplog.text.count("it is still waited for") == 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_leader_without_heartbeats_that_hangs_is_left():
+    """Before Mesos 1.5 a stream may be silent for ever."""
+    async with Cluster(masters=3, agents=3, tasks=9, version="1.4.0") as cluster, following(cluster) as mirror:
+        await mirror.next()
+        first = mirror.snapshot.master_id
+        await cluster.subscribed(1)
+        await cluster.freeze(0)
+        await cluster.take_over(1)
+        await mirror.until(lambda: mirror.snapshot.master_id != first)
+        assert "says that it leads" in mirror.status.last_error
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_the_only_master_is_waited_for(calls):
+    async with Cluster(masters=1, agents=1, tasks=3) as cluster:
+        cluster.settings.heartbeat = 600.0
+        async with following(cluster) as mirror:
+            await mirror.next()
+            await cluster.subscribed(1)
+            calls.clear()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await mirror.next()
+            assert calls == []
 
 
 async def test_the_word_of_the_detector_ends_a_stream():

@@ -1,13 +1,16 @@
 """What following events leaves to the garbage collector: no cycles, for their frames hold whole clusters."""
 
+import asyncio
 import contextlib
 import json
+from collections import Counter
 
 import pytest
 from tests.cycles import left_by, peer
 from tests.mesos.decoding import shapes
 from tests.mesos.http.test_client_cycles import answers, request
 
+from mesos_dns.mesos import silence
 from mesos_dns.mesos.detect.static import StaticMasters
 from mesos_dns.mesos.errors import NobodyAnsweredError
 from mesos_dns.mesos.following import Plan
@@ -71,8 +74,8 @@ def master(after, *, stays=False, cluster=CLUSTER, summary=None, task=(404, b"")
     return handle
 
 
-def source(address, *, fallback=False):
-    masters = StaticMasters([Endpoint(*address)])
+def source(*addresses, fallback=False):
+    masters = StaticMasters([Endpoint(*address) for address in addresses])
     options = ClientOptions(timeout=5.0)
     polling = PollingSource(Entered(masters), MasterClient(options), refresh_seconds=0.0) if fallback else None
     return StreamingSource(masters, MasterClient(options), polling, Plan(600.0, 5.0))
@@ -108,6 +111,41 @@ async def test_streams_that_end(after, caplog):
         caplog.clear()
 
     with peer(master(after)) as address:
+        assert await left_by(once, transports=False) == {}
+
+
+@pytest.mark.parametrize("how", ["answers", "closes", "hangs"])
+async def test_a_silent_stream(how, caplog, monkeypatch):
+    """Its master is asked; if there is no answer the others are. It is left while it is being asked, if it hangs."""
+    monkeypatch.setattr(silence, "QUIET_SECONDS", 0.02)
+    monkeypatch.setattr(silence, "SILENCE_SECONDS", 5.0 if how == "answers" else 0.02)
+    asked = Counter()
+
+    def leader(connection):
+        asked["leader"] += 1
+        return lead(connection) if how == "answers" or not asked["states"] else how == "hangs"
+
+    def follower(connection):
+        asked["follower"] += 1
+        request(connection)
+        connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+
+    async def once():
+        asked.clear()
+        observations = source(address, other).observations()
+        await anext(observations)
+        asked["states"] += 1
+        whom = "leader" if how == "answers" else "follower"
+        reading, before = asyncio.ensure_future(anext(observations)), asked[whom]
+        while asked[whom] < before + 3:  # noqa: ASYNC110 - it happens in threads
+            await asyncio.sleep(0.01)
+        reading.cancel()
+        await asyncio.wait([reading])
+        await observations.aclose()
+        caplog.clear()
+
+    lead = master(b"", stays=True)
+    with peer(leader) as address, peer(follower) as other:
         assert await left_by(once, transports=False) == {}
 
 

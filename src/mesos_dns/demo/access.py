@@ -1,6 +1,6 @@
 """Who may ask a simulated master, and how much of the cluster they see.
 
-Authentication is Basic, as strict as Mesos'; authorisation filters in silence: what a principal may
+Authentication is Basic, as strict as Mesos', or by token, as in DC/OS; authorisation filters in silence: what a principal may
 not see is simply not there. Agents are never filtered.
 """
 
@@ -78,6 +78,8 @@ class Door:
     #: `--authenticate_http_readwrite`: `/api/v1`.
     readwrite: bool = False
     credentials: dict[str, str] = field(default_factory=dict)
+    #: What the authenticator of DC/OS accepts as `token=...`, and whose it is.
+    tokens: dict[str, str] = field(default_factory=dict)
     rights: dict[str, Rights] = field(default_factory=dict)
     #: The rights of requests that need no credentials.
     anonymous: Rights = ALL
@@ -97,6 +99,8 @@ class Door:
 
     def _principal(self, header: str | None) -> str | None:
         """Return the principal. Two parts, `Basic` in this spelling, exactly one colon (Mesos' BasicAuthenticator)."""
+        if header is not None and header.startswith("token="):
+            return self.tokens.get(header.removeprefix("token="))
         parts = (header or "").split(" ")
         if len(parts) != 2 or parts[0] != "Basic":
             return None

@@ -1,6 +1,7 @@
 """The HTTP manners of a Mesos master, shared by the simulated ones: paths, compression, JSONP, errors."""
 
 import gzip
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -73,7 +74,14 @@ def empty(status: int, headers: dict[str, str] | None = None) -> web.Response:
 class Listener:
     """An HTTP server that can be opened and closed again on the same address."""
 
-    def __init__(self, address: str, port: int, application: Callable[[], web.Application]) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        application: Callable[[], web.Application],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._tls = tls
         self._address = address
         self._port = port
         self._application = application
@@ -94,7 +102,7 @@ class Listener:
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._address, self._port).start()
+            await web.TCPSite(runner, self._address, self._port, ssl_context=self._tls).start()
         except OSError:
             await runner.cleanup()
             raise

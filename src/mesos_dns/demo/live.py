@@ -13,6 +13,7 @@ verbs about masters and connections are awaited, as sockets are opened and close
 import asyncio
 import random
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -67,10 +68,10 @@ class Cluster:
     """Masters that serve while the `async with` block runs, the first of them leading.
 
     `tasks` running ones of the catalog are there from the beginning. `name` is the cluster's `--cluster`; another `seed`
-    gives other ids everywhere. `clock` is the masters' own: give one that is wrong by hours.
+    gives other ids everywhere. `clock` is the masters' own: give one that is wrong by hours. With `tls`, a server's context, they speak HTTPS.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords all, and each has a default
         self,
         *,
         masters: int = 1,
@@ -81,6 +82,7 @@ class Cluster:
         seed: int = 1,
         endpoints: Sequence[tuple[str, int]] | None = None,
         clock: Callable[[], float] = time.time,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._clock = clock
         self._rng = random.Random(f"cluster {seed}")
@@ -94,7 +96,7 @@ class Cluster:
             cluster=name,
             rng=random.Random(f"world {seed}"),
         )
-        self.masters = Masters(self.world)
+        self.masters = Masters(self.world, tls=tls)
         self._stack = AsyncExitStack()
         self._ticking: asyncio.Task[None] | None = None
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -66,7 +67,8 @@ class Settings:
 class Masters:
     """Serves a world: one listener for each master, open while that master lives."""
 
-    def __init__(self, world: World, settings: Settings | None = None) -> None:
+    def __init__(self, world: World, settings: Settings | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+        """With `tls` they speak HTTPS."""
         self.world = world
         self.settings = settings or Settings()
         self.written: deque[Written] = deque(maxlen=MAX_WRITTEN)
@@ -74,7 +76,7 @@ class Masters:
         self.texts = TaskTexts(document.task_encoder(world.release))
         self.v1_texts = TaskTexts(lambda task: v1.task_json(task, world.release))
         self._listeners = [
-            http.Listener(seat.identity.address, seat.identity.port, node.application)
+            http.Listener(seat.identity.address, seat.identity.port, node.application, tls)
             for seat, node in zip(world.masters, self.nodes, strict=True)
         ]
         self._syncing = asyncio.Lock()
@@ -183,7 +185,7 @@ class Node:
         if found == 401:
             return http.text(401, "401 Unauthorized.", {"WWW-Authenticate": f'Basic realm="{realm}"'})
         if found == 403:
-            return http.text(403, "403 Forbidden.")
+            return _forbidden()
         assert isinstance(found, Rights), "anything else is a status, and those are dealt with"
         return found
 
@@ -211,6 +213,8 @@ class Node:
     async def _readable(self, request: web.Request, path: str, rights: Rights) -> web.StreamResponse:
         release = self._masters.world.release
         if path == "/master/flags":
+            if not rights.flags:
+                return _forbidden()
             return http.document(request, wire.dump({"flags": document.flags(self._seat.identity)}))
         if path == "/metrics/snapshot":
             elected = float(self._seat.ledger is not None)
@@ -273,18 +277,25 @@ class Node:
             return call
         if call == "SUBSCRIBE":
             return await self._subscribe(request, rights)
+        if call == "GET_FLAGS" and not rights.flags:
+            return _forbidden()
+        return await self._slowly(request, self._edited(call, self._called(call, ledger, rights)))
+
+    def _called(self, call: str, ledger: Ledger, rights: Rights) -> bytes:
+        """Return the answer to a call of the operator API."""
         release = self._masters.world.release
         match call:
+            case "GET_FLAGS":
+                return wire.dump(v1_document.flags(document.flags(ledger.master)))
             case "GET_HEALTH":
-                body = operator_api.health()
+                return operator_api.health()
             case "GET_VERSION":
-                body = wire.dump(v1_document.version(release))
+                return wire.dump(v1_document.version(release))
             case "GET_MASTER":
-                body = wire.dump(v1_document.master(ledger.master, ledger.elected, release))
+                return wire.dump(v1_document.master(ledger.master, ledger.elected, release))
             case _:
                 texts = self._masters.v1_texts
-                body = b"".join(v1_document.answer(call, self._view(rights), texts.text, release))
-        return await self._slowly(request, self._edited(call, body))
+                return b"".join(v1_document.answer(call, self._view(rights), texts.text, release))
 
     async def _slowly(self, request: web.Request, body: bytes) -> web.StreamResponse:
         """Answer with a document as fast or slow as the settings say."""
@@ -314,6 +325,10 @@ class Node:
             return await subscriber.serve(request, [*before, streams.record(body)], heartbeat)
         finally:
             self.streams.remove(subscriber)
+
+
+def _forbidden() -> web.Response:
+    return http.text(403, "403 Forbidden.")
 
 
 def _may_see(rights: Rights, notice: Notice) -> bool:

@@ -13,7 +13,6 @@ from mesos_dns.demo import http, v1_document, wire
 #: Calls of the operator API that exist and are not simulated.
 _OTHERS: Final = frozenset(
     [
-        "GET_FLAGS",
         "GET_METRICS",
         "GET_LOGGING_LEVEL",
         "SET_LOGGING_LEVEL",
@@ -45,7 +44,7 @@ _OTHERS: Final = frozenset(
         "MARK_AGENT_GONE",
     ]
 )
-_ANSWERED: Final = frozenset({*v1_document.PARTS, "SUBSCRIBE", "GET_MASTER", "GET_HEALTH", "GET_VERSION"})
+_ANSWERED: Final = frozenset({*v1_document.PARTS, "SUBSCRIBE", "GET_FLAGS", "GET_MASTER", "GET_HEALTH", "GET_VERSION"})
 
 
 async def call_of(request: web.Request) -> str | web.Response:

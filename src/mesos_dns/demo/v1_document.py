@@ -1,6 +1,6 @@
 """The answers of `/api/v1` as text in pieces, with encoded tasks remembered between requests."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from mesos_dns.demo import v1, wire
@@ -125,6 +125,11 @@ def master_info(identity: MasterIdentity, release: Release) -> Json:
         # The last one is QUOTA_V2, which the protobuf of the API does not know: 1.11 writes an empty object.
         info["capabilities"] += [{"type": "AGENT_DRAINING"}, {}]
     return info
+
+
+def flags(found: Mapping[str, str]) -> Json:
+    """Return the answer to GET_FLAGS."""
+    return {"type": "GET_FLAGS", "get_flags": {"flags": [{"name": name, "value": found[name]} for name in found]}}
 
 
 def version(release: Release) -> Json:

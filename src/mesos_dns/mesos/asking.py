@@ -33,14 +33,13 @@ from mesos_dns.mesos.detect.search import LeaderSearch
 from mesos_dns.mesos.errors import BodyError, ForeignError, MasterError, NobodyAnsweredError
 from mesos_dns.mesos.http.client import Answer, Heard
 from mesos_dns.mesos.identity import Identity, Verdict
+from mesos_dns.mesos.silence import SILENCE_SECONDS
 from mesos_dns.mesos.source import KnownMasters, MasterDetector
 from mesos_dns.mesos.state import Endpoint, Snapshot
 from mesos_dns.mesos.waiting import other_leader
 
 log = logging.getLogger(__name__)
 
-#: Seconds without an octet after which the other masters are asked, too: the election of another takes longer.
-SILENCE_SECONDS: Final = 3.0
 #: Seconds for which the word of the other masters is waited for when one claims to lead: they answer within milliseconds, or are gone.
 CLAIM_SECONDS: Final = 1.0
 #: Masters asked at once: clusters have three, five or seven.

@@ -7,7 +7,7 @@ Besides passing on what changes, it looks after what events do not tell:
 | PIDs of frameworks; agents that were given up | a summary of the state, as soon as the view wants one |
 | tasks that began to run, while their scheduler acknowledges nothing | while tasks wait to run, a summary each second; the master is asked about tasks of frameworks with more running ones than are known |
 | what changed without an event | from time to time, and when in doubt, a second subscription: its state takes the place of the first, which is closed then |
-| the master is gone, or hangs | heartbeats; if one is late, the other masters are asked who leads |
+| the master is gone, or hangs | heartbeats; while it is silent it is asked whether it is there, and the others who leads (`silence`) |
 | another master leads | the detector says so |
 
 A second subscription, and not another way to read the state, because nothing can get lost between the two: each has all events that follow its
@@ -23,10 +23,11 @@ from mesos_dns.concurrency import spawn
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.doubts import Doubts
 from mesos_dns.mesos.errors import MasterError, MasterTimeoutError, NobodyAnsweredError, NotLeadingError
-from mesos_dns.mesos.leader import find_leader
+from mesos_dns.mesos.leader import Leader, find_leader
+from mesos_dns.mesos.silence import Silence
 from mesos_dns.mesos.source import MasterDetector
 from mesos_dns.mesos.state import Endpoint, Observation, Snapshot
-from mesos_dns.mesos.subscription import Caller, Known, Subscription
+from mesos_dns.mesos.subscription import Caller, Known, Subscription, ask_master
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +35,8 @@ log = logging.getLogger(__name__)
 MAX_MISSED_HEARTBEATS: Final = 5.0
 #: Seconds between two log lines about one kind of fault in events.
 _SKIPPED_SECONDS: Final = 3600.0
-#: Heartbeats overdue at which the other masters are asked who leads: a little more than one.
-_SUSPICIOUS: Final = 1.3
-#: Seconds between two rounds of asking the others while one is silent.
-ASK_OTHERS_SECONDS: Final = 5.0
+#: Heartbeats without a record at which the next one is late: a little more than one.
+_LATE: Final = 1.3
 #: Seconds between two summaries of the state, and the same as a multiple of the seconds that the last one took: a twentieth of the time at most.
 SUMMARY_SECONDS: Final = 1.0
 _SUMMARY_TIMES: Final = 20.0
@@ -86,8 +85,9 @@ class Following:
         self._next: Subscription | None = None
         self._compare_from = 0
         self._level_until = 0.0
-        self._probe: asyncio.Task[None] | None = None
-        self._probed = 0.0
+        self._silence = Silence()
+        self._asking_master: asyncio.Task[None] | None = None
+        self._asking_others: asyncio.Task[None] | None = None
         self._summary_due = 0.0
         self._summary_begun: float | None = None
         self._unknown_since: float | None = None
@@ -110,7 +110,8 @@ class Following:
     @property
     def is_live(self) -> bool:
         """Whether silence means that nothing happens."""
-        return self.subscription.missed(asyncio.get_running_loop().time()) < _SUSPICIOUS
+        one, now = self.subscription, asyncio.get_running_loop().time()
+        return one.missed(now) < _LATE and not self._silence.is_unanswered(now, one.heard)
 
     async def observations(self) -> AsyncGenerator[Observation, None]:
         """A Snapshot, then deltas, and further snapshots. Raises the MasterError that ends it."""
@@ -139,7 +140,10 @@ class Following:
             await self._close(news)
 
     async def _close(self, news: asyncio.Task[None]) -> None:
-        for task in (news, self._probe):
+        tasks = (news, self._asking_master, self._asking_others)
+        # A task that is cancelled keeps the exception, that its frames, and those this object: a circle.
+        self._asking_master = self._asking_others = None
+        for task in tasks:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
@@ -193,31 +197,66 @@ class Following:
         one = self.subscription
         if self.moved_to is not None:
             raise NotLeadingError(one.endpoint, f"its event stream is silent, and {self.moved_to} says that it leads")
-        if one.heartbeat is None:
-            return now + self._plan.reconcile_seconds
         missed = one.missed(now)
         if missed >= MAX_MISSED_HEARTBEATS:
             raise MasterTimeoutError(
                 one.endpoint,
                 f"its event stream was silent for {now - one.heard:.0f} s: {missed:.0f} heartbeats are missing",
             )
-        if missed < _SUSPICIOUS:
-            return one.heard + _SUSPICIOUS * one.heartbeat
-        if self._probe is None and now >= self._probed + ASK_OTHERS_SECONDS and len(self._detector.known.masters) > 1:
-            self._probed = now
-            self._probe = spawn(self._ask_others(), name="ask the other masters")
-        return min(one.heard + MAX_MISSED_HEARTBEATS * one.heartbeat, now + ASK_OTHERS_SECONDS)
+        ask_at = self._look_at_silence(now, is_late=missed >= _LATE)
+        if one.heartbeat is None:
+            return ask_at
+        next_at = one.heard + (_LATE if missed < _LATE else MAX_MISSED_HEARTBEATS) * one.heartbeat
+        return min(next_at, ask_at)
+
+    def _look_at_silence(self, now: float, *, is_late: bool) -> float:
+        one = self.subscription
+        if len(self._detector.known.masters) < 2:
+            # No other one could lead.
+            return now + self._plan.reconcile_seconds
+        due = self._silence.look(now, one.heard, is_late=is_late)
+        if due.master and self._asking_master is None:
+            self._asking_master = spawn(self._ask_master(), name="ask the silent master")
+        if due.others and self._asking_others is None:
+            self._warn.log(
+                logging.INFO,
+                "silent",
+                "the event stream of master %s is silent for %.0f s; it is still waited for, and the others are asked who leads",
+                one.endpoint,
+                now - one.heard,
+            )
+            self._asking_others = spawn(self._ask_others(), name="ask the other masters")
+        return due.again
+
+    async def _ask_master(self) -> None:
+        """Ask the master of the stream whether it is there."""
+        ours = self.subscription
+        try:
+            found = await ask_master(self._client, ours.endpoint)
+        except MasterError as error:
+            log.debug("no answer while the event stream of master %s is silent: %s", ours.endpoint, error)
+        else:
+            self._take_word(Leader(ours.endpoint, found))
+        self._asking_master = None
+        self._wake.set()
 
     async def _ask_others(self) -> None:
-        ours = self.subscription.endpoint
+        ours = self.subscription
         try:
-            found = await find_leader(self._client, self._detector.known, None, excluded=[ours])
+            found = await find_leader(self._client, self._detector.known, None, excluded=_names(ours))
         except NobodyAnsweredError as error:
-            log.debug("no other master leads while %s is silent: %s", ours, error)
+            log.debug("no other master leads while %s is silent: %s", ours.endpoint, error)
+        else:
+            self._take_word(found)
+        self._asking_others = None
+        self._wake.set()
+
+    def _take_word(self, found: Leader) -> None:
+        """Take note of a master that says it leads: ours, or else one that was elected since."""
+        if found.master.id == self.subscription.master.id:
+            self._silence.answered(asyncio.get_running_loop().time())
         else:
             self.moved_to = found.endpoint
-        self._probe = None
-        self._wake.set()
 
     def _look_at_summary(self, now: float) -> float:
         one = self.subscription
@@ -319,3 +358,9 @@ class Following:
         self.subscription = other
         self._summary_begun = None
         await one.close()
+
+
+def _names(one: Subscription) -> set[Endpoint]:
+    """What other masters may call its master: redirects go to the host name."""
+    asked, pid, hostname = one.endpoint, one.master.pid or one.endpoint, one.master.hostname
+    return {asked, pid, Endpoint(hostname or asked.host, pid.port)}

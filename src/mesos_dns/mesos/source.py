@@ -48,7 +48,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     """How reading the cluster goes. Replaced as a whole, never edited.
 
     `leader` is the endpoint that gave the last good state. `last_success` is a time of the monotonic clock, in seconds, None before
-    the first; `last_duration` the seconds from request to decoded state; `octets` the size of that state's document.
+    the first (with events, when one or a heartbeat came last); `polls` counts polls, or streams of events that began; `last_duration` the seconds from request to decoded state; `octets` the size of that state's document.
     `last_error` is the text of the latest failure and stays after a success; `consecutive_failures` tells whether it is current.
     `cluster` is the name that the cluster gives itself, "" for none. `is_live`: what happens is yielded when it happens, so silence
     says that nothing did. True of an open stream of events, never of polling. `detector` tells how it goes with whoever names the
@@ -83,9 +83,11 @@ class SourceStatus(msgspec.Struct, frozen=True):
             lines.append(f"state of the cluster: {_duration(now - self.last_success)} old, from {self.leader}")
         if self.consecutive_failures:
             count = self.consecutive_failures
-            polls = "the last poll" if count == 1 else f"the last {count} polls"
-            lines.append(f"{polls} failed: {' '.join(self.last_error.split())}")
-        if self.why:
+            one, many = ("poll", "polls") if self.using == "polling" else ("attempt", "attempts")
+            what = "" if self.using == "polling" else " to follow the events"
+            tries = f"the last {one}{what}" if count == 1 else f"the last {count} {many}{what}"
+            lines.append(f"{tries} failed: {' '.join(self.last_error.split())}")
+        if self.why and self.using == "polling":
             lines.append(f"the state is polled: {' '.join(self.why.split())}")
         if self.detector is not None:
             lines += self.detector.notes(now)
@@ -150,7 +152,7 @@ class MasterDetector(Protocol):
     """Knows the masters, and says when that changes. It works only while it is entered as a context, by one source.
 
     What it knows stays when its own origin (ZooKeeper, say) cannot be reached: stale beats gone. Another leader ends a
-    request that is under way to a master that is none, or no longer; any change ends the pause between two polls. So a detector
+    request that is under way to a master that is none, or no longer; any change ends the pause between two polls, or two attempts. So a detector
     reports changes at a bounded rate.
     """
 

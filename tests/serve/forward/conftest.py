@@ -1,7 +1,7 @@
 """Certificates for upstreams over TLS, and the end of what tests leave open."""
 
 import pytest
-from tests.certificates import certificates  # noqa: F401 - a fixture
+from tests.certificates import Certificates
 from tests.serve.forward import upstreams
 
 
@@ -11,3 +11,9 @@ async def _forwarders_let_go():
     yield
     while upstreams.FORWARDERS:
         upstreams.FORWARDERS.pop().close()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """As in `Certificates`."""
+    return Certificates.issued(tmp_path_factory.mktemp("certificates"))

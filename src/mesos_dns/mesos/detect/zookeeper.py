@@ -25,7 +25,7 @@ from mesos_dns.quoting import quoted
 
 log = logging.getLogger(__name__)
 
-#: Seconds that the first poll waits for ZooKeeper's first answer; then the configured masters are asked.
+#: Seconds that a start waits for ZooKeeper's first answer; then the configured masters are asked.
 FIRST_ANSWER_SECONDS: Final = 5.0
 #: Seconds between two changes that are told: each may end a request and begin another.
 CHANGE_SECONDS: Final = 1.0

@@ -179,9 +179,9 @@ class MasterClient:
                     self._login.forget()  # a remembered token may have been revoked: once more with a new one
                     return await ask()
         except TimeoutError as error:
+            advice = "; StateTimeoutSeconds sets the limit" if seconds == self._options.timeout else ""
             raise MasterTimeoutError(
-                endpoint,
-                f"no complete answer within {seconds:g} s: it may be overloaded or hang; StateTimeoutSeconds sets the limit",
+                endpoint, f"no complete answer within {seconds:g} s: it may be overloaded or hang{advice}"
             ) from error
 
     async def _fetch_any_path(self, endpoint: Endpoint, heard: Heard) -> bytearray:
