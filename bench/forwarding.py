@@ -1,4 +1,4 @@
-"""Part `forwarded`: names of other zones, passed on to a resolver that knows them."""
+"""Part `forwarded`: names of other zones, passed on to a resolver that knows them, or answered from the cache."""
 
 from contextlib import ExitStack
 from functools import partial
@@ -10,7 +10,10 @@ from bench.bed import SEED, Bed, Cluster, say
 from bench.servers import Server, Start
 
 ZONE: Final = "forward.example."
-TITLE: Final = "A, forwarded, no name twice"
+#: Names that none has asked for, without and with EDNS; and a thousand that are in every cache.
+WORKLOADS: Final = ("A, forwarded, no name twice", "the same with EDNS", "A, forwarded, cached")
+#: The same at this rate: light load, as a cluster has it.
+RATE: Final = 1000
 
 
 def measure(bed: Bed) -> None:
@@ -37,6 +40,7 @@ def start_all(bed: Bed, cluster: Cluster, upstream: int, stack: ExitStack) -> li
             servers.knot(cluster.names.origin, cluster.zone, bed.folder, cores, upstream)
         ),
         "Unbound": lambda: stack.enter_context(servers.unbound(ZONE, upstream, bed.folder, cores)),
+        "dnsmasq": lambda: stack.enter_context(servers.dnsmasq(ZONE, upstream, bed.folder, cores)),
     }
     if cluster.state is not None:
         entries = {
@@ -55,31 +59,40 @@ def start_all(bed: Bed, cluster: Cluster, upstream: int, stack: ExitStack) -> li
     return found
 
 
+def _asking(bed: Bed, workload: str, turn: int, rate: int) -> dnsperf.Asking:
+    seconds, seed = bed.settings.seconds, SEED + turn
+    if workload == WORKLOADS[2]:
+        messages = queries.cached(ZONE, seed=seed)
+    else:
+        messages = queries.forwarded(ZONE, seconds=seconds, seed=seed, edns=workload == WORKLOADS[1])
+    # Fewer at once than for answers: some servers hold a socket for each until its reply is there.
+    return dnsperf.Asking(bed.queries("forwarded", messages), seconds, bed.load_cores, outstanding=100, rate=rate)
+
+
 def compare(bed: Bed, found: list[Server]) -> None:
+    for workload in WORKLOADS:
+        for rate in (0, RATE):
+            _compare(bed, found, workload, rate)
+
+
+def _compare(bed: Bed, found: list[Server], workload: str, rate: int) -> None:
+    title = f"{workload}, {rate:,} a second" if rate else workload
     costs: dict[str, list[tuple[float, float]]] = {server.name: [] for server in found}
     for turn in range(bed.settings.runs):
-        messages = queries.forwarded(ZONE, seconds=bed.settings.seconds, seed=SEED + turn)
-        # Fewer at once than for answers: each holds a socket of the forwarder until its reply is there.
-        asking = dnsperf.Asking(
-            bed.queries("forwarded", messages), bed.settings.seconds, bed.load_cores, outstanding=100
-        )
+        asking = _asking(bed, workload, turn, rate)
         for server in ratios.turned(found, turn):
-            before = server.cpu_seconds()
-            result = bed.attempt(
-                f"forwarded, {server.name}",
-                dnsperf.run,
-                servers.ADDRESS,
-                server.port,
-                asking,
-            )
+            before = server.run_seconds()
+            result = bed.attempt(f"{title}, {server.name}", dnsperf.run, servers.ADDRESS, server.port, asking)
+            spent = server.run_seconds() - before
             if result is None:
                 continue
             load, _ = result
             if load.codes.get("NOERROR", 0) < 0.99 * load.sent:
-                bed.skip(f"forwarded, {server.name}", f"expected NOERROR, got {load.codes}, {load.lost} lost")
+                bed.skip(f"{title}, {server.name}", f"expected NOERROR, got {load.codes}, {load.lost} lost")
                 continue
-            costs[server.name].append(((server.cpu_seconds() - before) / load.answered * 1e6, load.qps))
-            say(f"forwarded, {server.name}: {costs[server.name][-1][0]:.1f} µs, {load.qps:,.0f} q/s")
+            costs[server.name].append((spent / load.answered * 1e6, load.qps))
+            say(f"{title}, {server.name}: {costs[server.name][-1][0]:.1f} µs, {load.qps:,.0f} q/s")
     whole = {name: runs for name, runs in costs.items() if len(runs) == bed.settings.runs}
-    bed.compare("forwarded-cpu", TITLE, {name: [cost for cost, _ in runs] for name, runs in whole.items()}, "Unbound")
-    bed.compare("forwarded-qps", TITLE, {name: [qps for _, qps in runs] for name, runs in whole.items()}, "Unbound")
+    bed.compare("forwarded-cpu", title, {name: [cost for cost, _ in runs] for name, runs in whole.items()}, "Unbound")
+    if not rate:
+        bed.compare("forwarded-qps", title, {name: [qps for _, qps in runs] for name, runs in whole.items()}, "Unbound")

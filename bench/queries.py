@@ -185,8 +185,19 @@ def questions(workload: Workload, zone: ZoneNames, *, seconds: float, seed: int)
     return workload.make(zone, random.Random(f"{workload.name} {seed}"), count)
 
 
-def forwarded(zone: str, *, seconds: float, seed: int) -> list[bytes]:
+def forwarded(zone: str, *, seconds: float, seed: int, edns: bool = False) -> list[bytes]:
     """Questions for names below `zone`, which a wildcard there answers; none comes twice."""
     randomness = random.Random(f"forwarded {seed}")
     names = ZoneNames(zone, {"A": (f"any.{zone}",)}, 1, 1)
-    return _unique(names, randomness, int(UNREPEATED_PER_SECOND / 3 * seconds))
+    plain = _unique(names, randomness, int(UNREPEATED_PER_SECOND / 3 * seconds))
+    if not edns:
+        return plain
+    opt = wire.query(zone, wire.A, size=1232)[len(wire.query(zone, wire.A)) :]
+    return [octets[:11] + b"\1" + octets[12:] + opt for octets in plain]
+
+
+def cached(zone: str, *, seed: int) -> list[bytes]:
+    """Questions for a thousand names below `zone`, over and over: what a resolver has in its cache."""
+    randomness = random.Random(f"cached {seed}")
+    known = [wire.query(f"name-{number}.{zone}", wire.A) for number in range(1000)]
+    return randomness.choices(known, k=REPEATED)

@@ -309,6 +309,25 @@ forward-zone:
         yield server
 
 
+@contextmanager
+def dnsmasq(zone: str, upstream: int, folder: Path, cores: set[int]) -> Iterator[Server]:
+    """dnsmasq as a caching forwarder, with a cache that holds all names of a workload; it has one thread."""
+    port = free_port()
+    command = [
+        _required("dnsmasq"),
+        "--no-daemon",
+        "--conf-file=/dev/null",
+        "--no-resolv",
+        "--no-hosts",
+        "--bind-interfaces",
+    ]
+    command += [f"--listen-address={ADDRESS}", f"--port={port}", f"--server={ADDRESS}#{upstream}"]
+    command += ["--cache-size=10000", "--dns-forward-max=1000", "--user=", "--group=", "--pid-file="]
+    with launched("dnsmasq", [*_on(cores), *command], folder, port) as server:
+        wait_for_answer(server, zone, wire.SOA)
+        yield server
+
+
 def mesos_dns_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "mesos_dns", *arguments]
 

@@ -17,7 +17,7 @@ Key = ec.EllipticCurvePrivateKey
 
 @dataclass(frozen=True)
 class Certificates:
-    """In `folder`: ca.pem; server.pem/.key for 127.0.0.1; client.pem/.key; other.pem, an authority that signed nothing."""
+    """In `folder`: ca.pem; server.pem/.key for 127.0.0.1 and resolver.example; client.pem/.key; other.pem, an authority that signed nothing."""
 
     folder: Path
 
@@ -60,7 +60,10 @@ def _issue(name: str, issuer_key: Key | None, issuer: x509.Certificate | None) -
     )
     if not is_authority:
         builder = builder.add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("resolver.example")]
+            ),
+            critical=False,
         ).add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
         )

@@ -76,11 +76,16 @@ PURE_STATE = ours("mesos.state")
 PURE_MESOS = ours(
     *("mesos.state", "mesos.decoding", "mesos.errors", "mesos.options", "mesos.detect.search", "mesos.source"),
     *("mesos.detect.election", "mesos.detect.masterinfo", "mesos.identity", "mesos.silence", "mesos.view"),
+    *("mesos.running", "mesos.doubts"),
 )
 PURE_SERVE = ours(
     *("serve.connections", "serve.large"),
     *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
-    *("serve.responder", "serve.rewrite"),
+    *("serve.responder", "serve.forward.rewrite", "serve.forward.records", "serve.forward.segments"),
+    *("serve.forward.keeping", "serve.forward.cache"),
+    *("serve.forward.capability", "serve.forward.health", "serve.forward.upstreams"),
+    *("serve.forward.wheel", "serve.forward.options"),
+    *("serve.forward.check", "serve.forward.private", "serve.forward.loops", "serve.forward.terms"),
 )
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
 
@@ -95,7 +100,7 @@ MAY_IMPORT = {
     "mesos_dns.mesos": COMMON,
     "mesos_dns.zone": ours("dns"),
     "mesos_dns.names": ours("dns", "zone") + PURE_STATE,
-    "mesos_dns.workers.protocol": ours("zone"),
+    "mesos_dns.workers.protocol": ours("zone", "serve.forward.options"),
     "mesos_dns.serve.request": ours("dns"),
     "mesos_dns.serve.policy": ours("serve.request"),
     "mesos_dns.serve.keys": ours("dns"),
@@ -105,7 +110,24 @@ MAY_IMPORT = {
     "mesos_dns.serve.cache": ours("serve.render", "serve.request"),
     "mesos_dns.serve.answer": ours("dns", "zone", "serve.render", "serve.request"),
     "mesos_dns.serve.fast": ours("dns", "zone", "serve.answer", "serve.keys", "serve.render"),
-    "mesos_dns.serve.rewrite": ours("dns", "serve.request"),
+    "mesos_dns.serve.forward.records": ours("dns"),
+    "mesos_dns.serve.forward.segments": (),
+    "mesos_dns.serve.forward.keeping": ours("dns", "serve.forward.records"),
+    "mesos_dns.serve.forward.cache": ours(
+        "dns", *(f"serve.forward.{part}" for part in ("keeping", "records", "segments"))
+    ),
+    "mesos_dns.serve.forward.rewrite": ours("dns", "serve.request", "serve.forward.records"),
+    "mesos_dns.serve.forward.capability": (),
+    "mesos_dns.serve.forward.health": ours("serve.forward.capability"),
+    "mesos_dns.serve.forward.upstreams": ours("serve.forward.health"),
+    "mesos_dns.serve.forward.wheel": (),
+    "mesos_dns.serve.forward.options": (),
+    "mesos_dns.serve.forward.check": ours("dns", "serve.forward.records", "serve.forward.rewrite"),
+    "mesos_dns.serve.forward.private": ours("dns", "serve.request"),
+    "mesos_dns.serve.forward.loops": ours("dns", "serve.request"),
+    "mesos_dns.serve.forward.terms": ours(
+        "dns", "metrics", "serve.forward.loops", "serve.forward.private", "serve.request"
+    ),
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),

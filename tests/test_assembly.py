@@ -13,6 +13,7 @@ from mesos_dns.mesos import options
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.workers.protocol import Settings
 from mesos_dns.zone.zone import Authority
 
@@ -108,17 +109,37 @@ def test_settings():
         SetTruncateBit=False,
         Resolvers=["192.0.2.9", "[2001:db8::1]:5353"],
         ZoneResolvers={"Example.ORG": ["192.0.2.2:54"], "a.example.com": ["192.0.2.3"]},
+        ForwardPolicy="fastest",
+        AskNextOnFailure=False,
+        CacheOctets=1_000_000,
+        CacheMinTTL=5,
+        CacheMaxTTL=600,
+        CacheStaleSeconds=7200,
+        TrustedResolvers=["192.0.2.9"],
+        PrivateZones=["Corp.Example"],
+        ForwardNonRecursive=True,
     )
     assert assembly.settings(config, 2, hold=True) == Settings(
         zones=[assembly.authority(config)],
         recursion=False,
         truncate_bit=False,
-        upstreams={
-            names.ROOT: [("192.0.2.9", 53), ("2001:db8::1", 5353)],
-            b"\7example\3org\0": [("192.0.2.2", 54)],
-            b"\1a\7example\3com\0": [("192.0.2.3", 53)],
-        },
-        timeout=3.0,
+        forward=ForwardOptions(
+            upstreams={
+                names.ROOT: [("192.0.2.9", 53), ("2001:db8::1", 5353)],
+                b"\7example\3org\0": [("192.0.2.2", 54)],
+                b"\1a\7example\3com\0": [("192.0.2.3", 53)],
+            },
+            timeout=3.0,
+            policy="fastest",
+            ask_next_on_failure=False,
+            cache_octets=1_000_000,
+            cache_min_ttl=5,
+            cache_max_ttl=600,
+            stale_seconds=7200.0,
+            trusted=[("192.0.2.9", 53)],
+            private=[b"\4corp\7example\0"],
+            non_recursive=True,
+        ),
         listeners=[],
         verbosity=2,
         hold=True,
@@ -127,7 +148,8 @@ def test_settings():
 
 def test_without_external_names_nobody_is_asked():
     config = given(ExternalOn=False, ZoneResolvers={"example.org": ["192.0.2.2"]})
-    assert assembly.settings(config, 0, hold=False).upstreams == {names.ROOT: []}
+    settings = assembly.settings(config, 0, hold=False).forward
+    assert (settings.upstreams, settings.private, settings.trusted) == ({names.ROOT: []}, [], [])
 
 
 @pytest.mark.parametrize(

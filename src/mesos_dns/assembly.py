@@ -14,6 +14,8 @@ from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
 from mesos_dns.names.table import REDIRECTS
+from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.forward.private import zones_of
 from mesos_dns.workers.protocol import Settings
 from mesos_dns.zone.zone import Authority
 
@@ -132,15 +134,26 @@ def rules(config: Config) -> Rules:
 
 
 def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
-    """What a worker needs to know, its sockets apart. `hold`: not to answer before it has the zone."""
+    """What a worker needs to know, its sockets and the key of its probes apart. `hold`: not to answer before it has the zone."""
     upstreams = {names.from_text(zone): [host_and_port(u) for u in us] for zone, us in config.zone_upstreams.items()}
     upstreams[names.ROOT] = [host_and_port(upstream) for upstream in config.upstreams]
     return Settings(
         zones=[authority(config)],
         recursion=config.recurse_on,
         truncate_bit=config.set_truncate_bit,
-        upstreams=upstreams,
-        timeout=float(config.timeout),
+        forward=ForwardOptions(
+            upstreams=upstreams,
+            timeout=float(config.timeout),
+            policy=config.forward_policy,
+            ask_next_on_failure=config.ask_next_on_failure,
+            cache_octets=config.cache_octets,
+            cache_min_ttl=config.cache_min_ttl,
+            cache_max_ttl=config.cache_max_ttl,
+            stale_seconds=float(config.cache_stale_seconds),
+            trusted=[host_and_port(each) for each in config.trusted_upstreams],
+            private=list(zones_of(config.private_zones)) if config.external_on else [],
+            non_recursive=config.forward_non_recursive,
+        ),
         listeners=[],
         verbosity=verbosity,
         hold=hold,

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import logging
 import math
+import secrets
 import time
 import traceback
 from collections import Counter
@@ -88,7 +89,7 @@ class Generation:
         self.zones = Zones.of(plan.zones)
         self.version = __version__
         self._former = former
-        settings = msgspec.structs.replace(plan.worker, hold=former is not None)
+        settings = msgspec.structs.replace(plan.worker, hold=former is not None, loop_key=secrets.token_bytes(16))
         self.pool = WorkerPool(pairs, settings, self.zones, spawner)
         last_serial = max((zone.serial for zone in former.zones), default=0) if former is not None else 0
         self.publisher = Publisher(

@@ -97,6 +97,9 @@ def test_the_configuration_is_shown_as_go_shows_it(changed, go):
     shown = as_json(given_text(json.dumps(BASE | changed)).config, 7)
     ours = {"ReverseDnsOn": False, "ResolvSubnetFirst": False, "Workers": 0, "HealthAware": True}
     ours |= {"FailoverGraceSeconds": 0, "MesosSource": "auto", "ReconcileSeconds": 600}
+    ours |= {"ForwardPolicy": "sequential", "AskNextOnFailure": True, "CacheOctets": 16 * 1024**2}
+    ours |= {"CacheMinTTL": 0, "CacheMaxTTL": 86400, "CacheStaleSeconds": 86400}
+    ours |= {"TrustedResolvers": [], "PrivateZones": ["special-use"], "ForwardNonRecursive": False}
     assert shown == GO_BASE | go | ours
     assert list(shown["ZoneResolvers"]) == list(go.get("ZoneResolvers", {}))
 
@@ -107,6 +110,8 @@ def test_keys_are_shown_in_the_order_of_go_and_of_the_fork():
     assert shown[shown.index("DnsOn") + 1] == "ReverseDnsOn"
     assert shown[shown.index("IAMConfigFile") + 1] == "ResolvSubnetFirst"
     ours = ["Workers", "HealthAware", "FailoverGraceSeconds", "MesosSource", "ReconcileSeconds"]
+    ours += ["ForwardPolicy", "AskNextOnFailure", "CacheOctets", "CacheMinTTL", "CacheMaxTTL", "CacheStaleSeconds"]
+    ours += ["TrustedResolvers", "PrivateZones", "ForwardNonRecursive"]
     assert [key for key in shown if key not in GO_BASE][2:] == ours
 
 

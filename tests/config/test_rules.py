@@ -4,7 +4,7 @@ import pytest
 from tests.config.given import PATH, given_keys, problems, warnings
 
 from mesos_dns.config import KEYS
-from mesos_dns.config.rules import RULES, Listening, cluster, loops, name_servers
+from mesos_dns.config.rules import RULES, Listening, advice, cluster, loops, name_servers
 
 
 def findings(**changed):
@@ -64,6 +64,51 @@ def test_a_duplicate_is_named_in_both_spellings():
 )
 def test_resolvers_are_distinct(resolvers, count):
     assert [key for key, _ in findings(Resolvers=resolvers)] == ["Resolvers"] * count
+
+
+@pytest.mark.parametrize(
+    ("trusted", "messages"),
+    [
+        (("1.2.3.4", "[::1]:54"), []),
+        (
+            ("1.2.3.4", "1.2.3.4:53"),
+            ["'1.2.3.4:53' is the same address as '1.2.3.4'; remove one of them"],
+        ),
+        (("x",), ["'x' is not an IP address; expected an IP address or IP:port, names cannot be used"]),
+    ],
+)
+def test_trusted_resolvers(trusted, messages):
+    assert findings(TrustedResolvers=trusted) == [("TrustedResolvers", message) for message in messages]
+    assert findings(TrustedResolvers=trusted, ExternalOn=False) == []
+
+
+def test_whoever_is_trusted_and_not_asked_is_pointed_out():
+    values = {key.name: key.default for key in KEYS}
+    values |= {"Resolvers": ("192.0.2.1", "x"), "ZoneResolvers": (("a.test", ("192.0.2.2:54",)),)}
+    values["TrustedResolvers"] = ("192.0.2.1:53", "192.0.2.2:54", "192.0.2.2")
+    assert list(advice(values)) == [
+        ("TrustedResolvers", "'192.0.2.2' has no effect: it is not among Resolvers or ZoneResolvers")
+    ]
+    assert list(advice(values | {"ExternalOn": False})) == []
+
+
+@pytest.mark.parametrize(
+    ("zones", "messages"),
+    [
+        ((), []),
+        (("special-use", "corp.example", "10.in-addr.arpa"), []),
+        (("a.test", "A.Test"), ["zone 'A.Test' stands more than once; remove one"]),
+        (
+            ("_x.test",),
+            [
+                "zone '_x.test' is not a valid domain name; expected labels of letters, digits and '-', separated by single dots, without a dot at either end"
+            ],
+        ),
+    ],
+)
+def test_private_zones(zones, messages):
+    assert findings(PrivateZones=zones) == [("PrivateZones", message) for message in messages]
+    assert findings(PrivateZones=zones, ExternalOn=False) == []
 
 
 def zones_found(*zones, domain="dc.mesos"):

@@ -89,7 +89,9 @@ def program_environment() -> dict[str, str]:
     if spec is None or spec.origin is None:
         raise RuntimeError("mesos_dns cannot be imported: install the package or set PYTHONPATH=src")
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MESOS_DNS_")}
-    return {**kept, "PYTHONPATH": str(Path(spec.origin).parent.parent)}
+    # Not in the recorded configurations, but as Go does it (docs/migrating.md).
+    go = {"MESOS_DNS_PRIVATE_ZONES": "", "MESOS_DNS_FORWARD_NON_RECURSIVE": "true"}
+    return {**kept, **go, "PYTHONPATH": str(Path(spec.origin).parent.parent)}
 
 
 @contextlib.contextmanager

@@ -50,8 +50,12 @@ def resolves(live: Live, program: Program, name: str = "after") -> None:
     served(program, name)
 
 
-def served(program: Program, name: str) -> None:
-    until(lambda: addresses(program, f"{name}.marathon.mesos."), lambda: f"{name} is not served: {program.log()}", 40)
+def served(program: Program, name: str, seconds: float = 40) -> None:
+    until(
+        lambda: addresses(program, f"{name}.marathon.mesos."),
+        lambda: f"{name} is not served: {program.log()}",
+        seconds,
+    )
 
 
 def streams(act: Callable[[Any], Any]) -> Fault:
@@ -169,6 +173,17 @@ def test_a_running_task_is_served_throughout(live: Live, program: Program, fault
             resolves(live, program)
         assert watch.saw(STEADY) == {before}
     assert "Traceback" not in program.log()
+
+
+def test_tasks_of_a_disconnected_scheduler_are_served_one_after_the_other(live: Live, program: Program) -> None:
+    """Each within seconds after the master knows that it runs, though no event tells; the whole state is not read again for it."""
+    live.do(lambda each: each.world.disconnect(0))
+    for name in ("first", "second", "third"):
+        live.do(lambda each, name=name: each.run(name))
+        live.do(lambda each: each.world.retry())
+        served(program, name, 10)
+    assert source(program)["reads"] == 0
+    assert "reading the state of master" not in program.log()
 
 
 def test_a_stream_that_is_silent_without_closing(tmp_path: Path) -> None:

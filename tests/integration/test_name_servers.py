@@ -14,7 +14,7 @@ from tests.integration.program import Program, free_port, need, run
 
 MANY = "\n".join(f"many IN A 192.0.2.{n}" for n in range(1, 101))
 ZONE = f"""
-$ORIGIN example.test.
+$ORIGIN shop.example.
 $TTL 300
 @ IN SOA ns1 root 1 3600 600 86400 300
 @ IN NS ns1
@@ -30,7 +30,7 @@ text IN TXT "some text" "more"
 @contextmanager
 def nsd(folder: Path) -> Iterator[int]:
     binary, port = need("nsd"), free_port()
-    (folder / "example.test.zone").write_text(ZONE)
+    (folder / "shop.example.zone").write_text(ZONE)
     config = folder / "nsd.conf"
     config.write_text(
         textwrap.dedent(f"""
@@ -49,17 +49,17 @@ def nsd(folder: Path) -> Iterator[int]:
         remote-control:
             control-enable: no
         zone:
-            name: example.test
-            zonefile: example.test.zone
+            name: shop.example
+            zonefile: shop.example.zone
     """)
     )
-    with server([binary, "-d", "-c", str(config)], port, folder / "nsd.log", name="www.example.test."):
+    with server([binary, "-d", "-c", str(config)], port, folder / "nsd.log", name="www.shop.example."):
         yield port
 
 
 @contextmanager
 def unbound(folder: Path, authority: int) -> Iterator[int]:
-    """A resolver that knows example.test from the name server on port `authority`."""
+    """A resolver that knows shop.example from the name server on port `authority`."""
     binary, port = need("unbound"), free_port()
     config = folder / "unbound.conf"
     config.write_text(
@@ -80,11 +80,11 @@ def unbound(folder: Path, authority: int) -> Iterator[int]:
         remote-control:
             control-enable: no
         stub-zone:
-            name: "example.test"
+            name: "shop.example"
             stub-addr: 127.0.0.1@{authority}
     """)
     )
-    with server([binary, "-d", "-p", "-c", str(config)], port, folder / "unbound.log", name="www.example.test."):
+    with server([binary, "-d", "-p", "-c", str(config)], port, folder / "unbound.log", name="www.shop.example."):
         yield port
 
 
@@ -106,23 +106,23 @@ def forwarding(request: pytest.FixtureRequest, master: Master, tmp_path: Path) -
 
 
 def test_forwarded_answers(forwarding: Program) -> None:
-    found = client.ask(forwarding.dns, "www.example.test.", "A")
+    found = client.ask(forwarding.dns, "www.shop.example.", "A")
     assert (found["rcode"], [text.split()[-1] for text in found["answer"]]) == ("NOERROR", ["192.0.2.10"])
     assert found["opt"] == []
-    found = client.ask(forwarding.dns, "alias.example.test.", "AAAA", edns=4096)
-    assert [text.split(" ", 3)[3] for text in found["answer"]] == ["AAAA 2001:db8::10", "CNAME www.example.test."] or [
+    found = client.ask(forwarding.dns, "alias.shop.example.", "AAAA", edns=4096)
+    assert [text.split(" ", 3)[3] for text in found["answer"]] == ["AAAA 2001:db8::10", "CNAME www.shop.example."] or [
         text.split(" ", 3)[3] for text in found["answer"]
-    ] == ["CNAME www.example.test.", "AAAA 2001:db8::10"]
+    ] == ["CNAME www.shop.example.", "AAAA 2001:db8::10"]
     assert [opt["size"] for opt in found["opt"]] == [1232]
-    found = client.ask(forwarding.dns, "text.example.test.", "TXT")
+    found = client.ask(forwarding.dns, "text.shop.example.", "TXT")
     assert found["answer"][0].endswith('TXT "some text" "more"')
-    assert client.ask(forwarding.dns, "nobody.example.test.", "A")["rcode"] == "NXDOMAIN"
-    assert client.ask_tcp(forwarding.dns, wire.query(1, "www.example.test.", "A"))["rcode"] == "NOERROR"
+    assert client.ask(forwarding.dns, "nobody.shop.example.", "A")["rcode"] == "NXDOMAIN"
+    assert client.ask_tcp(forwarding.dns, wire.query(1, "www.shop.example.", "A"))["rcode"] == "NOERROR"
 
 
 def test_large_answers_are_fetched_over_tcp(forwarding: Program) -> None:
     """100 addresses are 1600 octets: no UDP reply from the upstream holds them."""
-    question = ("many.example.test.", "A")
+    question = ("many.shop.example.", "A")
     cut = client.ask(forwarding.dns, *question)
     assert "TC" in cut["flags"]
     assert cut["size"] <= 512
@@ -140,13 +140,13 @@ def test_a_dead_upstream_and_a_living_one(master: Master, tmp_path: Path) -> Non
         resolvers = [f"127.0.0.1:{free_port()}", f"127.0.0.1:{authority}"]
         with Program(tmp_path, masters=[master.endpoint], Resolvers=resolvers) as program:
             program.wait_ready()
-            assert client.ask(program.dns, "www.example.test.", "A")["rcode"] == "NOERROR"
+            assert client.ask(program.dns, "www.shop.example.", "A")["rcode"] == "NOERROR"
 
 
 def test_only_dead_upstreams(master: Master, tmp_path: Path) -> None:
     with Program(tmp_path, masters=[master.endpoint], Resolvers=[f"127.0.0.1:{free_port()}"], timeout=1) as program:
         program.wait_ready()
-        assert client.ask(program.dns, "www.example.test.", "A")["rcode"] == "SERVFAIL"
+        assert client.ask(program.dns, "www.shop.example.", "A")["rcode"] == "SERVFAIL"
 
 
 def test_named_checkzone_accepts_the_zone_file(master: Master, tmp_path: Path) -> None:

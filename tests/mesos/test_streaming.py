@@ -8,9 +8,8 @@ import pytest
 from tests.mesos.following import PATIENCE, Detector, endpoints, following
 
 from mesos_dns.demo.live import Cluster
-from mesos_dns.mesos import following as following_module
+from mesos_dns.mesos import doubts, streaming, waiting
 from mesos_dns.mesos import silence as silence_module
-from mesos_dns.mesos import streaming, waiting
 from mesos_dns.mesos.http.client import MasterClient
 from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.sources import read_once
@@ -122,7 +121,7 @@ async def test_reading_again_tears_no_gap():
 
 
 async def test_an_update_of_an_unknown_task_is_looked_into(monkeypatch, caplog):
-    monkeypatch.setattr(following_module, "DOUBT_SECONDS", 0.05)
+    monkeypatch.setattr(doubts, "DOUBT_SECONDS", 0.05)
     async with Cluster(agents=2, tasks=4) as cluster, following(cluster) as mirror:
         await mirror.next()
         await cluster.subscribed(1)
@@ -137,7 +136,7 @@ async def test_an_update_of_an_unknown_task_is_looked_into(monkeypatch, caplog):
 
 
 async def test_garbage_events_cost_nothing_but_another_look(monkeypatch, caplog):
-    monkeypatch.setattr(following_module, "DOUBT_SECONDS", 0.05)
+    monkeypatch.setattr(doubts, "DOUBT_SECONDS", 0.05)
     async with Cluster(agents=2, tasks=4) as cluster, following(cluster) as mirror:
         await mirror.next()
         await cluster.subscribed(1)

@@ -27,6 +27,18 @@ CLUSTER = {
     "completed": [],
     "tasks": [],
 }
+WAITING = {
+    "id": "t",
+    "name": "web",
+    "framework": "F",
+    "agent": "S0",
+    "state": "TASK_STARTING",
+    "ports": [],
+    "statuses": [],
+    "labels": [],
+    "discovery": None,
+    "container": None,
+}
 
 
 def framed(*records):
@@ -37,20 +49,26 @@ def chunked(body):
     return b"%x\r\n%s\r\n" % (len(body), body)
 
 
-def master(after, *, stays=False):
+def master(after, *, stays=False, cluster=CLUSTER, summary=None, task=(404, b"")):
     """Answers calls; a stream has a state, an event, and then what `after` says; it ends unless it `stays`."""
+    told = shapes.summary(cluster) if summary is None else json.dumps(summary).encode()
 
     def handle(connection):
         received = request(connection)
-        kinds = {b"GET_MASTER": shapes.MASTER, b"GET_FLAGS": shapes.FLAGS, b"state-summary": shapes.summary(CLUSTER)}
-        for kind, body in kinds.items():
+        kinds = {
+            b"GET_MASTER": (200, shapes.MASTER),
+            b"GET_FLAGS": (200, shapes.FLAGS),
+            b"state-summary": (200, told),
+            b"/master/tasks?framework_id=F&task_id=t ": task,
+        }
+        for kind, (status, body) in kinds.items():
             if kind in received:
-                head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-                connection.sendall(head + body)
+                head = b"HTTP/1.1 %d Some reason\r\nContent-Type: application/json\r\n" % status
+                connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
                 return None
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
         gone = shapes.event("AGENT_REMOVED", agent_id={"value": "S0"})
-        connection.sendall(head + chunked(framed(shapes.subscribed(CLUSTER), gone)) + after)
+        connection.sendall(head + chunked(framed(shapes.subscribed(cluster), gone)) + after)
         return stays
 
     return handle
@@ -141,6 +159,38 @@ async def test_masters_without_events(status, caplog):
         caplog.clear()
 
     with peer(answers(status, b"", "Location: //127.0.0.1:9") if status == 307 else answers(status)) as address:
+        assert await left_by(once, transports=False) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, json.dumps({"tasks": [{**shapes.v0_task(WAITING), "state": "TASK_RUNNING"}]}).encode()),
+        (200, b"<html>"),
+        (404, b""),
+    ],
+    ids=["runs", "garbage", "refused"],
+)
+async def test_a_task_that_is_asked_about(status, body, caplog):
+    cluster = {**CLUSTER, "tasks": [WAITING]}
+    counted = json.loads(shapes.summary(cluster))
+    counted["frameworks"][0]["TASK_RUNNING"] = 1
+
+    async def once():
+        following = source(address)
+        subscription = await following._connect()
+        assert subscription.view.doubt == "", "the first summary is not compared: events may wait that it has counted"
+        subscription.refresh()
+        following._wake.clear()
+        while subscription.is_refreshing:
+            await following._wake.wait()
+            following._wake.clear()
+        assert bool(subscription.view.doubt) == (body[:1] != b"{")
+        await subscription.close()
+        await following._client.close()
+        caplog.clear()
+
+    with peer(master(b"", stays=True, cluster=cluster, summary=counted, task=(status, body))) as address:
         assert await left_by(once, transports=False) == {}
 
 

@@ -211,3 +211,44 @@ def test_a_forgotten_bound_counts_anew():
 
 def test_repr():
     assert repr(Pieces(7)) == "Pieces(room=7)"
+
+
+# --- answers of upstreams ------------------------------------------------------------------------
+
+
+def outside(body):
+    return Response(HEAD, body, b"opt", 20, found=True)
+
+
+def test_answers_of_upstreams_are_kept_until_they_are_dropped_together():
+    cache = ResponseCache(Pieces(ROOM), Pieces(ROOM), outside=Pieces(ROOM))
+    keep(cache, b"ours", b"tail")
+    for key in (b"a", b"b"):
+        cache.cache_outside(key, outside(key))
+    assert list(islice(cache.entries[b"a"], 2)) == [outside(b"a")] * 2
+    cache.forget_outside()
+    assert set(cache.entries) == {b"ours"}
+    cache.cache_outside(b"a", outside(b"again"))
+    assert first(cache, b"a") == [b"again"]
+    cache.forget()
+    assert cache.entries == {}
+    cache.forget_outside()
+
+
+def test_answers_of_upstreams_are_bounded_and_cost_ours_nothing():
+    cache = ResponseCache(Pieces(ROOM), Pieces(ROOM), outside=Pieces(3 * (ORDER_OCTETS + 10)))
+    keep(cache, b"ours", b"tail")
+    for n in range(10):
+        cache.cache_outside(b"%d" % n, outside(b"0123456789"))
+    assert set(cache.entries) == {b"ours", b"7", b"8", b"9"}
+    cache.cache_outside(b"large", outside(bytes(10_000)))
+    cache.cache_outside(b"ours", outside(b"foreign"))
+    assert first(cache, b"ours") == [b"tail"]
+    assert b"large" not in cache.entries
+
+
+def test_a_cache_without_a_place_for_them_keeps_none():
+    cache = make_cache()
+    cache.cache_outside(b"a", outside(b"a"))
+    cache.forget_outside()
+    assert cache.entries == {}

@@ -26,7 +26,7 @@ from mesos_dns.zone.zones import Zones
 
 NAME = "chronos.marathon.mesos."
 APEX = AUTHORITY.apex
-SETTINGS = Settings([AUTHORITY], True, True, {}, 5.0, [], 0, False)
+SETTINGS = Settings([AUTHORITY], True, True({}, 5.0), [], 0, False)
 PATIENCE = 20.0
 #: Seconds that a busy machine may take longer.
 BUSY = 5.0

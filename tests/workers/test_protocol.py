@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.zone.changes import edit
 
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.workers.protocol import (
     MAX_FRAME,
     Ack,
@@ -27,8 +28,9 @@ FRAMES = [
         zones=[Authority(apex, b"\3ns1\5mesos\0", b"\4root\0", 60, 600, 86400, 60, 60) for apex in (MESOS, OTHER)],
         recursion=True,
         truncate_bit=False,
-        upstreams={b"\0": [("8.8.8.8", 53), ("2001:4860:4860::8888", 53)], b"\4test\0": []},
-        timeout=5.0,
+        forward=ForwardOptions(
+            {b"\0": [("8.8.8.8", 53), ("2001:4860:4860::8888", 53)], b"\4test\0": []}, 5.0, "fastest", cache_octets=1000
+        ),
         listeners=[Listener(3, udp=True), Listener(4, udp=False)],
         verbosity=1,
         hold=False,

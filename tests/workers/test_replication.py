@@ -18,7 +18,7 @@ from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
 APEX = AUTHORITY.apex
-SETTINGS = Settings([AUTHORITY], True, True, {}, 5.0, [], 0, False)
+SETTINGS = Settings([AUTHORITY], True, True({}, 5.0), [], 0, False)
 PATIENCE = 20.0
 #: No process is started here.
 SPAWNER = None

@@ -15,6 +15,7 @@ from tests.zone.changes import edit
 
 from mesos_dns import logs
 from mesos_dns.dns import name as names
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.workers import worker as workers
 from mesos_dns.workers.protocol import (
     Ack,
@@ -37,7 +38,7 @@ APEX = AUTHORITY.apex
 
 
 def settings(listeners=(), *, hold=False, **more):
-    values = {"recursion": True, "truncate_bit": True, "upstreams": {}, "timeout": 5.0, "verbosity": 0}
+    values = {"recursion": True, "truncate_bit": True, "forward": ForwardOptions({}, 5.0), "verbosity": 0}
     return Settings([AUTHORITY], listeners=list(listeners), hold=hold, **(values | more))
 
 

@@ -24,7 +24,7 @@ from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zones import Zones
 
 APEX = AUTHORITY.apex
-SETTINGS = Settings([AUTHORITY], True, True, {}, 5.0, [], 0, False)
+SETTINGS = Settings([AUTHORITY], True, True({}, 5.0), [], 0, False)
 SERIAL = 1700000000
 PATIENCE = 20.0
 

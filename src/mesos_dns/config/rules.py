@@ -21,6 +21,7 @@ _DIGITS: Final = re.compile(r"[0-9.]+", re.ASCII)
 Values: TypeAlias = Mapping[str, Any]
 Finding: TypeAlias = tuple[str, ...]
 
+FORWARD_POLICIES: Final = ("sequential", "fastest", "random")
 IP_SOURCES: Final = ("host", "docker", "mesos", "netinfo", "auto")
 
 #: The wildcard addresses.
@@ -183,6 +184,27 @@ def _zone_resolvers(values: Values) -> Iterator[Finding]:
     yield from _overlaps(zones, values["Domain"].lower())
 
 
+def _trusted_resolvers(values: Values) -> Iterator[Finding]:
+    if values["ExternalOn"]:
+        for message in _distinct(values["TrustedResolvers"], addresses.resolver):
+            yield "TrustedResolvers", message
+
+
+def _private_zones(values: Values) -> Iterator[Finding]:
+    """Zones, or the word for the usual ones, which has the form of a zone."""
+    if not values["ExternalOn"]:
+        return
+    seen: set[str] = set()
+    for zone in values["PrivateZones"]:
+        try:
+            addresses.check_domain(zone)
+        except Unfit as problem:
+            yield "PrivateZones", f"zone {problem}"
+        if zone.lower() in seen:
+            yield "PrivateZones", f"zone {quoted(zone)} stands more than once; remove one"
+        seen.add(zone.lower())
+
+
 def _overlaps(zones: Mapping[str, str], domain: str) -> Iterator[Finding]:
     """No zone may lie inside another, nor inside, on or above the Mesos domain."""
     above_domain = addresses.parents(domain)
@@ -257,11 +279,22 @@ def _source(values: Values) -> Iterator[Finding]:
         )
 
 
+def _forwarding(values: Values) -> Iterator[Finding]:
+    if values["ForwardPolicy"] not in FORWARD_POLICIES:
+        known = ", ".join(f'"{each}"' for each in FORWARD_POLICIES)
+        yield "ForwardPolicy", f"{quoted(values['ForwardPolicy'])} is unknown; expected one of {known} in lower case"
+    low, high = values["CacheMinTTL"], values["CacheMaxTTL"]
+    if low > high:
+        yield "CacheMinTTL", f"is {low}, more than CacheMaxTTL, which is {high}; make it smaller, or that one larger"
+
+
 RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _servers,
     _masters,
     _resolvers,
     _zone_resolvers,
+    _trusted_resolvers,
+    _private_zones,
     _ip_sources,
     _fits("Domain", addresses.check_domain),
     _fits("Listener", addresses.check_listener),
@@ -272,6 +305,7 @@ RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _client_certificate,
     _authentication,
     _source,
+    _forwarding,
 )
 
 
@@ -321,6 +355,26 @@ def name_servers(resolv_conf: str, local: frozenset[str], here: Listening) -> tu
     return tuple(found.values()), tuple(warnings)
 
 
+def _forwarding_advice(values: Values) -> Iterator[Finding]:
+    if not values["Resolvers"]:
+        yield "Resolvers", "no name server is left to forward to; names outside the served zones will be REFUSED"
+    resolvers = list(values["Resolvers"])
+    for _, servers in values["ZoneResolvers"]:
+        resolvers += servers
+    # A problem elsewhere may have left what is no address.
+    asked = {_server(each) for each in resolvers}
+    for each in values["TrustedResolvers"]:
+        if _server(each) not in asked:
+            yield "TrustedResolvers", f"{quoted(each)} has no effect: it is not among Resolvers or ZoneResolvers"
+
+
+def _server(text: str) -> str:
+    try:
+        return addresses.resolver(text)
+    except Unfit:
+        return text
+
+
 def advice(values: Values) -> Iterator[Finding]:
     """Point out what works, but perhaps not as the operator thinks."""
     for key in ("ReverseDnsOn", "ResolvSubnetFirst"):
@@ -337,5 +391,5 @@ def advice(values: Values) -> Iterator[Finding]:
                 yield key, 'has no effect, because MesosAuthentication is ""; set it to "basic" or "iam"'
     for message in _odd_masters(values["Masters"]):
         yield "Masters", message
-    if values["ExternalOn"] and not values["Resolvers"]:
-        yield "Resolvers", "no name server is left to forward to; names outside the served zones will be REFUSED"
+    if values["ExternalOn"]:
+        yield from _forwarding_advice(values)

@@ -101,6 +101,20 @@ class Config:
     #: "auto", "events" or "polling".
     mesos_source: str = "auto"
     reconcile_seconds: int = 600
+    #: "sequential", "fastest" or "random".
+    forward_policy: str = "sequential"
+    ask_next_on_failure: bool = True
+    #: Of each worker; 0: nothing is kept.
+    cache_octets: int = 16 * 1024 * 1024
+    cache_min_ttl: int = 0
+    cache_max_ttl: int = 86400
+    #: 0: nothing is served stale.
+    cache_stale_seconds: int = 86400
+    #: As given; all of them are among `resolvers` or `zones`, or have no effect.
+    trusted_resolvers: tuple[str, ...] = ()
+    #: Zones in any letter case; "special-use" stands for those of RFC 6303, RFC 6761 and their like.
+    private_zones: tuple[str, ...] = ("special-use",)
+    forward_non_recursive: bool = False
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
@@ -110,6 +124,11 @@ class Config:
     def upstreams(self) -> tuple[str, ...]:
         """The default forwarders as `ip:port` or `[ip6]:port` in normal form; none if `external_on` is off."""
         return tuple(with_port(each, 53) for each in self.resolvers) if self.external_on else ()
+
+    @property
+    def trusted_upstreams(self) -> tuple[str, ...]:
+        """Like `upstreams`: those of all forwarders whose AD flag is passed on."""
+        return tuple(with_port(each, 53) for each in self.trusted_resolvers) if self.external_on else ()
 
     @property
     def zone_resolvers(self) -> Mapping[str, tuple[str, ...]]:
@@ -223,6 +242,17 @@ KEYS: Final[tuple[Key, ...]] = (
     _text("MesosSource", "mesos_source"),
     # Each read of the whole state costs the master and us seconds of work in a large cluster.
     _integer("ReconcileSeconds", "reconcile_seconds", 10, 7 * 86400),
+    _text("ForwardPolicy", "forward_policy"),
+    _switch("AskNextOnFailure", "ask_next_on_failure"),
+    _integer("CacheOctets", "cache_octets", 0, _INT32),
+    # An hour, and a week: what resolvers allow.
+    _integer("CacheMinTTL", "cache_min_ttl", 0, 3600),
+    _integer("CacheMaxTTL", "cache_max_ttl", 0, 7 * 86400),
+    # RFC 8767 section 5: one to three days.
+    _integer("CacheStaleSeconds", "cache_stale_seconds", 0, 3 * 86400),
+    _list("TrustedResolvers", "trusted_resolvers"),
+    _list("PrivateZones", "private_zones"),
+    _switch("ForwardNonRecursive", "forward_non_recursive"),
 )
 
 

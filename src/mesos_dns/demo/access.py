@@ -34,6 +34,10 @@ class Rights:
         """Whether the principal may see this task and its framework."""
         return self.framework(task.framework) and (self.tasks is None or task.application.name in self.tasks)
 
+    def summarised(self, view: ClusterView) -> ClusterView:
+        """Return `view` as it is counted in `/master/state-summary`, where tasks that may not be seen count, too."""
+        return replace(self, tasks=None).filtered(view)
+
     def filtered(self, view: ClusterView) -> ClusterView:
         """Return `view` without what the principal may not see."""
         if self == ALL:

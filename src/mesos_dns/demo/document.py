@@ -1,6 +1,6 @@
 """The whole state of a master as text, in pieces, with encoded tasks remembered between polls."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +9,9 @@ from mesos_dns.demo.cluster import Agent, Task
 from mesos_dns.demo.releases import LATEST, Release
 from mesos_dns.demo.since import pruned
 from mesos_dns.demo.wire import AgentView, FrameworkView, Json
+
+#: Tasks in `/master/tasks` unless a limit is given, as in Mesos.
+TASKS_LIMIT: Final = 100
 
 _FLAGS: Final = {
     "agent_ping_timeout": "15secs",
@@ -228,6 +231,33 @@ def frameworks(view: ClusterView, text: Callable[[Task], bytes]) -> bytes:
         + completed
         + b',"unregistered_frameworks":[]}'
     )
+
+
+def tasks(view: ClusterView, text: Callable[[Task], bytes], query: Mapping[str, str]) -> bytes:
+    """Return the body of `/master/tasks`: what lives, is unreachable or has ended, of completed frameworks, too; the newest first.
+
+    `query` may hold `limit`, `offset` and `order` ("asc"), and from 1.4 on `framework_id` and `task_id`. Numbers that are none are ignored.
+    """
+    selects = query if view.release.selects_tasks else {}
+    found = [
+        task
+        for framework in (*view.frameworks, *view.completed_frameworks)
+        if selects.get("framework_id") in {None, wire.framework_id(framework.master_id, framework.framework)}
+        for task in (*framework.tasks, *framework.unreachable, *framework.completed)
+        if selects.get("task_id") in {None, task.id}
+    ]
+    # By the first status; a task without one is older than all others.
+    found.sort(
+        key=lambda task: task.statuses[0].timestamp if task.statuses else float("-inf"),
+        reverse=query.get("order") != "asc",
+    )
+    offset = _number(query.get("offset"), 0)
+    shown = found[offset : offset + _number(query.get("limit"), TASKS_LIMIT)]
+    return b'{"tasks":[' + b",".join(map(text, shown)) + b"]}"
+
+
+def _number(text: str | None, otherwise: int) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else otherwise
 
 
 def flags(master: MasterIdentity) -> dict[str, str]:

@@ -19,6 +19,8 @@ ALIASES = {
     "/state-summary": "/master/state-summary",
     "/slaves": "/master/slaves",
     "/frameworks": "/master/frameworks",
+    "/tasks": "/master/tasks",
+    "/tasks.json": "/master/tasks.json",
     "/flags": "/master/flags",
     "/api/v1": "/master/api/v1",
     "/health": "/master/health",

@@ -5,7 +5,7 @@ import json
 import random
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,7 +25,8 @@ MAX_WRITTEN: Final = 100_000
 
 #: Paths that only the leader answers itself.
 _LEADERS: Final = frozenset(
-    {"/master/state", "/master/state.json", "/master/state-summary", "/master/slaves", "/master/frameworks"}
+    f"/master/{name}"
+    for name in ("state", "state.json", "state-summary", "slaves", "frameworks", "tasks", "tasks.json")
 )
 #: Paths that every master answers, but only to principals that may read.
 _READABLE: Final = _LEADERS | {"/metrics/snapshot", "/master/flags"}
@@ -224,24 +225,32 @@ class Node:
             "/master/state-summary": release.has_summary,
             "/master/slaves": release.at_least(0, 22),
             "/master/frameworks": release.at_least(0, 26),
+            "/master/tasks": release.has_tasks,
+            "/master/tasks.json": release.has_state_json,
         }
         if not exists[path]:
             return http.not_found()
         if self._seat.ledger is None and release.redirects:
             return self._redirect(request, path)
-        return await self._slowly(request, self._document(path, self._view(rights)))
+        return await self._slowly(request, self._document(path, rights, request.query))
 
-    def _view(self, rights: Rights) -> ClusterView:
+    def _known(self) -> ClusterView:
         seat, world = self._seat, self._masters.world
         if seat.ledger is None:
             return ClusterView(seat.identity, None, (), (), leader=self._leader(), release=world.release)
-        return rights.filtered(seat.ledger.view())
+        return seat.ledger.view()
 
-    def _document(self, path: str, view: ClusterView) -> bytes:
+    def _view(self, rights: Rights) -> ClusterView:
+        return rights.filtered(self._known())
+
+    def _document(self, path: str, rights: Rights, query: Mapping[str, str]) -> bytes:
         texts = self._masters.texts
+        view = self._view(rights)
         match path:
             case "/master/state-summary":
-                body = document.summary(view)
+                body = document.summary(rights.summarised(self._known()))
+            case "/master/tasks" | "/master/tasks.json":
+                body = document.tasks(view, texts.text, query)
             case "/master/slaves":
                 body = document.slaves(view)
             case "/master/frameworks":

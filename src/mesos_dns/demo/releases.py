@@ -52,6 +52,16 @@ class Release:
         return self.at_least(0, 23)
 
     @property
+    def has_tasks(self) -> bool:
+        """`/master/tasks` without an ending; with it, it is as old as `state.json` and went with it."""
+        return self.at_least(0, 25)
+
+    @property
+    def selects_tasks(self) -> bool:
+        """`/master/tasks` takes `framework_id` and `task_id`; before, it lists all tasks nevertheless."""
+        return self.at_least(1, 4)
+
+    @property
     def redirects(self) -> bool:
         """Masters that do not lead redirect or say 503; older ones answer with their own empty view."""
         return self.at_least(1, 0)

@@ -31,12 +31,17 @@ NOTAUTH: Final = 9
 BADVERS: Final = 16
 
 #: Extended DNS errors (RFC 8914).
+EDE_OTHER: Final = 0
+EDE_STALE_ANSWER: Final = 3
+EDE_CACHED_ERROR: Final = 13
 EDE_NOT_READY: Final = 14
 EDE_PROHIBITED: Final = 18
+EDE_NOT_AUTHORITATIVE: Final = 20
 EDE_NO_REACHABLE_AUTHORITY: Final = 22
 
-#: EDNS options: edns-tcp-keepalive (RFC 7828).
+#: EDNS options: edns-tcp-keepalive (RFC 7828), extended DNS error (RFC 8914).
 TCP_KEEPALIVE: Final = 11
+EXTENDED_ERROR: Final = 15
 
 TSIG: Final = 250
 
@@ -192,9 +197,9 @@ def opt(rcode: int = NOERROR, *, do: bool = False, options: bytes = b"") -> byte
     return b"\0" + _FIXED.pack(OPT, UDP_SIZE, ttl, len(options)) + options
 
 
-def extended_error(code: int) -> bytes:
-    """The EDNS option of an extended DNS error without text (RFC 8914 section 2)."""
-    return struct.pack("!HHH", 15, 2, code)
+def extended_error(code: int, text: bytes = b"") -> bytes:
+    """The EDNS option of an extended DNS error, with a text in UTF-8 for people (RFC 8914 section 2)."""
+    return struct.pack("!HHH", EXTENDED_ERROR, 2 + len(text), code) + text
 
 
 def tcp_keepalive(timeout: int) -> bytes:

@@ -5,6 +5,7 @@ Besides passing on what changes, it looks after what events do not tell:
 | what | how |
 |---|---|
 | PIDs of frameworks; agents that were given up | a summary of the state, as soon as the view wants one |
+| tasks that began to run, while their scheduler acknowledges nothing | while tasks wait to run, a summary each second; the master is asked about tasks of frameworks with more running ones than are known |
 | what changed without an event | from time to time, and when in doubt, a second subscription: its state takes the place of the first, which is closed then |
 | the master is gone, or hangs | heartbeats; while it is silent it is asked whether it is there, and the others who leads (`silence`) |
 | another master leads | the detector says so |
@@ -20,6 +21,7 @@ from typing import Final, NamedTuple
 
 from mesos_dns.concurrency import spawn
 from mesos_dns.logs import RateLimited
+from mesos_dns.mesos.doubts import Doubts
 from mesos_dns.mesos.errors import MasterError, MasterTimeoutError, NobodyAnsweredError, NotLeadingError
 from mesos_dns.mesos.leader import Leader, find_leader
 from mesos_dns.mesos.silence import Silence
@@ -40,10 +42,8 @@ SUMMARY_SECONDS: Final = 1.0
 _SUMMARY_TIMES: Final = 20.0
 #: Seconds after which a task's unknown agent is looked for in a summary: agents come within 20 ms of their tasks.
 UNKNOWN_AGENT_SECONDS: Final = 1.0
-#: Seconds between two looks whether tasks that wait to run do so already: agents repeat an update that nobody acknowledges after 10 s.
-WAITING_TASKS_SECONDS: Final = 5.0
-#: Seconds until the state is read again after the first doubt; doubles with each further one, up to the time between two such reads anyway.
-DOUBT_SECONDS: Final = 5.0
+#: Seconds between two looks whether tasks that wait to run do so already, which no event may tell: names are to be there when the master knows it.
+WAITING_TASKS_SECONDS: Final = 1.0
 #: Seconds that two subscriptions to one master may take to come to the same event. A stream that is so far behind has lost events.
 LEVEL_SECONDS: Final = 5.0
 
@@ -94,9 +94,7 @@ class Following:
         now = asyncio.get_running_loop().time()
         self._summary_last = now
         self._reconcile_at = now + plan.reconcile_seconds
-        self._doubt_seconds = DOUBT_SECONDS
-        self._doubt_at: float | None = None
-        self._doubt = ""
+        self._doubts = Doubts(plan.reconcile_seconds)
         self._warn = RateLimited(log)
         self._skipped_log = RateLimited(log, interval=_SKIPPED_SECONDS)
         self._skipped = 0
@@ -275,7 +273,7 @@ class Following:
         if self._unknown_since is not None:
             wanted = min(wanted, self._unknown_since + UNKNOWN_AGENT_SECONDS)
         if one.view.waiting:
-            # A while after the last one: most begin to run within a second, and that is told.
+            # Not at once: most begin to run within a second, and that is told.
             wanted = min(wanted, self._summary_last + WAITING_TASKS_SECONDS)
         due = max(wanted, self._summary_due)
         if due > now:
@@ -293,31 +291,26 @@ class Following:
             return self._level_until if self._next.settled.is_set() else now + self._plan.reconcile_seconds
         if one.view is None:
             return self._reconcile_at
-        if one.view.doubt and self._doubt_at is None:
-            self._doubt = one.view.doubt
-            self._doubt_at = now + self._doubt_seconds
-        due = self._reconcile_at if self._doubt_at is None else min(self._reconcile_at, self._doubt_at)
+        doubt = one.view.doubt
+        due = min(self._reconcile_at, self._doubts.due(doubt, now))
         if due > now:
             return due
-        if self._doubt_at is not None:
+        if doubt:
             self._warn.warning(
-                self._doubt,
+                doubt,
                 "reading the state of master %s again, because its events tell of %s",
                 one.endpoint,
-                self._doubt,
+                doubt,
             )
-            self._doubt_seconds = min(2 * self._doubt_seconds, self._plan.reconcile_seconds)
-        else:
-            self._doubt_seconds = DOUBT_SECONDS
+        self._doubts.read(now)
         one.view.doubt = ""
-        self._doubt_at = None
         self._reconcile_at = now + self._plan.reconcile_seconds
         self._compare_from = one.events
         self._next = Subscription(
             self._client,
             one.endpoint,
             one.master,
-            Known(one.view.by_digest(), one.view.addresses),
+            Known(one.view.by_digest(), one.view.addresses, one.view.unshown),
             self._wake.set,
             first_seconds=self._plan.first_seconds,
         )

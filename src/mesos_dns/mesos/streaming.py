@@ -234,7 +234,7 @@ class StreamingSource:
                 "version", "the events of master %s are followed as MesosSource asks, but %s", endpoint, reason
             )
         subscription = Subscription(
-            self._client, endpoint, master, Known({}, {}), self._changed, first_seconds=self._plan.first_seconds
+            self._client, endpoint, master, Known({}, {}, {}), self._changed, first_seconds=self._plan.first_seconds
         )
         subscription.start()
         try:

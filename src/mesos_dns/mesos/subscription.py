@@ -17,6 +17,7 @@ from mesos_dns.mesos.decoding.evidence import Flags
 from mesos_dns.mesos.decoding.members import Skipped
 from mesos_dns.mesos.decoding.recordio import RecordError, RecordReader
 from mesos_dns.mesos.decoding.tasks import TaskReader
+from mesos_dns.mesos.decoding.v0_tasks import read_running
 from mesos_dns.mesos.decoding.v1 import WRITES_EMPTY_LISTS, State, read_first
 from mesos_dns.mesos.decoding.v1_calls import Master, Summary, read_flags, read_master, read_summary
 from mesos_dns.mesos.decoding.v1_events import Other, read_event
@@ -43,6 +44,10 @@ EVENTS_PER_TURN: Final = 100
 _HEARTBEAT_SECONDS: Final = (0.05, 60.0)
 #: Seconds without an octet of the first record: as for the state of the other API.
 FIRST_RECORD_STALL_SECONDS: Final = 60.0
+#: Tasks that a master is asked about after one summary, one by one: where more wait, the whole is read again beside.
+MOST_TASKS_ASKED: Final = 32
+#: Seconds after which no further one of them is asked about: summaries have other work to do.
+ASKING_SECONDS: Final = 2.0
 
 
 class Caller(Protocol):
@@ -56,6 +61,10 @@ class Caller(Protocol):
         """The summary of the state."""
         ...
 
+    async def task(self, endpoint: Endpoint, framework_id: str, task_id: str) -> bytearray:
+        """The list of the tasks with these ids."""
+        ...
+
     def subscribe(self, endpoint: Endpoint) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The chunks of the event stream."""
         ...
@@ -66,10 +75,11 @@ class Caller(Protocol):
 
 
 class Known(NamedTuple):
-    """What is known from an earlier subscription: tasks by digest, and addresses of frameworks."""
+    """What is known from an earlier subscription: tasks by digest, and addresses and tasks that are not shown (`View.unshown`) of frameworks."""
 
     tasks: Mapping[int, LiveTask]
     addresses: Mapping[str, Address]
+    unshown: Mapping[str, int]
 
 
 class Subscription:
@@ -227,7 +237,7 @@ class Subscription:
 
     async def _open_state(self, box: list[bytes | bytearray]) -> None:
         """Read the state out of the box, ask for what it does not tell, and take the events that came meanwhile."""
-        known = self._known or Known({}, {})
+        known = self._known or Known({}, {}, {})
         try:
             # In a thread: a large state takes seconds.
             self.octets = len(box[0])
@@ -248,6 +258,8 @@ class Subscription:
         if master.id != self.master.id:
             raise BodyError(self.endpoint, "another master answers than a moment ago")
         view.take_summary(summary)
+        # Its counts are not compared: they are those after events that wait still.
+        view.end_comparison()
         taken = 0
         while self._waiting:
             self._take_event(view, self._waiting.popleft())
@@ -271,7 +283,9 @@ class Subscription:
             known=known.tasks,
             writes_empty_lists=number is not None and number >= WRITES_EMPTY_LISTS,
         )
-        return None if state is None else (state, View(state, self._reader, self.skipped, known.addresses))
+        return (
+            None if state is None else (state, View(state, self._reader, self.skipped, known.addresses, known.unshown))
+        )
 
     async def _ask(self) -> tuple[Master, Flags | None, Summary | None]:
         """Who it is, its flags, and a summary of its state, all at once. Only the first must be had."""
@@ -311,9 +325,36 @@ class Subscription:
         return self._asking is not None
 
     async def _refresh(self, view: View) -> None:
-        view.take_summary(await self._ask_summary())
+        summary = await self._ask_summary()
+        if summary is not None:
+            view.compare_running(summary.running)
+        view.take_summary(summary)
+        self._changed()
+        await self._ask_tasks(view)
+        view.end_comparison()
         self._asking = None
         self._changed()
+
+    async def _ask_tasks(self, view: View) -> None:
+        """Ask about tasks that may run although no event said so."""
+        until = asyncio.get_running_loop().time() + ASKING_SECONDS
+        for key in view.may_run(MOST_TASKS_ASKED):
+            before = view.begin_task(key)
+            if before is None:
+                continue
+            framework_id, task_id, _ = key
+            try:
+                body = await self._client.task(self.endpoint, framework_id, task_id)
+                shown = read_running(body, framework_id, task_id, self.skipped)
+            except (MasterError, StateError) as error:
+                # The whole is read again instead.
+                log.debug("master %s does not show a task: %s", self.endpoint, error)
+                return
+            if shown is not None:
+                view.take_task(before, shown)
+                self._changed()
+            if asyncio.get_running_loop().time() >= until:
+                return
 
 
 async def ask_master(client: Caller, endpoint: Endpoint) -> Master:

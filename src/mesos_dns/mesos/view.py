@@ -7,6 +7,7 @@ marked unreachable are not announced, so a summary of the state is wanted from t
 """
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 from mesos_dns.mesos.decoding.evidence import Flags
@@ -24,12 +25,15 @@ from mesos_dns.mesos.decoding.v1_events import (
     TaskShown,
 )
 from mesos_dns.mesos.decoding.v1_tasks import ENDED, LiveTask, key_of, live_task, updated
+from mesos_dns.mesos.running import RunningTasks
 from mesos_dns.mesos.state import Agent, Concealed, Delta, Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
 
 #: Tasks that have not ended, agents, and frameworks of one view: ten times the largest clusters. A master that announces more is mad.
 MAX_ENTITIES: Final = 1_000_000
 #: States that many tasks of one agent get at once when the agent is given up.
 _WITH_AGENT: Final = frozenset({"TASK_UNREACHABLE", "TASK_LOST", "TASK_GONE_BY_OPERATOR"})
+#: The doubt that a later summary may dispel.
+_FEWER: Final = "fewer running tasks than there are"
 
 Address = tuple[str, int | None]
 
@@ -38,9 +42,14 @@ class View:
     """One subscription's knowledge."""
 
     def __init__(
-        self, state: State, reader: TaskReader, skipped: Skipped, addresses: Mapping[str, Address] | None = None
+        self,
+        state: State,
+        reader: TaskReader,
+        skipped: Skipped,
+        addresses: Mapping[str, Address] | None = None,
+        unshown: Mapping[str, int] | None = None,
     ) -> None:
-        """`addresses` are those of frameworks known from before; `skipped` counts what later events lack."""
+        """`addresses` and `unshown` are of frameworks known from before; `skipped` counts what later events lack."""
         self.tasks = state.tasks
         self.agents = state.agents
         self.frameworks = state.frameworks
@@ -64,16 +73,17 @@ class View:
         self._skipped = skipped
         self._live_on_agent: dict[str, int] = {}
         self._live_in_framework: dict[str, int] = {}
+        self._running = RunningTasks(unshown)
         #: What changed since the last delta; None stands for what is gone.
         self._changed_tasks: dict[TaskKey, Task | None] = {}
         self._changed_agents: dict[str, Agent | None] = {}
         self._changed_frameworks: dict[str, Framework | None] = {}
         #: What events told of while a summary is under way; None if none is.
         self._touched: set[str] | None = None
-        #: Tasks that have not ended and do not run.
+        #: Tasks that have not ended and do not run; those first about which the master was not asked for longest.
         self.waiting: dict[TaskKey, None] = {}
         for key, live in self.tasks.items():
-            self._count(live.task, 1)
+            self._count(live, 1)
             if not live.is_running:
                 self.waiting[key] = None
 
@@ -222,14 +232,13 @@ class View:
 
     def _set_task(self, key: TaskKey, before: LiveTask | None, live: LiveTask) -> None:
         if before is not None:
-            self._count(before.task, -1)
-        self._count(live.task, 1)
+            self._count(before, -1)
+        self._count(live, 1)
         self.tasks[key] = live
         if live.is_running:
             self.waiting.pop(key, None)
         else:
             self.waiting[key] = None
-        self._touch(_tasks_of(key[0]))
         was = before.task if before is not None and before.is_running else None
         now = live.task if live.is_running else None
         if was != now:
@@ -240,20 +249,18 @@ class View:
             return
         del self.tasks[key]
         self.waiting.pop(key, None)
-        self._touch(_tasks_of(key[0]))
-        self._count(before.task, -1)
+        self._count(before, -1)
         if before.is_running or key in self._changed_tasks:
             self._changed_tasks[key] = None
         if state in _WITH_AGENT and before.task.agent_id not in self._live_on_agent:
             self.wants_summary = True  # its last one: the agent itself may be given up
 
-    def _count(self, task: Task, by: int) -> None:
-        for counts, key in ((self._live_on_agent, task.agent_id), (self._live_in_framework, task.framework_id)):
-            count = counts.get(key, 0) + by
-            if count:
-                counts[key] = count
-            else:
-                del counts[key]
+    def _count(self, live: LiveTask, by: int) -> None:
+        framework_id = live.task.framework_id
+        _add(self._live_on_agent, live.task.agent_id, by)
+        _add(self._live_in_framework, framework_id, by)
+        if live.is_running:
+            self._running.add(framework_id, by)
 
     def _set_agent(self, agent: Agent) -> None:
         self.unknown_agents.discard(agent.id)
@@ -306,6 +313,7 @@ class View:
         """A summary is asked for: what events tell from now on is newer than it may be."""
         self.wants_summary = False
         self._touched = set()
+        self._running.begin()
 
     def take_summary(self, summary: Summary | None) -> None:
         """Take addresses and agents of a summary; None if none could be had: host names stand in for unknown addresses then."""
@@ -313,7 +321,6 @@ class View:
         if summary is not None:
             self._told_agents = summary.agents is not None
             self._told_frameworks = summary.frameworks is not None
-            self._compare_running(summary.running, touched)
             self._conceals_frameworks, self._cluster = summary.conceals_frameworks, summary.cluster
             self._take_agents(summary.agents, touched)
             self._take_frameworks(summary.frameworks or {}, touched)
@@ -324,16 +331,6 @@ class View:
             if unknown and summary is not None:
                 unknown.clear()
                 self.doubt = f"a task of an unknown {kind}"
-
-    def _compare_running(self, running: Mapping[str, int], touched: set[str]) -> None:
-        """A task may have begun to run without an event: if its scheduler acknowledges nothing, agents repeat the first status with a later state."""
-        waiting: dict[str, int] = {}
-        for framework_id, _, _ in self.waiting:
-            waiting[framework_id] = waiting.get(framework_id, 0) + 1
-        for framework_id, count in waiting.items():
-            known = self._live_in_framework.get(framework_id, 0) - count
-            if running.get(framework_id, 0) > known and _tasks_of(framework_id) not in touched:
-                self.doubt = "fewer running tasks than there are"
 
     def _take_agents(self, agents: Mapping[str, Agent] | None, touched: set[str]) -> None:
         if agents is None:
@@ -360,10 +357,52 @@ class View:
         self.addresses[shown.id] = address
         self._note_framework(shown, was)
 
+    # --- tasks that run without an event -------------------------------------------------------
 
-def _tasks_of(framework_id: str) -> str:
-    """How the tasks of a framework are called among what events touched; no id begins like that."""
-    return f"tasks of {framework_id}"
+    def compare_running(self, counted: Mapping[str, int]) -> None:
+        """Compare a summary's counts of running tasks with what is known, before `take_summary` has it. `end_comparison` is to follow."""
+        running = self._running
+        waiting = [key for key, live in self._live_in_framework.items() if live > running.known(key)]
+        running.compare(counted, waiting)
+
+    def may_run(self, limit: int) -> list[TaskKey]:
+        """What the master is to be asked about: tasks that wait, of frameworks with more running ones than are known."""
+        lacking = self._running.lacking()
+        return list(islice((key for key in self.waiting if key[0] in lacking), limit)) if lacking else []
+
+    def begin_task(self, key: TaskKey) -> LiveTask | None:
+        """The master is to be asked about one of these: what is known of it, None if there is no need any more."""
+        if key not in self.waiting or self._running.lack(key[0]) <= 0:
+            return None
+        # Others come first the next time.
+        self.waiting[key] = self.waiting.pop(key)
+        return self.tasks[key]
+
+    def take_task(self, before: LiveTask, shown: TaskShown) -> None:
+        """Take a task as the master shows it, unless an event about it came since `before` was what is known of it."""
+        if self.tasks.get(key_of(before.task)) is before:
+            self._show_task(shown)
+
+    def end_comparison(self) -> None:
+        """Whatever could be asked has been. Tasks that are missing still are a reason to read the whole again."""
+        are_missing = self._running.end()
+        if are_missing:
+            self.doubt = self.doubt or _FEWER
+        elif are_missing is False and self.doubt == _FEWER:
+            self.doubt = ""
+
+    @property
+    def unshown(self) -> Mapping[str, int]:
+        """Running tasks by framework that summaries count and the view after this one need not look for, if it does not show them either."""
+        return self._running.unshown()
+
+
+def _add(counts: dict[str, int], key: str, by: int) -> None:
+    count = counts.get(key, 0) + by
+    if count:
+        counts[key] = count
+    else:
+        del counts[key]
 
 
 def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> int:

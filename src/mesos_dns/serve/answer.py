@@ -66,9 +66,9 @@ class Answerer:
             return error(query, msg.SERVFAIL, msg.EDE_NOT_READY)
         return _from_zone(renderer, query, limit, client, tcp=tcp)
 
-    def refusal(self, query: Query, rcode: int, ede: int | None = None) -> bytes:
-        """A whole reply that says `rcode` and echoes the question."""
-        return error(query, rcode, ede).message(query.octets)
+    def refusal(self, query: Query, rcode: int, ede: int | None = None, text: bytes = b"") -> bytes:
+        """A whole reply that says `rcode` and echoes the question; with EDNS also the extended error `ede` with `text`."""
+        return error(query, rcode, ede, text).message(query.octets)
 
 
 def _from_zone(renderer: Renderer, query: Query, limit: int, client: bytes, *, tcp: bool) -> Response:

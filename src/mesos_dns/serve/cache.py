@@ -25,6 +25,9 @@ _READY: Final = 16 * 1024
 #: Octets of all responses of one cache that found something, and of those that did not.
 FOUND_OCTETS: Final = 32 * 1024 * 1024
 MISSING_OCTETS: Final = 4 * 1024 * 1024
+#: The same of answers of upstreams, and how many. They are dropped after a second: popular names, not all names.
+OUTSIDE_OCTETS: Final = 4 * 1024 * 1024
+_MOST_OUTSIDE: Final = 4096
 
 
 class Store(Protocol[T]):
@@ -165,10 +168,16 @@ class ResponseCache(Generic[T]):
     Responses that found something and those that did not are bounded separately, in number and in
     octets. A flood of unknown names therefore only ever evicts other unknown names. Only what is asked for
     again is kept: random names never are, and most names not between two changes of a busy zone.
+    So are answers of upstreams, if there is a store for them: their times to live count down, so all are dropped each second.
     """
 
     def __init__(
-        self, found: Store[T], missing: Store[T], most_found: int = _MOST_FOUND, most_missing: int = _MOST_MISSING
+        self,
+        found: Store[T],
+        missing: Store[T],
+        most_found: int = _MOST_FOUND,
+        most_missing: int = _MOST_MISSING,
+        outside: Store[T] | None = None,
     ) -> None:
         #: Each entry gives what the store made of the responses, in turn and without end. Read by the
         #: answering loops directly: a call for each packet would cost more than the look-up.
@@ -177,6 +186,7 @@ class ResponseCache(Generic[T]):
         self.parts: dict[bytes, Sequence[T]] = {}
         self._found = _Kind(most_found, found)
         self._missing = _Kind(most_missing, missing)
+        self._outside = None if outside is None else _Kind(_MOST_OUTSIDE, outside)
         self._garbage: list[dict[bytes, Iterator[T]] | dict[bytes, Sequence[T]] | deque[_Kept] | set[int]] = []
 
     def __repr__(self) -> str:
@@ -219,6 +229,25 @@ class ResponseCache(Generic[T]):
         if self._make_room(self._found, (key,), weight):
             self.entries[key] = turns
 
+    def cache_outside(self, key: bytes, response: Response) -> None:
+        """Keep an answer of an upstream until `forget_outside`, which must be called within a second or so.
+
+        As with `cache_orders`, not between a look-up and the sending of what was found.
+        """
+        header, body, opt, end, found, *_ = response
+        orders = Orders(body, ((header, 0, len(body)),), opt, end, found)
+        kind = self._outside
+        if kind is not None and self._make_room(kind, (key,), kind.store.weight(orders)):
+            self.entries[key] = repeat(kind.store.put(orders)[0])
+
+    def forget_outside(self) -> None:
+        """Drop the answers of upstreams. Below a millisecond, as they are few."""
+        if self._outside is not None:
+            dropped, _ = self._outside.forget()
+            for keys, _ in dropped:
+                for key in keys:
+                    self.entries.pop(key, None)
+
     def _make_room(self, kind: _Kind[T], keys: tuple[bytes, ...], weight: int) -> bool:
         if weight > kind.store.room or any(key in self.entries or key in self.parts for key in keys):
             return False
@@ -229,7 +258,8 @@ class ResponseCache(Generic[T]):
 
     def forget(self) -> None:
         """Drop everything, since the zone changed. Freed bit by bit in `reclaim`: 100,000 responses at once take 23 ms."""
-        for dropped in (self.entries, self.parts, *self._found.forget(), *self._missing.forget()):
+        outside = () if self._outside is None else self._outside.forget()
+        for dropped in (self.entries, self.parts, *self._found.forget(), *self._missing.forget(), *outside):
             if dropped:
                 self._garbage.append(dropped)
         self.entries = {}

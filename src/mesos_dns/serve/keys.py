@@ -23,6 +23,7 @@ DO: Final = b"D"
 #: The same of clients that take less than we would send: they share replies that any client can take.
 SMALL_PLAIN: Final = b"S"
 SMALL_DO: Final = b"T"
+SMALL: Final = frozenset({SMALL_PLAIN, SMALL_DO})
 
 #: Where in a key the name begins: behind flags and counts.
 NAME: Final = 10

@@ -350,11 +350,11 @@ def _first_of(records: list[bytes], room: int) -> list[bytes]:
     return records[: bisect_right([*accumulate(map(len, records))], room)]
 
 
-def error(query: Query, rcode: int, ede: int | None = None) -> Response:
-    """A response without authority: neither AA nor RA."""
+def error(query: Query, rcode: int, ede: int | None = None, text: bytes = b"") -> Response:
+    """A response without authority: neither AA nor RA. With EDNS it has the extended error `ede` with `text` (RFC 8914)."""
     opt = b""
     if query.edns is not None:
-        options = msg.extended_error(ede) if ede is not None else b""
+        options = msg.extended_error(ede, text) if ede is not None else b""
         opt = msg.opt(rcode, do=query.edns.do, options=options)
     flags = msg.QR | query.flags & msg.COPIED | rcode & 15
     return Response(_header(flags, 0, 0, 0, opt), b"", opt, query.question_end, False, keep=False)

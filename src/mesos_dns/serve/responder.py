@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from mesos_dns.dns import message as msg
-from mesos_dns.dns.message import Query, Rejected
+from mesos_dns.dns.message import HEADER_SIZE, Query, Rejected
 from mesos_dns.metrics import Counts, Metric, counter
 from mesos_dns.serve.answer import Answerer
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS, Pieces, ResponseCache, Store
 from mesos_dns.serve.fast import FastAnswers
-from mesos_dns.serve.keys import alternate_key, any_key, has_options, options_of, owner_of
+from mesos_dns.serve.keys import OPT_RECORDS, SMALL, alternate_key, any_key, has_options, options_of, owner_of
 from mesos_dns.serve.policy import Drop, Policy, Refuse, Verdict
 from mesos_dns.serve.render import Orders, Response, error
 from mesos_dns.serve.request import CLOSE, Close, Forward, Reply, Request, Transport
@@ -29,8 +29,9 @@ _REJECTED: Final = counter(
 )
 _IGNORED: Final = counter("ignored", "Messages that got no answer: too short for one, or responses.")
 
-#: Takes the query, the largest reply in octets, and a function that sends the reply, now or later.
-ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], None]
+#: Takes the query, the largest reply in octets, and a function that sends the reply, now or later. If it was sent now and may be
+#: given for a second to all who ask the same, it is the result.
+ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], bytes | None]
 #: Parts of dropped responses that are freed after each turn of answering, and with each answer of it: twice as many as
 #: an answer can add, and 0.1 µs each.
 _RECLAIMED_AT_LEAST: Final = 64
@@ -73,9 +74,9 @@ class Responder:
     def __repr__(self) -> str:
         return f"Responder({self._caches!r})"
 
-    def cache(self, found: Store[T], missing: Store[T]) -> ResponseCache[T]:
+    def cache(self, found: Store[T], missing: Store[T], outside: Store[T] | None = None) -> ResponseCache[T]:
         """A cache for a listener, which is emptied whenever the zone changes."""
-        cache = ResponseCache(found, missing)
+        cache = ResponseCache(found, missing, outside=outside)
         self._caches.append(cache)
         return cache
 
@@ -228,3 +229,14 @@ def cache_response(cache: ResponseCache[T], key: bytes, fast: FastAnswers) -> Or
             keys = (key, other)
     cache.cache_orders(keys, orders)
     return orders
+
+
+def outside_response(key: bytes, forward: Forward, reply: bytes) -> Response | None:
+    """The reply to a forwarded query with this key as a response to all such; None if another client needs another one."""
+    opt = b"" if forward.query.edns is None else OPT_RECORDS.get(key[-1:])
+    end = forward.query.question_end
+    if not key or opt is None or forward.options or reply[2] & msg.TC >> 8 or not reply.endswith(opt):
+        return None
+    if key[-1:] in SMALL and len(reply) > msg.PLAIN_UDP_SIZE:
+        return None
+    return Response(reply[2:HEADER_SIZE], reply[end : len(reply) - len(opt)], opt, end, True)

@@ -21,7 +21,7 @@ from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import counter
 from mesos_dns.serve import batch
 from mesos_dns.serve.batch import LEAD, NEGATIVES, QUESTION_ROOM, SILENCE, STRIDE, Batch, Bodies, RingBuffer, ring_size
-from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS
+from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS, OUTSIDE_OCTETS
 from mesos_dns.serve.keys import (
     BEHIND_NAME,
     BEHIND_NAME_EDNS,
@@ -36,7 +36,7 @@ from mesos_dns.serve.nxdomain import ReadyNxdomain
 from mesos_dns.serve.policy import Policy, Verdict
 from mesos_dns.serve.render import LARGEST_KEPT
 from mesos_dns.serve.request import Forward, Reply, Request, Transport, client_of, part_start
-from mesos_dns.serve.responder import ForwardTo, Responder, cache_response
+from mesos_dns.serve.responder import ForwardTo, Responder, cache_response, outside_response
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ _DENSE_DATAGRAMS: Final = 4
 #: Names of one batch which do not exist that are remembered, to be cached if they are asked for again: to remember each
 #: one of a flood is a tenth of what its answer costs, and a name that is asked for often soon is one of the first.
 _ABSENT_LOOKED_AT: Final = 8
+#: Seconds for which an answer of an upstream is given without another look: its times to live are right to the second.
+OUTSIDE_SECONDS: Final = 1.0
 #: Octets for what the kernel says beside a datagram: the address that was asked.
 _ANCILLARY_ROOM: Final = 64
 _IPV6_PKTINFO: Final = getattr(socket, "IPV6_PKTINFO", 50)
@@ -140,9 +142,9 @@ class _Listener(ABC):
         """The client with that source address."""
         return client_of(socket.inet_pton(self._socket.family, host.partition("%")[0]))
 
-    def _submit(self, forward: Forward, send: Callable[[bytes], None]) -> None:
+    def _submit(self, forward: Forward, send: Callable[[bytes], None]) -> bytes | None:
         self._forwarded = True
-        self._forward(forward, msg.udp_limit(forward.query.edns), send)
+        return self._forward(forward, msg.udp_limit(forward.query.edns), send)
 
     def _send(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
         try:
@@ -159,17 +161,27 @@ class BatchedListener(_Listener):
 
     def __init__(self, sock: socket.socket, responder: Responder, forward: ForwardTo) -> None:
         super().__init__(sock, responder, forward)
-        rings = sum(ring_size(room, LARGEST_KEPT) for room in (FOUND_OCTETS, MISSING_OCTETS))
+        rings = sum(ring_size(room, LARGEST_KEPT) for room in (FOUND_OCTETS, MISSING_OCTETS, OUTSIDE_OCTETS))
         self._bodies = bodies = Bodies(OPT_RECORDS.values(), NEGATIVES + rings)
         self._batch = Batch(sock.family, bodies, with_source=self._wildcard)
-        self._cache = responder.cache(
-            RingBuffer(bodies, FOUND_OCTETS, LARGEST_KEPT), RingBuffer(bodies, MISSING_OCTETS, LARGEST_KEPT)
+        found, missing, outside = (
+            RingBuffer(bodies, room, LARGEST_KEPT) for room in (FOUND_OCTETS, MISSING_OCTETS, OUTSIDE_OCTETS)
         )
+        self._cache = responder.cache(found, missing, outside)
         self._edns = EdnsForms()
         self._buffer = memoryview(bytearray(batch.LARGEST))
         #: Keys whose responses are to be cached when the present batch is sent.
         self._asked_again: list[bytes] = []
         self._nxdomain = ReadyNxdomain(responder.fast, self._cache.entries)
+        #: Queries of the present batch that are not ours: they wait until what is ours is answered.
+        self._outside: list[tuple[bytes, Forward, tuple[object, ...], list[tuple[int, int, bytes]]]] = []
+        self._forgetting: asyncio.TimerHandle | None = None
+
+    async def stop(self) -> None:
+        """Part of _Listener."""
+        await super().stop()
+        if self._forgetting is not None:
+            self._forgetting.cancel()
 
     def _answer_some(self) -> Iterator[int]:
         # Under load more datagrams have come while these are answered: they need not wait for a way through the
@@ -252,7 +264,7 @@ class BatchedListener(_Listener):
         """Answer a datagram that is not to be had by `key` alone; whether it was not forwarded."""
         reply = self._reply(key, octets, address)
         if isinstance(reply, Forward):
-            self._submit(reply, lambda late: self._send(late, address, ancillary))
+            self._ask_outside(key, reply, address, ancillary)
         elif isinstance(reply, bytes):
             self._send(reply, address, ancillary)
         while self._asked_again:
@@ -304,8 +316,31 @@ class BatchedListener(_Listener):
             failed = self._batch.send(self._fd, descriptors)
             while self._asked_again:
                 cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
+            if self._outside:
+                outside, self._outside = self._outside, []
+                for each in outside:
+                    self._ask_outside(*each)
         if failed:
             self._responder.count(_SEND_FAILED, failed)
+
+    def _ask_outside(
+        self, key: bytes, forward: Forward, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]
+    ) -> None:
+        """Have a query answered that is not ours, and keep for a moment what is known by heart."""
+        reply = self._submit(forward, lambda late: self._send(late, address, ancillary))
+        if reply is None:
+            return
+        key = key or any_key(forward.query.octets)
+        response = outside_response(key, forward, reply)
+        if response is None or response.question_end > QUESTION_ROOM:
+            return
+        self._cache.cache_outside(key, response)
+        if self._forgetting is None:
+            self._forgetting = asyncio.get_running_loop().call_later(OUTSIDE_SECONDS, self._forget_outside)
+
+    def _forget_outside(self) -> None:
+        self._forgetting = None
+        self._cache.forget_outside()
 
     def _judge(self, policy: Policy, keys: list[bytes], lengths: list[int]) -> dict[int, Verdict]:
         """What becomes of those datagrams that get another answer than the usual one. They lose their keys."""
@@ -366,7 +401,7 @@ class BatchedListener(_Listener):
         if isinstance(reply, Forward):
             address = self._batch.address(i, self._socket.family)
             ancillary = _ancillary(self._batch.control(i))
-            self._submit(reply, lambda late: self._send(late, address, ancillary))
+            self._outside.append((key, reply, address, ancillary))
         return SILENCE
 
     def _reply_slowly(self, key: bytes, request: Request, verdict: Verdict | None) -> Reply:

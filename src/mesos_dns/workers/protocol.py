@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.zone.change import RRsetChange
 from mesos_dns.zone.zone import Authority
 
@@ -30,21 +31,21 @@ class Listener(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
-    """All that a worker needs to know. Names in wire form; times in seconds.
+    """All that a worker needs to know.
 
-    `upstreams` maps zones (wire form, lower case; the root for everything else) to the addresses
-    (host, port) to ask, in order. With `hold` the worker answers nothing before it has all zones: others
-    answer from the same sockets, or will not miss an answer that comes a moment later.
+    With `hold` the worker answers nothing before it has all zones: others
+    answer from the same sockets, or will not miss an answer that comes a moment later. `loop_key` is random, and the same for all workers
+    that share sockets.
     """
 
     zones: list[Authority]
     recursion: bool
     truncate_bit: bool
-    upstreams: dict[bytes, list[tuple[str, int]]]
-    timeout: float
+    forward: ForwardOptions
     listeners: list[Listener]
     verbosity: int
     hold: bool
+    loop_key: bytes = b""
 
 
 class SnapshotBegin(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):

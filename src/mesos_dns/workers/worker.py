@@ -17,7 +17,10 @@ from mesos_dns import collector, logs
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.serve.answer import Answerer, AnswerOptions
-from mesos_dns.serve.forward import Forwarder
+from mesos_dns.serve.forward.forwarder import Forwarder
+from mesos_dns.serve.forward.loops import LoopWatch, routes_of
+from mesos_dns.serve.forward.private import PrivateZones
+from mesos_dns.serve.forward.terms import Terms
 from mesos_dns.serve.loop import DirectEventLoop
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
@@ -69,7 +72,10 @@ class Worker:
         answerer = Answerer(self._zones, self._options, self._random)
         self._responder = Responder(answerer)
         self._forwarder = Forwarder(
-            settings.upstreams, settings.timeout, truncate_bit=settings.truncate_bit, refuse=answerer.refusal
+            settings.forward,
+            truncate_bit=settings.truncate_bit,
+            refuse=answerer.refusal,
+            terms=_terms(settings),
         )
         self._listeners: list[BatchedListener | PlainListener | TcpListener] = []
         for listener in settings.listeners:
@@ -155,6 +161,17 @@ class Worker:
         counts = self._responder.counts()
         counts.update(self._forwarder.counters.snapshot())
         return dict(counts)
+
+
+def _terms(settings: Settings) -> Terms:
+    forward = settings.forward
+    return Terms(
+        own=[zone.apex for zone in settings.zones],
+        trusted=frozenset(forward.trusted),
+        private=PrivateZones(forward.private, forward.upstreams, recursion=settings.recursion),
+        non_recursive=forward.non_recursive,
+        loops=LoopWatch(settings.loop_key, routes_of(forward.upstreams)),
+    )
 
 
 class ControlLink(asyncio.Protocol):

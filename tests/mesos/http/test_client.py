@@ -135,6 +135,30 @@ async def test_the_body_is_bounded_also_when_compressed(serve, client, monkeypat
         await client().fetch(await serve(answer))
 
 
+async def test_a_task_is_asked_for_by_its_ids_whatever_they_are(serve, client):
+    seen = []
+
+    async def answer(request):
+        seen.append((request.path, request.rel_url.raw_query_string, dict(request.query)))
+        return web.Response(body=b'{"tasks":[]}')
+
+    body = await client().task(await serve(answer), "a&task_id=x;y", "ä +%2F#")
+    assert bytes(body) == b'{"tasks":[]}'
+    ((path, raw, query),) = seen
+    assert (path, query) == ("/master/tasks", {"framework_id": "a&task_id=x;y", "task_id": "ä +%2F#"})
+    assert ";" not in raw, "where Mesos begins another parameter"
+
+
+async def test_the_answer_about_a_task_is_bounded(serve, client, monkeypatch):
+    monkeypatch.setattr(client_module, "MAX_TASKS_OCTETS", 1000)
+
+    async def answer(_request):
+        return web.Response(body=bytes(100_000))
+
+    with pytest.raises(BodyError, match="more than 1000 octets"):
+        await client().task(await serve(answer), "F", "t")
+
+
 async def test_old_masters_know_only_state_json_and_that_is_remembered(serve, client):
     paths = []
     old = "/master/state.json"

@@ -34,14 +34,10 @@ from mesos_dns.mesos.decoding.document import (
 from mesos_dns.mesos.decoding.evidence import EndedTasks, Sums, number_of, read_flags
 from mesos_dns.mesos.decoding.grammar import parse_endpoint
 from mesos_dns.mesos.decoding.members import Skipped, framework_address, read_agents
-from mesos_dns.mesos.decoding.tasks import HEALTH_LABEL, RUNNING, TaskReader
-from mesos_dns.mesos.decoding.tolerant import Problems
+from mesos_dns.mesos.decoding.tasks import RUNNING, TaskReader
+from mesos_dns.mesos.decoding.v0_tasks import task_entry
 from mesos_dns.mesos.state import Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
 
-_decode_task: Final = msgspec.json.Decoder(wire.UnlabelledTaskEntry).decode
-_decode_labelled_task: Final = msgspec.json.Decoder(wire.TaskEntry).decode
-#: What stands in a task whose labels matter. As with unusual keys, one that is written with escapes is not recognised.
-_LABELLED: Final = HEALTH_LABEL.encode()
 _decode_texts: Final = msgspec.json.Decoder(list[str]).decode
 _decode_agent: Final = msgspec.json.Decoder(wire.AgentEntry).decode
 
@@ -182,9 +178,9 @@ class Decoder:
         return now
 
     def _read_task(self, element: bytes, framework_id: str) -> _Known:
-        problems: Problems = []
+        problems: tolerant.Problems = []
         try:
-            found = _task_of(element, problems)
+            found = task_entry(element, problems)
         except UNREADABLE as error:
             return _WithProblems(None, (("task: bad type", f"{error} in {excerpt(element)}"),))
         if found is None or found.state != RUNNING:
@@ -265,14 +261,3 @@ def _read_texts(raw: Raw) -> frozenset[str] | None:
         return None if is_null(raw) else frozenset(_decode_texts(raw))
     except UNREADABLE:
         return None
-
-
-def _task_of(element: bytes, problems: Problems) -> wire.TaskEntry | None:
-    if element == b"null":
-        return None
-    if not tolerant.has_unusual_keys(element):
-        try:
-            return _decode_labelled_task(element) if _LABELLED in element else _decode_task(element)
-        except UNREADABLE:
-            pass  # the forgiving reader decides
-    return tolerant.task(element, problems)

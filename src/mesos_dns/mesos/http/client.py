@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import msgspec
@@ -53,6 +53,8 @@ _REALM: Final = re.compile(r'realm="([^"]*)"', re.IGNORECASE)
 #: Octets of a state document after decompression. A cluster of 100,000 tasks has about 280 MB; a compressed
 #: answer of a broken or hostile server could otherwise fill the memory.
 MAX_STATE_OCTETS: Final = 2 * 1024**3
+#: Octets of a list of the tasks with one id after decompression: a hundred of the largest.
+MAX_TASKS_OCTETS: Final = 16 * 1024**2
 #: Octets read of an answer that reports an error: one line of it goes into the log.
 MAX_ERROR_OCTETS: Final = 4096
 #: Seconds for the complete answer to a small call.
@@ -133,6 +135,14 @@ class MasterClient:
             endpoint, self._options.timeout, lambda: self._read(endpoint, "/master/state-summary")
         )
 
+    async def task(self, endpoint: Endpoint, framework_id: str, task_id: str) -> bytearray:
+        """Read `/master/tasks` (Mesos 1.4 and later) for the tasks with these ids. Raises the errors of `mesos.errors`."""
+        query = "?" + urlencode({"framework_id": framework_id, "task_id": task_id})
+        seconds = min(CALL_SECONDS, self._options.timeout)
+        return await self._within(
+            endpoint, seconds, lambda: self._read(endpoint, "/master/tasks", query=query, limit=MAX_TASKS_OCTETS)
+        )
+
     @contextlib.asynccontextmanager
     async def subscribe(self, endpoint: Endpoint) -> AsyncIterator[AsyncIterator[bytes]]:
         """The chunks of a master's event stream, for as long as it lasts. Raises the errors of `mesos.errors`, inside too.
@@ -188,13 +198,24 @@ class MasterClient:
         self._paths[endpoint] = other
         return body
 
-    async def _read(self, endpoint: Endpoint, path: str, call: str = "", *, heard: Heard = _ignore) -> bytearray:
-        async with self._asked(endpoint, path, call) as response:
+    async def _read(
+        self,
+        endpoint: Endpoint,
+        path: str,
+        call: str = "",
+        *,
+        query: str = "",
+        heard: Heard = _ignore,
+        limit: int | None = None,
+    ) -> bytearray:
+        async with self._asked(endpoint, path, call, query) as response:
             heard()
-            return await _read_body(endpoint, response, heard)
+            return await _read_body(endpoint, response, heard, MAX_STATE_OCTETS if limit is None else limit)
 
     @contextlib.asynccontextmanager
-    async def _asked(self, endpoint: Endpoint, path: str, call: str = "") -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _asked(
+        self, endpoint: Endpoint, path: str, call: str = "", query: str = ""
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The 200 that a GET, or a call of the operator API, is answered with."""
         if not _HOST.fullmatch(endpoint.host):
             raise UnreachableError(
@@ -212,7 +233,7 @@ class MasterClient:
             translated(endpoint, tls=self._tls is not None),
             self._opened().request(
                 "POST" if call else "GET",
-                f"{self._scheme}://{endpoint}{path}",
+                f"{self._scheme}://{endpoint}{path}{query}",
                 data=msgspec.json.encode({"type": call}) if call else None,
                 headers=headers,
                 allow_redirects=False,
@@ -308,16 +329,16 @@ def _tls_context(options: ClientOptions) -> ssl.SSLContext:
     return context
 
 
-async def _read_body(endpoint: Endpoint, response: aiohttp.ClientResponse, heard: Heard) -> bytearray:
+async def _read_body(endpoint: Endpoint, response: aiohttp.ClientResponse, heard: Heard, limit: int) -> bytearray:
     # One growing buffer: response.read() would hold all chunks and the joined body at once. Unpacked here, 230 MB take
     # 0.6 s; by aiohttp 0.8, for it keeps what it unpacked in chunks, too; in a thread 1.0, which allocates anew each time.
-    body = _Body(_encoding(endpoint, response))
+    body = _Body(_encoding(endpoint, response), limit)
     try:
         async for chunk in response.content.iter_any():
             heard()
             body.add(chunk)
-            if len(body.octets) > MAX_STATE_OCTETS:
-                raise BodyError(endpoint, f"its state has more than {MAX_STATE_OCTETS} octets, the limit")
+            if len(body.octets) > limit:
+                raise BodyError(endpoint, f"its answer has more than {limit} octets, the limit")
         body.end()
     except zlib.error as error:
         raise DisconnectedError(endpoint, f"the answer broke off or is damaged: {error}") from error
@@ -344,9 +365,9 @@ def _encoding(endpoint: Endpoint, response: aiohttp.ClientResponse) -> str:
 class _Body:
     """Takes a body piece by piece, unpacks it if need be, and stops at a little above `limit` octets."""
 
-    def __init__(self, encoding: str, limit: int | None = None) -> None:
+    def __init__(self, encoding: str, limit: int) -> None:
         self.octets = bytearray()
-        self._limit = MAX_STATE_OCTETS if limit is None else limit
+        self._limit = limit
         self._unpacker = zlib.decompressobj(wbits=_GZIP) if encoding.endswith("gzip") else None
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from collections import Counter
 
 import dns.flags
 import dns.message
@@ -10,7 +11,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 from tests.serve.asking import ask, parse, read, texts
-from tests.serve.upstreams import (
+from tests.serve.forward.upstreams import (
     NAME,
     ROOT,
     Upstream,
@@ -24,8 +25,13 @@ from tests.serve.upstreams import (
 )
 
 from mesos_dns.concurrency import spawn
+from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
-from mesos_dns.serve import forward as forwarding
+from mesos_dns.serve.forward import forwarder as forwarding
+from mesos_dns.serve.forward.exchange import exchange_udp
+from mesos_dns.serve.forward.loops import LoopWatch, routes_of
+from mesos_dns.serve.forward.pool import QUESTIONS_PER_SOCKET
+from mesos_dns.serve.forward.private import PrivateZones
 from mesos_dns.serve.request import Forward
 
 # --- honest upstreams --------------------------------------------------------------------------
@@ -39,24 +45,41 @@ async def test_the_answer_of_an_upstream(address):
         assert (reply.id, reply.rcode()) == (0xBEEF, 0)
         assert texts(reply.answer) == ["wWw.Example.test. 300 IN A 192.0.2.1"]
         assert forwarder.counters["forwarded"] == 1
-        assert repr(forwarder) == "Forwarder(zones=1, pending=0)"
+        assert repr(forwarder) == "Forwarder(zones=1, pending=0, cached=0)"
 
 
-async def test_each_question_has_a_fresh_id_and_a_fresh_port():
+async def test_each_question_has_a_fresh_id_and_few_share_a_port():
     async with Upstream(honest) as upstream:
         forwarder = make_forwarder(upstream)
-        await asyncio.gather(*(submit(forwarder, ask(NAME)) for _ in range(200)))
+        await asyncio.gather(*(submit(forwarder, ask(f"n{n}.example.test.")) for n in range(200)))
         identifiers = {data[:2] for data, _ in upstream.asked}
-        ports = {port for _, port in upstream.asked}
+        shared = Counter(port for _, port in upstream.asked)
         # By chance a few may be equal.
         assert len(identifiers) > 190
-        assert len(ports) > 150
+        assert max(shared.values()) <= 2 * QUESTIONS_PER_SOCKET
 
 
-@pytest.mark.parametrize("rcode", [1, 2, 3, 4, 5])
-async def test_any_rcode_is_an_answer_and_ends_the_search(rcode):
+@pytest.mark.parametrize("rcode", [3, 6, 7, 8, 9, 10])
+async def test_an_rcode_about_the_name_is_an_answer_and_ends_the_search(rcode):
     async with Upstream(lambda octets: say(octets, rcode=rcode)) as first, Upstream(honest) as second:
         assert read(await submit(make_forwarder(first, second), ask(NAME))).rcode() == rcode
+        assert second.asked == []
+
+
+@pytest.mark.parametrize("rcode", [1, 2, 4, 5])
+async def test_an_upstream_that_does_not_do_what_it_is_asked_for_makes_the_next_be_asked(rcode):
+    async with Upstream(lambda octets: say(octets, rcode=rcode)) as first, Upstream(honest) as second:
+        assert texts(read(await submit(make_forwarder(first, second), ask(NAME))).answer)
+        # If none does, that is what the client hears.
+        reply = read(await submit(make_forwarder(first), ask(NAME)))
+        assert (reply.rcode(), reply.answer) == (rcode, [])
+
+
+@pytest.mark.parametrize("rcode", [2, 5])
+async def test_as_in_go_any_rcode_may_be_an_answer(rcode):
+    async with Upstream(lambda octets: say(octets, rcode=rcode)) as first, Upstream(honest) as second:
+        forwarder = make_forwarder(first, second, ask_next_on_failure=False)
+        assert read(await submit(forwarder, ask(NAME))).rcode() == rcode
         assert second.asked == []
 
 
@@ -70,13 +93,13 @@ async def test_options_of_the_client_stay_here():
 
 
 async def test_an_upstream_that_answers_again_is_told_as_loud_as_its_failure(caplog):
-    answers = iter([silent, silent, honest, honest])
+    answers = iter([noise, noise, honest, honest])
     async with Upstream(lambda octets: next(answers)(octets)) as upstream:  # noqa: PLW0108 - another each time
-        forwarder = make_forwarder(upstream, timeout=0.05)
+        forwarder = make_forwarder(upstream)
         for _ in range(4):
             await submit(forwarder, ask(NAME))
     told = [(one.levelname, one.getMessage().split(" ", 4)[4]) for one in caplog.records]
-    assert [(level, text[:13]) for level, text in told] == [("WARNING", "failed: no an"), ("WARNING", "answers again")]
+    assert [(level, text[:13]) for level, text in told] == [("WARNING", "failed: it en"), ("WARNING", "answers again")]
 
 
 # --- truncated answers -------------------------------------------------------------------------
@@ -147,7 +170,7 @@ async def test_tcp_that_hangs_costs_one_time_out():
 
 async def test_if_the_first_is_silent_the_second_is_asked():
     async with Upstream(silent) as first, Upstream(honest) as second:
-        forwarder = make_forwarder(first, second, timeout=0.05)
+        forwarder = make_forwarder(first, second)
         assert texts(read(await submit(forwarder, ask(NAME))).answer)
         assert (len(first.asked), len(second.asked)) == (1, 1)
         assert first.asked[0][0][:2] != second.asked[0][0][:2] or first.asked[0][1] != second.asked[0][1]
@@ -224,6 +247,121 @@ async def test_a_damaged_answer_is_no_answer(damage):
         assert read(await submit(make_forwarder(bad), ask(NAME))).rcode() == dns.rcode.SERVFAIL
 
 
+def noise(octets):
+    """The question, and no record although there is said to be one."""
+    return honest(octets)[:-16]
+
+
+def poisoned(octets):
+    """An answer with the address of somebody else, and of one of our own names."""
+    reply = dns.message.from_wire(say(octets, "192.0.2.1", flags=0x20))
+    for section, name in ((reply.answer, "bank.example.org."), (reply.additional, "leader.mesos.")):
+        section.append(dns.rrset.from_text(name, 300, "IN", "A", "6.6.6.6"))
+    return reply.to_wire()
+
+
+@pytest.mark.parametrize("over_tcp", [False, True])
+async def test_records_that_do_not_belong_to_the_question_do_not_reach_the_client(over_tcp):
+    udp, tcp = (truncated, poisoned) if over_tcp else (poisoned, None)
+    async with Upstream(udp, tcp) as upstream:
+        forwarder = make_forwarder(upstream, own=[names.from_text("mesos")], trusted={upstream.address})
+        reply = read(await submit(forwarder, ask(NAME, flags=0x120)))
+        assert texts(reply.answer) == [f"{NAME} 300 IN A 192.0.2.1"]
+        assert (reply.authority, reply.additional, reply.flags & 0x20) == ([], [], 0)
+
+
+async def test_an_answer_about_something_else_only_is_none(caplog):
+    def evil(octets):
+        reply = dns.message.from_wire(say(octets))
+        reply.answer.append(dns.rrset.from_text("bank.example.org.", 300, "IN", "A", "6.6.6.6"))
+        return reply.to_wire()
+
+    async with Upstream(evil) as bad, Upstream(honest) as good:
+        assert texts(read(await submit(make_forwarder(bad, good), ask(NAME))).answer)
+        assert read(await submit(make_forwarder(bad), ask(NAME))).rcode() == dns.rcode.SERVFAIL
+    assert "failed: no record of its answer belongs to the question; the next one is asked" in caplog.text
+
+
+async def test_who_is_trusted_may_say_that_something_was_validated():
+    validated = lambda octets: say(octets, "192.0.2.1", flags=0x20)  # noqa: E731
+    async with Upstream(validated) as one, Upstream(validated) as other:
+        zones = {ROOT: [one.address], names.from_text("example.test"): [other.address]}
+        forwarder = make_forwarder(zones=zones, trusted={one.address})
+        asked = {"flags": dns.flags.RD | dns.flags.AD}
+        assert read(await submit(forwarder, ask("www.example.org.", **asked))).flags & dns.flags.AD
+        assert not read(await submit(forwarder, ask("www.example.org."))).flags & dns.flags.AD
+        assert not read(await submit(forwarder, ask(NAME, **asked))).flags & dns.flags.AD
+
+
+# --- who is not asked --------------------------------------------------------------------------
+
+
+async def test_private_names_and_questions_without_rd_do_not_leave():
+    async with Upstream(honest) as upstream:
+        private = PrivateZones([names.from_text("test")], [], recursion=True)
+        forwarder = make_forwarder(upstream, private=private)
+        assert read(await submit(forwarder, ask(NAME))).rcode() == dns.rcode.NXDOMAIN
+        assert read(await submit(forwarder, ask("www.example.org.", flags=0))).rcode() == dns.rcode.REFUSED
+        assert (upstream.asked, forwarder.counters["forward_private"]) == ([], 1)
+
+
+def in_a_loop(forwarders, seen):
+    """An upstream that forwards to one of `forwarders` in turn, as another server would."""
+
+    def udp(octets):
+        seen.append(octets)
+        query = parse(octets)
+        turn = forwarders[len(seen) % len(forwarders)]
+        here = asyncio.get_running_loop().create_future()
+        turn.submit(Forward(query), msg.udp_limit(query.edns), here.set_result)
+        port = upstreams[0].asked[-1][1]
+        here.add_done_callback(lambda done: upstreams[0]._transport.sendto(done.result(), ("127.0.0.1", port)))
+
+    upstreams = []
+    upstreams.append(Upstream(udp))
+    return upstreams[0]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_a_loop_is_found_and_ended(workers, caplog):
+    forwarders, seen = [], []
+    async with in_a_loop(forwarders, seen) as upstream, Upstream(honest) as other:
+        zones = {ROOT: [upstream.address], names.from_text("example.test"): [upstream.address, other.address]}
+        forwarders += [
+            make_forwarder(zones=zones, timeout=5, loops=LoopWatch(b"key", routes_of(zones))) for _ in range(workers)
+        ]
+        began = time.monotonic()
+        for forwarder in forwarders:
+            reply = read(await submit(forwarder, ask("www.example.org.", payload=1232)))
+            assert reply.rcode() == dns.rcode.SERVFAIL
+        async with asyncio.timeout(5):
+            while not all("forward_looped" in forwarder.counters for forwarder in forwarders):
+                for forwarder in forwarders:
+                    reply = read(await submit(forwarder, ask("www.example.org.", payload=1232)))
+        assert [(int(option.code), option.text) for option in reply.options] == [(0, "forwarding loop")]
+        assert time.monotonic() - began < 5, "no time-out was needed"
+        turns = len(seen)
+        await submit(forwarders[0], ask("www.example.org."))
+        assert len(seen) == turns, "it is not asked any more"
+        # Another way to a zone is a matter of its own, and there is another server for it.
+        answers = [read(await submit(forwarders[0], ask(NAME))) for _ in range(2)]
+        assert texts(answers[1].answer) == [f"{NAME} 300 IN A 192.0.2.1"]
+    told = [one.getMessage() for one in caplog.records if "leads back" in one.getMessage()]
+    assert len(told) <= 2 * workers
+    assert told[0].startswith(f"upstream 127.0.0.1 port {upstream.address[1]} leads back to this server")
+
+
+async def test_an_honest_upstream_gets_one_probe():
+    async with Upstream(honest) as upstream:
+        zones = {ROOT: [upstream.address]}
+        forwarder = make_forwarder(zones=zones, loops=LoopWatch(b"key", routes_of(zones)))
+        for _ in range(3):
+            assert texts(read(await submit(forwarder, ask(NAME))).answer)
+        await upstream.until_asked(4)
+        probes = [octets for octets, _ in upstream.asked if b"mesos-dns-loop-" in octets]
+        assert (len(probes), len(upstream.asked)) == (1, 4)
+
+
 # --- whom to ask -------------------------------------------------------------------------------
 
 
@@ -243,8 +381,10 @@ def test_the_closest_zone_decides():
         "example.org": "192.0.2.1",
         ".": "192.0.2.1",
     }.items():
-        assert [host for host, _ in forwarder.servers_for(names.from_text(name))] == [expected]
-    assert list(forwarder.servers_for(names.from_text("a.empty"))) == []
+        assert [
+            host for host, _ in [state.key for state in forwarder.upstreams_for(names.from_text(name))[1].states]
+        ] == [expected]
+    assert forwarder.upstreams_for(names.from_text("a.empty"))[1] is None
 
 
 @pytest.mark.parametrize("zones", [{}, {ROOT: []}, {names.from_text("other"): [("192.0.2.1", 53)]}])
@@ -265,9 +405,9 @@ async def test_too_many_at_once_are_shed_and_the_others_answered(monkeypatch):
         forwarder = make_forwarder(upstream)
         replies = []
         for n in range(5):
-            forwarder.submit(Forward(parse(ask(NAME, identifier=n))), 512, replies.append)
+            forwarder.submit(Forward(parse(ask(f"n{n}.{NAME}", identifier=n))), 512, replies.append)
         assert [read(reply).rcode() for reply in replies] == [dns.rcode.SERVFAIL] * 2
-        assert (forwarder.counters["forward_shed"], repr(forwarder)) == (2, "Forwarder(zones=1, pending=3)")
+        assert (forwarder.counters["forward_shed"], repr(forwarder)) == (2, "Forwarder(zones=1, pending=3, cached=0)")
         await upstream.until_asked(3)
         for octets, port in upstream.asked:
             upstream._transport.sendto(honest(octets), ("127.0.0.1", port))
@@ -303,7 +443,7 @@ async def test_a_flood_of_wrong_answers_stops_nobody_else():
 
 async def test_cancelled_questions_leave_nothing_behind():
     async with Upstream(silent) as upstream:
-        exchange = forwarding._exchange_udp(upstream.address, ask(NAME), len(ask(NAME)) - 12, within=60)
+        exchange = exchange_udp(upstream.address, ask(NAME), len(ask(NAME)) - 12, within=60)
         task = spawn(exchange, name="to be cancelled")
         await upstream.until_asked(1)
         task.cancel()

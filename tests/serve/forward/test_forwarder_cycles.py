@@ -5,11 +5,21 @@ import asyncio
 import pytest
 from tests.cycles import left_by, peer, reset
 from tests.serve.asking import ask, parse
-from tests.serve.upstreams import NAME, Upstream, honest, make_forwarder, silent, submit, truncated, unused_address
+from tests.serve.forward.upstreams import (
+    NAME,
+    Upstream,
+    honest,
+    make_forwarder,
+    silent,
+    submit,
+    truncated,
+    unused_address,
+)
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
-from mesos_dns.serve import forward as forwarding
+from mesos_dns.serve.forward import forwarder as forwarding
+from mesos_dns.serve.forward.loops import LoopWatch, routes_of
 from mesos_dns.serve.request import Forward
 
 LATE = 0.02
@@ -34,6 +44,21 @@ async def left(*upstreams, within=5.0, address=None):
 async def test_what_comes_over_udp(udp):
     async with Upstream(udp) as upstream:
         assert await left(upstream) == {}
+
+
+@pytest.mark.parametrize("udp", [honest, silent], ids=["answer", "silence"])
+async def test_probes(udp):
+    async with Upstream(udp) as upstream:
+
+        async def ask_and_wait():
+            zones = {names.ROOT: [upstream.address]}
+            forwarder = make_forwarder(zones=zones, timeout=LATE, loops=LoopWatch(b"key", routes_of(zones)))
+            await submit(forwarder, ask(NAME))
+            others = [task for task in asyncio.all_tasks() if task.get_name() == "loop probe"]
+            if others:
+                await asyncio.wait(others)
+
+        assert await left_by(ask_and_wait) == {}
 
 
 @pytest.mark.parametrize("udp", [silent, lambda _: b"noise"], ids=["silence", "noise"])

@@ -9,15 +9,20 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rrset
+from tests.cycles import settled
 from tests.serve.asking import make_answerer, make_zone, parse
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
-from mesos_dns.serve.forward import Forwarder
+from mesos_dns.serve.forward.forwarder import Forwarder
+from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.forward.terms import Terms
 from mesos_dns.serve.request import Forward
 
 ROOT = names.ROOT
 NAME = "www.example.test."
+#: Those that a test made, to be closed behind it.
+FORWARDERS = []
 REFUSE = make_answerer(make_zone("")).refusal
 
 
@@ -33,7 +38,7 @@ def say(octets, *addresses, flags=dns.flags.RA, rcode=0, identifier=None, name=N
     reply.set_rcode(rcode)
     if addresses:
         reply.answer.append(dns.rrset.from_text(query.question[0].name, 300, "IN", "A", *addresses))
-    return reply.to_wire()
+    return reply.to_wire(max_size=65535)
 
 
 class Upstream(asyncio.DatagramProtocol):
@@ -107,9 +112,13 @@ def truncated(octets):
     return say(octets, flags=dns.flags.TC)
 
 
-def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None):
+def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None, **more):
+    """A forwarder that asks `upstreams` in this order; without a cache unless `cache_octets` says so. `more` is of options and terms."""
     table = zones if zones is not None else {ROOT: [upstream.address for upstream in upstreams]}
-    return Forwarder(table, timeout, truncate_bit=truncate_bit, refuse=REFUSE)
+    terms = Terms(**{name: more.pop(name) for name in Terms._fields if name in more})
+    options = ForwardOptions(table, timeout, **more)
+    FORWARDERS.append(Forwarder(options, truncate_bit=truncate_bit, refuse=REFUSE, terms=terms))
+    return FORWARDERS[-1]
 
 
 async def submit(forwarder, octets, limit=None):
@@ -128,3 +137,54 @@ async def unused_address():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()
+
+
+class StreamUpstream:
+    """A server on loopback that keeps its connections. `answer` makes replies (octets, or several, or None) of a query's octets.
+
+    With `closes_after` it closes each connection after so many queries.
+    """
+
+    def __init__(self, answer, *, closes_after=None, tls=None, host="127.0.0.1"):
+        self.answer, self._closes_after, self._tls, self._host = answer, closes_after, tls, host
+        #: The queries of each connection.
+        self.asked = []
+        self.writers = []
+        self._news = asyncio.Event()
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
+        self.address = self._server.sockets[0].getsockname()[:2]
+        return self
+
+    async def __aexit__(self, *_):
+        await settled()  # Connections that wait to be accepted would be lost half made.
+        self._server.close()
+        for writer in self.writers:
+            writer.transport.abort()
+        await self._server.wait_closed()
+        await settled()
+
+    async def until_asked(self, count):
+        """Wait until so many queries have come, over whatever connections."""
+        async with asyncio.timeout(10):
+            while sum(map(len, self.asked)) < count:
+                self._news.clear()
+                await self._news.wait()
+
+    async def _serve(self, reader, writer):
+        queries = []
+        self.asked.append(queries)
+        self.writers.append(writer)
+        try:
+            while len(queries) != self._closes_after:
+                (length,) = struct.unpack("!H", await reader.readexactly(2))
+                queries.append(await reader.readexactly(length))
+                self._news.set()
+                replies = self.answer(queries[-1])
+                for reply in [replies] if isinstance(replies, bytes) else replies or ():
+                    writer.write(struct.pack("!H", len(reply)) + reply)
+        except (asyncio.IncompleteReadError, OSError):
+            pass  # The other side is done.
+        finally:
+            writer.close()

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.serve.asking import ask, option, parse, read, texts
+from tests.serve.forward.upstreams import say
 
 from mesos_dns.dns import message as msg
-from mesos_dns.serve import rewrite
+from mesos_dns.serve.forward import rewrite
+from mesos_dns.serve.forward.rewrite import BadReplyError
 from mesos_dns.serve.request import Forward
-from mesos_dns.serve.rewrite import BadReplyError
 
 QR, AA, TC, RD, RA, AD, CD = (dns.flags.QR, dns.flags.AA, dns.flags.TC, dns.flags.RD, dns.flags.RA, 0x20, dns.flags.CD)
 
@@ -46,9 +47,10 @@ ADDRESS = "answer www.example.test. A 192.0.2.1"
 
 def test_the_question_goes_out_under_a_new_id_in_the_clients_spelling():
     query = parse(ask("wWw.Example.test.", "AAAA"))
-    sent = dns.message.from_wire(rewrite.question(query, 0x1234))
-    assert (sent.id, sent.flags, sent.edns) == (0x1234, RD, -1)
-    assert sent.question[0].name.to_text() == "wWw.Example.test."
+    for edns in (True, False):
+        sent = dns.message.from_wire(rewrite.question(query, 0x1234, edns=edns))
+        assert (sent.id, sent.flags, sent.edns) == (0x1234, RD, 0 if edns else -1)
+        assert sent.question[0].name.to_text() == "wWw.Example.test."
 
 
 @pytest.mark.parametrize(
@@ -69,8 +71,9 @@ def test_options_stay_here_and_do_is_passed_on(do):
 
 # --- whether it is the answer ------------------------------------------------------------------
 
-SENT = rewrite.question(parse(ask("www.example.test.")), 0x1234)
+SENT = rewrite.question(parse(ask("www.example.test.")), 0x1234, edns=False)
 LENGTH = len(SENT) - 12
+WITH_EDNS = rewrite.question(parse(ask("www.example.test.")), 0x1234)
 GOOD = upstream_reply(SENT, ADDRESS)
 
 
@@ -98,6 +101,33 @@ def test_what_is_not_the_reply(reply):
     assert not rewrite.answers(reply, SENT, LENGTH)
 
 
+@pytest.mark.parametrize(("rcode", "is_reply"), [(0, False), (1, True), (2, False), (4, True), (5, False)])
+def test_who_does_not_take_edns_may_leave_out_the_question(rcode, is_reply):
+    reply = WITH_EDNS[:2] + bytes((0x80, rcode)) + bytes(8)
+    assert rewrite.answers(reply, WITH_EDNS, LENGTH) is is_reply
+    assert not rewrite.answers(reply, SENT, LENGTH), "asked without EDNS"
+    assert not rewrite.answers(b"\x12\x35" + reply[2:], WITH_EDNS, LENGTH)
+    assert not rewrite.answers(reply[:2] + b"\0" + reply[3:], WITH_EDNS, LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("reply", "upper"),
+    [
+        (say(WITH_EDNS, rcode=16), 1),
+        (say(WITH_EDNS, rcode=1), 0),
+        (say(WITH_EDNS, "192.0.2.1", rcode=16), 0),
+        (GOOD, 0),
+    ],
+)
+def test_the_upper_bits_of_an_rcode_without_records(reply, upper):
+    assert rewrite.extended_rcode(reply, 12 + LENGTH) == upper
+
+
+def test_what_nobody_validated():
+    assert rewrite.without_ad(GOOD) == GOOD
+    assert rewrite.without_ad(GOOD[:3] + bytes((GOOD[3] | 0x20,)) + GOOD[4:]) == GOOD
+
+
 @given(st.binary(max_size=100))
 def test_random_octets_are_not_the_reply(reply):
     assert not rewrite.answers(reply, SENT, LENGTH)
@@ -106,10 +136,10 @@ def test_random_octets_are_not_the_reply(reply):
 # --- back to the client ------------------------------------------------------------------------
 
 
-def rewritten(octets, reply, *, limit=None, truncate_bit=True, client=b""):
+def rewritten(octets, reply, *, limit=None, truncate_bit=True, trusted=False, client=b""):
     query = parse(octets)
     limit = limit or msg.udp_limit(query.edns)
-    out = rewrite.for_client(reply, Forward(query, client), limit, truncate_bit=truncate_bit)
+    out = rewrite.for_client(reply, Forward(query, client), limit, truncate_bit=truncate_bit, trusted=trusted)
     assert len(out) <= limit
     return read(out)
 
@@ -127,11 +157,59 @@ def test_the_client_gets_its_id_its_spelling_and_the_records():
 
 
 @pytest.mark.parametrize("rcode", [0, 2, 3, 5])
-@pytest.mark.parametrize("flags", [0, AA, RA, AD, AA | RA | AD])
+@pytest.mark.parametrize("flags", [0, AA, RA, AA | RA])
 def test_the_upstreams_word_is_passed_on(rcode, flags):
     octets = ask("www.example.test.")
     reply = rewritten(octets, upstream_reply(octets, flags=flags | RD | CD, rcode=rcode))
     assert (reply.rcode(), reply.flags & ~15) == (rcode, QR | RD | flags)
+
+
+@pytest.mark.parametrize(
+    ("asked", "comes"),
+    [
+        pytest.param({}, False, id="nothing"),
+        pytest.param({"flags": RD | AD}, True, id="AD"),
+        pytest.param({"payload": 1232, "ednsflags": dns.flags.DO}, True, id="DO"),
+        pytest.param({"payload": 1232}, False, id="EDNS"),
+    ],
+)
+def test_ad_comes_from_trusted_upstreams_to_those_who_ask_for_it(asked, comes):
+    octets = ask("www.example.test.", **asked)
+    reply = upstream_reply(octets, ADDRESS, flags=AD)
+    assert bool(rewritten(octets, reply, trusted=True).flags & AD) is comes
+    assert not rewritten(octets, reply, trusted=False).flags & AD
+    assert not rewritten(octets, upstream_reply(octets, ADDRESS), trusted=True).flags & AD
+
+
+def told(octets, *options, limit=None):
+    """The options that reach the client if the upstream gives these."""
+    reply = dns.message.from_wire(upstream_reply(octets, ADDRESS))
+    reply.use_edns(0, 0, 4096, options=options)
+    return [(int(one.otype), one.to_wire()) for one in rewritten(octets, reply.to_wire(), limit=limit).options]
+
+
+def test_extended_errors_of_the_upstream_are_passed_on_and_its_other_options_not():
+    stale, bogus = option(15, b"\0\3stale"), option(15, b"\0\6")
+    octets = ask("www.example.test.", payload=1232)
+    assert told(octets, option(65001, b"theirs"), stale, option(10, b"12345678"), bogus) == [
+        (15, b"\0\3stale"),
+        (15, b"\0\6"),
+    ]
+    # A novel is left out, and so is what would cost records.
+    assert told(octets, option(15, b"\0\3" + b"x" * 300), bogus) == [(15, b"\0\6")]
+    # No text, and no code either.
+    assert told(octets, option(15, b"\0"), option(15, b"")) == []
+    assert told(octets, stale, limit=12 + 18 + 4 + 4 + 16 + 11) == []
+    assert rewritten(ask("www.example.test."), upstream_reply(ask("www.example.test."), ADDRESS)).edns == -1
+
+
+@pytest.mark.parametrize("size", range(16))
+def test_what_stands_behind_the_records_is_no_opt_record_that_could_be_read(size):
+    """A truncated reply may end anywhere, and any reply may have rubbish at its end."""
+    octets = ask("www.example.test.", payload=1232)
+    end = b"\0\0\x29\4\xd0\0\0\0\0\0\xff\0\x0f\0\x09\0"[:size]
+    for flags in (0, TC):
+        assert rewritten(octets, upstream_reply(octets, ADDRESS, flags=flags) + end).options == ()
 
 
 @pytest.mark.parametrize(("asks", "has"), [(False, False), (False, True), (True, False), (True, True)])

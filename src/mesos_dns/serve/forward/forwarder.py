@@ -1,0 +1,292 @@
+"""Names that are not ours: answered from the cache of what upstreams said, or asked of them. Edge: asyncio."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from mesos_dns.dns import message as msg
+from mesos_dns.dns import name as names
+from mesos_dns.limits import MAX_FORWARDS
+from mesos_dns.logs import RateLimited
+from mesos_dns.metrics import Counts, counter
+from mesos_dns.serve.forward import rewrite
+from mesos_dns.serve.forward.cache import ForwardCache, cache_key
+from mesos_dns.serve.forward.exchange import Upstream
+from mesos_dns.serve.forward.loops import Route
+from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.forward.pool import UdpPool
+from mesos_dns.serve.forward.probing import Prober
+from mesos_dns.serve.forward.records import BadReplyError
+from mesos_dns.serve.forward.search import FAILURES, Means, Search
+from mesos_dns.serve.forward.terms import Refuse, Terms
+from mesos_dns.serve.forward.upstreams import Policy, Upstreams, by_zone
+from mesos_dns.serve.request import Forward
+
+log = logging.getLogger(__name__)
+
+_FORWARDED: Final = counter("forwarded", "Questions that an upstream answered.")
+_CACHED: Final = counter("forward_cached", "Questions about outside names that were answered from the cache.")
+_STALE: Final = counter("forward_stale", "Questions answered with what was out of date, as no upstream answered.")
+_JOINED: Final = counter(
+    "forward_joined", "Questions that waited for the answer to the same question of somebody else."
+)
+_REFUSED: Final = counter("forward_refused", "Questions for which there is no upstream.")
+_FAILED: Final = counter("forward_failed", "Questions that no upstream answered.")
+_LOOPED: Final = counter("forward_looped", "Questions whose upstreams all lead back to this server.")
+_SHED: Final = counter("forward_shed", "Questions answered with SERVFAIL at once: too many were under way.")
+
+#: Clients that wait for upstreams at the same time, all together, and requests of one client among them: a quarter of the others.
+MAX_WAITING: Final = 4 * MAX_FORWARDS
+MAX_WAITING_PER_CLIENT: Final = MAX_FORWARDS // 4
+#: Seconds for which clients wait if there is an answer that is out of date (RFC 8767 section 5: the client response timer).
+STALE_AFTER_SECONDS: Final = 1.8
+
+
+class _Waiting(NamedTuple):
+    """A client that waits for an upstream."""
+
+    forward: Forward
+    limit: int
+    send: Callable[[bytes], None]
+
+
+class _Pending:
+    """A question that is asked of upstreams, and who waits for its answer."""
+
+    __slots__ = ("is_slow", "search", "stale", "timer", "waiting")
+
+    def __init__(self, stale: bytes) -> None:
+        #: What there is if no upstream answers; empty if there is nothing.
+        self.stale = stale
+        self.waiting: list[_Waiting] = []
+        self.search: Search | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        #: Whether upstreams take so long that clients get what is out of date.
+        self.is_slow = False
+
+
+class Forwarder:
+    """Answers outside names. `refuse` makes replies without records; `terms` say what is not for upstreams at all.
+
+    Upstreams are those of the closest zone above a name. The same question of several clients is asked once.
+    """
+
+    def __init__(
+        self, options: ForwardOptions, *, truncate_bit: bool, refuse: Refuse, terms: Terms | None = None
+    ) -> None:
+        self._options = options
+        self._truncate_bit = truncate_bit
+        self._refuse = refuse
+        self._terms = terms or Terms()
+        self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout)
+        self._cache = ForwardCache(
+            options.cache_octets,
+            min_ttl=options.cache_min_ttl,
+            max_ttl=options.cache_max_ttl,
+            stale_seconds=options.stale_seconds,
+        )
+        self._warn = RateLimited(log)
+        self._pending: dict[bytes, _Pending] = {}
+        self._waiting = 0
+        #: How many requests of each client wait.
+        self._clients: Counter[bytes] = Counter()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._means: Means | None = None
+        self.counters = Counts()
+
+    def __repr__(self) -> str:
+        return f"Forwarder(zones={len(self._zones)}, pending={self.pending}, cached={len(self._cache)})"
+
+    @property
+    def pending(self) -> int:
+        """How many requests wait for upstreams."""
+        return self._waiting
+
+    def submit(self, forward: Forward, limit: int, send: Callable[[bytes], None]) -> bytes | None:
+        """Answer `forward` with at most `limit` octets by calling `send`, now or later, exactly once.
+
+        The result is what was sent, if the same may be sent for a second to all who ask the same.
+        """
+        means = self._means or self._begin()
+        query = forward.query
+        if (here := means.prober.takes(forward)) is not None:
+            send(here)
+            return None
+        # Without RD only what is at hand is told (RFC 1034 section 4.3.1): what others asked for.
+        key = cache_key(query if self._terms.non_recursive else query._replace(flags=query.flags | msg.RD))
+        now = asyncio.get_running_loop().time()
+        found = self._cache.find(key, now)
+        if found is not None and found.fresh:
+            reply = self._for_client(found.reply, forward, limit)
+            if reply is not None:
+                self.counters.add(_CACHED)
+                send(reply)
+                if found.prefetch and key not in self._pending and len(self._pending) < MAX_FORWARDS:
+                    self._search(means, key, forward, found.reply)
+                return reply
+        if (here := self._terms.answer_here(forward, self._refuse, self.counters)) is not None:
+            send(here)
+            return None
+        stale = b""
+        if found is not None and not found.fresh:
+            stale = found.reply
+            if found.failed:
+                self.counters.add(_FAILED)
+                send(self._refuse(query, msg.SERVFAIL, msg.EDE_CACHED_ERROR))
+                return None
+            if not found.recheck:
+                self._send_stale(stale, _Waiting(forward, limit, send))
+                return None
+        self._ask(means, key, _Waiting(forward, limit, send), stale)
+        return None
+
+    def upstreams_for(self, name: bytes) -> tuple[bytes, Upstreams[Upstream] | None]:
+        """The closest zone at or above `name` that is configured, and its upstreams; None if it has none."""
+        while name not in self._zones and name != names.ROOT:
+            name = names.parent(name)
+        found = self._zones.get(name)
+        return name, found if found is not None and found.states else None
+
+    async def drained(self) -> None:
+        """Wait until nobody waits."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """Let go of all sockets; who still waits gets no answer."""
+        if self._means is not None:
+            self._means.pool.close()
+
+    def _begin(self) -> Means:
+        """What needs a running event loop."""
+        options = self._options
+        self._means = Means(
+            pool=UdpPool(most=2 * MAX_FORWARDS, most_per_upstream=MAX_FORWARDS),
+            prober=Prober(self._terms.loops, options.timeout, self._leads_back),
+            timeout=options.timeout,
+            own=self._terms.own,
+            trusted=frozenset(self._terms.trusted),
+            ask_next_on_failure=options.ask_next_on_failure,
+            warn=self._warn,
+            failing=set(),
+        )
+        return self._means
+
+    # --- asking --------------------------------------------------------------------------------
+
+    def _ask(self, means: Means, key: bytes, waiting: _Waiting, stale: bytes) -> None:
+        forward, _, send = waiting
+        pending = self._pending.get(key)
+        if pending is not None and pending.is_slow:
+            self._send_stale(pending.stale, waiting)
+            return
+        if pending is None:
+            zone, upstreams = self.upstreams_for(forward.query.name)
+            if upstreams is None:
+                self.counters.add(_REFUSED)
+                send(self._refuse(forward.query, msg.REFUSED, msg.EDE_PROHIBITED))
+                return
+            if all(means.prober.leads_back((zone, state.key)) for state in upstreams.states):
+                self.counters.add(_LOOPED)
+                send(self._refuse(forward.query, msg.SERVFAIL, msg.EDE_OTHER, b"forwarding loop"))
+                return
+        if (
+            (pending is None and len(self._pending) >= MAX_FORWARDS)
+            or self._waiting >= MAX_WAITING
+            or self._clients[forward.client] >= MAX_WAITING_PER_CLIENT
+        ):
+            # Names of the zone must stay answerable when the upstreams hang, and one client must not take the place of all.
+            self.counters.add(_SHED)
+            send(self._refuse(forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
+            return
+        self._waiting += 1
+        self._clients[forward.client] += 1
+        self._idle.clear()
+        if pending is not None:
+            self.counters.add(_JOINED)
+            pending.waiting.append(waiting)
+        else:
+            self._search(means, key, forward, stale, waiting)
+
+    def _search(self, means: Means, key: bytes, forward: Forward, stale: bytes, *waiting: _Waiting) -> None:
+        zone, upstreams = self.upstreams_for(forward.query.name)
+        if upstreams is None:
+            return
+        pending = self._pending[key] = _Pending(stale)
+        pending.waiting += waiting
+        if stale and waiting:
+            pending.timer = asyncio.get_running_loop().call_later(STALE_AFTER_SECONDS, self._answer_stale, pending)
+        query = forward.query
+        pending.search = Search(means, zone, upstreams, query, lambda reply: self._done(key, query.question_end, reply))
+        pending.search.start()
+
+    def _leads_back(self, route: Route) -> None:
+        """What was asked by a way that turned out to lead back here is asked of others."""
+        for pending in list(self._pending.values()):
+            if pending.search is not None:
+                pending.search.leads_back(route)
+
+    def _done(self, key: bytes, question_end: int, reply: bytes | None) -> None:
+        """Upstreams have answered, or none has."""
+        pending = self._pending.pop(key)
+        pending.search = None
+        now = asyncio.get_running_loop().time()
+        if pending.timer is not None:
+            pending.timer.cancel()
+        failed = reply is None or (self._options.ask_next_on_failure and reply[3] & 15 in FAILURES)
+        if failed:
+            self._cache.fail(key, now)
+        elif reply is not None:
+            self._cache.put(key, reply, question_end, now)
+        for waiting in self._taken(pending):
+            if reply is not None and not (failed and pending.stale):
+                answer = self._for_client(reply, waiting.forward, waiting.limit)
+                if answer is not None:
+                    self.counters.add(_FORWARDED)
+                    waiting.send(answer)
+                    continue
+            if pending.stale:
+                self._send_stale(pending.stale, waiting)
+            else:
+                self.counters.add(_FAILED)
+                waiting.send(self._refuse(waiting.forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
+
+    def _answer_stale(self, pending: _Pending) -> None:
+        """Upstreams take long: clients get what there is, and the search goes on for those to come."""
+        pending.is_slow = True
+        for waiting in self._taken(pending):
+            self._send_stale(pending.stale, waiting)
+
+    def _taken(self, pending: _Pending) -> list[_Waiting]:
+        """Those who wait, who do so no more."""
+        taken, pending.waiting = pending.waiting, []
+        self._waiting -= len(taken)
+        for waiting in taken:
+            client = waiting.forward.client
+            if self._clients[client] > 1:
+                self._clients[client] -= 1
+            else:
+                del self._clients[client]
+        if not self._waiting:
+            self._idle.set()
+        return taken
+
+    # --- replies -------------------------------------------------------------------------------
+
+    def _send_stale(self, stale: bytes, waiting: _Waiting) -> None:
+        forward, limit, send = waiting
+        if forward.query.edns is not None:
+            forward = forward._replace(options=forward.options + msg.extended_error(msg.EDE_STALE_ANSWER))
+        reply = self._for_client(stale, forward, limit)
+        self.counters.add(_STALE if reply is not None else _FAILED)
+        send(reply or self._refuse(forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
+
+    def _for_client(self, reply: bytes, forward: Forward, limit: int) -> bytes | None:
+        """The reply for one client; None if it cannot be passed on to it."""
+        try:
+            return rewrite.for_client(reply, forward, limit, truncate_bit=self._truncate_bit, trusted=True)
+        except BadReplyError as error:
+            self._warn.warning("pass on", "an upstream's answer cannot be passed on: %s", error)
+            return None

@@ -1,0 +1,26 @@
+"""What a forwarder is told. Pure; it travels from control to workers."""
+
+import msgspec
+
+
+class ForwardOptions(msgspec.Struct, frozen=True, array_like=True):
+    """How names that are not ours are resolved. Times in seconds.
+
+    `upstreams` maps zones (wire form, lower case; the root for everything else) to the addresses
+    (host, port) to ask; `policy`, a value of `upstreams.Policy`, says in which order. With `ask_next_on_failure` SERVFAIL and REFUSED
+    of one make the next one be asked. The cache of a worker has `cache_octets`, none if that is 0; what it keeps lives between
+    `cache_min_ttl` and `cache_max_ttl`, and is served for `stale_seconds` longer if no upstream answers. `trusted`, `private` (zones in
+    wire form, lower case) and `non_recursive` are as in `terms`.
+    """
+
+    upstreams: dict[bytes, list[tuple[str, int]]]
+    timeout: float
+    policy: str = "sequential"
+    ask_next_on_failure: bool = True
+    cache_octets: int = 0
+    cache_min_ttl: int = 0
+    cache_max_ttl: int = 86400
+    stale_seconds: float = 0.0
+    trusted: list[tuple[str, int]] = []
+    private: list[bytes] = []
+    non_recursive: bool = False

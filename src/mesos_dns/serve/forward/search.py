@@ -1,0 +1,294 @@
+"""One question to upstreams: whom to ask, and what becomes of the replies. Edge: asyncio.
+
+Whom to ask and for how long is the word of `upstreams`, what a reply is worth that of `check`; this module carries it out.
+"""
+
+import asyncio
+import errno
+import logging
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mesos_dns.concurrency import spawn
+from mesos_dns.dns import message as msg
+from mesos_dns.dns.message import HEADER_SIZE, Query
+from mesos_dns.logs import RateLimited
+from mesos_dns.serve.forward import rewrite
+from mesos_dns.serve.forward.check import usable
+from mesos_dns.serve.forward.exchange import Upstream, exchange_tcp
+from mesos_dns.serve.forward.health import UpstreamState
+from mesos_dns.serve.forward.pool import UdpPool
+from mesos_dns.serve.forward.probing import Prober
+from mesos_dns.serve.forward.records import BadReplyError
+from mesos_dns.serve.forward.upstreams import Attempts, Upstreams
+
+if TYPE_CHECKING:
+    from mesos_dns.serve.forward.inflight import Question
+
+log = logging.getLogger(__name__)
+
+#: RCODEs that say nothing about the name, but that this server did not do what it was asked for.
+FAILURES: Final = {msg.FORMERR: "FORMERR", msg.SERVFAIL: "SERVFAIL", msg.NOTIMP: "NOTIMP", msg.REFUSED: "REFUSED"}
+#: RCODEs of servers that do not take EDNS (RFC 6891 sections 6.1.3 and 7). The low four bits of BADVERS are NOERROR.
+_REJECTIONS: Final = frozenset({msg.FORMERR, msg.NOTIMP})
+#: Errors of this machine, which say nothing about an upstream.
+_OWN_ERRORS: Final = frozenset({errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ECANCELED})
+
+
+_LEADS_BACK: Final = "it leads back to this server"
+
+
+class Means(NamedTuple):
+    """What all searches of a worker share. `timeout` is in seconds; `own` has the apexes of our zones."""
+
+    pool: UdpPool
+    prober: Prober
+    timeout: float
+    own: Sequence[bytes]
+    trusted: frozenset[Upstream]
+    ask_next_on_failure: bool
+    warn: RateLimited
+    #: Upstreams that failed when they were asked last, and that people were told of.
+    failing: set[Upstream]
+
+
+class Search:
+    """Asks the upstreams of `zone` what `query` asks, as often as need be. `done` gets the reply, None if there is none."""
+
+    def __init__(
+        self,
+        means: Means,
+        zone: bytes,
+        upstreams: Upstreams[Upstream],
+        query: Query,
+        done: Callable[[bytes | None], None],
+    ) -> None:
+        self._means = means
+        self._zone = zone
+        self._query = query
+        self._done: Callable[[bytes | None], None] | None = done
+        self._loop = asyncio.get_running_loop()
+        self._deadline = self._loop.time() + means.timeout
+        self._attempts: Attempts[Upstream] | None = upstreams.plan(
+            self._loop.time(), random.random, (query.name, query.qtype)
+        )
+        self._questions: dict[Upstream, Question] = {}
+        self._asked: list[UpstreamState[Upstream]] = []
+        #: The last reply that another upstream might better.
+        self._last: bytes | None = None
+        self._tick: int | None = None
+        #: Whether its answer is being asked for over TCP: then no other upstream is asked.
+        self._is_over_tcp = False
+
+    def __repr__(self) -> str:
+        return f"Search({self._attempts!r})"
+
+    def start(self) -> None:
+        """Ask the first upstream. `done` may be called before this returns."""
+        self._go_on()
+
+    def leads_back(self, route: tuple[bytes, Upstream]) -> None:
+        """`route` turned out to lead back to this server: what was asked there will come to no answer."""
+        zone, upstream = route
+        question = self._questions.get(upstream)
+        if zone == self._zone and question is not None and self._done is not None and self._attempts is not None:
+            question.cancel()
+            del self._questions[upstream]
+            state = next(state for state in self._asked if state.key == upstream)
+            self._attempts.bad(state, self._loop.time(), _LEADS_BACK)
+            self._go_on()
+
+    # --- asking --------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        attempts = self._attempts
+        if attempts is None or self._done is None or self._is_over_tcp:
+            return
+        self._unwatch()
+        while self._done is not None:
+            now = self._loop.time()
+            state = attempts.next(now)
+            if state is not None:
+                self._ask(state, now, edns=attempts.edns)
+            elif not attempts.wait:
+                self._finish(self._last)
+                return
+            if attempts.wait:
+                self._tick = self._means.pool.timers.watch(self, now + attempts.wait)
+                return
+
+    def expired(self) -> None:
+        """It is time to ask another one, or to give up; or to listen no more."""
+        self._tick = None
+        if self._done is None:
+            self._close()
+        else:
+            self._go_on()
+
+    def _ask(self, state: UpstreamState[Upstream], now: float, *, edns: bool) -> None:
+        means, upstream = self._means, state.key
+        route = self._zone, upstream
+        if means.prober.leads_back(route):
+            if self._attempts is not None:
+                self._attempts.bad(state, now, _LEADS_BACK)
+            return
+        means.prober.asking(route)
+        self._asked.append(state)
+        sent = rewrite.question(self._query, 0, edns=edns)
+        self._questions[upstream] = means.pool.ask(
+            upstream,
+            sent,
+            self._query.question_end,
+            partial(self._replied, state),
+            partial(self._unanswered, state),
+            max(self._deadline, now),
+        )
+
+    def _unanswered(self, state: UpstreamState[Upstream], error: OSError | None) -> None:
+        attempts = self._attempts
+        self._questions.pop(state.key, None)
+        if attempts is None:
+            return
+        now = self._loop.time()
+        if error is None:
+            self._means.prober.asking((self._zone, state.key), failed=True)
+        elif error.errno in _OWN_ERRORS:
+            attempts.dropped(state, now)
+            self._tell(state, words(error))
+        else:
+            attempts.refused(state, now, words(error))
+            self._tell(state, words(error))
+        self._go_on()
+
+    # --- replies -------------------------------------------------------------------------------
+
+    def _replied(self, state: UpstreamState[Upstream], reply: bytes) -> bool:
+        """Take a reply; whether it ends the attempt."""
+        attempts = self._attempts
+        if attempts is None:
+            return True
+        now = self._loop.time()
+        rcode, end = reply[3] & 15, self._query.question_end
+        beyond = rewrite.extended_rcode(reply, end)
+        self._questions.pop(state.key, None)
+        if (beyond or rcode in _REJECTIONS) and attempts.without_edns(state, now):
+            self._ask(state, now, edns=False)
+            return True
+        try:
+            if len(reply) <= HEADER_SIZE:
+                raise BadReplyError(f"{FAILURES[rcode]}, without the question")  # noqa: TRY301 - as those of `usable`
+            if beyond:
+                raise BadReplyError(f"it refuses our EDNS (extended RCODE {beyond << 4 | rcode})")  # noqa: TRY301 - the same
+            reply = usable(reply, end, self._means.own)
+        except BadReplyError as error:
+            self._failed(state, str(error))
+        else:
+            self._judge(state, reply, now)
+        self._go_on()
+        return True
+
+    def _judge(self, state: UpstreamState[Upstream], reply: bytes, now: float) -> None:
+        attempts = self._attempts
+        assert attempts is not None
+        failure = FAILURES.get(reply[3] & 15)
+        if state.key not in self._means.trusted:
+            reply = rewrite.without_ad(reply)
+        if failure == "SERVFAIL":
+            self._means.prober.asking((self._zone, state.key), failed=True)
+        if failure is not None and self._means.ask_next_on_failure:
+            self._last = reply
+            attempts.bad(state, now, failure)
+            return
+        attempts.answered(state, now)
+        if state.key in self._means.failing:
+            self._means.failing.discard(state.key)
+            self._means.warn.over(f"{state.key}", "upstream %s port %d answers again", *state.key)
+        if rewrite.is_truncated(reply) and state.tcp.used(now):
+            self._unwatch()
+            self._is_over_tcp = True
+            spawn(self._ask_over_tcp(state, reply), name="forward over TCP")
+        else:
+            self._finish(reply)
+
+    async def _ask_over_tcp(self, state: UpstreamState[Upstream], truncated: bytes) -> None:
+        query = self._query
+        within = max(self._deadline - self._loop.time(), 0.0)
+        reply = truncated
+        sent = rewrite.question(query, random.getrandbits(16), edns=True)
+        try:
+            complete = await exchange_tcp(state.key, sent, query.question_end - HEADER_SIZE, within=within)
+            if beyond := rewrite.extended_rcode(complete, query.question_end):
+                raise BadReplyError(f"it refuses our EDNS (extended RCODE {beyond << 4 | complete[3] & 15})")  # noqa: TRY301
+            reply = usable(complete, query.question_end, self._means.own)
+            if state.key not in self._means.trusted:
+                reply = rewrite.without_ad(reply)
+            state.tcp.answered()
+        except TimeoutError:
+            self._no_tcp(state, f"no answer within {within:.1f} s")
+        except (OSError, BadReplyError) as error:
+            self._no_tcp(state, words(error))
+        # The truncated answer is one: it says itself that there is more.
+        self._finish(reply)
+
+    def _no_tcp(self, state: UpstreamState[Upstream], reason: str) -> None:
+        state.tcp.failed(self._loop.time(), reason)
+        self._means.warn.warning(
+            f"tcp {state.key}", "upstream %s port %d does not answer over TCP: %s", *state.key, reason
+        )
+
+    def _failed(self, state: UpstreamState[Upstream], reason: str) -> None:
+        assert self._attempts is not None
+        self._attempts.bad(state, self._loop.time(), reason)
+        self._tell(state, reason)
+
+    def _tell(self, state: UpstreamState[Upstream], reason: str) -> None:
+        self._means.failing.add(state.key)
+        self._means.warn.warning(
+            f"{state.key}", "upstream %s port %d failed: %s; the next one is asked, if there is one", *state.key, reason
+        )
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def _finish(self, reply: bytes | None) -> None:
+        """Tell the result. Those that are overtaken may still be listened to, so that it is known whether they live."""
+        done, self._done = self._done, None
+        attempts = self._attempts
+        if done is None or attempts is None:
+            return
+        self._unwatch()
+        linger = attempts.linger(self._loop.time()) if self._questions else 0.0
+        if linger > 0:
+            self._tick = self._means.pool.timers.watch(self, self._loop.time() + linger)
+        else:
+            self._close()
+        done(reply)
+
+    def _close(self) -> None:
+        attempts, self._attempts = self._attempts, None
+        self._unwatch()
+        for question in self._questions.values():
+            question.cancel()
+        self._questions.clear()
+        if attempts is None:
+            return
+        now = self._loop.time()
+        attempts.close(now)
+        for state in self._asked:
+            # Silence is nothing that happens: it shows when the circuit is open.
+            if state.suspect is not None and state.key not in self._means.failing:
+                status = state.status(now)
+                if status.state == "open":
+                    self._means.prober.asking((self._zone, state.key), failed=True)
+                    self._tell(state, status.error or "no answer")
+
+    def _unwatch(self) -> None:
+        if self._tick is not None:
+            self._means.pool.timers.unwatch(self, self._tick)
+            self._tick = None
+
+
+def words(error: Exception) -> str:
+    """The system's words, without number and Python's brackets."""
+    return getattr(error, "strerror", None) or str(error)
