@@ -13,6 +13,7 @@ import dns.rcode
 import pytest
 from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
 
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Sockets
 from mesos_dns.workers import handle as module
 from mesos_dns.workers import liveness
@@ -26,7 +27,7 @@ from mesos_dns.zone.zones import Zones
 
 NAME = "chronos.marathon.mesos."
 APEX = AUTHORITY.apex
-SETTINGS = Settings([AUTHORITY], True, True({}, 5.0), [], 0, False)
+SETTINGS = Settings([AUTHORITY], True, True, ForwardOptions({}, 5.0), [], 0, False)
 PATIENCE = 20.0
 #: Seconds that a busy machine may take longer.
 BUSY = 5.0

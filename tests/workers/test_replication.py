@@ -8,6 +8,7 @@ import pytest
 from tests.serve.asking import AUTHORITY, edits, make_zone
 from tests.zone.changes import edit
 
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Pair
 from mesos_dns.workers import handle as module
 from mesos_dns.workers.handle import WorkerHandle
@@ -18,7 +19,7 @@ from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
 APEX = AUTHORITY.apex
-SETTINGS = Settings([AUTHORITY], True, True({}, 5.0), [], 0, False)
+SETTINGS = Settings([AUTHORITY], True, True, ForwardOptions({}, 5.0), [], 0, False)
 PATIENCE = 20.0
 #: No process is started here.
 SPAWNER = None

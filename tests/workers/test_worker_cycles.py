@@ -15,6 +15,7 @@ from tests.cycles import left_by
 from tests.serve.asking import AUTHORITY, edits, make_zone
 
 from mesos_dns import logs
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Sockets
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.protocol import Ack, FrameReader, Settings, SnapshotBegin, ZoneUpdate, encode
@@ -24,7 +25,7 @@ from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zones import Zones
 
 APEX = AUTHORITY.apex
-SETTINGS = Settings([AUTHORITY], True, True({}, 5.0), [], 0, False)
+SETTINGS = Settings([AUTHORITY], True, True, ForwardOptions({}, 5.0), [], 0, False)
 SERIAL = 1700000000
 PATIENCE = 20.0
 

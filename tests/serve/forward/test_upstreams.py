@@ -545,7 +545,8 @@ class Whatever(RuleBasedStateMachine):
             slowest = 0.123 if any(world.behaviours[key] is not NEAR for key in alive) else 0.002
             # Some are asked in vain before, of which each costs little.
             assert max(client.waited for client in clients[500:]) < slowest + 0.06
-            assert all(client.outcome in alive for client in clients)
+            # When all were dead, the first 40 s may pass until a probe finds the one that lives.
+            assert all(client.outcome in alive for client in clients[500:])
         else:
             assert all(client.outcome in ("none", "bad") for client in clients)
             assert percentile([client.waited for client in clients[500:]], 0.95) < 0.01

@@ -288,5 +288,5 @@ class Forwarder:
         try:
             return rewrite.for_client(reply, forward, limit, truncate_bit=self._truncate_bit, trusted=True)
         except BadReplyError as error:
-            self._warn.warning("pass on", "an upstream's answer cannot be passed on: %s", error)
+            self._warn.warning("pass", "an upstream's answer cannot be passed on: %s", error)
             return None
