@@ -190,7 +190,9 @@ class Forwarder:
                 self.counters.add(_REFUSED)
                 send(self._refuse(forward.query, msg.REFUSED, msg.EDE_PROHIBITED))
                 return
-            if all(means.prober.leads_back((zone, state.key), now) for state in upstreams.states):
+            if means.prober.knows_loops and all(
+                means.prober.leads_back((zone, state.key), now) for state in upstreams.states
+            ):
                 self.counters.add(_LOOPED)
                 send(self._refuse(forward.query, msg.SERVFAIL, msg.EDE_OTHER, b"forwarding loop"))
                 return

@@ -56,6 +56,11 @@ class LoopWatch:
     def __repr__(self) -> str:
         return f"LoopWatch(routes={len(self._routes)}, looping={len(self._looping)})"
 
+    @property
+    def knows_loops(self) -> bool:
+        """Whether any route leads back, or did."""
+        return bool(self._looping)
+
     def leads_back(self, route: Route, now: float) -> bool:
         """Whether `route` is not to be asked at `now` (seconds)."""
         return bool(self._looping) and now < self._looping.get(route, now)

@@ -35,6 +35,11 @@ class Prober:
         self._tell(route)
         return self._watch.answer(forward)
 
+    @property
+    def knows_loops(self) -> bool:
+        """Whether any route leads back, or did."""
+        return self._watch.knows_loops
+
     def leads_back(self, route: Route, now: float) -> bool:
         """Whether `route` is not to be asked at `now`."""
         return self._watch.leads_back(route, now)
