@@ -138,6 +138,8 @@ async def test_without_tcp_the_truncated_answer_is_passed_on():
         pytest.param(lambda octets: honest(octets)[:-1], id="cut"),
         pytest.param(lambda octets: honest(octets)[:6] + b"\xff\xff" + honest(octets)[8:], id="counts"),
         pytest.param(lambda octets: say(octets, rcode=16), id="refuses EDNS"),
+        pytest.param(lambda octets: say(octets, rcode=1)[:4] + bytes(8), id="FORMERR, a header alone"),
+        pytest.param(lambda octets: say(octets, rcode=2), id="SERVFAIL"),
         pytest.param(lambda _: bytes(range(256)), id="noise"),
         pytest.param(lambda _: b"", id="nothing"),
     ],
@@ -149,6 +151,17 @@ async def test_whatever_fails_over_tcp_the_truncated_answer_is_passed_on(tcp, ca
         assert texts(reply.answer) == [f"{NAME} 300 IN A 192.0.2.1"]
         assert len(upstream.asked) == len(upstream.asked_tcp) == 1
     assert "does not answer over TCP: " in caplog.text
+
+
+async def test_what_was_asked_without_edns_is_asked_so_over_tcp():
+    def without_edns(octets, *addresses, flags=0):
+        return say(octets, rcode=1) if octets[10:12] != b"\0\0" else say(octets, *addresses, flags=flags)
+
+    def udp(octets):
+        return without_edns(octets, flags=dns.flags.TC)
+
+    async with Upstream(udp, lambda octets: without_edns(octets, "192.0.2.1")) as upstream:
+        assert texts(read(await submit(make_forwarder(upstream), ask(NAME, payload=1232))).answer)
 
 
 async def test_tcp_that_hangs_costs_one_time_out():
