@@ -220,6 +220,12 @@ def nobody() -> NameServer:
     return server
 
 
+def failure(reply: bytes) -> tuple[str, tuple[int, ...]]:
+    """RCODE and extended errors of a reply."""
+    message = dns.message.from_wire(reply, ignore_trailing=False)
+    return dns.rcode.to_text(message.rcode()), tuple(int(option.code) for option in message.extended_errors())
+
+
 class Bed:
     """The program, and the servers that it asks, by zone; the root's are those of `Resolvers`."""
 
@@ -237,10 +243,9 @@ class Bed:
             assert "rcode" in reply, (name, reply, self.program.log())
         return found
 
-    def failure(self, name: str) -> tuple[str, list[int]]:
+    def failure(self, name: str) -> tuple[str, tuple[int, ...]]:
         """RCODE and extended errors of the reply to a question for the addresses of `name`."""
-        reply = self.whole(name)
-        return dns.rcode.to_text(reply.rcode()), [int(option.code) for option in reply.extended_errors()]
+        return failure(self.whole(name).to_wire())
 
     def whole(self, name: str) -> dns.message.Message:
         with client.connected(self.program.dns, socket.SOCK_DGRAM) as sock:

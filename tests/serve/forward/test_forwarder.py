@@ -28,6 +28,7 @@ from mesos_dns.concurrency import spawn
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.serve.forward import forwarder as forwarding
+from mesos_dns.serve.forward import search
 from mesos_dns.serve.forward.exchange import exchange_udp
 from mesos_dns.serve.forward.loops import LoopWatch, routes_of
 from mesos_dns.serve.forward.pool import QUESTIONS_PER_SOCKET
@@ -164,7 +165,10 @@ async def test_what_was_asked_without_edns_is_asked_so_over_tcp():
         assert texts(read(await submit(make_forwarder(upstream), ask(NAME, payload=1232))).answer)
 
 
-async def test_tcp_that_hangs_costs_one_time_out():
+@pytest.mark.parametrize(("timeout", "over_tcp"), [(0.1, 2.0), (60, 0.1)])
+async def test_tcp_that_hangs_costs_one_time_out(timeout, over_tcp, monkeypatch):  # noqa: ASYNC109 - the forwarder's
+    monkeypatch.setattr(search, "MAX_TCP_SECONDS", over_tcp)
+
     async def hang(_reader, writer):
         await done.wait()
         writer.close()
@@ -173,7 +177,7 @@ async def test_tcp_that_hangs_costs_one_time_out():
     async with Upstream(truncated) as upstream:
         server = await asyncio.start_server(hang, *upstream.address)
         async with server:
-            reply = read(await submit(make_forwarder(upstream, timeout=0.1), ask(NAME)))
+            reply = read(await submit(make_forwarder(upstream, timeout=timeout), ask(NAME)))
             done.set()
         assert reply.flags & dns.flags.TC
 

@@ -36,6 +36,9 @@ _REJECTIONS: Final = frozenset({msg.FORMERR, msg.NOTIMP})
 #: Errors of this machine, which say nothing about an upstream.
 _OWN_ERRORS: Final = frozenset({errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ECANCELED})
 
+#: Seconds for the whole of an answer that came truncated, which its upstream has at hand. Where TCP is filtered nothing comes back,
+#: and clients wait for five.
+MAX_TCP_SECONDS: Final = 2.0
 
 _LEADS_BACK: Final = "it leads back to this server"
 
@@ -218,7 +221,7 @@ class Search:
 
     async def _ask_over_tcp(self, state: UpstreamState[Upstream], sent: bytes, truncated: bytes) -> None:
         """Ask once more what was `sent`, with an OPT record only if that had one: some upstreams take none."""
-        within = max(self._deadline - self._loop.time(), 0.0)
+        within = min(max(self._deadline - self._loop.time(), 0.0), MAX_TCP_SECONDS)
         reply = truncated
         sent = random.getrandbits(16).to_bytes(2) + sent[2:]
         try:
