@@ -82,13 +82,13 @@ def ask_tcp(endpoint: Endpoint, query: bytes) -> wire.Reply:
     try:
         with connected(endpoint, socket.SOCK_STREAM) as sock:
             sock.sendall(struct.pack(">H", len(query)) + query)
-            (length,) = struct.unpack(">H", _exactly(sock, 2))
-            return wire.parse(_exactly(sock, length))
+            (length,) = struct.unpack(">H", exactly(sock, 2))
+            return wire.parse(exactly(sock, length))
     except (OSError, EOFError) as error:
         return {"timeout": True, "why": f"{type(error).__name__}: {error}"}
 
 
-def _exactly(sock: socket.socket, count: int) -> bytes:
+def exactly(sock: socket.socket, count: int) -> bytes:
     octets = b""
     while len(octets) < count:
         more = sock.recv(count - len(octets))

@@ -316,6 +316,15 @@ def test_messages_that_no_server_should_send(records, counts, flags):
         usable(reply, end, OWN)
 
 
+def test_an_answer_with_an_extended_rcode_is_none():
+    reply, end = crafted((Q, 1, 1, bytes(4)), (b"\0", 41, 1232, b""), counts=(1, 0, 1))
+    with_rcode = bytearray(reply)
+    with_rcode[-6] = 1
+    assert usable(reply, end, OWN) == reply
+    with pytest.raises(BadReplyError, match="extended RCODE"):
+        usable(bytes(with_rcode), end, OWN)
+
+
 def test_an_answer_that_ends_early_is_none_unless_it_says_so():
     reply, end = reply_to(A_RECORD, f"answer {ASKED} A 192.0.2.2")
     for size in range(end, len(reply)):

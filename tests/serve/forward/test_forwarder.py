@@ -28,6 +28,7 @@ from mesos_dns.concurrency import spawn
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.serve.forward import forwarder as forwarding
+from mesos_dns.serve.forward import search
 from mesos_dns.serve.forward.exchange import exchange_udp
 from mesos_dns.serve.forward.loops import LoopWatch, routes_of
 from mesos_dns.serve.forward.pool import QUESTIONS_PER_SOCKET
@@ -138,6 +139,8 @@ async def test_without_tcp_the_truncated_answer_is_passed_on():
         pytest.param(lambda octets: honest(octets)[:-1], id="cut"),
         pytest.param(lambda octets: honest(octets)[:6] + b"\xff\xff" + honest(octets)[8:], id="counts"),
         pytest.param(lambda octets: say(octets, rcode=16), id="refuses EDNS"),
+        pytest.param(lambda octets: say(octets, rcode=1)[:4] + bytes(8), id="FORMERR, a header alone"),
+        pytest.param(lambda octets: say(octets, rcode=2), id="SERVFAIL"),
         pytest.param(lambda _: bytes(range(256)), id="noise"),
         pytest.param(lambda _: b"", id="nothing"),
     ],
@@ -151,7 +154,21 @@ async def test_whatever_fails_over_tcp_the_truncated_answer_is_passed_on(tcp, ca
     assert "does not answer over TCP: " in caplog.text
 
 
-async def test_tcp_that_hangs_costs_one_time_out():
+async def test_what_was_asked_without_edns_is_asked_so_over_tcp():
+    def without_edns(octets, *addresses, flags=0):
+        return say(octets, rcode=1) if octets[10:12] != b"\0\0" else say(octets, *addresses, flags=flags)
+
+    def udp(octets):
+        return without_edns(octets, flags=dns.flags.TC)
+
+    async with Upstream(udp, lambda octets: without_edns(octets, "192.0.2.1")) as upstream:
+        assert texts(read(await submit(make_forwarder(upstream), ask(NAME, payload=1232))).answer)
+
+
+@pytest.mark.parametrize(("timeout", "over_tcp"), [(0.1, 2.0), (60, 0.1)])
+async def test_tcp_that_hangs_costs_one_time_out(timeout, over_tcp, monkeypatch):  # noqa: ASYNC109 - the forwarder's
+    monkeypatch.setattr(search, "MAX_TCP_SECONDS", over_tcp)
+
     async def hang(_reader, writer):
         await done.wait()
         writer.close()
@@ -160,7 +177,7 @@ async def test_tcp_that_hangs_costs_one_time_out():
     async with Upstream(truncated) as upstream:
         server = await asyncio.start_server(hang, *upstream.address)
         async with server:
-            reply = read(await submit(make_forwarder(upstream, timeout=0.1), ask(NAME)))
+            reply = read(await submit(make_forwarder(upstream, timeout=timeout), ask(NAME)))
             done.set()
         assert reply.flags & dns.flags.TC
 

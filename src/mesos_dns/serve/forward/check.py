@@ -136,6 +136,8 @@ def _check_opt(reply: bytes, start: int, end: int, *, first: bool, additional: b
     """An OPT record stands at the root, in the additional section, and once (RFC 6891 section 6.1.1)."""
     if not (first and additional) or reply[start]:
         raise BadReplyError("it has an OPT record where none may be, or more than one")
+    if reply[start + 5]:
+        raise BadReplyError("it has records and an extended RCODE, which is for replies without any")
     at = start + 11
     while at + 4 <= end:
         at += 4 + _SHORTS.unpack_from(reply, at)[1]

@@ -36,6 +36,9 @@ _REJECTIONS: Final = frozenset({msg.FORMERR, msg.NOTIMP})
 #: Errors of this machine, which say nothing about an upstream.
 _OWN_ERRORS: Final = frozenset({errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ECANCELED})
 
+#: Seconds for the whole of an answer that came truncated, which its upstream has at hand. Where TCP is filtered nothing comes back,
+#: and clients wait for five.
+MAX_TCP_SECONDS: Final = 2.0
 
 _LEADS_BACK: Final = "it leads back to this server"
 
@@ -172,29 +175,33 @@ class Search:
         now = self._loop.time()
         rcode, end = reply[3] & 15, self._query.question_end
         beyond = rewrite.extended_rcode(reply, end)
-        self._questions.pop(state.key, None)
+        sent = self._questions.pop(state.key).sent
         if (beyond or rcode in _REJECTIONS) and attempts.without_edns(state, now):
             self._ask(state, now, edns=False)
             return True
         try:
-            if len(reply) <= HEADER_SIZE:
-                raise BadReplyError(f"{FAILURES[rcode]}, without the question")  # noqa: TRY301 - as those of `usable`
-            if beyond:
-                raise BadReplyError(f"it refuses our EDNS (extended RCODE {beyond << 4 | rcode})")  # noqa: TRY301 - the same
-            reply = usable(reply, end, self._means.own)
+            reply = self._checked(state, reply)
         except BadReplyError as error:
             self._failed(state, str(error))
         else:
-            self._judge(state, reply, now)
+            self._judge(state, sent, reply, now)
         self._go_on()
         return True
 
-    def _judge(self, state: UpstreamState[Upstream], reply: bytes, now: float) -> None:
+    def _checked(self, state: UpstreamState[Upstream], reply: bytes) -> bytes:
+        """What of `reply`, over UDP or TCP, is an answer. Raises BadReplyError."""
+        rcode, end = reply[3] & 15, self._query.question_end
+        if len(reply) <= HEADER_SIZE:
+            raise BadReplyError(f"{FAILURES[rcode]}, without the question")
+        if beyond := rewrite.extended_rcode(reply, end):
+            raise BadReplyError(f"it refuses our EDNS (extended RCODE {beyond << 4 | rcode})")
+        reply = usable(reply, end, self._means.own)
+        return reply if state.key in self._means.trusted else rewrite.without_ad(reply)
+
+    def _judge(self, state: UpstreamState[Upstream], sent: bytes, reply: bytes, now: float) -> None:
         attempts = self._attempts
         assert attempts is not None
         failure = FAILURES.get(reply[3] & 15)
-        if state.key not in self._means.trusted:
-            reply = rewrite.without_ad(reply)
         if failure == "SERVFAIL":
             self._means.prober.asking((self._zone, state.key), now, failed=True)
         if failure is not None and self._means.ask_next_on_failure:
@@ -205,25 +212,25 @@ class Search:
         if state.key in self._means.failing:
             self._means.failing.discard(state.key)
             self._means.warn.over(f"{state.key}", "upstream %s port %d answers again", *state.key)
-        if rewrite.is_truncated(reply) and state.tcp.used(now):
+        if self._done is not None and rewrite.is_truncated(reply) and state.tcp.used(now):
             self._unwatch()
             self._is_over_tcp = True
-            spawn(self._ask_over_tcp(state, reply), name="forward over TCP")
+            spawn(self._ask_over_tcp(state, sent, reply), name="forward over TCP")
         else:
             self._finish(reply)
 
-    async def _ask_over_tcp(self, state: UpstreamState[Upstream], truncated: bytes) -> None:
-        query = self._query
-        within = max(self._deadline - self._loop.time(), 0.0)
+    async def _ask_over_tcp(self, state: UpstreamState[Upstream], sent: bytes, truncated: bytes) -> None:
+        """Ask once more what was `sent`, with an OPT record only if that had one: some upstreams take none."""
+        within = min(max(self._deadline - self._loop.time(), 0.0), MAX_TCP_SECONDS)
         reply = truncated
-        sent = rewrite.question(query, random.getrandbits(16), edns=True)
+        sent = random.getrandbits(16).to_bytes(2) + sent[2:]
         try:
-            complete = await exchange_tcp(state.key, sent, query.question_end - HEADER_SIZE, within=within)
-            if beyond := rewrite.extended_rcode(complete, query.question_end):
-                raise BadReplyError(f"it refuses our EDNS (extended RCODE {beyond << 4 | complete[3] & 15})")  # noqa: TRY301
-            reply = usable(complete, query.question_end, self._means.own)
-            if state.key not in self._means.trusted:
-                reply = rewrite.without_ad(reply)
+            complete = await exchange_tcp(state.key, sent, self._query.question_end - HEADER_SIZE, within=within)
+            complete = self._checked(state, complete)
+            failure = FAILURES.get(complete[3] & 15)
+            if failure is not None and self._means.ask_next_on_failure:
+                raise BadReplyError(failure)  # noqa: TRY301 - as those of `_checked`
+            reply = complete
             state.tcp.answered()
         except TimeoutError:
             self._no_tcp(state, f"no answer within {within:.1f} s")
