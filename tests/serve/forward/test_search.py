@@ -1,0 +1,92 @@
+"""One question to upstreams: what becomes of those that are overtaken, that lead back here, and of errors of this machine."""
+
+import asyncio
+import errno
+
+import dns.rcode
+from tests.serve.asking import ask, read, texts
+from tests.serve.forward.asked import until
+from tests.serve.forward.upstreams import NAME, ROOT, Upstream, honest, make_forwarder, silent, submit, truncated
+
+from mesos_dns.serve.forward import search as searching
+from mesos_dns.serve.forward.loops import PROBE_SECONDS, LoopWatch, routes_of
+
+
+def states(forwarder):
+    return {state.key: state for state in forwarder.upstreams_for(ROOT)[1].states}
+
+
+async def test_who_is_overtaken_is_listened_to_for_a_while_and_no_longer():
+    async with Upstream(silent) as first, Upstream(honest) as second:
+        forwarder = make_forwarder(first, second, timeout=60)
+        assert texts(read(await submit(forwarder, ask(NAME))).answer)
+        pool = forwarder._means.pool
+        assert pool.pending == 1, "the first may still answer"
+        await until(lambda: pool.pending == 0)
+        assert len(pool.timers) == pool.sockets, "no search waits, only sockets for their end"
+        state = states(forwarder)[first.address]
+        assert (state.asked, state.status(asyncio.get_running_loop().time()).failed) == (1, 1)
+
+
+async def test_what_an_overtaken_upstream_says_is_heard_though_nobody_waits():
+    def late(octets):
+        held.append((octets, first.asked[-1][1]))
+
+    held = []
+    async with Upstream(late) as first, Upstream(honest) as second:
+        forwarder = make_forwarder(first, second, timeout=60)
+        await submit(forwarder, ask(NAME))
+        octets, port = held[0]
+        first._transport.sendto(honest(octets), ("127.0.0.1", port))
+        state = states(forwarder)[first.address]
+        await until(lambda: state.srtt is not None)
+        assert state.suspect is None
+        await until(lambda: forwarder._means.pool.pending == 0)
+        assert forwarder.counters["forwarded"] == 1, "the client heard one answer"
+
+
+async def test_an_upstream_that_is_known_to_lead_back_costs_no_time():
+    async with Upstream(honest) as looping, Upstream(honest) as other:
+        zones = {ROOT: [looping.address, other.address]}
+        watch = LoopWatch(b"key", routes_of(zones))
+        loop = asyncio.get_running_loop()
+        watch._looping[ROOT, looping.address] = loop.time() + PROBE_SECONDS
+        forwarder = make_forwarder(zones=zones, timeout=60, loops=watch)
+        asking = asyncio.ensure_future(submit(forwarder, ask(NAME)))
+        await asyncio.sleep(0)
+        assert states(forwarder)[other.address].asked == 1, "at once, without a timer"
+        assert texts(read(await asking).answer)
+        assert looping.asked == []
+
+
+async def test_errors_of_this_machine_do_not_tell_against_an_upstream(monkeypatch, caplog):
+    async def no_file(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(searching, "exchange_tcp", no_file)
+    async with Upstream(truncated) as upstream:
+        forwarder = make_forwarder(upstream)
+        for _ in range(5):
+            assert read(await submit(forwarder, ask(NAME))).rcode() == dns.rcode.NOERROR
+        assert states(forwarder)[upstream.address].tcp.failures == 0
+    assert "does not answer over TCP: Too many open files" in caplog.text
+
+
+async def test_after_several_failures_over_tcp_truncated_answers_are_passed_on_at_once():
+    async with Upstream(truncated) as upstream:
+        forwarder = make_forwarder(upstream)
+        for _ in range(5):
+            await submit(forwarder, ask(NAME))
+        assert states(forwarder)[upstream.address].tcp.failures == 3
+
+
+async def test_edns_that_is_rejected_is_left_out_for_the_next_questions():
+    def old(octets):
+        # FORMERR and the header alone, as servers before EDNS do.
+        return octets[:2] + b"\x81\x81" + bytes(8) if octets[11] else honest(octets)
+
+    async with Upstream(old) as upstream:
+        forwarder = make_forwarder(upstream)
+        for _ in range(3):
+            assert texts(read(await submit(forwarder, ask(NAME, payload=1232))).answer)
+        assert [octets[11] for octets, _ in upstream.asked] == [1, 0, 0, 0]
