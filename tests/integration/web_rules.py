@@ -15,6 +15,8 @@ EXTRA_KEYS = {
     "ReverseDnsOn": "DnsOn",
     "ResolvSubnetFirst": "IAMConfigFile",
     **dict.fromkeys(("Workers", "HealthAware", "FailoverGraceSeconds", "MesosSource", "ReconcileSeconds"), ""),
+    **dict.fromkeys(("ForwardPolicy", "AskNextOnFailure", "CacheOctets"), ""),
+    **dict.fromkeys(("CacheMinTTL", "CacheMaxTTL", "CacheStaleSeconds"), ""),
     **dict.fromkeys(("TrustedResolvers", "PrivateZones", "ForwardNonRecursive"), ""),
 }
 NOTHING = {"hosts": {"host": "", "ip": ""}, "services": {"service": "", "host": "", "ip": "", "port": ""}}
