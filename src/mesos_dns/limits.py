@@ -33,7 +33,7 @@ MAX_EXAMPLE_TEXT: Final = 160
 
 # --- forwarding --------------------------------------------------------------------------------
 
-#: Different questions that one worker asks upstreams at once: a second's worth if no upstream answers and each is new. They share sockets (`serve/forward/pool.py`).
+#: Different questions that one worker asks upstreams at once: 200 new ones a second if none is answered within 5 s. Up to 16 share a socket (`serve/forward/pool.py`).
 MAX_FORWARDS: Final = 1000
 
 # --- TCP ---------------------------------------------------------------------------------------
