@@ -12,6 +12,13 @@ from mesos_dns.serve.forward import search as searching
 from mesos_dns.serve.forward.loops import PROBE_SECONDS, LoopWatch, routes_of
 
 
+def patient(forwarder, upstream):
+    """Have silence of `upstream` begin late, so that a loaded machine is in time; gives what is known of it."""
+    state = states(forwarder)[upstream.address]
+    state.silence = 2.0
+    return state
+
+
 def states(forwarder):
     return {state.key: state for state in forwarder.upstreams_for(ROOT)[1].states}
 
@@ -19,12 +26,12 @@ def states(forwarder):
 async def test_who_is_overtaken_is_listened_to_for_a_while_and_no_longer():
     async with Upstream(silent) as first, Upstream(honest) as second:
         forwarder = make_forwarder(first, second, timeout=60)
+        state = patient(forwarder, first)
         assert texts(read(await submit(forwarder, ask(NAME))).answer)
         pool = forwarder._means.pool
         assert pool.pending == 1, "the first may still answer"
         await until(lambda: pool.pending == 0)
         assert len(pool.timers) == pool.sockets, "no search waits, only sockets for their end"
-        state = states(forwarder)[first.address]
         assert (state.asked, state.status(asyncio.get_running_loop().time()).failed) == (1, 1)
 
 
@@ -35,14 +42,31 @@ async def test_what_an_overtaken_upstream_says_is_heard_though_nobody_waits():
     held = []
     async with Upstream(late) as first, Upstream(honest) as second:
         forwarder = make_forwarder(first, second, timeout=60)
+        state = patient(forwarder, first)
         await submit(forwarder, ask(NAME))
         octets, port = held[0]
         first._transport.sendto(honest(octets), ("127.0.0.1", port))
-        state = states(forwarder)[first.address]
         await until(lambda: state.srtt is not None)
         assert state.suspect is None
         await until(lambda: forwarder._means.pool.pending == 0)
         assert forwarder.counters["forwarded"] == 1, "the client heard one answer"
+
+
+async def test_nobody_asks_for_the_rest_of_what_came_too_late():
+    def late(octets):
+        held.append((octets, first.asked[-1][1]))
+
+    held = []
+    async with Upstream(late, honest) as first, Upstream(honest) as second:
+        forwarder = make_forwarder(first, second, timeout=60)
+        state = patient(forwarder, first)
+        await submit(forwarder, ask(NAME))
+        octets, port = held[0]
+        first._transport.sendto(truncated(octets), ("127.0.0.1", port))
+        await until(lambda: state.srtt is not None)
+        pool = forwarder._means.pool
+        await until(lambda: len(pool.timers) == pool.sockets)
+        assert first.asked_tcp == []
 
 
 async def test_an_upstream_that_is_known_to_lead_back_costs_no_time():

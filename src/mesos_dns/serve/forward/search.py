@@ -218,6 +218,8 @@ class Search:
         if state.key in self._means.failing:
             self._means.failing.discard(state.key)
             self._means.warn.over(f"{state.key}", "upstream %s port %d answers again", *state.key)
+        if self._done is None:
+            return  # The client has its answer: the rest of this one is for nobody.
         if rewrite.is_truncated(reply) and state.tcp.used(now):
             self._unwatch()
             self._is_over_tcp = True
