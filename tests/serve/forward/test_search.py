@@ -3,10 +3,12 @@
 import asyncio
 import errno
 
+import dns.flags
 import dns.rcode
+import pytest
 from tests.serve.asking import ask, read, texts
 from tests.serve.forward.asked import until
-from tests.serve.forward.upstreams import NAME, ROOT, Upstream, honest, make_forwarder, silent, submit, truncated
+from tests.serve.forward.upstreams import NAME, ROOT, Upstream, honest, make_forwarder, say, silent, submit, truncated
 
 from mesos_dns.serve.forward import search as searching
 from mesos_dns.serve.forward.loops import PROBE_SECONDS, LoopWatch, routes_of
@@ -102,6 +104,29 @@ async def test_after_several_failures_over_tcp_truncated_answers_are_passed_on_a
         for _ in range(5):
             await submit(forwarder, ask(NAME))
         assert states(forwarder)[upstream.address].tcp.failures == 3
+
+
+@pytest.mark.parametrize("rcode", [1, 2, 4, 5])
+async def test_a_failure_over_tcp_is_no_better_than_the_part_that_came_over_udp(rcode, caplog):
+    def part(octets):
+        return say(octets, "192.0.2.1", flags=dns.flags.TC)
+
+    async with Upstream(part, lambda octets: say(octets, rcode=rcode)) as upstream:
+        reply = read(await submit(make_forwarder(upstream), ask(NAME)))
+        assert (reply.rcode(), bool(reply.flags & dns.flags.TC)) == (dns.rcode.NOERROR, True)
+        assert texts(reply.answer) == [f"{NAME} 300 IN A 192.0.2.1"]
+    assert f"does not answer over TCP: {dns.rcode.to_text(rcode)}" in caplog.text
+
+
+async def test_who_rejects_edns_is_asked_without_over_tcp_too():
+    def old(make):
+        # Octet 11 says whether there is an OPT record.
+        return lambda octets: say(octets, rcode=1) if octets[11] else make(octets)
+
+    async with Upstream(old(truncated), old(honest)) as upstream:
+        reply = read(await submit(make_forwarder(upstream), ask(NAME)))
+        assert texts(reply.answer) == [f"{NAME} 300 IN A 192.0.2.1"]
+        assert [octets[11] for octets in upstream.asked_tcp] == [0]
 
 
 async def test_edns_that_is_rejected_is_left_out_for_the_next_questions():

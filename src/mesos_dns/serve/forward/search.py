@@ -231,11 +231,14 @@ class Search:
         query = self._query
         within = max(self._deadline - self._loop.time(), 0.0)
         reply = truncated
-        sent = rewrite.question(query, random.getrandbits(16), edns=True)
+        edns = state.edns.used(self._loop.time(), 0)
+        sent = rewrite.question(query, random.getrandbits(16), edns=edns)
         try:
             complete = await exchange_tcp(state.key, sent, query.question_end - HEADER_SIZE, within=within)
             if beyond := rewrite.extended_rcode(complete, query.question_end):
                 raise BadReplyError(f"it refuses our EDNS (extended RCODE {beyond << 4 | complete[3] & 15})")  # noqa: TRY301
+            if failure := FAILURES.get(complete[3] & 15):
+                raise BadReplyError(failure)  # noqa: TRY301 - as those of `usable`
             reply = usable(complete, query.question_end, self._means.own)
             if state.key not in self._means.trusted:
                 reply = rewrite.without_ad(reply)
