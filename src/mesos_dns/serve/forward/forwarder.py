@@ -112,12 +112,13 @@ class Forwarder:
         """
         means = self._means or self._begin()
         query = forward.query
-        if (here := means.prober.takes(forward)) is not None:
+        now = means.loop.time()
+        if (here := means.prober.takes(forward, now)) is not None:
             send(here)
             return None
         # Without RD only what is at hand is told (RFC 1034 section 4.3.1): what others asked for.
-        key = cache_key(query if self._terms.non_recursive else query._replace(flags=query.flags | msg.RD))
-        now = asyncio.get_running_loop().time()
+        needs_rd = not query.flags & msg.RD and not self._terms.non_recursive
+        key = cache_key(query._replace(flags=query.flags | msg.RD) if needs_rd else query)
         found = self._cache.find(key, now)
         if found is not None and found.fresh:
             reply = self._for_client(found.reply, forward, limit)
@@ -140,7 +141,7 @@ class Forwarder:
             if not found.recheck:
                 self._send_stale(stale, _Waiting(forward, limit, send))
                 return None
-        self._ask(means, key, _Waiting(forward, limit, send), stale)
+        self._ask(means, key, _Waiting(forward, limit, send), stale, now)
         return None
 
     def upstreams_for(self, name: bytes) -> tuple[bytes, Upstreams[Upstream] | None]:
@@ -171,6 +172,7 @@ class Forwarder:
         options = self._options
         self._means = Means(
             pool=UdpPool(most=2 * MAX_FORWARDS, most_per_upstream=MAX_FORWARDS, counters=self.counters),
+            loop=asyncio.get_running_loop(),
             prober=Prober(self._terms.loops, options.timeout, self._leads_back),
             timeout=options.timeout,
             own=self._terms.own,
@@ -183,7 +185,7 @@ class Forwarder:
 
     # --- asking --------------------------------------------------------------------------------
 
-    def _ask(self, means: Means, key: bytes, waiting: _Waiting, stale: bytes) -> None:
+    def _ask(self, means: Means, key: bytes, waiting: _Waiting, stale: bytes, now: float) -> None:
         forward, _, send = waiting
         pending = self._pending.get(key)
         if pending is not None:
@@ -198,7 +200,7 @@ class Forwarder:
                 self.counters.add(_REFUSED)
                 send(self._refuse(forward.query, msg.REFUSED, msg.EDE_PROHIBITED))
                 return
-            if all(means.prober.leads_back((zone, state.key)) for state in upstreams.states):
+            if all(means.prober.leads_back((zone, state.key), now) for state in upstreams.states):
                 self.counters.add(_LOOPED)
                 send(self._refuse(forward.query, msg.SERVFAIL, msg.EDE_OTHER, b"forwarding loop"))
                 return

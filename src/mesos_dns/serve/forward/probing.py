@@ -27,21 +27,20 @@ class Prober:
     def __repr__(self) -> str:
         return f"Prober({self._watch!r})"
 
-    def takes(self, forward: Forward) -> bytes | None:
-        """The whole reply if the question is a probe of this server that came back, else None."""
-        route = self._watch.returned(forward.query, _now())
+    def takes(self, forward: Forward, now: float) -> bytes | None:
+        """The whole reply if the question is a probe of this server that came back at `now` (the loop's time), else None."""
+        route = self._watch.returned(forward.query, now)
         if route is None:
             return None
         self._tell(route)
         return self._watch.answer(forward)
 
-    def leads_back(self, route: Route) -> bool:
-        """Whether `route` is not to be asked now."""
-        return self._watch.leads_back(route, _now())
+    def leads_back(self, route: Route, now: float) -> bool:
+        """Whether `route` is not to be asked at `now`."""
+        return self._watch.leads_back(route, now)
 
-    def asking(self, route: Route, *, failed: bool = False) -> None:
-        """Probe `route`, which is being asked, or has `failed` (silence, SERVFAIL), if that is due."""
-        now = _now()
+    def asking(self, route: Route, now: float, *, failed: bool = False) -> None:
+        """Probe `route`, which is asked at `now`, or has `failed` (silence, SERVFAIL), if that is due."""
         if self._watch.is_due(route, now, failed=failed):
             probe = self._watch.probe(route, now, secrets.randbits(16), secrets.token_bytes(NONCE_SIZE))
             spawn(self._exchange(route, probe), name="loop probe")

@@ -43,6 +43,7 @@ _LEADS_BACK: Final = "it leads back to this server"
 class Means(NamedTuple):
     """What all searches of a worker share. `timeout` is in seconds; `own` has the apexes of our zones."""
 
+    loop: asyncio.AbstractEventLoop
     pool: UdpPool
     prober: Prober
     timeout: float
@@ -69,11 +70,10 @@ class Search:
         self._zone = zone
         self._query = query
         self._done: Callable[[bytes | None], None] | None = done
-        self._loop = asyncio.get_running_loop()
-        self._deadline = self._loop.time() + means.timeout
-        self._attempts: Attempts[Upstream] | None = upstreams.plan(
-            self._loop.time(), random.random, (query.name, query.qtype)
-        )
+        self._loop = means.loop
+        now = self._loop.time()
+        self._deadline = now + means.timeout
+        self._attempts: Attempts[Upstream] | None = upstreams.plan(now, random.random, (query.name, query.qtype))
         self._questions: dict[Upstream, Question] = {}
         self._asked: list[UpstreamState[Upstream]] = []
         #: The last reply that another upstream might better.
@@ -137,11 +137,11 @@ class Search:
         """Whether it is asked: not if it leads back to this server."""
         means, upstream = self._means, state.key
         route = self._zone, upstream
-        if means.prober.leads_back(route):
+        if means.prober.leads_back(route, now):
             if self._attempts is not None:
                 self._attempts.bad(state, now, _LEADS_BACK)
             return False
-        means.prober.asking(route)
+        means.prober.asking(route, now)
         self._asked.append(state)
         sent = rewrite.question(self._query, 0, edns=edns)
         self._questions[upstream] = means.pool.ask(
@@ -165,7 +165,7 @@ class Search:
             self.close()
             return
         if error is None:
-            self._means.prober.asking((self._zone, state.key), failed=True)
+            self._means.prober.asking((self._zone, state.key), now, failed=True)
         elif error.errno in _OWN_ERRORS:
             attempts.dropped(state, now)
             self._tell(state, words(error))
@@ -209,7 +209,7 @@ class Search:
         if state.key not in self._means.trusted:
             reply = rewrite.without_ad(reply)
         if failure == "SERVFAIL":
-            self._means.prober.asking((self._zone, state.key), failed=True)
+            self._means.prober.asking((self._zone, state.key), now, failed=True)
         if failure is not None and self._means.ask_next_on_failure:
             self._last = reply
             attempts.bad(state, now, failure)
@@ -299,7 +299,7 @@ class Search:
             if state.suspect is not None and state.key not in self._means.failing:
                 status = state.status(now)
                 if status.state == "open":
-                    self._means.prober.asking((self._zone, state.key), failed=True)
+                    self._means.prober.asking((self._zone, state.key), now, failed=True)
                     self._tell(state, status.error or "no answer")
 
     def _unwatch(self) -> None:
