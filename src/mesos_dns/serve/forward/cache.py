@@ -41,7 +41,7 @@ _FAILURES_PER_ROOM: Final = 1 / 32
 _ENTRY_OCTETS: Final = 520
 #: Octets that it takes in addition if its addresses are rotated.
 _RUN_OCTETS: Final = 160
-#: Octets that a new answer takes beside those of its name and its message.
+#: Octets that an answer takes beside those of its name and its message before it is looked into.
 _NEW_OCTETS: Final = 370
 #: Octets that a failure takes beside those of its name.
 _FAILURE_OCTETS: Final = 320

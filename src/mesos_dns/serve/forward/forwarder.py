@@ -156,7 +156,14 @@ class Forwarder:
         await self._idle.wait()
 
     def close(self) -> None:
-        """Let go of all sockets; who still waits gets no answer."""
+        """Let go of everything; who still waits gets no answer."""
+        for pending in self._pending.values():
+            if pending.timer is not None:
+                pending.timer.cancel()
+            if pending.search is not None:
+                pending.search.close()
+            self._taken(pending)
+        self._pending.clear()
         if self._means is not None:
             self._means.pool.close()
 
@@ -164,7 +171,7 @@ class Forwarder:
         """What needs a running event loop."""
         options = self._options
         self._means = Means(
-            pool=UdpPool(most=2 * MAX_FORWARDS, most_per_upstream=MAX_FORWARDS),
+            pool=UdpPool(most=2 * MAX_FORWARDS, most_per_upstream=MAX_FORWARDS, counters=self.counters),
             loop=asyncio.get_running_loop(),
             prober=Prober(self._terms.loops, options.timeout, self._leads_back),
             timeout=options.timeout,
@@ -181,9 +188,12 @@ class Forwarder:
     def _ask(self, means: Means, key: bytes, waiting: _Waiting, stale: bytes, now: float) -> None:
         forward, _, send = waiting
         pending = self._pending.get(key)
-        if pending is not None and pending.is_slow:
-            self._send_stale(pending.stale, waiting)
-            return
+        if pending is not None:
+            # What was asked for while it was fresh may have become stale since.
+            pending.stale = stale or pending.stale
+            if pending.is_slow:
+                self._send_stale(pending.stale, waiting)
+                return
         if pending is None:
             zone, upstreams = self.upstreams_for(forward.query.name)
             if upstreams is None:
@@ -202,6 +212,9 @@ class Forwarder:
             or self._clients[forward.client] >= MAX_WAITING_PER_CLIENT
         ):
             # Names of the zone must stay answerable when the upstreams hang, and one client must not take the place of all.
+            if stale:
+                self._send_stale(stale, waiting)
+                return
             self.counters.add(_SHED)
             send(self._refuse(forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
             return
@@ -220,7 +233,8 @@ class Forwarder:
             return
         pending = self._pending[key] = _Pending(stale)
         pending.waiting += waiting
-        if stale and waiting:
+        if stale:
+            # Also if nobody waits yet: who asks when the answer has become stale waits no longer for that.
             pending.timer = asyncio.get_running_loop().call_later(STALE_AFTER_SECONDS, self._answer_stale, pending)
         query = forward.query
         pending.search = Search(means, zone, upstreams, query, lambda reply: self._done(key, query.question_end, reply))

@@ -63,9 +63,10 @@ class UdpPool:
     """Asks upstreams over UDP. One for each worker and event loop.
 
     At most `most` questions are in flight, and at most `most_per_upstream` to one of the upstreams; what is beyond fails with ENOBUFS.
+    What is counted goes into `counters`, if that is given.
     """
 
-    def __init__(self, *, most: int, most_per_upstream: int) -> None:
+    def __init__(self, *, most: int, most_per_upstream: int, counters: Counts | None = None) -> None:
         self._most = most
         self._most_per_upstream = most_per_upstream
         self._loop = asyncio.get_running_loop()
@@ -77,7 +78,7 @@ class UdpPool:
         self._warn = RateLimited(log)
         #: Questions in flight.
         self.pending = 0
-        self.counters = Counts()
+        self.counters = Counts() if counters is None else counters
 
     def __repr__(self) -> str:
         return f"UdpPool(pending={self.pending}, sockets={self.sockets})"

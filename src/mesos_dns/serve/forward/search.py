@@ -34,7 +34,7 @@ FAILURES: Final = {msg.FORMERR: "FORMERR", msg.SERVFAIL: "SERVFAIL", msg.NOTIMP:
 #: RCODEs of servers that do not take EDNS (RFC 6891 sections 6.1.3 and 7). The low four bits of BADVERS are NOERROR.
 _REJECTIONS: Final = frozenset({msg.FORMERR, msg.NOTIMP})
 #: Errors of this machine, which say nothing about an upstream.
-_OWN_ERRORS: Final = frozenset({errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ECANCELED})
+_OWN_ERRORS: Final = frozenset({errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 
 #: Seconds for the whole of an answer that came truncated, which its upstream has at hand. Where TCP is filtered nothing comes back,
 #: and clients wait for five.
@@ -92,6 +92,11 @@ class Search:
         """Ask the first upstream. `done` may be called before this returns."""
         self._go_on()
 
+    def close(self) -> None:
+        """Let go of everything; `done` is not called any more."""
+        self._done = None
+        self._close()
+
     def leads_back(self, route: tuple[bytes, Upstream]) -> None:
         """`route` turned out to lead back to this server: what was asked there will come to no answer."""
         zone, upstream = route
@@ -114,7 +119,8 @@ class Search:
             now = self._loop.time()
             state = attempts.next(now)
             if state is not None:
-                self._ask(state, now, edns=attempts.edns)
+                if not self._ask(state, now, edns=attempts.edns):
+                    continue
             elif not attempts.wait:
                 self._finish(self._last)
                 return
@@ -130,13 +136,14 @@ class Search:
         else:
             self._go_on()
 
-    def _ask(self, state: UpstreamState[Upstream], now: float, *, edns: bool) -> None:
+    def _ask(self, state: UpstreamState[Upstream], now: float, *, edns: bool) -> bool:
+        """Whether it is asked: not if it leads back to this server."""
         means, upstream = self._means, state.key
         route = self._zone, upstream
         if means.prober.leads_back(route, now):
             if self._attempts is not None:
                 self._attempts.bad(state, now, _LEADS_BACK)
-            return
+            return False
         means.prober.asking(route, now)
         self._asked.append(state)
         sent = rewrite.question(self._query, 0, edns=edns)
@@ -148,6 +155,7 @@ class Search:
             partial(self._unanswered, state),
             max(self._deadline, now),
         )
+        return True
 
     def _unanswered(self, state: UpstreamState[Upstream], error: OSError | None) -> None:
         attempts = self._attempts
@@ -155,6 +163,10 @@ class Search:
         if attempts is None:
             return
         now = self._loop.time()
+        if error is not None and error.errno == errno.ECANCELED:
+            # The program lets go of its upstreams: there is nobody to ask, and nothing to tell.
+            self.close()
+            return
         if error is None:
             self._means.prober.asking((self._zone, state.key), now, failed=True)
         elif error.errno in _OWN_ERRORS:
@@ -177,7 +189,8 @@ class Search:
         beyond = rewrite.extended_rcode(reply, end)
         sent = self._questions.pop(state.key).sent
         if (beyond or rcode in _REJECTIONS) and attempts.without_edns(state, now):
-            self._ask(state, now, edns=False)
+            if not self._ask(state, now, edns=False):
+                self._go_on()
             return True
         try:
             reply = self._checked(state, reply)
@@ -212,7 +225,9 @@ class Search:
         if state.key in self._means.failing:
             self._means.failing.discard(state.key)
             self._means.warn.over(f"{state.key}", "upstream %s port %d answers again", *state.key)
-        if self._done is not None and rewrite.is_truncated(reply) and state.tcp.used(now):
+        if self._done is None:
+            return  # The client has its answer: the rest of this one is for nobody.
+        if rewrite.is_truncated(reply) and state.tcp.used(now):
             self._unwatch()
             self._is_over_tcp = True
             spawn(self._ask_over_tcp(state, sent, reply), name="forward over TCP")
@@ -235,12 +250,13 @@ class Search:
         except TimeoutError:
             self._no_tcp(state, f"no answer within {within:.1f} s")
         except (OSError, BadReplyError) as error:
-            self._no_tcp(state, words(error))
+            self._no_tcp(state, words(error), own=getattr(error, "errno", None) in _OWN_ERRORS)
         # The truncated answer is one: it says itself that there is more.
         self._finish(reply)
 
-    def _no_tcp(self, state: UpstreamState[Upstream], reason: str) -> None:
-        state.tcp.failed(self._loop.time(), reason)
+    def _no_tcp(self, state: UpstreamState[Upstream], reason: str, *, own: bool = False) -> None:
+        if not own:
+            state.tcp.failed(self._loop.time(), reason)
         self._means.warn.warning(
             f"tcp {state.key}", "upstream %s port %d does not answer over TCP: %s", *state.key, reason
         )
