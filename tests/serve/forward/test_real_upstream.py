@@ -47,14 +47,13 @@ def unbound(tmp_path, certificates):
 @pytest.mark.parametrize("over", ["UDP", "TCP", "TLS"])
 async def test_each_question_gets_its_own_answer(unbound, certificates, over):
     port, tls_port = unbound
-    address = ("127.0.0.1", tls_port if over == "TLS" else port)
+    address = ("127.0.0.1", tls_port, "resolver.example") if over == "TLS" else ("127.0.0.1", port)
     if over == "UDP":
         pool = UdpPool(most=QUESTIONS, most_per_upstream=QUESTIONS)
     elif over == "TCP":
         pool = StreamPool(most=QUESTIONS)
     else:
-        context = strict_context(certificates.path("ca.pem"))
-        pool = StreamPool(most=QUESTIONS, tls_names={address: "resolver.example"}, context=context)
+        pool = StreamPool(most=QUESTIONS, context=strict_context(certificates.path("ca.pem")))
     # Not more at once than its socket has room for: nobody asks again here.
     for first in range(0, QUESTIONS, 50):
         replies = await outcomes([Asked(pool, address, f"n{n}.example.test.") for n in range(first, first + 50)])
