@@ -7,7 +7,7 @@ import pytest
 from tests.certificates import Certificates
 from tests.integration import client, wire
 from tests.integration.masters import Master
-from tests.integration.program import Program, run
+from tests.integration.program import Program, run, until
 from tests.integration.test_forwarding import ask, extended_errors
 from tests.integration.unbound import KNOWN, connections_to, unbound
 
@@ -58,10 +58,11 @@ def test_who_does_not_prove_its_name_is_not_asked(master: Master, certificates: 
         program.wait_ready()
         failed = extended_errors(program, wire.query(1, "www.example.org.", "A", edns=1232))
         assert failed == ("SERVFAIL", [(22, None)])
-        assert (
+        told = (
             f"upstream 127.0.0.1 port {ports.tls} failed: its certificate is not accepted "
             "(Hostname mismatch, certificate is not valid for 'other.example'); the next one is asked"
-        ) in program.log()
+        )
+        until(lambda: told in program.log(), program.log)
         assert ask(program, KNOWN)["answer"] == [f"{KNOWN} 3600 IN A 10.0.0.1"]
         assert f"upstream ::1 port {ports.tls}" not in program.log()
 

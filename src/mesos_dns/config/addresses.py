@@ -16,8 +16,6 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 #: A label of a name in master-file notation: printable ASCII, `\\.` and `\\DDD` for the rest.
 _LABEL_PART: Final = re.compile(r"\\[0-9]{3}|\\[!-~]|[!-\[\]-~]", re.ASCII)
-
-
 #: What an upstream over TLS begins with, and its port if none is given (RFC 7858 section 3.1).
 _TLS: Final = "tls://"
 _TLS_PORT: Final = 853
@@ -116,8 +114,8 @@ def _tls_resolver(text: str) -> Resolver:
     where, _, name = text[len(_TLS) :].partition("#")
     wrong = []
     address, port = None, 0
+    has_port = ":" in where and not where.endswith("]")
     try:
-        has_port = ":" in where and not where.endswith("]")
         host, port = host_and_port(where if has_port else f"{where}:{_TLS_PORT}")
         address = ip(host)
         if address is None:

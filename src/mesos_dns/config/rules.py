@@ -6,7 +6,7 @@ or milder, the rule says so.
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -45,9 +45,9 @@ def cluster(values: Values) -> Iterator[Finding]:
         yield "Masters", message
 
 
-def _distinct(texts: tuple[str, ...], normal_form: Callable[[str], Hashable]) -> Iterator[str]:
+def _distinct(texts: tuple[str, ...], normal_form: Callable[[str], str]) -> Iterator[str]:
     """Complain about every text without a normal form, and about those that share one."""
-    seen: dict[Hashable, str] = {}
+    seen: dict[str, str] = {}
     for text in texts:
         try:
             normal = normal_form(text)
