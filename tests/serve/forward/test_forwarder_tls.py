@@ -227,5 +227,5 @@ async def test_a_file_that_is_no_good_any_more_is_told_and_costs_only_upstreams_
         assert texts(read(await submit(forwarder, ask(NAME))).answer)
     assert [one.getMessage() for one in caplog.records] == [
         f"cannot read the authorities in {path}: {words}; no upstream is asked over TLS: mend the file and start again",
-        "upstream 192.0.2.1 port 853 failed: there is no TLS context to verify it with; the next one is asked, if there is one",
+        "upstream 192.0.2.1 port 853 failed: there are no authorities to verify it with; the next one is asked, if there is one",
     ]

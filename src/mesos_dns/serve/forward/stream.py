@@ -138,7 +138,7 @@ class StreamPool:
         name, tls = upstream.tls_name, None
         if name:
             if self._context is None:
-                raise OSError(errno.EPROTO, "there is no TLS context to verify it with")
+                raise OSError(errno.EPROTO, "there are no authorities to verify it with")
             try:
                 tls = Tls(self._context, name)
             except ValueError as error:
