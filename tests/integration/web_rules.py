@@ -17,7 +17,7 @@ EXTRA_KEYS = {
     **dict.fromkeys(("Workers", "HealthAware", "FailoverGraceSeconds", "MesosSource", "ReconcileSeconds"), ""),
     **dict.fromkeys(("ForwardPolicy", "AskNextOnFailure", "CacheOctets"), ""),
     **dict.fromkeys(("CacheMinTTL", "CacheMaxTTL", "CacheStaleSeconds"), ""),
-    **dict.fromkeys(("TrustedResolvers", "PrivateZones", "ForwardNonRecursive"), ""),
+    **dict.fromkeys(("TrustedResolvers", "PrivateZones", "ForwardNonRecursive", "ForwardCAFile"), ""),
 }
 NOTHING = {"hosts": {"host": "", "ip": ""}, "services": {"service": "", "host": "", "ip": "", "port": ""}}
 

@@ -127,8 +127,28 @@ def hangs(_connection):
 )
 async def test_what_comes_over_tcp(handle):
     async with Upstream(truncated) as upstream:
-        with peer(handle, upstream.address):
+        with peer(handle, upstream.address.address):
             assert await left(upstream, within=0.1 if handle is hangs else 5.0) == {}
+
+
+@pytest.mark.parametrize("name", ["resolver.example", "other.example"])
+async def test_what_comes_over_tls(certificates, name):
+    server = certificates.server_context()
+
+    def handle(connection):
+        with server.wrap_socket(connection, server_side=True, suppress_ragged_eofs=True) as secure:
+            over_tcp(honest)(secure)
+
+    async def ask_once():
+        zones = {names.ROOT: [(*address, name)]}
+        forwarder = make_forwarder(
+            zones=zones, ca_file=certificates.path("ca.pem"), loops=LoopWatch(b"key", routes_of(zones))
+        )
+        await submit(forwarder, ask(NAME))
+        forwarder.close()
+
+    with peer(handle) as address:
+        assert await left_by(ask_once) == {}
 
 
 async def test_refused_and_shed(monkeypatch):

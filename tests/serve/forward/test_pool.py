@@ -212,7 +212,9 @@ async def test_after_a_refusal_the_upstream_is_asked_again(pool):
     address = await unused_address()
     assert (await Asked(pool, address).outcome()).errno == errno.ECONNREFUSED
     again = Upstream(honest)
-    again._transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: again, local_addr=address)
+    again._transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: again, local_addr=address.address
+    )
     assert await Asked(pool, address).outcome() == honest(again.asked[0][0])
     again._transport.close()
 
@@ -334,7 +336,7 @@ async def test_without_more_files_the_socket_that_is_there_serves_on(pool, no_mo
             no_more_files()
         await upstream.until_asked(3 * QUESTIONS_PER_SOCKET)
         assert len({port for _, port in upstream.asked}) == 1
-        host, port = upstream.address
+        host, port = upstream.address.address
     assert [record.getMessage() for record in caplog.records] == [
         f"cannot have another socket for upstream {host} port {port}: Too many open files"
     ]

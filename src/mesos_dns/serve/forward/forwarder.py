@@ -13,14 +13,15 @@ from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter
 from mesos_dns.serve.forward import rewrite
 from mesos_dns.serve.forward.cache import ForwardCache, cache_key
-from mesos_dns.serve.forward.exchange import Upstream
 from mesos_dns.serve.forward.loops import Route
-from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
 from mesos_dns.serve.forward.records import BadReplyError
 from mesos_dns.serve.forward.search import FAILURES, Means, Search
+from mesos_dns.serve.forward.stream import StreamPool
 from mesos_dns.serve.forward.terms import Refuse, Terms
+from mesos_dns.serve.forward.tls import context_for
 from mesos_dns.serve.forward.upstreams import Policy, Upstreams, by_zone
 from mesos_dns.serve.request import Forward
 
@@ -80,6 +81,8 @@ class Forwarder:
         self._truncate_bit = truncate_bit
         self._refuse = refuse
         self._terms = terms or Terms()
+        # Here, not with the first question: to read what authorities there are takes a while.
+        self._tls = context_for(options)
         self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout)
         self._cache = ForwardCache(
             options.cache_octets,
@@ -166,14 +169,17 @@ class Forwarder:
         self._pending.clear()
         if self._means is not None:
             self._means.pool.close()
+            self._means.streams.close()
 
     def _begin(self) -> Means:
         """What needs a running event loop."""
         options = self._options
+        streams = StreamPool(most=2 * MAX_FORWARDS, context=self._tls)
         self._means = Means(
             pool=UdpPool(most=2 * MAX_FORWARDS, most_per_upstream=MAX_FORWARDS, counters=self.counters),
+            streams=streams,
             loop=asyncio.get_running_loop(),
-            prober=Prober(self._terms.loops, options.timeout, self._leads_back),
+            prober=Prober(self._terms.loops, options.timeout, self._leads_back, streams),
             timeout=options.timeout,
             own=self._terms.own,
             trusted=frozenset(self._terms.trusted),

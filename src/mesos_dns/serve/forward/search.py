@@ -7,21 +7,22 @@ import asyncio
 import errno
 import logging
 import random
+import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mesos_dns.concurrency import spawn
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE, Query
 from mesos_dns.logs import RateLimited
-from mesos_dns.serve.forward import rewrite
+from mesos_dns.serve.forward import rewrite, tls
 from mesos_dns.serve.forward.check import usable
-from mesos_dns.serve.forward.exchange import Upstream, exchange_tcp
 from mesos_dns.serve.forward.health import UpstreamState
+from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
 from mesos_dns.serve.forward.records import BadReplyError
+from mesos_dns.serve.forward.stream import StreamPool
 from mesos_dns.serve.forward.upstreams import Attempts, Upstreams
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Means(NamedTuple):
 
     loop: asyncio.AbstractEventLoop
     pool: UdpPool
+    streams: StreamPool
     prober: Prober
     timeout: float
     own: Sequence[bytes]
@@ -82,8 +84,8 @@ class Search:
         #: The last reply that another upstream might better.
         self._last: bytes | None = None
         self._tick: int | None = None
-        #: Whether its answer is being asked for over TCP: then no other upstream is asked.
-        self._is_over_tcp = False
+        #: The question for what was truncated, over TCP: as long as it is under way no other upstream is asked.
+        self._over_tcp: Question | None = None
 
     def __repr__(self) -> str:
         return f"Search({self._attempts!r})"
@@ -112,7 +114,7 @@ class Search:
 
     def _go_on(self) -> None:
         attempts = self._attempts
-        if attempts is None or self._done is None or self._is_over_tcp:
+        if attempts is None or self._done is None or self._over_tcp is not None:
             return
         self._unwatch()
         while self._done is not None:
@@ -147,7 +149,9 @@ class Search:
         means.prober.asking(route, now)
         self._asked.append(state)
         sent = rewrite.question(self._query, 0, edns=edns)
-        self._questions[upstream] = means.pool.ask(
+        # Whoever is to prove its name is never asked in plain text (RFC 8310 section 5).
+        pool = means.streams if upstream.tls_name else means.pool
+        self._questions[upstream] = pool.ask(
             upstream,
             sent,
             self._query.question_end,
@@ -172,6 +176,8 @@ class Search:
         elif error.errno in _OWN_ERRORS:
             attempts.dropped(state, now)
             self._tell(state, words(error))
+        elif error.errno == errno.EBADMSG:
+            self._failed(state, words(error))
         else:
             attempts.refused(state, now, words(error))
             self._tell(state, words(error))
@@ -224,41 +230,56 @@ class Search:
         attempts.answered(state, now)
         if state.key in self._means.failing:
             self._means.failing.discard(state.key)
-            self._means.warn.over(f"{state.key}", "upstream %s port %d answers again", *state.key)
+            self._means.warn.over(f"{state.key}", "upstream %s port %d answers again", *state.key.address)
         if self._done is None:
             return  # The client has its answer: the rest of this one is for nobody.
-        if rewrite.is_truncated(reply) and state.tcp.used(now):
-            self._unwatch()
-            self._is_over_tcp = True
-            spawn(self._ask_over_tcp(state, sent, reply), name="forward over TCP")
+        if rewrite.is_truncated(reply) and not state.key.tls_name and state.tcp.used(now):
+            self._ask_over_tcp(state, sent, reply, now)
         else:
             self._finish(reply)
 
-    async def _ask_over_tcp(self, state: UpstreamState[Upstream], sent: bytes, truncated: bytes) -> None:
+    def _ask_over_tcp(self, state: UpstreamState[Upstream], sent: bytes, truncated: bytes, now: float) -> None:
         """Ask once more what was `sent`, with an OPT record only if that had one: some upstreams take none."""
-        within = min(max(self._deadline - self._loop.time(), 0.0), MAX_TCP_SECONDS)
-        reply = truncated
-        sent = random.getrandbits(16).to_bytes(2) + sent[2:]
+        self._unwatch()
+        within = min(max(self._deadline - now, 0.0), MAX_TCP_SECONDS)
+        self._over_tcp = self._means.streams.ask(
+            state.key,
+            sent,
+            self._query.question_end,
+            partial(self._complete, state, truncated),
+            partial(self._incomplete, state, truncated, within),
+            now + within,
+        )
+
+    def _complete(self, state: UpstreamState[Upstream], truncated: bytes, reply: bytes) -> bool:
         try:
-            complete = await exchange_tcp(state.key, sent, self._query.question_end - HEADER_SIZE, within=within)
-            complete = self._checked(state, complete)
-            failure = FAILURES.get(complete[3] & 15)
+            reply = self._checked(state, reply)
+            failure = FAILURES.get(reply[3] & 15)
             if failure is not None and self._means.ask_next_on_failure:
                 raise BadReplyError(failure)  # noqa: TRY301 - as those of `_checked`
-            reply = complete
+        except BadReplyError as error:
+            self._no_tcp(state, str(error))
+            reply = truncated
+        else:
             state.tcp.answered()
-        except TimeoutError:
-            self._no_tcp(state, f"no answer within {within:.1f} s")
-        except (OSError, BadReplyError) as error:
-            self._no_tcp(state, words(error), own=getattr(error, "errno", None) in _OWN_ERRORS)
         # The truncated answer is one: it says itself that there is more.
         self._finish(reply)
+        return True
+
+    def _incomplete(
+        self, state: UpstreamState[Upstream], truncated: bytes, within: float, error: OSError | None
+    ) -> None:
+        if error is None:
+            self._no_tcp(state, f"no answer within {within:.1f} s")
+        else:
+            self._no_tcp(state, words(error), own=error.errno in _OWN_ERRORS)
+        self._finish(truncated)
 
     def _no_tcp(self, state: UpstreamState[Upstream], reason: str, *, own: bool = False) -> None:
         if not own:
             state.tcp.failed(self._loop.time(), reason)
         self._means.warn.warning(
-            f"tcp {state.key}", "upstream %s port %d does not answer over TCP: %s", *state.key, reason
+            f"tcp {state.key}", "upstream %s port %d does not answer over TCP: %s", *state.key.address, reason
         )
 
     def _failed(self, state: UpstreamState[Upstream], reason: str) -> None:
@@ -269,7 +290,10 @@ class Search:
     def _tell(self, state: UpstreamState[Upstream], reason: str) -> None:
         self._means.failing.add(state.key)
         self._means.warn.warning(
-            f"{state.key}", "upstream %s port %d failed: %s; the next one is asked, if there is one", *state.key, reason
+            f"{state.key}",
+            "upstream %s port %d failed: %s; the next one is asked, if there is one",
+            *state.key.address,
+            reason,
         )
 
     # --- the end -------------------------------------------------------------------------------
@@ -294,6 +318,8 @@ class Search:
         for question in self._questions.values():
             question.cancel()
         self._questions.clear()
+        if self._over_tcp is not None:
+            self._over_tcp.cancel()
         if attempts is None:
             return
         now = self._loop.time()
@@ -314,4 +340,6 @@ class Search:
 
 def words(error: Exception) -> str:
     """The system's words, without number and Python's brackets."""
+    if isinstance(error, ssl.SSLError):
+        return tls.words(error)
     return getattr(error, "strerror", None) or str(error)
