@@ -10,8 +10,9 @@ from tests.serve.asking import ask, read, texts
 from tests.serve.forward.asked import until
 from tests.serve.forward.upstreams import NAME, ROOT, Upstream, honest, make_forwarder, say, silent, submit, truncated
 
-from mesos_dns.serve.forward import search as searching
+from mesos_dns.serve.forward.inflight import Question
 from mesos_dns.serve.forward.loops import PROBE_SECONDS, LoopWatch, routes_of
+from mesos_dns.serve.forward.stream import StreamPool
 
 
 def patient(forwarder, upstream):
@@ -86,10 +87,12 @@ async def test_an_upstream_that_is_known_to_lead_back_costs_no_time():
 
 
 async def test_errors_of_this_machine_do_not_tell_against_an_upstream(monkeypatch, caplog):
-    async def no_file(*_, **__):
-        raise OSError(errno.EMFILE, "Too many open files")
+    def no_file(_pool, _upstream, octets, end, _on_reply, on_error, _deadline):
+        question = Question(octets, end - 12, None, on_error)
+        asyncio.get_running_loop().call_soon(question.fail, OSError(errno.EMFILE, "Too many open files"))
+        return question
 
-    monkeypatch.setattr(searching, "exchange_tcp", no_file)
+    monkeypatch.setattr(StreamPool, "ask", no_file)
     async with Upstream(truncated) as upstream:
         forwarder = make_forwarder(upstream)
         for _ in range(5):
