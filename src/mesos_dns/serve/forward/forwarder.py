@@ -57,9 +57,9 @@ class _Pending:
 
     __slots__ = ("is_slow", "search", "stale", "timer", "waiting")
 
-    def __init__(self, stale: bytes) -> None:
+    def __init__(self) -> None:
         #: What there is if no upstream answers; empty if there is nothing.
-        self.stale = stale
+        self.stale = b""
         self.waiting: list[_Waiting] = []
         self.search: Search | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -125,7 +125,7 @@ class Forwarder:
                 self.counters.add(_CACHED)
                 send(reply)
                 if found.prefetch and key not in self._pending and len(self._pending) < MAX_FORWARDS:
-                    self._search(means, key, forward, found.reply)
+                    self._search(means, key, forward, b"")
                 return reply
         if (here := self._terms.answer_here(forward, self._refuse, self.counters)) is not None:
             send(here)
@@ -207,6 +207,8 @@ class Forwarder:
         if pending is not None:
             self.counters.add(_JOINED)
             pending.waiting.append(waiting)
+            # What is asked before its end has no time-out of this kind until somebody waits for it.
+            self._limit(pending, stale)
         else:
             self._search(means, key, forward, stale, waiting)
 
@@ -214,13 +216,18 @@ class Forwarder:
         zone, upstreams = self.upstreams_for(forward.query.name)
         if upstreams is None:
             return
-        pending = self._pending[key] = _Pending(stale)
+        pending = self._pending[key] = _Pending()
         pending.waiting += waiting
-        if stale and waiting:
-            pending.timer = asyncio.get_running_loop().call_later(STALE_AFTER_SECONDS, self._answer_stale, pending)
+        self._limit(pending, stale)
         query = forward.query
         pending.search = Search(means, zone, upstreams, query, lambda reply: self._done(key, query.question_end, reply))
         pending.search.start()
+
+    def _limit(self, pending: _Pending, stale: bytes) -> None:
+        """Those who wait get what is `stale`, if there is such, when upstreams take long."""
+        if stale and pending.timer is None:
+            pending.stale = stale
+            pending.timer = asyncio.get_running_loop().call_later(STALE_AFTER_SECONDS, self._answer_stale, pending)
 
     def _leads_back(self, route: Route) -> None:
         """What was asked by a way that turned out to lead back here is asked of others."""
