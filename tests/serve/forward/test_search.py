@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import socket
+import sys
 
 import dns.flags
 import dns.rcode
@@ -10,7 +12,7 @@ from tests.serve.asking import ask, read, texts
 from tests.serve.forward.asked import until
 from tests.serve.forward.upstreams import NAME, ROOT, Upstream, honest, make_forwarder, say, silent, submit, truncated
 
-from mesos_dns.serve.forward import search as searching
+from mesos_dns.serve.forward import stream as streaming
 from mesos_dns.serve.forward.loops import PROBE_SECONDS, LoopWatch, routes_of
 
 
@@ -86,10 +88,12 @@ async def test_an_upstream_that_is_known_to_lead_back_costs_no_time():
 
 
 async def test_errors_of_this_machine_do_not_tell_against_an_upstream(monkeypatch, caplog):
-    async def no_file(*_, **__):
+    def no_file(*_):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(searching, "exchange_tcp", no_file)
+    fake = type(sys)("socket")
+    vars(fake).update(vars(socket), socket=no_file)
+    monkeypatch.setattr(streaming, "socket", fake)
     async with Upstream(truncated) as upstream:
         forwarder = make_forwarder(upstream)
         for _ in range(5):
