@@ -2,6 +2,7 @@
 
 import asyncio
 
+import dns.flags
 import dns.rrset
 from tests.serve.asking import ask, read
 from tests.serve.forward.upstreams import NAME, Upstream, make_forwarder, say, submit
@@ -63,3 +64,17 @@ async def test_so_it_does_if_it_was_asked_before_the_end(monkeypatch):
         found = await until_stale(forwarder)
         assert len(upstream.asked) == 2, "once before its end, and this is still under way"
         assert found == (30, [3])
+
+
+async def test_what_was_asked_without_edns_is_not_kept_for_those_who_want_signatures():
+    def without_edns(octets):
+        return say(octets, rcode=1) if octets[10:12] != b"\0\0" else say(octets, "192.0.2.1")
+
+    async with Upstream(without_edns) as upstream:
+        forwarder = make_forwarder(upstream, **STALE)
+        for _ in range(3):
+            assert read(await submit(forwarder, ask(NAME, payload=1232, ednsflags=dns.flags.DO))).answer
+        assert len(upstream.asked) == 4, "once with EDNS, and then each time"
+        for _ in range(3):
+            assert read(await submit(forwarder, ask(NAME, payload=1232))).answer
+        assert len(upstream.asked) == 5

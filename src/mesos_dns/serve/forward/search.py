@@ -84,6 +84,8 @@ class Search:
         self._tick: int | None = None
         #: Whether its answer is being asked for over TCP: then no other upstream is asked.
         self._is_over_tcp = False
+        #: Whether the reply is for this time only: signatures were asked for (DO), and its upstream was not told so for want of EDNS.
+        self.lacks_signatures = False
 
     def __repr__(self) -> str:
         return f"Search({self._attempts!r})"
@@ -212,6 +214,8 @@ class Search:
         if state.key in self._means.failing:
             self._means.failing.discard(state.key)
             self._means.warn.over(f"{state.key}", "upstream %s port %d answers again", *state.key)
+        if self._done is not None and self._query.edns is not None and self._query.edns.do:
+            self.lacks_signatures = not rewrite.has_opt(sent)
         if self._done is not None and rewrite.is_truncated(reply) and state.tcp.used(now):
             self._unwatch()
             self._is_over_tcp = True
