@@ -32,7 +32,7 @@ from bench.servers import ADDRESS, UnavailableError
 PAUSE: Final = 0.5
 #: Seconds after which an answer counts as lost.
 PATIENCE: Final = 1.0
-#: Seconds after the start of a task until its name has to be there, unless a leader died meanwhile.
+#: Seconds after the leading master knows that a task runs until its name has to be there, unless a leader died meanwhile.
 FRESH: Final = 2.0
 #: Seconds for which the name of a task may outlive it: that long agents may take to come back to a new leader.
 HOLD: Final = 600.0
@@ -42,11 +42,15 @@ _SHOWN: Final = 5
 
 @dataclass(slots=True)
 class Watched:
-    """A task's name and addresses. `seen` is when all workers had it, `ended` when the cluster did not run it any more."""
+    """A task's name and addresses.
+
+    `begun` is when the leading master knew that it runs: an agent whose last status nobody acknowledged does not tell it at once.
+    `seen` is when all workers had it, `ended` when the cluster did not run it any more.
+    """
 
     name: str
     addresses: frozenset[bytes]
-    begun: float
+    begun: float | None = None
     seen: float | None = None
     ended: float | None = None
 
@@ -72,7 +76,9 @@ class Judge:
                 continue
             running.add(task["task_id"])
             addresses = frozenset(socket.inet_aton(text) for text in (*task["addresses"], task["agent"]) if "." in text)
-            self.tasks.setdefault(task["task_id"], Watched(name, addresses, now))
+            watched = self.tasks.setdefault(task["task_id"], Watched(name, addresses))
+            if watched.begun is None and task["known"] == "TASK_RUNNING":
+                watched.begun = now
         for key, watched in self.tasks.items():
             if key in running:
                 watched.ended = None
@@ -95,13 +101,13 @@ class Judge:
         elif all(found):
             if watched.seen is None:
                 watched.seen = now
-                self.starts.append(now - watched.begun)
+                self.starts.append(0.0 if watched.begun is None else now - watched.begun)
             if any(not any(address in reply for address in watched.addresses) for reply in replies if reply):
                 self._wrong("another address", watched, now)
         elif still_running and None not in replies:
             if watched.seen is not None:
                 self._wrong("vanished", watched, now)
-            elif calm and now > watched.begun + FRESH:
+            elif calm and watched.begun is not None and now > watched.begun + FRESH:
                 self._wrong("late", watched, now)
 
     def _wrong(self, kind: str, watched: Watched, now: float) -> None:

@@ -17,7 +17,7 @@ Key = ec.EllipticCurvePrivateKey
 
 @dataclass(frozen=True)
 class Certificates:
-    """In `folder`: ca.pem; server.pem/.key for 127.0.0.1 and resolver.example; client.pem/.key; other.pem, an authority that signed nothing."""
+    """In `folder`: ca.pem; server.pem/.key for 127.0.0.1 and resolver.example; expired.pem/.key, the same; client.pem/.key; other.pem, an authority that signed nothing."""
 
     folder: Path
 
@@ -27,22 +27,25 @@ class Certificates:
         _save(folder, "ca", authority_key, authority)
         _save(folder, "other", *_issue("another authority", None, None))
         _save(folder, "server", *_issue("127.0.0.1", authority_key, authority))
+        _save(folder, "expired", *_issue("127.0.0.1", authority_key, authority, ended=True))
         _save(folder, "client", *_issue("mesos-dns", authority_key, authority))
         return cls(folder)
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
 
-    def server_context(self, *, client_certificates: bool = False) -> ssl.SSLContext:
+    def server_context(self, name: str = "server", *, client_certificates: bool = False) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.path("server.pem"), self.path("server.key"))
+        context.load_cert_chain(self.path(f"{name}.pem"), self.path(f"{name}.key"))
         if client_certificates:
             context.load_verify_locations(self.path("ca.pem"))
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
 
-def _issue(name: str, issuer_key: Key | None, issuer: x509.Certificate | None) -> tuple[Key, x509.Certificate]:
+def _issue(
+    name: str, issuer_key: Key | None, issuer: x509.Certificate | None, *, ended: bool = False
+) -> tuple[Key, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -55,7 +58,7 @@ def _issue(name: str, issuer_key: Key | None, issuer: x509.Certificate | None) -
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
+        .not_valid_after(now - dt.timedelta(minutes=1) if ended else now + dt.timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
     )
     if not is_authority:

@@ -124,9 +124,10 @@ MAY_IMPORT = {
     "mesos_dns.serve.forward.options": (),
     "mesos_dns.serve.forward.check": ours("dns", "serve.forward.records", "serve.forward.rewrite"),
     "mesos_dns.serve.forward.private": ours("dns", "serve.request"),
-    "mesos_dns.serve.forward.loops": ours("dns", "serve.request"),
+    "mesos_dns.serve.forward.loops": ours("dns", "serve.forward.options", "serve.request"),
     "mesos_dns.serve.forward.terms": ours(
-        "dns", "metrics", "serve.forward.loops", "serve.forward.private", "serve.request"
+        *("dns", "metrics", "serve.request"),
+        *(f"serve.forward.{part}" for part in ("loops", "options", "private")),
     ),
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),

@@ -13,9 +13,11 @@ from mesos_dns.mesos import options
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
-from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.workers.protocol import Settings
 from mesos_dns.zone.zone import Authority
+
+OVER_TLS = Upstream("192.0.2.4", 853, "dns.example")
 
 
 def given(**keys):
@@ -107,7 +109,7 @@ def test_settings():
         Timeout=3,
         RecurseOn=False,
         SetTruncateBit=False,
-        Resolvers=["192.0.2.9", "[2001:db8::1]:5353"],
+        Resolvers=["192.0.2.9", "[2001:db8::1]:5353", "tls://192.0.2.4#Dns.Example"],
         ZoneResolvers={"Example.ORG": ["192.0.2.2:54"], "a.example.com": ["192.0.2.3"]},
         ForwardPolicy="fastest",
         AskNextOnFailure=False,
@@ -115,7 +117,8 @@ def test_settings():
         CacheMinTTL=5,
         CacheMaxTTL=600,
         CacheStaleSeconds=7200,
-        TrustedResolvers=["192.0.2.9"],
+        TrustedResolvers=["192.0.2.9", "tls://192.0.2.4:853#dns.example"],
+        ForwardCAFile="authorities.pem",
         PrivateZones=["Corp.Example"],
         ForwardNonRecursive=True,
     )
@@ -125,9 +128,9 @@ def test_settings():
         truncate_bit=False,
         forward=ForwardOptions(
             upstreams={
-                names.ROOT: [("192.0.2.9", 53), ("2001:db8::1", 5353)],
-                b"\7example\3org\0": [("192.0.2.2", 54)],
-                b"\1a\7example\3com\0": [("192.0.2.3", 53)],
+                names.ROOT: [Upstream("192.0.2.9", 53), Upstream("2001:db8::1", 5353), OVER_TLS],
+                b"\7example\3org\0": [Upstream("192.0.2.2", 54)],
+                b"\1a\7example\3com\0": [Upstream("192.0.2.3", 53)],
             },
             timeout=3.0,
             policy="fastest",
@@ -136,9 +139,10 @@ def test_settings():
             cache_min_ttl=5,
             cache_max_ttl=600,
             stale_seconds=7200.0,
-            trusted=[("192.0.2.9", 53)],
+            trusted=[Upstream("192.0.2.9", 53), OVER_TLS],
             private=[b"\4corp\7example\0"],
             non_recursive=True,
+            ca_file="authorities.pem",
         ),
         listeners=[],
         verbosity=2,

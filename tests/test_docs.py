@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mesos_dns import cli, limits, logs
+from mesos_dns import cli, limits, logs, metrics
 from mesos_dns.assembly import rules
 from mesos_dns.commands.configured import BAD_CONFIG
 from mesos_dns.config import KEYS, load
@@ -28,6 +28,7 @@ from mesos_dns.names.holds import LOSS_GRACE, SUDDEN_LOSS_TASKS
 from mesos_dns.names.naming import Naming
 from mesos_dns.names.reconciler import GRACE, SCHEDULER_GRACE
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK
+from mesos_dns.serve.forward import cache, capability, forwarder, health, keeping, pool, upstreams
 from mesos_dns.web.server import HTTP_STOP_SECONDS
 from mesos_dns.workers import handle, protocol
 
@@ -211,6 +212,62 @@ def test_the_bounds_that_operations_md_tells() -> None:
 def test_exit_codes() -> None:
     told = {int(code(row[0])) for row in table(OPERATIONS, "Exit code", "Meaning")}
     assert told == {0, 1, 2, BAD_CONFIG}
+
+
+# --- forwarding.md -----------------------------------------------------------------------------
+
+FORWARDING = DOCS / "forwarding.md"
+
+
+def test_the_counters_of_forwarding() -> None:
+    told = {code(row[0]) for row in table(FORWARDING, "Counter", "What")}
+    # The workers' own counters are declared by then: `forwarder` imports all that forwarding has.
+    assert told == {name for name in metrics.declared() if name.startswith(("forward", "upstream"))}
+
+
+def test_the_numbers_that_forwarding_md_tells() -> None:
+    text = " ".join(FORWARDING.read_text().split())
+    usual = f"({health.MIN_DELAY_SECONDS * 1000:g} to {health.MAX_DELAY_SECONDS * 1000:g} ms;"
+    run = f"for {health.MIN_RUN_SECONDS:g} s (up to {health.MAX_RUN_SECONDS:g} s if"
+    probes = f"the first after {health.PROBE_SECONDS:g} s ({health.REFUSED_PROBE_SECONDS:g} s if it was refused)"
+    sockets = f"takes at most {pool.QUESTIONS_PER_SOCKET} questions, within at most {pool.SOCKET_SECONDS:g} s"
+    for told in (
+        usual,
+        run,
+        probes,
+        sockets,
+        f"asked within {upstreams.ALL_ASKED_SECONDS:g} s",
+        f"asked after {health.SUSPECT_DELAY_SECONDS * 1000:g} ms",
+        f"after {health.MANY_SILENT} different questions for all",
+        f"up to {health.MAX_PROBE_SECONDS:g} s and a quarter more",
+        f"older than {health.STALE_SECONDS:g} s",
+        f"for {capability.PLAIN_SECONDS:g} s if that helped",
+        f"all do for {capability.PLAIN_AFTER_SILENCE_SECONDS:g} s",
+        f"after {capability.MANY_TCP_FAILURES} failures in a row it is not tried for {capability.NO_TCP_SECONDS:g} s",
+        f"more than {forwarder.STALE_AFTER_SECONDS:g} s",
+        f"| {limits.MAX_FORWARDS} different questions at once |",
+        f"| {forwarder.MAX_WAITING} clients' requests that wait |",
+        f"| {forwarder.MAX_WAITING_PER_CLIENT} requests of one client address that wait |",
+        f"| {pool.MOST_SOCKETS_PER_UPSTREAM} UDP sockets to one upstream |",
+        f"an answer over {keeping._LARGEST_KEPT // 1024} KiB",
+        f"with a TTL of {cache._STALE_TTL_SECONDS},",
+        f"at once for {cache._RECHECK_SECONDS} s",
+        f"| {cache._FAILURE_SECONDS} s; if the next try fails, too, {2 * cache._FAILURE_SECONDS} s, and so on up to {cache._MOST_FAILURE_SECONDS} s",
+        f"at most {cache._MOST_NEGATIVE_SECONDS // 3600} hours",
+    ):
+        assert told in text
+
+
+# --- http-api.md -------------------------------------------------------------------------------
+
+
+def test_the_keys_that_go_does_not_show() -> None:
+    """Ours stand at the end of the table of keys, behind Go's last one; two are the fork's."""
+    names_of_keys = [key.name for key in KEYS]
+    ours = names_of_keys[names_of_keys.index("MesosAuthentication") + 1 :]
+    (row,) = [row for row in table(DOCS / "http-api.md", "Here", "There") if row[0].startswith("`/v1/config` has")]
+    told = [word for word in re.findall("`(.*?)`", row[0]) if word not in {"/v1/config", "******"}]
+    assert told == ["ReverseDnsOn", "ResolvSubnetFirst", *ours]
 
 
 # --- all pages ---------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
 from mesos_dns.names.table import REDIRECTS
-from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.forward.private import zones_of
 from mesos_dns.workers.protocol import Settings
 from mesos_dns.zone.zone import Authority
@@ -135,8 +135,8 @@ def rules(config: Config) -> Rules:
 
 def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
     """What a worker needs to know, its sockets and the key of its probes apart. `hold`: not to answer before it has the zone."""
-    upstreams = {names.from_text(zone): [host_and_port(u) for u in us] for zone, us in config.zone_upstreams.items()}
-    upstreams[names.ROOT] = [host_and_port(upstream) for upstream in config.upstreams]
+    upstreams = {names.from_text(zone): [Upstream(*u) for u in us] for zone, us in config.zone_upstreams.items()}
+    upstreams[names.ROOT] = [Upstream(*upstream) for upstream in config.upstreams]
     return Settings(
         zones=[authority(config)],
         recursion=config.recurse_on,
@@ -150,9 +150,10 @@ def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
             cache_min_ttl=config.cache_min_ttl,
             cache_max_ttl=config.cache_max_ttl,
             stale_seconds=float(config.cache_stale_seconds),
-            trusted=[host_and_port(each) for each in config.trusted_upstreams],
+            trusted=[Upstream(*each) for each in config.trusted_upstreams],
             private=list(zones_of(config.private_zones)) if config.external_on else [],
             non_recursive=config.forward_non_recursive,
+            ca_file=config.forward_ca_file if config.external_on else "",
         ),
         listeners=[],
         verbosity=verbosity,

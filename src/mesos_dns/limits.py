@@ -33,7 +33,7 @@ MAX_EXAMPLE_TEXT: Final = 160
 
 # --- forwarding --------------------------------------------------------------------------------
 
-#: Questions to upstreams under way at once in one worker, each with a socket of its own.
+#: Different questions that one worker asks upstreams at once: 200 new ones a second if none is answered within 5 s. Up to 16 share a socket (`serve/forward/pool.py`).
 MAX_FORWARDS: Final = 1000
 
 # --- TCP ---------------------------------------------------------------------------------------

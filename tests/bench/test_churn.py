@@ -11,6 +11,7 @@ TASK = {
     "agent": "10.0.0.1",
     "addresses": ["172.16.0.1"],
     "state": "TASK_RUNNING",
+    "known": "TASK_RUNNING",
     "lost": False,
 }
 KEY = "search.1234"
@@ -38,6 +39,15 @@ def judge():
 def judged(judge, *replies, at, still_running=True, calm=True):
     judge.judge(KEY, replies, at, still_running=still_running, calm=calm)
     return {kind: count for kind, count in judge.counts.items() if kind != "checks" and count}
+
+
+def test_a_task_that_the_leader_does_not_know_to_run_is_not_late():
+    judge = Judge()
+    judge.learn({"leader": "", "tasks": [TASK | {"known": "TASK_STARTING"}]}, 0.0)
+    assert judged(judge, ABSENT, ABSENT, at=60.0) == {}
+    judge.learn(RUNNING, 60.0)
+    assert judged(judge, ABSENT, ABSENT, at=60.0 + FRESH) == {}
+    assert judged(judge, ABSENT, ABSENT, at=61.0 + FRESH) == {"late": 1}
 
 
 def test_a_name_that_comes_and_goes_in_time(judge):

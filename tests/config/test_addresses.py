@@ -12,13 +12,12 @@ from mesos_dns.config.addresses import (
     check_domain,
     check_http_listener,
     check_listener,
-    host_and_port,
     ip,
+    joined,
     master,
     parents,
     quoted,
     resolver,
-    with_port,
 )
 
 
@@ -85,8 +84,55 @@ def test_other_masters_are_refused(text):
     ],
 )
 def test_resolvers_are_ip_addresses_with_or_without_port(text, normal):
-    assert resolver(text) == normal
-    assert with_port(text, 53) == normal
+    assert resolver(text).place == normal
+    assert resolver(text).tls_name == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("tls://9.9.9.9#dns.quad9.net", ("9.9.9.9", 853, "dns.quad9.net")),
+        ("tls://9.9.9.9:8853#Dns.Quad9.Net", ("9.9.9.9", 8853, "dns.quad9.net")),
+        ("TLS://[2620:FE::0:fe]#dns.quad9.net", ("2620:fe::fe", 853, "dns.quad9.net")),
+        ("tls://[2620:fe::fe]:854#dns.quad9.net", ("2620:fe::fe", 854, "dns.quad9.net")),
+        # Some have a certificate for their address.
+        ("tls://1.1.1.1#1.1.1.1", ("1.1.1.1", 853, "1.1.1.1")),
+        ("tls://1.1.1.1#2606:4700:4700:0::1111", ("1.1.1.1", 853, "2606:4700:4700::1111")),
+    ],
+)
+def test_resolvers_over_tls_have_a_name_to_prove(text, found):
+    assert resolver(text) == found
+    assert resolver(text).place == f"tls://{joined(*found[:2])}"
+
+
+EXPECTED = "expected tls://ADDRESS#NAME or tls://ADDRESS:PORT#NAME, an IPv6 address in brackets"
+NO_PLACE = "has no valid address and port after tls://"
+NO_NAME = "does not say which name the server's certificate must prove"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("tls://9.9.9.9", NO_NAME),
+        ("tls://9.9.9.9:853#", NO_NAME),
+        ("tls://dns.quad9.net", f"has no IP address after tls://; names cannot be used there, and {NO_NAME}"),
+        ("tls://", f"{NO_PLACE}, and {NO_NAME}"),
+        ("tls://9.9.9.9:0#a.b", NO_PLACE),
+        ("tls://9.9.9.9:66666#a.b", NO_PLACE),
+        ("tls://2620:fe::fe#a.b", NO_PLACE),
+        ("tls://[9.9.9.9]#a.b", NO_PLACE),
+        ("tls://[fe80::1%eth0]#a.b", NO_PLACE),
+        (
+            "tls://9.9.9.9#a_b",
+            "has something after # that is neither a valid domain name nor an IP address: 'a_b'",
+        ),
+        ("tls://9.9.9.9#a.b#c", "has something after # that is neither a valid domain name nor an IP address: 'a.b#c'"),
+    ],
+)
+def test_all_that_is_wrong_with_a_resolver_over_tls_is_told(text, wrong):
+    with pytest.raises(Unfit) as told:
+        resolver(text)
+    assert str(told.value) == f"'{text}' {wrong}; {EXPECTED}"
 
 
 @pytest.mark.parametrize(
@@ -172,9 +218,10 @@ def test_parents_nearest_first():
 def test_every_ip_literal_has_one_normal_form(address):
     text = address.exploded
     assert ip(text) == ip(str(address))
-    host, port = host_and_port(resolver(text))
+    host, port, _ = resolver(text)
     assert port == 53
     assert ip(host) == ip(text)
+    assert resolver(f"tls://{joined(text, 853)}#a.b") == (host, 853, "a.b")
     assert ipaddress.ip_address(host) in {address, getattr(address, "ipv4_mapped", None)}
 
 
@@ -190,6 +237,8 @@ def message_of(check, text):
 def test_any_text_is_taken_or_refused_on_one_printable_line(text):
     for check in (master, resolver, absolute_name, check_domain, check_listener, check_http_listener):
         assert message_of(check, text).isprintable()
+    assert message_of(resolver, f"tls://{text}").isprintable()
+    assert message_of(resolver, f"tls://192.0.2.1#{text}").isprintable()
 
 
 def test_long_values_are_quoted_in_part():

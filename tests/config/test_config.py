@@ -26,7 +26,7 @@ def test_the_defaults_of_a_new_config():
     config = Config()
     assert (config.refresh_seconds, config.ttl, config.port, config.http_port) == (60, 60, 53, 8123)
     assert (config.timeout, config.state_timeout_seconds, config.zk_detection_timeout) == (5, 300, 30)
-    assert config.upstreams == ("8.8.8.8:53",)
+    assert config.upstreams == (("8.8.8.8", 53, ""),)
     assert config.zone_resolvers == {}
 
 
@@ -60,13 +60,18 @@ def test_a_timeout_of_0_is_the_default_as_in_go():
 
 def test_upstreams_always_have_a_port():
     config = given_keys(
-        Resolvers=["192.0.2.9", "192.0.2.2:54", "2001:DB8::1", "[2001:db8::2]:55"],
+        Resolvers=["192.0.2.9", "192.0.2.2:54", "2001:DB8::1", "TLS://[2001:db8::2]#Dns.Example"],
         ZoneResolvers={"Upper.Test": ["192.0.2.3"], "other.test": ["192.0.2.4:54"]},
     ).config
-    assert config.resolvers == ("192.0.2.9", "192.0.2.2:54", "2001:DB8::1", "[2001:db8::2]:55")
-    assert config.upstreams == ("192.0.2.9:53", "192.0.2.2:54", "[2001:db8::1]:53", "[2001:db8::2]:55")
+    assert config.resolvers == ("192.0.2.9", "192.0.2.2:54", "2001:DB8::1", "TLS://[2001:db8::2]#Dns.Example")
+    assert [*map(tuple, config.upstreams)] == [
+        ("192.0.2.9", 53, ""),
+        ("192.0.2.2", 54, ""),
+        ("2001:db8::1", 53, ""),
+        ("2001:db8::2", 853, "dns.example"),
+    ]
     assert config.zone_resolvers == {"upper.test": ("192.0.2.3",), "other.test": ("192.0.2.4:54",)}
-    assert config.zone_upstreams == {"upper.test": ("192.0.2.3:53",), "other.test": ("192.0.2.4:54",)}
+    assert config.zone_upstreams == {"upper.test": (("192.0.2.3", 53, ""),), "other.test": (("192.0.2.4", 54, ""),)}
 
 
 def test_without_external_nobody_is_asked_and_nothing_is_judged():
@@ -128,6 +133,13 @@ def test_certificates_are_checked_even_without_tls():
         f"CACertFile (file {PATH}): bad.pem holds no certificate in PEM form",
         f"CertFile (file {PATH}): bad.pem and KeyFile are not a certificate and its private key in PEM form",
     ]
+
+
+def test_authorities_for_upstreams_are_checked_if_there_may_be_any():
+    assert problems(ForwardCAFile="bad.pem") == [
+        f"ForwardCAFile (file {PATH}): bad.pem holds no certificate in PEM form",
+    ]
+    assert given_keys(ForwardCAFile="bad.pem", ExternalOn=False).warnings == ()
 
 
 @pytest.mark.parametrize(("present", "absent"), [("CertFile", "KeyFile"), ("KeyFile", "CertFile")])

@@ -60,6 +60,9 @@ def test_a_duplicate_is_named_in_both_spellings():
         (("1.2.3.4", "5.6.7.8:1234"), 0),
         (("2001:0db8:3c4d:0015::1a2f:1a2b", "[2001:db8:3c4d:15::1a2f:1a2b]:55"), 0),
         (("2001:0db8:3c4d:0015::1a2f:1a2b", "2001:db8:3c4d:15::1a2f:1a2b"), 1),
+        (("tls://1.2.3.4#a.b", "tls://1.2.3.4:853#A.B"), 1),
+        (("tls://1.2.3.4#a.b", "tls://1.2.3.4#c.d"), 1),
+        (("tls://1.2.3.4#a.b", "1.2.3.4:853", "1.2.3.4", "tls://1.2.3.4:53#a.b"), 0),
     ],
 )
 def test_resolvers_are_distinct(resolvers, count):
@@ -90,6 +93,22 @@ def test_whoever_is_trusted_and_not_asked_is_pointed_out():
         ("TrustedResolvers", "'192.0.2.2' has no effect: it is not among Resolvers or ZoneResolvers")
     ]
     assert list(advice(values | {"ExternalOn": False})) == []
+
+
+def test_trust_in_who_is_asked_over_tls_is_trust_in_its_name():
+    values = {key.name: key.default for key in KEYS}
+    values |= {"Resolvers": ("tls://192.0.2.1#a.example",), "TrustedResolvers": ("tls://192.0.2.1:853#A.example",)}
+    assert list(advice(values)) == []
+    for other in ("192.0.2.1", "192.0.2.1:853", "tls://192.0.2.1#b.example"):
+        assert [key for key, _ in advice(values | {"TrustedResolvers": (other,)})] == ["TrustedResolvers"]
+
+
+def test_authorities_for_nobody_are_pointed_out():
+    values = {key.name: key.default for key in KEYS} | {"ForwardCAFile": "ca.pem"}
+    (found,) = advice(values)
+    assert found[0] == "ForwardCAFile"
+    assert list(advice(values | {"Resolvers": ("tls://192.0.2.1#a.example",)})) == []
+    assert list(advice(values | {"ZoneResolvers": (("a.test", ("tls://192.0.2.1#a.example",)),)})) == []
 
 
 @pytest.mark.parametrize(
@@ -238,6 +257,9 @@ def test_a_loop_is_told_with_its_place():
     )
     (found,) = problems(ZoneResolvers={"corp.example": ["127.0.0.1"]})
     assert found.startswith(f"ZoneResolvers (file {PATH}): zone 'corp.example': '127.0.0.1' leads back")
+    (found,) = problems(Resolvers=["tls://192.0.2.1:53#a.example"])
+    assert found.endswith("which listens on 0.0.0.0 port 53: it does not speak TLS; name another resolver")
+    assert loop_findings(Resolvers=("tls://192.0.2.1#a.example",)) == []
 
 
 # --- one port for two ----------------------------------------------------------------------------

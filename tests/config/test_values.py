@@ -53,7 +53,7 @@ def test_the_example_is_used_without_a_warning():
     path = DOCS / "examples" / "config.json"
     loaded = interpret(path.read_bytes(), str(path), {}, FakeHost())
     assert loaded.warnings == ()
-    assert loaded.config.zone_upstreams == {"corp.example": ("10.1.0.53:53", "10.2.0.53:53")}
+    assert loaded.config.zone_upstreams == {"corp.example": (("10.1.0.53", 53, ""), ("10.2.0.53", 53, ""))}
 
 
 def test_problems_say_which_key_from_where_and_what():

@@ -91,6 +91,7 @@ def program_environment() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MESOS_DNS_")}
     # Not in the recorded configurations, but as Go does it (docs/migrating.md).
     go = {"MESOS_DNS_PRIVATE_ZONES": "", "MESOS_DNS_FORWARD_NON_RECURSIVE": "true"}
+    go |= {"MESOS_DNS_CACHE_OCTETS": "0", "MESOS_DNS_ASK_NEXT_ON_FAILURE": "false"}
     return {**kept, **go, "PYTHONPATH": str(Path(spec.origin).parent.parent)}
 
 

@@ -15,7 +15,9 @@ EXTRA_KEYS = {
     "ReverseDnsOn": "DnsOn",
     "ResolvSubnetFirst": "IAMConfigFile",
     **dict.fromkeys(("Workers", "HealthAware", "FailoverGraceSeconds", "MesosSource", "ReconcileSeconds"), ""),
-    **dict.fromkeys(("TrustedResolvers", "PrivateZones", "ForwardNonRecursive"), ""),
+    **dict.fromkeys(("ForwardPolicy", "AskNextOnFailure", "CacheOctets"), ""),
+    **dict.fromkeys(("CacheMinTTL", "CacheMaxTTL", "CacheStaleSeconds"), ""),
+    **dict.fromkeys(("TrustedResolvers", "PrivateZones", "ForwardNonRecursive", "ForwardCAFile"), ""),
 }
 NOTHING = {"hosts": {"host": "", "ip": ""}, "services": {"service": "", "host": "", "ip": "", "port": ""}}
 

@@ -310,8 +310,9 @@ async def test_a_leader_that_hangs_is_left_before_its_next_heartbeat_is_due(capl
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_leader_that_is_asked_and_answers_is_followed_on(calls):
+async def test_a_leader_that_is_asked_and_answers_is_followed_on(calls, monkeypatch):
     """Nothing happens for a long time, and its heartbeats are rare."""
+    monkeypatch.setattr(silence_module, "SILENCE_SECONDS", PATIENCE)
     async with Cluster(masters=3, agents=3, tasks=9) as cluster:
         cluster.settings.heartbeat = 600.0
         async with following(cluster) as mirror:
@@ -372,6 +373,21 @@ async def test_a_leader_without_heartbeats_that_hangs_is_left():
         await cluster.take_over(1)
         await mirror.until(lambda: mirror.snapshot.master_id != first)
         assert "says that it leads" in mirror.status.last_error
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_another_master_at_the_same_address_ends_a_silent_stream():
+    """Its host lost power and is back: nothing has closed the connection to the process before."""
+    async with Cluster(masters=2, agents=2, tasks=4) as cluster:
+        cluster.settings.heartbeat = 600.0
+        async with following(cluster) as mirror:
+            await mirror.next()
+            await cluster.subscribed(1)
+            cluster.subscribers[0].talk(False)
+            cluster.ledger.master = dataclasses.replace(cluster.ledger.master, id="another")
+            await mirror.until(lambda: mirror.snapshot.master_id == "another")
+            assert mirror.status.leader == endpoints(cluster)[0]
+            assert mirror.vanished == []
 
 
 @pytest.mark.usefixtures("impatient")

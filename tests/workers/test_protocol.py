@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.zone.changes import edit
 
-from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.workers.protocol import (
     MAX_FRAME,
     Ack,
@@ -29,7 +29,10 @@ FRAMES = [
         recursion=True,
         truncate_bit=False,
         forward=ForwardOptions(
-            {b"\0": [("8.8.8.8", 53), ("2001:4860:4860::8888", 53)], b"\4test\0": []}, 5.0, "fastest", cache_octets=1000
+            {b"\0": [Upstream("8.8.8.8", 53), Upstream("2001:4860:4860::8888", 853, "dns.google")], b"\4test\0": []},
+            5.0,
+            "fastest",
+            cache_octets=1000,
         ),
         listeners=[Listener(3, udp=True), Listener(4, udp=False)],
         verbosity=1,

@@ -265,12 +265,14 @@ def _check_loops(draft: _Draft, host: Host) -> None:
 
 
 def _check_tls(draft: _Draft, host: Host) -> None:
-    ca_file, cert_file, key_file = (draft.values[key] for key in ("CACertFile", "CertFile", "KeyFile"))
-    try:
-        if ca_file:
-            host.check_trust(ca_file)
-    except Unfit as problem:
-        draft.refuse("CACertFile", f"{printable(ca_file)} {problem}")
+    for key in ("CACertFile", "ForwardCAFile") if draft.values["ExternalOn"] else ("CACertFile",):
+        ca_file = draft.values[key]
+        try:
+            if ca_file:
+                host.check_trust(ca_file)
+        except Unfit as problem:
+            draft.refuse(key, f"{printable(ca_file)} {problem}")
+    cert_file, key_file = draft.values["CertFile"], draft.values["KeyFile"]
     try:
         if cert_file and key_file:
             host.check_pair(cert_file, key_file)

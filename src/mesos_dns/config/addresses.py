@@ -6,7 +6,7 @@ Functions raise `Unfit` with a message for people.
 
 import ipaddress
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from mesos_dns.limits import MAX_LABEL, MAX_NAME
 from mesos_dns.quoting import quoted
@@ -16,6 +16,9 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 #: A label of a name in master-file notation: printable ASCII, `\\.` and `\\DDD` for the rest.
 _LABEL_PART: Final = re.compile(r"\\[0-9]{3}|\\[!-~]|[!-\[\]-~]", re.ASCII)
+#: What an upstream over TLS begins with, and its port if none is given (RFC 7858 section 3.1).
+_TLS: Final = "tls://"
+_TLS_PORT: Final = 853
 
 
 class Unfit(ValueError):  # noqa: N818 - a verdict about a value, always caught and reported as a Problem
@@ -75,11 +78,26 @@ def master(text: str) -> str:
     return joined(address or host, port)
 
 
-def resolver(text: str) -> str:
-    """Give the normal form (`ip:port`) of a forwarder: an IP literal, `ip:port` or `[ip6]:port`."""
+class Resolver(NamedTuple):
+    """A forwarder in normal form: an address, a port, and, if it is asked over TLS, the name that its certificate must prove."""
+
+    host: str
+    port: int
+    tls_name: str = ""
+
+    @property
+    def place(self) -> str:
+        """What no two forwarders have in common: address, port, and whether it is asked over TLS."""
+        return f"{_TLS if self.tls_name else ''}{joined(self.host, self.port)}"
+
+
+def resolver(text: str) -> Resolver:
+    """Take a forwarder: an IP literal, `ip:port`, `[ip6]:port`; or over TLS `tls://ip#name`, the port between them if it is not 853."""
+    if text[: len(_TLS)].lower() == _TLS:
+        return _tls_resolver(text)
     address = ip(text)
     if address is not None:
-        return joined(address, 53)
+        return Resolver(address, 53)
     if text.startswith("[") and text.endswith("]") and ip(text[1:-1]):
         raise Unfit(f"{quoted(text)} has brackets but no port; leave the brackets out, or add :53")
     if ":" not in text:
@@ -88,13 +106,33 @@ def resolver(text: str) -> str:
     address = ip(host)
     if address is None:
         raise Unfit(f"{quoted(text)} has no IP address before the port; names cannot be used here")
-    return joined(address, port)
+    return Resolver(address, port)
 
 
-def with_port(text: str, port: int) -> str:
-    """Give the normal form of a *valid* forwarder, with `port` added if it has none."""
-    address = ip(text)
-    return joined(address, port) if address is not None else resolver(text)
+def _tls_resolver(text: str) -> Resolver:
+    """Take a forwarder over TLS. All that is wrong is told at once."""
+    where, _, name = text[len(_TLS) :].partition("#")
+    wrong = []
+    address, port = None, 0
+    has_port = ":" in where and not where.endswith("]")
+    try:
+        host, port = host_and_port(where if has_port else f"{where}:{_TLS_PORT}")
+        address = ip(host)
+        if address is None:
+            wrong.append("has no IP address after tls://; names cannot be used there")
+    except Unfit:
+        wrong.append("has no valid address and port after tls://")
+    if not name:
+        wrong.append("does not say which name the server's certificate must prove")
+    elif ip(name) is None:
+        try:
+            check_domain(name)
+        except Unfit:
+            wrong.append(f"has something after # that is neither a valid domain name nor an IP address: {quoted(name)}")
+    if wrong or address is None:
+        expected = "expected tls://ADDRESS#NAME or tls://ADDRESS:PORT#NAME, an IPv6 address in brackets"
+        raise Unfit(f"{quoted(text)} {', and '.join(wrong)}; {expected}")
+    return Resolver(address, port, ip(name) or name.lower())
 
 
 def check_domain(text: str) -> None:

@@ -103,14 +103,13 @@ def loops(values: Values, local: Callable[[], frozenset[str]]) -> Iterator[Findi
     for key, where, servers in entries:
         for server in servers:
             try:
-                host, port = addresses.host_and_port(addresses.resolver(server))
+                found = addresses.resolver(server)
             except Unfit:
                 continue  # said already
-            if port == here.port and here.takes(host, local):
+            if found.port == here.port and here.takes(found.host, local):
                 itself = f"this server, which listens on {here.host} port {here.port}"
-                message = (
-                    f"{quoted(server)} leads back to {itself}: it would ask itself without end; name another resolver"
-                )
+                outcome = "it does not speak TLS" if found.tls_name else "it would ask itself without end"
+                message = f"{quoted(server)} leads back to {itself}: {outcome}; name another resolver"
                 yield key, where + message, "Listener", "Port", "DnsOn"
 
 
@@ -157,9 +156,13 @@ def _odd_masters(masters: tuple[str, ...]) -> Iterator[str]:
             yield f"{quoted(text)} is the same master as {quoted(first)}; remove one of them"
 
 
+def _place(text: str) -> str:
+    return addresses.resolver(text).place
+
+
 def _resolvers(values: Values) -> Iterator[Finding]:
     if values["ExternalOn"]:
-        for message in _distinct(values["Resolvers"], addresses.resolver):
+        for message in _distinct(values["Resolvers"], _place):
             yield "Resolvers", message
 
 
@@ -176,7 +179,7 @@ def _zone_resolvers(values: Values) -> Iterator[Finding]:
             continue
         if not resolvers:
             yield "ZoneResolvers", f"zone {quoted(zone)} has no resolvers; name at least one, or remove the zone"
-        for message in _distinct(resolvers, addresses.resolver):
+        for message in _distinct(resolvers, _place):
             yield "ZoneResolvers", f"zone {quoted(zone)}: {message}"
         if zone.lower() in zones:
             yield "ZoneResolvers", f"zones {quoted(zones[zone.lower()])} and {quoted(zone)} are the same; join them"
@@ -186,7 +189,7 @@ def _zone_resolvers(values: Values) -> Iterator[Finding]:
 
 def _trusted_resolvers(values: Values) -> Iterator[Finding]:
     if values["ExternalOn"]:
-        for message in _distinct(values["TrustedResolvers"], addresses.resolver):
+        for message in _distinct(values["TrustedResolvers"], _place):
             yield "TrustedResolvers", message
 
 
@@ -366,9 +369,14 @@ def _forwarding_advice(values: Values) -> Iterator[Finding]:
     for each in values["TrustedResolvers"]:
         if _server(each) not in asked:
             yield "TrustedResolvers", f"{quoted(each)} has no effect: it is not among Resolvers or ZoneResolvers"
+    if values["ForwardCAFile"] and not any(isinstance(each, addresses.Resolver) and each.tls_name for each in asked):
+        yield (
+            "ForwardCAFile",
+            "has no effect: none of Resolvers or ZoneResolvers is asked over TLS (tls://ADDRESS#NAME)",
+        )
 
 
-def _server(text: str) -> str:
+def _server(text: str) -> addresses.Resolver | str:
     try:
         return addresses.resolver(text)
     except Unfit:

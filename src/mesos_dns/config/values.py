@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from mesos_dns.config.addresses import with_port
+from mesos_dns.config.addresses import Resolver, resolver
 from mesos_dns.config.zookeeper import Ensemble
 from mesos_dns.quoting import quoted
 
@@ -115,20 +115,22 @@ class Config:
     #: Zones in any letter case; "special-use" stands for those of RFC 6303, RFC 6761 and their like.
     private_zones: tuple[str, ...] = ("special-use",)
     forward_non_recursive: bool = False
+    #: "": the authorities of the system say who an upstream over TLS is.
+    forward_ca_file: str = ""
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
     ensemble: Ensemble | None = None
 
     @property
-    def upstreams(self) -> tuple[str, ...]:
-        """The default forwarders as `ip:port` or `[ip6]:port` in normal form; none if `external_on` is off."""
-        return tuple(with_port(each, 53) for each in self.resolvers) if self.external_on else ()
+    def upstreams(self) -> tuple[Resolver, ...]:
+        """The default forwarders in normal form; none if `external_on` is off."""
+        return tuple(resolver(each) for each in self.resolvers) if self.external_on else ()
 
     @property
-    def trusted_upstreams(self) -> tuple[str, ...]:
+    def trusted_upstreams(self) -> tuple[Resolver, ...]:
         """Like `upstreams`: those of all forwarders whose AD flag is passed on."""
-        return tuple(with_port(each, 53) for each in self.trusted_resolvers) if self.external_on else ()
+        return tuple(resolver(each) for each in self.trusted_resolvers) if self.external_on else ()
 
     @property
     def zone_resolvers(self) -> Mapping[str, tuple[str, ...]]:
@@ -136,12 +138,12 @@ class Config:
         return MappingProxyType({zone.lower(): resolvers for zone, resolvers in self.zones})
 
     @property
-    def zone_upstreams(self) -> Mapping[str, tuple[str, ...]]:
+    def zone_upstreams(self) -> Mapping[str, tuple[Resolver, ...]]:
         """Like `upstreams`, by zone in lower case (no dot at the end); empty if `external_on` is off."""
         if not self.external_on:
             return MappingProxyType({})
         return MappingProxyType(
-            {zone.lower(): tuple(with_port(each, 53) for each in resolvers) for zone, resolvers in self.zones}
+            {zone.lower(): tuple(resolver(each) for each in resolvers) for zone, resolvers in self.zones}
         )
 
 
@@ -253,6 +255,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _list("TrustedResolvers", "trusted_resolvers"),
     _list("PrivateZones", "private_zones"),
     _switch("ForwardNonRecursive", "forward_non_recursive"),
+    _text("ForwardCAFile", "forward_ca_file"),
 )
 
 

@@ -54,7 +54,9 @@ ORDERS: Final = {
 
 
 def truth(world: World) -> Json:
-    """Return what runs: `time` (the masters' clock), and the tasks. `lost`: their agent is given up."""
+    """Return what runs: `time` (the masters' clock), and the tasks. `lost`: their agent is given up; `known`: the state that the leader knows."""
+    ledger = None if world.leader is None else world.masters[world.leader].ledger
+    known = {} if ledger is None else {key: task.state for key, task in ledger.tasks.items()}
     return {
         "time": world.now,
         "leader": None if world.leader is None else world.masters[world.leader].identity.endpoint,
@@ -68,6 +70,7 @@ def truth(world: World) -> Json:
                 "addresses": [address for _, address in task.addresses],
                 "ports": list(task.ports),
                 "state": task.state,
+                "known": known.get(task.key),
                 "since": task.statuses[-1].timestamp if task.statuses else None,
                 "healthy": task.statuses[-1].healthy if task.statuses else None,
                 "lost": world.machines[task.agent.number].lost_at is not None,

@@ -23,7 +23,8 @@ from mesos_dns.dns.rdata import address_text
 #: Seconds without taking an octet after which a client that does not read has to give way to a newcomer: more
 #: than any round trip, less than a newcomer's patience.
 STANDSTILL: Final = 1.0
-#: Files of a worker that are no connections of clients: questions to upstreams, each with a socket, and a few of its own.
+#: Files of a worker that are no connections of clients: for upstreams, the 256 UDP sockets to each of three (`forward/pool.py`) and some
+#: truncated answers that are asked for over TCP, a socket each. Whatever is beyond fails alone. And a few of its own.
 _UPSTREAM_FILES: Final = 1000
 _OWN_FILES: Final = 50
 

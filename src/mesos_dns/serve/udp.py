@@ -422,7 +422,7 @@ class BatchedListener(_Listener):
             return self._bodies.message(descriptor, octets)
         response = responder.fast.respond(key, client)
         if response is None:
-            return responder.answer(request, None)
+            return responder.respond_fresh(request)
         responder.misses += 1
         # Descriptors take the question from the row in which the headers lie.
         if response.question_end <= QUESTION_ROOM:

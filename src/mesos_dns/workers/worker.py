@@ -45,7 +45,7 @@ from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
-#: Open files of a worker: its connections and upstream sockets at their bounds, and some to spare.
+#: Open files of a worker: its 1,000 connections, the 256 sockets to each of seven upstreams, 1,000 questions over TCP, and some to spare.
 OPEN_FILES: Final = 4096
 
 log = logging.getLogger(__name__)

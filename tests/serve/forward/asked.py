@@ -5,6 +5,8 @@ import asyncio
 from tests.serve.asking import ask, parse
 from tests.serve.forward.upstreams import NAME
 
+from mesos_dns.serve.forward.options import Upstream
+
 #: Seconds that no test waits for, and that one does.
 LONG = 60.0
 SHORT = 0.05
@@ -22,7 +24,7 @@ class Asked:
         self.octets = ask(name)
         self.deadline = loop.time() + within
         end = parse(self.octets).question_end
-        self.handle = pool.ask(address, self.octets, end, self._reply, self._error, self.deadline)
+        self.handle = pool.ask(Upstream(*address), self.octets, end, self._reply, self._error, self.deadline)
         assert self.told == []
 
     def _reply(self, reply):

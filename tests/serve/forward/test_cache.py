@@ -357,9 +357,10 @@ def test_memory_keeps_to_the_bound(addresses, again):
         used = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert 0.9 * room < kept.octets <= room
-    assert 0.6 * kept.octets < used <= 1.25 * room
-    assert len(kept) > 800
+    # What nobody asks for again has an eighth of the room, and failures have a little.
+    assert (0.85 if again else 0.14) * room < kept.octets <= room
+    assert 0.6 * kept.octets < used <= 1.25 * kept.octets
+    assert len(kept) > (800 if again else 250)
 
 
 def test_the_weight_of_an_answer_is_about_that_of_its_objects():
@@ -367,6 +368,10 @@ def test_the_weight_of_an_answer_is_about_that_of_its_objects():
     for addresses in (1, 3):
         kept = cache()
         key = put(kept, 1, 0.5, addresses=addresses)
+        new = kept._new.get(key)
+        parts = [key, new, *new]
+        assert place <= kept.octets - sum(map(sys.getsizeof, parts)) <= 2 * place, addresses
+        kept.find(key, 0.5)
         entry = kept._positive.get(key)
         parts = [key, entry, *(getattr(entry, slot) for slot in entry.__slots__), *(entry.run or ())]
         assert place <= kept.octets - sum(map(sys.getsizeof, parts)) <= 2 * place, addresses
@@ -392,9 +397,12 @@ def test_a_flood_of_random_names_pushes_out_only_its_own():
     assert kept.octets <= 256 * 1024
 
 
-def test_nothing_negative_pushes_out_what_was_asked_once():
+def test_nothing_negative_pushes_out_what_was_asked_for_again():
     kept = cache(64 * 1024)
-    once = [put(kept, n) for n in range(30)]
+    once = []
+    for n in range(30):
+        once.append(put(kept, n))
+        assert kept.find(once[-1], 0).fresh
     for n in range(1000):
         kept.find(put(kept, 1000 + n, rcode=3), 0)
         kept.fail(plain(50_000 + n)[0], 0)

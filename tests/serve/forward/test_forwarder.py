@@ -119,6 +119,17 @@ async def test_a_truncated_answer_is_asked_for_again_over_tcp():
         assert len(upstream.asked) == len(upstream.asked_tcp) == 2
 
 
+async def test_the_next_truncated_answer_is_asked_for_over_the_same_connection():
+    async with Upstream(truncated, honest, keeps=True) as upstream:
+        forwarder = make_forwarder(upstream)
+        for n in range(3):
+            assert texts(read(await submit(forwarder, ask(f"n{n}.example.test."))).answer)
+        assert (len(upstream.asked_tcp), upstream.connections) == (3, 1)
+        assert len({query[:2] for query in upstream.asked_tcp}) > 1
+        forwarder.close()
+        assert forwarder._means.streams.connections == 0
+
+
 async def test_a_short_answer_over_tcp_fits_the_clients_datagram():
     async with Upstream(truncated, honest) as upstream:
         assert len(texts(read(await submit(make_forwarder(upstream), ask(NAME))).answer)) == 1
@@ -175,7 +186,7 @@ async def test_tcp_that_hangs_costs_one_time_out(timeout, over_tcp, monkeypatch)
 
     done = asyncio.Event()
     async with Upstream(truncated) as upstream:
-        server = await asyncio.start_server(hang, *upstream.address)
+        server = await asyncio.start_server(hang, *upstream.address.address)
         async with server:
             reply = read(await submit(make_forwarder(upstream, timeout=timeout), ask(NAME)))
             done.set()
@@ -398,9 +409,7 @@ def test_the_closest_zone_decides():
         "example.org": "192.0.2.1",
         ".": "192.0.2.1",
     }.items():
-        assert [
-            host for host, _ in [state.key for state in forwarder.upstreams_for(names.from_text(name))[1].states]
-        ] == [expected]
+        assert [state.key.host for state in forwarder.upstreams_for(names.from_text(name))[1].states] == [expected]
     assert forwarder.upstreams_for(names.from_text("a.empty"))[1] is None
 
 

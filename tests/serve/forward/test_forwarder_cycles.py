@@ -1,15 +1,18 @@
 """What forwarding leaves to the garbage collector: nothing, however it ends."""
 
 import asyncio
+from itertools import count
 
 import pytest
 from tests.cycles import left_by, peer, reset
 from tests.serve.asking import ask, parse
+from tests.serve.forward.asked import until
 from tests.serve.forward.upstreams import (
     NAME,
     Upstream,
     honest,
     make_forwarder,
+    say,
     silent,
     submit,
     truncated,
@@ -19,6 +22,7 @@ from tests.serve.forward.upstreams import (
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.serve.forward import forwarder as forwarding
+from mesos_dns.serve.forward.cache import cache_key
 from mesos_dns.serve.forward.loops import LoopWatch, routes_of
 from mesos_dns.serve.request import Forward
 
@@ -123,8 +127,28 @@ def hangs(_connection):
 )
 async def test_what_comes_over_tcp(handle):
     async with Upstream(truncated) as upstream:
-        with peer(handle, upstream.address):
+        with peer(handle, upstream.address.address):
             assert await left(upstream, within=0.1 if handle is hangs else 5.0) == {}
+
+
+@pytest.mark.parametrize("name", ["resolver.example", "other.example"])
+async def test_what_comes_over_tls(certificates, name):
+    server = certificates.server_context()
+
+    def handle(connection):
+        with server.wrap_socket(connection, server_side=True, suppress_ragged_eofs=True) as secure:
+            over_tcp(honest)(secure)
+
+    async def ask_once():
+        zones = {names.ROOT: [(*address, name)]}
+        forwarder = make_forwarder(
+            zones=zones, ca_file=certificates.path("ca.pem"), loops=LoopWatch(b"key", routes_of(zones))
+        )
+        await submit(forwarder, ask(NAME))
+        forwarder.close()
+
+    with peer(handle) as address:
+        assert await left_by(ask_once) == {}
 
 
 async def test_refused_and_shed(monkeypatch):
@@ -155,3 +179,98 @@ async def test_a_client_that_is_gone(caplog):
     async with Upstream(honest) as upstream:
         forwarder = make_forwarder(upstream)
         assert await left_by(ask_once) == {}
+
+
+# --- with a cache ------------------------------------------------------------------------------
+
+
+def servfail(octets):
+    return say(octets, rcode=2)
+
+
+def caching(*upstreams, within=5.0):
+    return make_forwarder(*upstreams, timeout=within, cache_octets=1 << 20, stale_seconds=86_400)
+
+
+async def test_cached_answers():
+    async with Upstream(honest) as upstream:
+        forwarder = caching(upstream)
+        assert await left_by(lambda: submit(forwarder, ask(NAME, payload=1232))) == {}
+        assert forwarder.counters["forward_cached"] >= 5
+
+
+async def test_clients_that_wait_for_the_same_answer():
+    async with Upstream(honest) as upstream:
+        forwarder = caching(upstream)
+        numbers = count()
+
+        async def ask_together():
+            octets = ask(f"n{next(numbers)}.{NAME}")
+            await asyncio.gather(*(submit(forwarder, octets) for _ in range(3)))
+
+        assert await left_by(ask_together) == {}
+        assert forwarder.counters["forward_joined"] > 10
+
+
+@pytest.mark.parametrize(
+    ("udp", "after"), [(silent, 0.005), (silent, 5.0), (servfail, 5.0)], ids=["slow", "silence", "SERVFAIL"]
+)
+async def test_stale_answers(udp, after, monkeypatch):
+    monkeypatch.setattr(forwarding, "STALE_AFTER_SECONDS", after)
+    async with Upstream(udp) as upstream:
+        forwarder = caching(upstream, within=LATE)
+        numbers = count()
+
+        async def ask_and_wait():
+            octets = ask(f"n{next(numbers)}.{NAME}", payload=1232)
+            query = parse(octets)
+            long_ago = asyncio.get_running_loop().time() - 1000
+            forwarder._cache.put(cache_key(query), say(octets, "192.0.2.9"), query.question_end, long_ago)
+            await submit(forwarder, octets)
+            await until(lambda: not forwarder._pending)
+
+        assert await left_by(ask_and_wait) == {}
+        assert forwarder.counters["forward_stale"] > 5
+
+
+async def test_answers_asked_for_again_before_their_end():
+    async with Upstream(honest) as upstream:
+        forwarder = caching(upstream)
+        octets = ask(NAME)
+        query = parse(octets)
+
+        async def ask_and_wait():
+            before = asyncio.get_running_loop().time() - 290
+            forwarder._cache.put(cache_key(query), say(octets, "192.0.2.9"), query.question_end, before)
+            for _ in range(3):
+                await submit(forwarder, octets)
+            await until(lambda: not forwarder._pending)
+
+        assert await left_by(ask_and_wait) == {}
+        assert len(upstream.asked) > 5
+
+
+@pytest.mark.parametrize("udp", [silent, servfail], ids=["silence", "SERVFAIL"])
+async def test_failures_that_are_remembered(udp):
+    async with Upstream(udp) as upstream:
+        forwarder = caching(upstream, within=LATE)
+        numbers = count()
+
+        async def ask_twice():
+            octets = ask(f"n{next(numbers)}.{NAME}")
+            for _ in range(2):
+                await submit(forwarder, octets)
+
+        assert await left_by(ask_twice) == {}
+
+
+async def test_a_search_that_listens_on():
+    """The first upstream is overtaken by the second, and heard for a while."""
+    async with Upstream(silent) as first, Upstream(honest) as second:
+        forwarder = make_forwarder(first, second)
+
+        async def ask_and_wait():
+            await submit(forwarder, ask(NAME))
+            await until(lambda: forwarder._means.pool.pending == 0)
+
+        assert await left_by(ask_and_wait) == {}

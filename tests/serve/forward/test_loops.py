@@ -8,10 +8,11 @@ from tests.serve.asking import ask, parse, read, texts
 
 from mesos_dns.dns import name as names
 from mesos_dns.serve.forward.loops import NONCE_SIZE, PROBE_SECONDS, LoopWatch, routes_of
+from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.request import Forward
 
 ROOT, CORP = names.ROOT, names.from_text("corp.example")
-ROUTES = [(ROOT, ("192.0.2.1", 53)), (ROOT, ("192.0.2.2", 53)), (CORP, ("192.0.2.1", 53))]
+ROUTES = [(ROOT, Upstream("192.0.2.1", 53)), (ROOT, Upstream("192.0.2.2", 53)), (CORP, Upstream("192.0.2.1", 53))]
 NONCE = bytes(range(NONCE_SIZE))
 
 
@@ -142,12 +143,12 @@ def test_a_route_that_led_back_is_tried_again_with_a_probe():
 
 def test_what_cannot_be_probed_is_not():
     long = names.from_text(".".join(["x" * 60] * 4))
-    one = watch(routes=[(long, ("192.0.2.1", 53))])
-    assert not one.is_due((long, ("192.0.2.1", 53)), 0, failed=True)
+    one = watch(routes=[(long, Upstream("192.0.2.1", 53))])
+    assert not one.is_due((long, Upstream("192.0.2.1", 53)), 0, failed=True)
     assert not LoopWatch(b"", ()).is_due(ROUTES[0], 0, failed=True)
     assert repr(one) == "LoopWatch(routes=1, looping=0)"
 
 
 def test_routes_have_the_same_order_in_all_workers():
-    upstreams = {ROOT: [("192.0.2.1", 53), ("192.0.2.2", 53)], CORP: [("192.0.2.1", 53)]}
+    upstreams = {ROOT: [Upstream("192.0.2.1", 53), Upstream("192.0.2.2", 53)], CORP: [Upstream("192.0.2.1", 53)]}
     assert routes_of(upstreams) == routes_of(dict(reversed(upstreams.items()))) == ROUTES

@@ -12,6 +12,7 @@ from tests.serve.asking import ask, parse
 from tests.serve.forward.upstreams import NAME, Upstream, honest, silent, unused_address
 
 from mesos_dns.serve.forward import pool as pooling
+from mesos_dns.serve.forward.options import Upstream as Server
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.wheel import TICK_SECONDS
 
@@ -25,7 +26,7 @@ class Client:
     def __init__(self, pool, address, within):
         self._over = asyncio.Event()
         deadline = asyncio.get_running_loop().time() + within
-        self.handle = pool.ask(address, OCTETS, END, self.reply, self.error, deadline)
+        self.handle = pool.ask(Server(*address), OCTETS, END, self.reply, self.error, deadline)
 
     def reply(self, _):
         self._over.set()

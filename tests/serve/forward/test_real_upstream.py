@@ -1,10 +1,7 @@
 """Unbound as upstream: many questions at once over UDP, TCP and TLS."""
 
-import textwrap
-
 import pytest
-from tests.integration.daemons import server
-from tests.integration.program import free_port, need
+from tests.integration.unbound import unbound
 from tests.serve.forward.asked import Asked, outcomes
 
 from mesos_dns.serve.forward.pool import UdpPool
@@ -15,46 +12,22 @@ QUESTIONS = 300
 
 
 @pytest.fixture
-def unbound(tmp_path, certificates):
-    """The ports for plain text and for TLS of a resolver that knows `nNNN.example.test.`, each with an address of its own."""
-    binary, port, tls_port = need("unbound"), free_port(), free_port()
-    data = "\n".join(f"local-data: 'n{n}.example.test. A 10.0.{n >> 8}.{n & 255}'" for n in range(QUESTIONS))
-    head = textwrap.dedent(f"""
-        remote-control:
-            control-enable: no
-        server:
-            interface: 127.0.0.1@{port}
-            interface: 127.0.0.1@{tls_port}
-            port: {port}
-            tls-port: {tls_port}
-            tls-service-key: "{certificates.path("server.key")}"
-            tls-service-pem: "{certificates.path("server.pem")}"
-            username: ""
-            chroot: ""
-            directory: "{tmp_path}"
-            pidfile: "{tmp_path}/unbound.pid"
-            use-syslog: no
-            do-daemonize: no
-            num-threads: 1
-            local-zone: "example.test." static
-    """)
-    config = tmp_path / "unbound.conf"
-    config.write_text(head + data + "\n")
-    with server([binary, "-d", "-p", "-c", str(config)], port, tmp_path / "unbound.log", name="n0.example.test."):
-        yield port, tls_port
+def ports(tmp_path, certificates):
+    """Those of a resolver that knows `nNNN.example.test.`, each with an address of its own."""
+    records = [f"n{n}.example.test. A 10.0.{n >> 8}.{n & 255}" for n in range(QUESTIONS)]
+    with unbound(tmp_path, certificates, records) as ports:
+        yield ports
 
 
 @pytest.mark.parametrize("over", ["UDP", "TCP", "TLS"])
-async def test_each_question_gets_its_own_answer(unbound, certificates, over):
-    port, tls_port = unbound
-    address = ("127.0.0.1", tls_port if over == "TLS" else port)
+async def test_each_question_gets_its_own_answer(ports, certificates, over):
+    address = ("127.0.0.1", ports.tls, "resolver.example") if over == "TLS" else ("127.0.0.1", ports.plain)
     if over == "UDP":
         pool = UdpPool(most=QUESTIONS, most_per_upstream=QUESTIONS)
     elif over == "TCP":
         pool = StreamPool(most=QUESTIONS)
     else:
-        context = strict_context(certificates.path("ca.pem"))
-        pool = StreamPool(most=QUESTIONS, tls_names={address: "resolver.example"}, context=context)
+        pool = StreamPool(most=QUESTIONS, context=strict_context(certificates.path("ca.pem")))
     # Not more at once than its socket has room for: nobody asks again here.
     for first in range(0, QUESTIONS, 50):
         replies = await outcomes([Asked(pool, address, f"n{n}.example.test.") for n in range(first, first + 50)])

@@ -19,6 +19,7 @@ from mesos_dns.serve.forward.stream import (
     MANY_QUESTIONS_PER_CONNECTION,
     MOST_CONNECTIONS_PER_UPSTREAM,
     MOST_UNSENT_OCTETS,
+    UNACKNOWLEDGED_SECONDS,
     StreamPool,
 )
 from mesos_dns.serve.forward.tls import strict_context
@@ -93,7 +94,7 @@ def test_replies_come_in_pieces_of_any_size(sizes):
             asked = [Asked(pool, listening.getsockname(), f"n{n}.example.test.") for n in range(3)]
             connection = await asyncio.to_thread(lambda: listening.accept()[0])
             with connection, connection.makefile("rb") as received:
-                await until(lambda: not pool._connections[listening.getsockname()].copy().popitem()[0]._unsent)
+                await until(lambda: not pool._connections[*listening.getsockname(), ""].copy().popitem()[0]._unsent)
                 queries = [received.read(int.from_bytes(received.read(2))) for _ in asked]
                 octets = b"".join(len(honest(q)).to_bytes(2) + honest(q) for q in queries)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -159,6 +160,14 @@ async def test_what_cannot_go_over_another_connection_fails(pool, monkeypatch):
         await outcomes(asked)
         told = [one.told[0] if isinstance(one.told[0], bytes) else one.told[0].errno for one in asked]
         assert told == [honest(upstream.asked[0][0]), errno.ENOBUFS, errno.ENOBUFS]
+
+
+async def test_the_kernel_is_told_when_to_give_up_who_acknowledges_nothing(pool):
+    async with StreamUpstream(honest) as upstream:
+        await Asked(pool, upstream.address).outcome()
+        ((connection,),) = pool._connections.values()
+        milliseconds = connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        assert milliseconds == UNACKNOWLEDGED_SECONDS * 1000
 
 
 async def test_an_upstream_that_closes_without_an_answer(pool):
@@ -289,11 +298,10 @@ async def secure(certificates):
     """An upstream over TLS, and `ask(name, ...)`, which asks it if it proves that name."""
     pools = []
 
-    async with StreamUpstream(honest, tls=certificates.server_context()) as upstream:
+    async with StreamUpstream(honest, tls=certificates.server_context(), name="resolver.example") as upstream:
 
-        def make(name, authority="ca.pem"):
-            context = strict_context(certificates.path(authority))
-            pools.append(StreamPool(most=100, tls_names={upstream.address: name}, context=context))
+        def make(authority="ca.pem"):
+            pools.append(StreamPool(most=100, context=strict_context(certificates.path(authority))))
             return pools[-1]
 
         upstream.pool = make
@@ -305,32 +313,31 @@ async def secure(certificates):
 
 @pytest.mark.parametrize("name", ["resolver.example", "127.0.0.1"])
 async def test_answers_over_tls(secure, name):
-    pool = secure.pool(name)
+    pool, address = secure.pool(), secure.address._replace(tls_name=name)
     for _ in range(3):
-        replies = await outcomes([Asked(pool, secure.address) for _ in range(10)])
+        replies = await outcomes([Asked(pool, address) for _ in range(10)])
         assert sorted(replies) == sorted(map(honest, secure.asked[0][-10:]))
     assert list(map(len, secure.asked)) == [30]
 
 
 async def test_a_large_answer_over_tls(secure):
     secure.answer = large
-    assert await Asked(secure.pool("resolver.example"), secure.address).outcome() == large(secure.asked[0][0])
+    assert await Asked(secure.pool(), secure.address).outcome() == large(secure.asked[0][0])
 
 
 @pytest.mark.parametrize(
     ("name", "authority"), [("other.example", "ca.pem"), ("127.0.0.2", "ca.pem"), ("resolver.example", "other.pem")]
 )
 async def test_who_does_not_prove_the_name_is_not_asked(secure, name, authority):
-    error = await Asked(secure.pool(name, authority), secure.address).outcome()
+    error = await Asked(secure.pool(authority), secure.address._replace(tls_name=name)).outcome()
     assert isinstance(error, ssl.SSLCertVerificationError)
     assert "certificate verify failed" in error.strerror
     assert not any(secure.asked)
 
 
 async def test_plain_text_in_the_place_of_tls(certificates):
-    async with StreamUpstream(silent) as upstream:
-        context = strict_context(certificates.path("ca.pem"))
-        pool = StreamPool(most=10, tls_names={upstream.address: "resolver.example"}, context=context)
+    async with StreamUpstream(silent, name="resolver.example") as upstream:
+        pool = StreamPool(most=10, context=strict_context(certificates.path("ca.pem")))
         asked = Asked(pool, upstream.address)
         await until(lambda: upstream.writers)
         upstream.writers[0].write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -339,22 +346,21 @@ async def test_plain_text_in_the_place_of_tls(certificates):
 
 
 async def test_a_tls_connection_that_ends_costs_no_answer(secure):
-    pool = secure.pool("resolver.example")
+    pool = secure.pool()
     await Asked(pool, secure.address).outcome()
     secure.writers[0].close()
     assert isinstance(await Asked(pool, secure.address).outcome(), bytes)
 
 
 async def test_a_name_that_no_server_can_have(certificates):
-    context = strict_context(certificates.path("ca.pem"))
-    pool = StreamPool(most=10, tls_names={("127.0.0.1", 1): ".example"}, context=context)
-    error = await Asked(pool, ("127.0.0.1", 1)).outcome()
+    pool = StreamPool(most=10, context=strict_context(certificates.path("ca.pem")))
+    error = await Asked(pool, ("127.0.0.1", 1, ".example")).outcome()
     assert error.errno == errno.EINVAL
     assert ".example" in error.strerror
     pool.close()
 
 
 async def test_without_a_context_nobody_is_trusted():
-    pool = StreamPool(most=10, tls_names={("127.0.0.1", 1): "resolver.example"})
-    assert (await Asked(pool, ("127.0.0.1", 1)).outcome()).errno == errno.EPROTO
+    pool = StreamPool(most=10)
+    assert (await Asked(pool, ("127.0.0.1", 1, "resolver.example")).outcome()).errno == errno.EPROTO
     pool.close()

@@ -8,6 +8,7 @@ from tests.cycles import left_by, peer, reset
 from tests.serve.asking import ask, parse
 from tests.serve.forward.upstreams import NAME, honest, unused_address
 
+from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.forward.stream import StreamPool
 from mesos_dns.serve.forward.tls import strict_context
 
@@ -22,7 +23,7 @@ class Client:
         self._over = asyncio.Event()
         self.told = None
         deadline = asyncio.get_running_loop().time() + within
-        self.handle = pool.ask(address, OCTETS, END, self.reply, self.error, deadline)
+        self.handle = pool.ask(Upstream(*address), OCTETS, END, self.reply, self.error, deadline)
 
     def reply(self, _):
         self.told = "reply"
@@ -121,4 +122,4 @@ async def test_what_comes_over_tls(certificates, name, told):
             answers(secure)
 
     with peer(handle) as address:
-        assert await left(address, told, tls_names={address: name}, context=client) == {}
+        assert await left((*address, name), told, context=client) == {}

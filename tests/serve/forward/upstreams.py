@@ -1,6 +1,7 @@
 """Fake upstreams on loopback, and a forwarder that asks them."""
 
 import asyncio
+import contextlib
 import random
 import socket
 import struct
@@ -14,8 +15,8 @@ from tests.serve.asking import make_answerer, make_zone, parse
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
+from mesos_dns.serve.forward import options
 from mesos_dns.serve.forward.forwarder import Forwarder
-from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.serve.forward.terms import Terms
 from mesos_dns.serve.request import Forward
 
@@ -44,11 +45,14 @@ def say(octets, *addresses, flags=dns.flags.RA, rcode=0, identifier=None, name=N
 class Upstream(asyncio.DatagramProtocol):
     """A server on loopback. `udp` and `tcp` make replies (octets, or several, or None) of a query's octets."""
 
-    def __init__(self, udp, tcp=None, address="127.0.0.1"):
+    def __init__(self, udp, tcp=None, address="127.0.0.1", *, keeps=False):
         self._udp, self._tcp, self._host = udp, tcp, address
-        #: Every query over UDP, with the port that it came from; and those over TCP.
+        #: Whether connections take another query after the first.
+        self._keeps = keeps
+        #: Every query over UDP, with the port that it came from; those over TCP, and over how many connections.
         self.asked = []
         self.asked_tcp = []
+        self.connections = 0
         self._news = asyncio.Event()
 
     async def __aenter__(self):
@@ -61,11 +65,11 @@ class Upstream(asyncio.DatagramProtocol):
                 self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, port))
             except OSError:  # somebody has it
                 continue
-            self.address = self._transport.get_extra_info("sockname")[:2]
+            self.address = options.Upstream(*self._transport.get_extra_info("sockname")[:2])
             if self._tcp is None:
                 return self
             try:
-                self._server = await asyncio.start_server(self._serve, *self.address)
+                self._server = await asyncio.start_server(self._serve, *self.address.address)
             except OSError:  # the port is free for UDP only: another one
                 self._transport.close()
             else:
@@ -91,12 +95,17 @@ class Upstream(asyncio.DatagramProtocol):
                 await self._news.wait()
 
     async def _serve(self, reader, writer):
-        (length,) = struct.unpack("!H", await reader.readexactly(2))
-        query = await reader.readexactly(length)
-        self.asked_tcp.append(query)
-        reply = self._tcp(query)
-        if reply is not None:
-            writer.write(struct.pack("!H", len(reply)) + reply)
+        self.connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while True:
+                (length,) = struct.unpack("!H", await reader.readexactly(2))
+                query = await reader.readexactly(length)
+                self.asked_tcp.append(query)
+                reply = self._tcp(query)
+                if reply is not None:
+                    writer.write(struct.pack("!H", len(reply)) + reply)
+                if not self._keeps:
+                    break
         writer.close()
 
 
@@ -116,8 +125,9 @@ def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None, **mor
     """A forwarder that asks `upstreams` in this order; without a cache unless `cache_octets` says so. `more` is of options and terms."""
     table = zones if zones is not None else {ROOT: [upstream.address for upstream in upstreams]}
     terms = Terms(**{name: more.pop(name) for name in Terms._fields if name in more})
-    options = ForwardOptions(table, timeout, **more)
-    FORWARDERS.append(Forwarder(options, truncate_bit=truncate_bit, refuse=REFUSE, terms=terms))
+    table = {zone: [options.Upstream(*each) for each in those] for zone, those in table.items()}
+    told = options.ForwardOptions(table, timeout, **more)
+    FORWARDERS.append(Forwarder(told, truncate_bit=truncate_bit, refuse=REFUSE, terms=terms))
     return FORWARDERS[-1]
 
 
@@ -136,17 +146,17 @@ async def unused_address():
     """An address of loopback where nobody listens."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()
+        return options.Upstream(*sock.getsockname())
 
 
 class StreamUpstream:
     """A server on loopback that keeps its connections. `answer` makes replies (octets, or several, or None) of a query's octets.
 
-    With `closes_after` it closes each connection after so many queries.
+    With `closes_after` it closes each connection after so many queries. With the context `tls` it is to prove `name`.
     """
 
-    def __init__(self, answer, *, closes_after=None, tls=None, host="127.0.0.1"):
-        self.answer, self._closes_after, self._tls, self._host = answer, closes_after, tls, host
+    def __init__(self, answer, *, closes_after=None, tls=None, name="", host="127.0.0.1"):
+        self.answer, self._closes_after, self._tls, self._name, self._host = answer, closes_after, tls, name, host
         #: The queries of each connection.
         self.asked = []
         self.writers = []
@@ -154,7 +164,7 @@ class StreamUpstream:
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
-        self.address = self._server.sockets[0].getsockname()[:2]
+        self.address = options.Upstream(*self._server.sockets[0].getsockname()[:2], self._name)
         return self
 
     async def __aexit__(self, *_):

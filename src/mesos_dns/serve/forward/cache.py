@@ -1,7 +1,7 @@
 """The cache of what upstreams answered, for all clients of a worker. Pure: time is an argument.
 
-Times are seconds of a clock that never goes back. Three kinds are kept, each with room of its own, so that none
-can push out another: answers that found something, NXDOMAIN and NODATA, and failures.
+Times are seconds of a clock that never goes back. Four kinds are kept, each with room of its own, so that none
+can push out another: answers that found something, NXDOMAIN and NODATA, both only once they are asked for again, what is new, and failures.
 """
 
 import struct
@@ -32,12 +32,17 @@ _POPULAR_TIMES: Final = 3
 _PREFETCH_PER_LIFE: Final = 0.1
 #: The part of the octets for NXDOMAIN and NODATA: enough for the addresses of the other family, which many names lack.
 _NEGATIVE_PER_ROOM: Final = 1 / 8
+#: The part of the octets for answers that nobody has asked for again, which are not looked into until somebody does: most
+#: names of a flood are never, and to look takes as long as the rest of an answer.
+_NEW_PER_ROOM: Final = 1 / 8
 #: The part of the octets for failures.
 _FAILURES_PER_ROOM: Final = 1 / 32
 #: Octets that an answer takes beside those of its name, its message and its offsets: objects, times, places in dictionaries.
 _ENTRY_OCTETS: Final = 520
 #: Octets that it takes in addition if its addresses are rotated.
 _RUN_OCTETS: Final = 160
+#: Octets that an answer takes beside those of its name and its message before it is looked into.
+_NEW_OCTETS: Final = 370
 #: Octets that a failure takes beside those of its name.
 _FAILURE_OCTETS: Final = 320
 
@@ -125,6 +130,19 @@ class _Entry:
         return base + len(key) + len(entry.reply) + 2 * len(entry.ttls)
 
 
+class _New(NamedTuple):
+    """An answer as it came, `at` that time."""
+
+    reply: bytes
+    question_end: int
+    at: float
+
+    @staticmethod
+    def weight(key: bytes, new: "_New") -> int:
+        """Octets that it takes under `key`."""
+        return _NEW_OCTETS + len(key) + len(new.reply)
+
+
 class _Failure(NamedTuple):
     """Upstreams failed; they are not asked before `until`, which is `seconds` after."""
 
@@ -146,7 +164,9 @@ class ForwardCache:
 
     def __init__(self, octets: int, *, min_ttl: int, max_ttl: int, stale_seconds: float) -> None:
         negative, failures = int(octets * _NEGATIVE_PER_ROOM), int(octets * _FAILURES_PER_ROOM)
-        self._positive = Segments(octets - negative - failures, _Entry.weight)
+        new = int(octets * _NEW_PER_ROOM)
+        self._new = Segments(new, _New.weight)
+        self._positive = Segments(octets - negative - failures - new, _Entry.weight)
         self._negative = Segments(negative, _Entry.weight)
         self._failures = Segments(failures, _Failure.weight)
         self._min_ttl = min_ttl
@@ -154,19 +174,20 @@ class ForwardCache:
         self._stale_seconds = stale_seconds
 
     def __repr__(self) -> str:
-        return f"ForwardCache({self._positive!r}, negative {self._negative!r}, failures {self._failures!r})"
+        parts = f"{self._positive!r}, negative {self._negative!r}, new {self._new!r}, failures {self._failures!r}"
+        return f"ForwardCache({parts})"
 
     def __len__(self) -> int:
-        return len(self._positive) + len(self._negative) + len(self._failures)
+        return len(self._positive) + len(self._negative) + len(self._new) + len(self._failures)
 
     @property
     def octets(self) -> int:
         """Octets in use."""
-        return self._positive.octets + self._negative.octets + self._failures.octets
+        return self._positive.octets + self._negative.octets + self._new.octets + self._failures.octets
 
     def find(self, key: bytes, now: float) -> Found | None:
         """What there is for a question of a client; None if upstreams must be asked."""
-        entry = self._positive.get(key) or self._negative.get(key)
+        entry = self._entry(key)
         if entry is None:
             failure = self._failures.get(key)
             return _FAILED if failure is not None and now < failure.until else None
@@ -188,6 +209,25 @@ class ForwardCache:
         """
         if not is_answer(reply, question_end):
             return
+        if key in self._positive or key in self._negative:
+            self._keep(key, reply, question_end, now)
+        else:
+            self._failures.discard(key)
+            self._new.put(key, _New(reply, question_end, now))
+
+    def _entry(self, key: bytes) -> _Entry | None:
+        """What is kept for `key`. What is new is looked into."""
+        entry = self._positive.get(key) or self._negative.get(key)
+        if entry is not None:
+            return entry
+        new = self._new.pop(key)
+        if new is None:
+            return None
+        self._keep(key, *new)
+        return self._positive.get(key) or self._negative.get(key)
+
+    def _keep(self, key: bytes, reply: bytes, question_end: int, now: float) -> None:
+        """Take an answer apart, and keep it if that is allowed."""
         try:
             answer = kept(reply, question_end, _TAIL.unpack_from(key, len(key) - _TAIL.size)[0])
         except BadReplyError:
@@ -211,7 +251,7 @@ class ForwardCache:
 
         What is fresh or stale is then given without asking for a while; without that the failure is remembered.
         """
-        entry = self._positive.get(key) or self._negative.get(key)
+        entry = self._entry(key)
         if entry is not None:
             if now < entry.expires + self._stale_seconds:
                 entry.recheck_from = now + _RECHECK_SECONDS

@@ -1,20 +1,12 @@
-"""One question to one upstream, over UDP or TCP, and its reply. Edge: asyncio and sockets."""
+"""One question to one upstream over UDP, and its reply. Edge: asyncio and sockets."""
 
 import asyncio
 import contextlib
-import os
 import socket
-import struct
-from typing import Final
 
 from mesos_dns.dns import message as msg
 from mesos_dns.serve.forward import rewrite
-from mesos_dns.serve.forward.records import BadReplyError
-
-_LENGTH: Final = struct.Struct("!H")
-
-#: Host (an address) and port.
-Upstream = tuple[str, int]
+from mesos_dns.serve.forward.options import Upstream
 
 
 async def exchange_udp(server: Upstream, sent: bytes, question_length: int, *, within: float) -> bytes:
@@ -24,8 +16,9 @@ async def exchange_udp(server: Upstream, sent: bytes, question_length: int, *, w
     the question are passed over. Raises TimeoutError or OSError.
     """
     deadline = asyncio.get_running_loop().time() + within
-    with _socket(server, socket.SOCK_DGRAM) as sock:
-        sock.connect(server)
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
+        sock.connect(server.address)
         sock.send(sent)
         while True:
             await _ready(sock, deadline)
@@ -37,36 +30,8 @@ async def exchange_udp(server: Upstream, sent: bytes, question_length: int, *, w
                         return reply
 
 
-async def exchange_tcp(server: Upstream, sent: bytes, question_length: int, *, within: float) -> bytes:
-    """The same question over a connection of its own. Raises TimeoutError, OSError or BadReplyError."""
-    deadline = asyncio.get_running_loop().time() + within
-    with _socket(server, socket.SOCK_STREAM) as sock:
-        with contextlib.suppress(BlockingIOError):
-            sock.connect(server)
-        await _ready(sock, deadline, to_write=True)
-        if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise OSError(number, os.strerror(number))
-        sock.sendall(_LENGTH.pack(len(sent)) + sent)  # Fits into the buffer of a new connection.
-        received = bytearray()
-        while len(received) < 2 or len(received) < 2 + _LENGTH.unpack_from(received)[0]:
-            await _ready(sock, deadline)
-            piece = sock.recv(2 + msg.TCP_SIZE)
-            if not piece:
-                raise BadReplyError("it closed the connection before its answer was complete")
-            received += piece
-    reply = bytes(received[2 : 2 + _LENGTH.unpack_from(received)[0]])
-    if not rewrite.answers(reply, sent, question_length):
-        raise BadReplyError("over TCP it answers another question")
-    return reply
-
-
-def _socket(server: Upstream, kind: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
-    return socket.socket(family, kind | socket.SOCK_NONBLOCK)
-
-
-async def _ready(sock: socket.socket, deadline: float, *, to_write: bool = False) -> None:
-    """Wait until something can be read from `sock` (or written). Raises TimeoutError at `deadline`, in the loop's time.
+async def _ready(sock: socket.socket, deadline: float) -> None:
+    """Wait until something can be read from `sock`. Raises TimeoutError at `deadline`, in the loop's time.
 
     No exception is set on a future, as asyncio's own ways do: its traceback would lead to the frame that holds the
     future, and that circle would stay until the garbage collector looks at everything.
@@ -76,14 +41,13 @@ async def _ready(sock: socket.socket, deadline: float, *, to_write: bool = False
         # Checked here, too: a socket that is always readable would always come before the timer.
         raise TimeoutError
     ready: asyncio.Future[bool] = loop.create_future()
-    watch, unwatch = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)
-    watch(sock.fileno(), _settle, ready, True)
+    loop.add_reader(sock.fileno(), _settle, ready, True)
     timer = loop.call_at(deadline, _settle, ready, False)
     try:
         in_time = await ready
     finally:
         timer.cancel()
-        unwatch(sock.fileno())
+        loop.remove_reader(sock.fileno())
     if not in_time:
         raise TimeoutError
 

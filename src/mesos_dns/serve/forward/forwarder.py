@@ -13,14 +13,15 @@ from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter
 from mesos_dns.serve.forward import rewrite
 from mesos_dns.serve.forward.cache import ForwardCache, cache_key
-from mesos_dns.serve.forward.exchange import Upstream
 from mesos_dns.serve.forward.loops import Route
-from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
 from mesos_dns.serve.forward.records import BadReplyError
 from mesos_dns.serve.forward.search import FAILURES, Means, Search
+from mesos_dns.serve.forward.stream import StreamPool
 from mesos_dns.serve.forward.terms import Refuse, Terms
+from mesos_dns.serve.forward.tls import context_for
 from mesos_dns.serve.forward.upstreams import Policy, Upstreams, by_zone
 from mesos_dns.serve.request import Forward
 
@@ -57,9 +58,9 @@ class _Pending:
 
     __slots__ = ("is_slow", "search", "stale", "timer", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, stale: bytes) -> None:
         #: What there is if no upstream answers; empty if there is nothing.
-        self.stale = b""
+        self.stale = stale
         self.waiting: list[_Waiting] = []
         self.search: Search | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -80,6 +81,8 @@ class Forwarder:
         self._truncate_bit = truncate_bit
         self._refuse = refuse
         self._terms = terms or Terms()
+        # Here, not with the first question: to read what authorities there are takes a while.
+        self._tls = context_for(options)
         self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout)
         self._cache = ForwardCache(
             options.cache_octets,
@@ -112,12 +115,13 @@ class Forwarder:
         """
         means = self._means or self._begin()
         query = forward.query
-        if (here := means.prober.takes(forward)) is not None:
+        now = means.loop.time()
+        if (here := means.prober.takes(forward, now)) is not None:
             send(here)
             return None
         # Without RD only what is at hand is told (RFC 1034 section 4.3.1): what others asked for.
-        key = cache_key(query if self._terms.non_recursive else query._replace(flags=query.flags | msg.RD))
-        now = asyncio.get_running_loop().time()
+        needs_rd = not query.flags & msg.RD and not self._terms.non_recursive
+        key = cache_key(query._replace(flags=query.flags | msg.RD) if needs_rd else query)
         found = self._cache.find(key, now)
         if found is not None and found.fresh:
             reply = self._for_client(found.reply, forward, limit)
@@ -125,7 +129,7 @@ class Forwarder:
                 self.counters.add(_CACHED)
                 send(reply)
                 if found.prefetch and key not in self._pending and len(self._pending) < MAX_FORWARDS:
-                    self._search(means, key, forward, b"")
+                    self._search(means, key, forward, found.reply)
                 return reply
         if (here := self._terms.answer_here(forward, self._refuse, self.counters)) is not None:
             send(here)
@@ -140,7 +144,7 @@ class Forwarder:
             if not found.recheck:
                 self._send_stale(stale, _Waiting(forward, limit, send))
                 return None
-        self._ask(means, key, _Waiting(forward, limit, send), stale)
+        self._ask(means, key, _Waiting(forward, limit, send), stale, now)
         return None
 
     def upstreams_for(self, name: bytes) -> tuple[bytes, Upstreams[Upstream] | None]:
@@ -155,16 +159,27 @@ class Forwarder:
         await self._idle.wait()
 
     def close(self) -> None:
-        """Let go of all sockets; who still waits gets no answer."""
+        """Let go of everything; who still waits gets no answer."""
+        for pending in self._pending.values():
+            if pending.timer is not None:
+                pending.timer.cancel()
+            if pending.search is not None:
+                pending.search.close()
+            self._taken(pending)
+        self._pending.clear()
         if self._means is not None:
             self._means.pool.close()
+            self._means.streams.close()
 
     def _begin(self) -> Means:
         """What needs a running event loop."""
         options = self._options
+        streams = StreamPool(most=2 * MAX_FORWARDS, context=self._tls)
         self._means = Means(
-            pool=UdpPool(most=2 * MAX_FORWARDS, most_per_upstream=MAX_FORWARDS),
-            prober=Prober(self._terms.loops, options.timeout, self._leads_back),
+            pool=UdpPool(most=2 * MAX_FORWARDS, most_per_upstream=MAX_FORWARDS, counters=self.counters),
+            streams=streams,
+            loop=asyncio.get_running_loop(),
+            prober=Prober(self._terms.loops, options.timeout, self._leads_back, streams),
             timeout=options.timeout,
             own=self._terms.own,
             trusted=frozenset(self._terms.trusted),
@@ -176,19 +191,24 @@ class Forwarder:
 
     # --- asking --------------------------------------------------------------------------------
 
-    def _ask(self, means: Means, key: bytes, waiting: _Waiting, stale: bytes) -> None:
+    def _ask(self, means: Means, key: bytes, waiting: _Waiting, stale: bytes, now: float) -> None:
         forward, _, send = waiting
         pending = self._pending.get(key)
-        if pending is not None and pending.is_slow:
-            self._send_stale(pending.stale, waiting)
-            return
+        if pending is not None:
+            # What was asked for while it was fresh may have become stale since.
+            pending.stale = stale or pending.stale
+            if pending.is_slow:
+                self._send_stale(pending.stale, waiting)
+                return
         if pending is None:
             zone, upstreams = self.upstreams_for(forward.query.name)
             if upstreams is None:
                 self.counters.add(_REFUSED)
                 send(self._refuse(forward.query, msg.REFUSED, msg.EDE_PROHIBITED))
                 return
-            if all(means.prober.leads_back((zone, state.key)) for state in upstreams.states):
+            if means.prober.knows_loops and all(
+                means.prober.leads_back((zone, state.key), now) for state in upstreams.states
+            ):
                 self.counters.add(_LOOPED)
                 send(self._refuse(forward.query, msg.SERVFAIL, msg.EDE_OTHER, b"forwarding loop"))
                 return
@@ -198,6 +218,9 @@ class Forwarder:
             or self._clients[forward.client] >= MAX_WAITING_PER_CLIENT
         ):
             # Names of the zone must stay answerable when the upstreams hang, and one client must not take the place of all.
+            if stale:
+                self._send_stale(stale, waiting)
+                return
             self.counters.add(_SHED)
             send(self._refuse(forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
             return
@@ -207,8 +230,6 @@ class Forwarder:
         if pending is not None:
             self.counters.add(_JOINED)
             pending.waiting.append(waiting)
-            # What is asked before its end has no time-out of this kind until somebody waits for it.
-            self._limit(pending, stale)
         else:
             self._search(means, key, forward, stale, waiting)
 
@@ -216,18 +237,14 @@ class Forwarder:
         zone, upstreams = self.upstreams_for(forward.query.name)
         if upstreams is None:
             return
-        pending = self._pending[key] = _Pending()
+        pending = self._pending[key] = _Pending(stale)
         pending.waiting += waiting
-        self._limit(pending, stale)
+        if stale:
+            # Also if nobody waits yet: who asks when the answer has become stale waits no longer for that.
+            pending.timer = asyncio.get_running_loop().call_later(STALE_AFTER_SECONDS, self._answer_stale, pending)
         query = forward.query
         pending.search = Search(means, zone, upstreams, query, lambda reply: self._done(key, query.question_end, reply))
         pending.search.start()
-
-    def _limit(self, pending: _Pending, stale: bytes) -> None:
-        """Those who wait get what is `stale`, if there is such, when upstreams take long."""
-        if stale and pending.timer is None:
-            pending.stale = stale
-            pending.timer = asyncio.get_running_loop().call_later(STALE_AFTER_SECONDS, self._answer_stale, pending)
 
     def _leads_back(self, route: Route) -> None:
         """What was asked by a way that turned out to lead back here is asked of others."""

@@ -23,10 +23,11 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.message import Query
 from mesos_dns.limits import MAX_NAME
+from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.request import Forward
 
-#: A zone (lower-case wire form) and one of its upstreams: host (an address) and port.
-Route = tuple[bytes, tuple[str, int]]
+#: A zone (lower-case wire form) and one of its upstreams.
+Route = tuple[bytes, Upstream]
 
 #: Seconds between two probes of one upstream, and for which one that leads back is not asked.
 PROBE_SECONDS: Final = 60.0
@@ -55,6 +56,11 @@ class LoopWatch:
 
     def __repr__(self) -> str:
         return f"LoopWatch(routes={len(self._routes)}, looping={len(self._looping)})"
+
+    @property
+    def knows_loops(self) -> bool:
+        """Whether any route leads back, or did."""
+        return bool(self._looping)
 
     def leads_back(self, route: Route, now: float) -> bool:
         """Whether `route` is not to be asked at `now` (seconds)."""
@@ -122,6 +128,6 @@ class LoopWatch:
         return hmac.digest(self._key, said, hashlib.sha256)[:_HASH_SIZE]
 
 
-def routes_of(upstreams: Mapping[bytes, Sequence[tuple[str, int]]]) -> list[Route]:
+def routes_of(upstreams: Mapping[bytes, Sequence[Upstream]]) -> list[Route]:
     """Every pair of a zone and one of its upstreams, in an order that depends on nothing else."""
     return [(zone, server) for zone in sorted(upstreams) for server in upstreams[zone]]

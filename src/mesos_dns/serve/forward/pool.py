@@ -25,8 +25,8 @@ from typing import Final
 from mesos_dns.dns import message as msg
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter
-from mesos_dns.serve.forward.exchange import Upstream
 from mesos_dns.serve.forward.inflight import Ids, Question, Timers, canceled
+from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.forward.rewrite import answers
 from mesos_dns.serve.loop import add_reader, remove_reader
 
@@ -49,8 +49,8 @@ MOST_DATAGRAMS_PER_TURN: Final = 2 * QUESTIONS_PER_SOCKET
 class _Peer:
     """The sockets to one upstream."""
 
-    def __init__(self, address: Upstream) -> None:
-        self.address = address
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
         #: All that are open, the oldest first.
         self.ports: dict[_Port, None] = {}
         #: The one that the next question goes to.
@@ -63,9 +63,10 @@ class UdpPool:
     """Asks upstreams over UDP. One for each worker and event loop.
 
     At most `most` questions are in flight, and at most `most_per_upstream` to one of the upstreams; what is beyond fails with ENOBUFS.
+    What is counted goes into `counters`, if that is given.
     """
 
-    def __init__(self, *, most: int, most_per_upstream: int) -> None:
+    def __init__(self, *, most: int, most_per_upstream: int, counters: Counts | None = None) -> None:
         self._most = most
         self._most_per_upstream = most_per_upstream
         self._loop = asyncio.get_running_loop()
@@ -77,7 +78,7 @@ class UdpPool:
         self._warn = RateLimited(log)
         #: Questions in flight.
         self.pending = 0
-        self.counters = Counts()
+        self.counters = Counts() if counters is None else counters
 
     def __repr__(self) -> str:
         return f"UdpPool(pending={self.pending}, sockets={self.sockets})"
@@ -147,7 +148,7 @@ class UdpPool:
         if peer.current is port:
             peer.current = None
         if not peer.ports:
-            self._peers.pop(peer.address, None)
+            self._peers.pop(peer.upstream, None)
 
     def stray(self) -> None:
         """A datagram answered nothing."""
@@ -164,7 +165,10 @@ class UdpPool:
                 if not peer.ports:
                     raise
                 self._warn.warning(
-                    "socket", "cannot have another socket for upstream %s port %d: %s", *peer.address, error.strerror
+                    "socket",
+                    "cannot have another socket for upstream %s port %d: %s",
+                    *peer.upstream.address,
+                    error.strerror,
                 )
             else:
                 peer.ports[port] = None
@@ -178,7 +182,7 @@ class UdpPool:
     def _fail_soon(self, peer: _Peer, question: Question, error: OSError) -> Question:
         """Have a question fail that could not be sent."""
         if not peer.ports:
-            self._peers.pop(peer.address, None)
+            self._peers.pop(peer.upstream, None)
         # What its traceback leads to would lead back here.
         self._loop.call_soon(question.fail, error.with_traceback(None))
         return question
@@ -189,10 +193,10 @@ class _Port:
 
     def __init__(self, pool: UdpPool, peer: _Peer) -> None:
         """Raises OSError."""
-        family = socket.AF_INET6 if ":" in peer.address[0] else socket.AF_INET
+        family = socket.AF_INET6 if ":" in peer.upstream.host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            self._socket.connect(peer.address)
+            self._socket.connect(peer.upstream.address)
             add_reader(self._socket.fileno(), self._read)
         except OSError:
             self._socket.close()
@@ -207,7 +211,7 @@ class _Port:
         self._tick = pool.timers.watch(self, asyncio.get_running_loop().time() + SOCKET_SECONDS)
 
     def __repr__(self) -> str:
-        return f"_Port({self._peer.address}, waiting={len(self.waiting)}, left={self.left})"
+        return f"_Port({self._peer.upstream}, waiting={len(self.waiting)}, left={self.left})"
 
     def _read(self, _: float = 0.0, /) -> bool:
         """Take what has come. What is done with a reply may schedule anything, so the loop gets its turn."""

@@ -7,21 +7,22 @@ import asyncio
 import errno
 import logging
 import random
+import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mesos_dns.concurrency import spawn
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE, Query
 from mesos_dns.logs import RateLimited
-from mesos_dns.serve.forward import rewrite
+from mesos_dns.serve.forward import rewrite, tls
 from mesos_dns.serve.forward.check import usable
-from mesos_dns.serve.forward.exchange import Upstream, exchange_tcp
 from mesos_dns.serve.forward.health import UpstreamState
+from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
 from mesos_dns.serve.forward.records import BadReplyError
+from mesos_dns.serve.forward.stream import StreamPool
 from mesos_dns.serve.forward.upstreams import Attempts, Upstreams
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ FAILURES: Final = {msg.FORMERR: "FORMERR", msg.SERVFAIL: "SERVFAIL", msg.NOTIMP:
 #: RCODEs of servers that do not take EDNS (RFC 6891 sections 6.1.3 and 7). The low four bits of BADVERS are NOERROR.
 _REJECTIONS: Final = frozenset({msg.FORMERR, msg.NOTIMP})
 #: Errors of this machine, which say nothing about an upstream.
-_OWN_ERRORS: Final = frozenset({errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ECANCELED})
+_OWN_ERRORS: Final = frozenset({errno.ENOBUFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 
 #: Seconds for the whole of an answer that came truncated, which its upstream has at hand. Where TCP is filtered nothing comes back,
 #: and clients wait for five.
@@ -46,7 +47,9 @@ _LEADS_BACK: Final = "it leads back to this server"
 class Means(NamedTuple):
     """What all searches of a worker share. `timeout` is in seconds; `own` has the apexes of our zones."""
 
+    loop: asyncio.AbstractEventLoop
     pool: UdpPool
+    streams: StreamPool
     prober: Prober
     timeout: float
     own: Sequence[bytes]
@@ -72,18 +75,17 @@ class Search:
         self._zone = zone
         self._query = query
         self._done: Callable[[bytes | None], None] | None = done
-        self._loop = asyncio.get_running_loop()
-        self._deadline = self._loop.time() + means.timeout
-        self._attempts: Attempts[Upstream] | None = upstreams.plan(
-            self._loop.time(), random.random, (query.name, query.qtype)
-        )
+        self._loop = means.loop
+        now = self._loop.time()
+        self._deadline = now + means.timeout
+        self._attempts: Attempts[Upstream] | None = upstreams.plan(now, random.random, (query.name, query.qtype))
         self._questions: dict[Upstream, Question] = {}
         self._asked: list[UpstreamState[Upstream]] = []
         #: The last reply that another upstream might better.
         self._last: bytes | None = None
         self._tick: int | None = None
-        #: Whether its answer is being asked for over TCP: then no other upstream is asked.
-        self._is_over_tcp = False
+        #: The question for what was truncated, over TCP: as long as it is under way no other upstream is asked.
+        self._over_tcp: Question | None = None
         #: Whether the reply is for this time only: signatures were asked for (DO), and its upstream was not told so for want of EDNS.
         self.lacks_signatures = False
 
@@ -93,6 +95,11 @@ class Search:
     def start(self) -> None:
         """Ask the first upstream. `done` may be called before this returns."""
         self._go_on()
+
+    def close(self) -> None:
+        """Let go of everything; `done` is not called any more."""
+        self._done = None
+        self._close()
 
     def leads_back(self, route: tuple[bytes, Upstream]) -> None:
         """`route` turned out to lead back to this server: what was asked there will come to no answer."""
@@ -109,14 +116,15 @@ class Search:
 
     def _go_on(self) -> None:
         attempts = self._attempts
-        if attempts is None or self._done is None or self._is_over_tcp:
+        if attempts is None or self._done is None or self._over_tcp is not None:
             return
         self._unwatch()
         while self._done is not None:
             now = self._loop.time()
             state = attempts.next(now)
             if state is not None:
-                self._ask(state, now, edns=attempts.edns)
+                if not self._ask(state, now, edns=attempts.edns):
+                    continue
             elif not attempts.wait:
                 self._finish(self._last)
                 return
@@ -132,17 +140,20 @@ class Search:
         else:
             self._go_on()
 
-    def _ask(self, state: UpstreamState[Upstream], now: float, *, edns: bool) -> None:
+    def _ask(self, state: UpstreamState[Upstream], now: float, *, edns: bool) -> bool:
+        """Whether it is asked: not if it leads back to this server."""
         means, upstream = self._means, state.key
         route = self._zone, upstream
-        if means.prober.leads_back(route):
+        if means.prober.leads_back(route, now):
             if self._attempts is not None:
                 self._attempts.bad(state, now, _LEADS_BACK)
-            return
-        means.prober.asking(route)
+            return False
+        means.prober.asking(route, now)
         self._asked.append(state)
         sent = rewrite.question(self._query, 0, edns=edns)
-        self._questions[upstream] = means.pool.ask(
+        # Whoever is to prove its name is never asked in plain text (RFC 8310 section 5).
+        pool = means.streams if upstream.tls_name else means.pool
+        self._questions[upstream] = pool.ask(
             upstream,
             sent,
             self._query.question_end,
@@ -150,6 +161,7 @@ class Search:
             partial(self._unanswered, state),
             max(self._deadline, now),
         )
+        return True
 
     def _unanswered(self, state: UpstreamState[Upstream], error: OSError | None) -> None:
         attempts = self._attempts
@@ -157,11 +169,17 @@ class Search:
         if attempts is None:
             return
         now = self._loop.time()
+        if error is not None and error.errno == errno.ECANCELED:
+            # The program lets go of its upstreams: there is nobody to ask, and nothing to tell.
+            self.close()
+            return
         if error is None:
-            self._means.prober.asking((self._zone, state.key), failed=True)
+            self._means.prober.asking((self._zone, state.key), now, failed=True)
         elif error.errno in _OWN_ERRORS:
             attempts.dropped(state, now)
             self._tell(state, words(error))
+        elif error.errno == errno.EBADMSG:
+            self._failed(state, words(error))
         else:
             attempts.refused(state, now, words(error))
             self._tell(state, words(error))
@@ -179,7 +197,8 @@ class Search:
         beyond = rewrite.extended_rcode(reply, end)
         sent = self._questions.pop(state.key).sent
         if (beyond or rcode in _REJECTIONS) and attempts.without_edns(state, now):
-            self._ask(state, now, edns=False)
+            if not self._ask(state, now, edns=False):
+                self._go_on()
             return True
         try:
             reply = self._checked(state, reply)
@@ -205,7 +224,7 @@ class Search:
         assert attempts is not None
         failure = FAILURES.get(reply[3] & 15)
         if failure == "SERVFAIL":
-            self._means.prober.asking((self._zone, state.key), failed=True)
+            self._means.prober.asking((self._zone, state.key), now, failed=True)
         if failure is not None and self._means.ask_next_on_failure:
             self._last = reply
             attempts.bad(state, now, failure)
@@ -213,40 +232,58 @@ class Search:
         attempts.answered(state, now)
         if state.key in self._means.failing:
             self._means.failing.discard(state.key)
-            self._means.warn.over(f"{state.key}", "upstream %s port %d answers again", *state.key)
-        if self._done is not None and self._query.edns is not None and self._query.edns.do:
+            self._means.warn.over(f"{state.key}", "upstream %s port %d answers again", *state.key.address)
+        if self._done is None:
+            return  # The client has its answer: the rest of this one is for nobody.
+        if self._query.edns is not None and self._query.edns.do:
             self.lacks_signatures = not rewrite.has_opt(sent)
-        if self._done is not None and rewrite.is_truncated(reply) and state.tcp.used(now):
-            self._unwatch()
-            self._is_over_tcp = True
-            spawn(self._ask_over_tcp(state, sent, reply), name="forward over TCP")
+        if rewrite.is_truncated(reply) and not state.key.tls_name and state.tcp.used(now):
+            self._ask_over_tcp(state, sent, reply, now)
         else:
             self._finish(reply)
 
-    async def _ask_over_tcp(self, state: UpstreamState[Upstream], sent: bytes, truncated: bytes) -> None:
+    def _ask_over_tcp(self, state: UpstreamState[Upstream], sent: bytes, truncated: bytes, now: float) -> None:
         """Ask once more what was `sent`, with an OPT record only if that had one: some upstreams take none."""
-        within = min(max(self._deadline - self._loop.time(), 0.0), MAX_TCP_SECONDS)
-        reply = truncated
-        sent = random.getrandbits(16).to_bytes(2) + sent[2:]
+        self._unwatch()
+        within = min(max(self._deadline - now, 0.0), MAX_TCP_SECONDS)
+        self._over_tcp = self._means.streams.ask(
+            state.key,
+            sent,
+            self._query.question_end,
+            partial(self._complete, state, truncated),
+            partial(self._incomplete, state, truncated, within),
+            now + within,
+        )
+
+    def _complete(self, state: UpstreamState[Upstream], truncated: bytes, reply: bytes) -> bool:
         try:
-            complete = await exchange_tcp(state.key, sent, self._query.question_end - HEADER_SIZE, within=within)
-            complete = self._checked(state, complete)
-            failure = FAILURES.get(complete[3] & 15)
+            reply = self._checked(state, reply)
+            failure = FAILURES.get(reply[3] & 15)
             if failure is not None and self._means.ask_next_on_failure:
                 raise BadReplyError(failure)  # noqa: TRY301 - as those of `_checked`
-            reply = complete
+        except BadReplyError as error:
+            self._no_tcp(state, str(error))
+            reply = truncated
+        else:
             state.tcp.answered()
-        except TimeoutError:
-            self._no_tcp(state, f"no answer within {within:.1f} s")
-        except (OSError, BadReplyError) as error:
-            self._no_tcp(state, words(error))
         # The truncated answer is one: it says itself that there is more.
         self._finish(reply)
+        return True
 
-    def _no_tcp(self, state: UpstreamState[Upstream], reason: str) -> None:
-        state.tcp.failed(self._loop.time(), reason)
+    def _incomplete(
+        self, state: UpstreamState[Upstream], truncated: bytes, within: float, error: OSError | None
+    ) -> None:
+        if error is None:
+            self._no_tcp(state, f"no answer within {within:.1f} s")
+        else:
+            self._no_tcp(state, words(error), own=error.errno in _OWN_ERRORS)
+        self._finish(truncated)
+
+    def _no_tcp(self, state: UpstreamState[Upstream], reason: str, *, own: bool = False) -> None:
+        if not own:
+            state.tcp.failed(self._loop.time(), reason)
         self._means.warn.warning(
-            f"tcp {state.key}", "upstream %s port %d does not answer over TCP: %s", *state.key, reason
+            f"tcp {state.key}", "upstream %s port %d does not answer over TCP: %s", *state.key.address, reason
         )
 
     def _failed(self, state: UpstreamState[Upstream], reason: str) -> None:
@@ -257,7 +294,10 @@ class Search:
     def _tell(self, state: UpstreamState[Upstream], reason: str) -> None:
         self._means.failing.add(state.key)
         self._means.warn.warning(
-            f"{state.key}", "upstream %s port %d failed: %s; the next one is asked, if there is one", *state.key, reason
+            f"{state.key}",
+            "upstream %s port %d failed: %s; the next one is asked, if there is one",
+            *state.key.address,
+            reason,
         )
 
     # --- the end -------------------------------------------------------------------------------
@@ -282,6 +322,8 @@ class Search:
         for question in self._questions.values():
             question.cancel()
         self._questions.clear()
+        if self._over_tcp is not None:
+            self._over_tcp.cancel()
         if attempts is None:
             return
         now = self._loop.time()
@@ -291,7 +333,7 @@ class Search:
             if state.suspect is not None and state.key not in self._means.failing:
                 status = state.status(now)
                 if status.state == "open":
-                    self._means.prober.asking((self._zone, state.key), failed=True)
+                    self._means.prober.asking((self._zone, state.key), now, failed=True)
                     self._tell(state, status.error or "no answer")
 
     def _unwatch(self) -> None:
@@ -302,4 +344,6 @@ class Search:
 
 def words(error: Exception) -> str:
     """The system's words, without number and Python's brackets."""
+    if isinstance(error, ssl.SSLError):
+        return tls.words(error)
     return getattr(error, "strerror", None) or str(error)

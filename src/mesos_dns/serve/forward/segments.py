@@ -31,6 +31,9 @@ class Segments(Generic[T]):
     def __repr__(self) -> str:
         return f"Segments({len(self)} values, {self._octets} of {self._room} octets)"
 
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._protected or key in self._probationary
+
     def __len__(self) -> int:
         return len(self._probationary) + len(self._protected)
 
@@ -69,6 +72,12 @@ class Segments(Generic[T]):
         # More than a fifth is probationary then, hence something older than `value`, too.
         while self._octets > self._room:
             self._octets -= self._weight(*self._probationary.popitem(last=False))
+
+    def pop(self, key: bytes) -> T | None:
+        """The value of `key`, which has none from now on."""
+        value = self._probationary.get(key) or self._protected.get(key)
+        self.discard(key)
+        return value
 
     def discard(self, key: bytes) -> None:
         """Drop the value of `key`, if it has one."""

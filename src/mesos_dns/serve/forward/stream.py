@@ -16,12 +16,12 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from mesos_dns.quoting import quoted
-from mesos_dns.serve.forward.exchange import Upstream
 from mesos_dns.serve.forward.inflight import Ids, Question, Timers, canceled
+from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.forward.rewrite import answers
 from mesos_dns.serve.forward.tls import Tls
 from mesos_dns.serve.loop import add_reader, remove_reader
@@ -34,27 +34,23 @@ MOST_CONNECTIONS_PER_UPSTREAM: Final = 4
 MANY_QUESTIONS_PER_CONNECTION: Final = 16
 #: Octets that an upstream has not taken from us beyond which the connection is given up: hundreds of questions.
 MOST_UNSENT_OCTETS: Final = 64 * 1024
+#: Seconds after which a connection ends whose other side does not even acknowledge what it was sent: nobody is there any more.
+#: The kernel itself would send it again and again for a quarter of an hour.
+UNACKNOWLEDGED_SECONDS: Final = 3.0
 #: Octets read at once: nearly every message fits. Larger blocks of memory would be mapped for each reading.
 _READ_OCTETS: Final = 64 * 1024
 _LENGTH: Final = struct.Struct("!H")
 
 
 class StreamPool:
-    """Asks upstreams over TCP, and those of `tls_names` over TLS. One for each worker and event loop.
+    """Asks upstreams over TCP, and those that have a name to prove over TLS. One for each worker and event loop.
 
-    `tls_names` has the name that an upstream's certificate must prove; `context` says by which authorities
-    (`tls.strict_context`). At most `most` questions are in flight; what is beyond fails with ENOBUFS.
+    `context` says by which authorities (`tls.strict_context`). At most `most` questions are in flight; what is beyond fails with
+    ENOBUFS.
     """
 
-    def __init__(
-        self,
-        *,
-        most: int,
-        tls_names: Mapping[Upstream, str] | None = None,
-        context: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, *, most: int, context: ssl.SSLContext | None = None) -> None:
         self._most = most
-        self._tls_names = tls_names or {}
         self._context = context
         self._loop = asyncio.get_running_loop()
         self.timers = Timers()
@@ -139,11 +135,10 @@ class StreamPool:
     # --- its own -------------------------------------------------------------------------------
 
     def _connect(self, upstream: Upstream) -> "_Connection":
-        name = self._tls_names.get(upstream)
-        tls = None
-        if name is not None:
+        name, tls = upstream.tls_name, None
+        if name:
             if self._context is None:
-                raise OSError(errno.EPROTO, "there is no TLS context to verify it with")
+                raise OSError(errno.EPROTO, "there are no authorities to verify it with")
             try:
                 tls = Tls(self._context, name)
             except ValueError as error:
@@ -168,13 +163,14 @@ class _Connection:
 
     def __init__(self, pool: StreamPool, upstream: Upstream, tls: Tls | None) -> None:
         """Begin to connect. Raises OSError if that fails at once."""
-        family = socket.AF_INET6 if ":" in upstream[0] else socket.AF_INET
+        family = socket.AF_INET6 if ":" in upstream.host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._loop = asyncio.get_running_loop()
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNACKNOWLEDGED_SECONDS * 1000))
             with contextlib.suppress(BlockingIOError):
-                self._socket.connect(upstream)
+                self._socket.connect(upstream.address)
             self._loop.add_writer(self._socket.fileno(), self._connected)
         except OSError:
             self._socket.close()

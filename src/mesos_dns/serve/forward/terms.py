@@ -7,6 +7,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query
 from mesos_dns.metrics import Counts, counter
 from mesos_dns.serve.forward.loops import LoopWatch
+from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.forward.private import PrivateZones
 from mesos_dns.serve.request import Forward
 
@@ -24,13 +25,13 @@ class Refuse(Protocol):
 class Terms(NamedTuple):
     """What a forwarder may do.
 
-    `own`: apexes of our own zones, about which upstreams are not believed. `trusted`: the upstreams (host, port) whose AD flag is passed on.
+    `own`: apexes of our own zones, about which upstreams are not believed. `trusted`: the upstreams whose AD flag is passed on.
     `private`: zones that are answered here. `non_recursive`: questions without RD are forwarded like others. `loops`: the watch for
     upstreams that lead back here.
     """
 
     own: Sequence[bytes] = ()
-    trusted: Collection[tuple[str, int]] = ()
+    trusted: Collection[Upstream] = ()
     private: PrivateZones = PrivateZones((), (), recursion=False)
     non_recursive: bool = False
     loops: LoopWatch = LoopWatch(b"", ())

@@ -1,7 +1,12 @@
 """TLS between a socket and what is said over it: octets in, octets out, no I/O. Edge, since OpenSSL is one."""
 
+import logging
 import ssl
 from typing import Final
+
+from mesos_dns.serve.forward.options import ForwardOptions
+
+log = logging.getLogger(__name__)
 
 #: Octets of one piece of what was said: a TLS record holds no more.
 _PIECE_OCTETS: Final = 16 * 1024
@@ -15,6 +20,28 @@ def strict_context(ca_file: str | None = None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def context_for(options: ForwardOptions) -> ssl.SSLContext | None:
+    """What upstreams over TLS are verified with. None if there are none, or, which is logged, if the authorities cannot be read."""
+    if not any(upstream.tls_name for upstreams in options.upstreams.values() for upstream in upstreams):
+        return None
+    try:
+        return strict_context(options.ca_file or None)
+    except OSError as error:
+        log.error(  # noqa: TRY400 - it is the file's fault
+            "cannot read the authorities in %s: %s; no upstream is asked over TLS: mend the file and start again",
+            options.ca_file or "the system's store",
+            words(error) if isinstance(error, ssl.SSLError) else error.strerror,
+        )
+        return None
+
+
+def words(error: ssl.SSLError) -> str:
+    """What went wrong, without OpenSSL's codes."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted ({error.verify_message.rstrip('.')})"
+    return f"TLS failed ({(error.reason or str(error)).replace('_', ' ').lower()})"
 
 
 class Tls:
