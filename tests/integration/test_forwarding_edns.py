@@ -50,6 +50,7 @@ def upstreams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     zones = {f"{how}.example.": [NameServer(_refusing(refuse))] for how, refuse in REFUSALS.items()}
     zones["always.example."] = [NameServer(REFUSALS["formerr"]), NameServer(honest)]
     zones["truncating.example."] = [NameServer(truncated, over_tcp)]
+    zones["unsigned.example."] = [NameServer(_refusing(REFUSALS["formerr"]))]
     zones["honest.example."] = [NameServer(honest)]
     with bed(tmp_path_factory.mktemp("edns"), zones, timeout=1) as running:
         yield running
@@ -82,6 +83,16 @@ def test_one_that_refuses_whatever_it_is_asked_is_passed_over(upstreams: Bed) ->
     first, _ = upstreams.servers["always.example."]
     assert upstreams.ask("www.always.example.")["answer"]
     assert [asked.edns for asked in first.asked] == [True, False]
+
+
+def test_an_answer_that_may_lack_signatures_is_not_kept_for_those_who_want_them(upstreams: Bed) -> None:
+    (server,) = upstreams.servers["unsigned.example."]
+    for _ in range(3):
+        assert upstreams.ask("www.unsigned.example.", edns=1232, do=True)["answer"]
+    assert [asked.edns for asked in server.asked] == [True, False, False, False]
+    for _ in range(3):
+        assert upstreams.ask("www.unsigned.example.", edns=1232)["answer"]
+    assert len(server.asked) == 5, "who does not want them gets it from the cache"
 
 
 def test_over_tcp_it_is_asked_without_edns_too(upstreams: Bed) -> None:

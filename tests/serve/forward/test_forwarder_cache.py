@@ -338,3 +338,17 @@ async def test_what_sockets_got_and_nobody_asked_for_is_counted():
         forwarder = caching(one)
         await submit(forwarder, ask(NAME))
         assert forwarder.counters["upstream_strays"] == 1
+
+
+async def test_what_was_asked_without_edns_is_not_kept_for_those_who_want_signatures():
+    def without_edns(octets):
+        return say(octets, rcode=1) if octets[10:12] != b"\0\0" else honest(octets)
+
+    async with Upstream(without_edns) as upstream:
+        forwarder = caching(upstream)
+        for _ in range(3):
+            assert read(await submit(forwarder, ask(NAME, payload=1232, ednsflags=dns.flags.DO))).answer
+        assert len(upstream.asked) == 4, "once with EDNS, and then each time"
+        for _ in range(3):
+            assert read(await submit(forwarder, ask(NAME, payload=1232))).answer
+        assert len(upstream.asked) == 5

@@ -255,14 +255,15 @@ class Forwarder:
     def _done(self, key: bytes, question_end: int, reply: bytes | None) -> None:
         """Upstreams have answered, or none has."""
         pending = self._pending.pop(key)
-        pending.search = None
+        search, pending.search = pending.search, None
         now = asyncio.get_running_loop().time()
         if pending.timer is not None:
             pending.timer.cancel()
         failed = reply is None or (self._options.ask_next_on_failure and reply[3] & 15 in FAILURES)
         if failed:
             self._cache.fail(key, now)
-        elif reply is not None:
+        elif reply is not None and not (search and search.lacks_signatures):
+            # Kept, an answer without signatures would be bogus to a validator for as long as it lives.
             self._cache.put(key, reply, question_end, now)
         for waiting in self._taken(pending):
             if reply is not None and not (failed and pending.stale):

@@ -51,6 +51,11 @@ def question(query: Query, identifier: int, *, edns: bool = True) -> bytes:
     return header + query.octets[12 : query.question_end] + opt
 
 
+def has_opt(sent: bytes) -> bool:
+    """Whether what `question` made has an OPT record, which is all that it may have behind the question."""
+    return sent[10:12] != b"\0\0"
+
+
 def answers(reply: bytes, sent: bytes, question_length: int) -> bool:
     """Whether `reply` belongs to the message `sent`: ID, QR and question must agree (RFC 5452 section 9).
 

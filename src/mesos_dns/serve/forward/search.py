@@ -86,6 +86,8 @@ class Search:
         self._tick: int | None = None
         #: The question for what was truncated, over TCP: as long as it is under way no other upstream is asked.
         self._over_tcp: Question | None = None
+        #: Whether the reply is for this time only: signatures were asked for (DO), and its upstream was not told so for want of EDNS.
+        self.lacks_signatures = False
 
     def __repr__(self) -> str:
         return f"Search({self._attempts!r})"
@@ -233,6 +235,8 @@ class Search:
             self._means.warn.over(f"{state.key}", "upstream %s port %d answers again", *state.key.address)
         if self._done is None:
             return  # The client has its answer: the rest of this one is for nobody.
+        if self._query.edns is not None and self._query.edns.do:
+            self.lacks_signatures = not rewrite.has_opt(sent)
         if rewrite.is_truncated(reply) and not state.key.tls_name and state.tcp.used(now):
             self._ask_over_tcp(state, sent, reply, now)
         else:
