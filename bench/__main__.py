@@ -8,7 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bench import answering, forwarding, freshness, lifecycle, probing, queries, ratios, results, scaling, starving
+from bench import (
+    answering,
+    flooded,
+    forwarding,
+    freshness,
+    lifecycle,
+    probing,
+    queries,
+    ratios,
+    results,
+    scaling,
+    starving,
+)
 from bench.bed import Bed, Settings, cores, say
 from bench.machine import find, machine
 from bench.servers import OTHER, OURS, ROOT, UnavailableError, other_checkout
@@ -19,6 +31,7 @@ PARTS: Final[dict[str, Callable[[Bed], None]]] = {
     "forwarded": forwarding.measure,
     "latency": probing.measure_latency,
     "beside-tcp": starving.measure,
+    "beside-forwarding": flooded.measure,
     "start": lifecycle.measure_start,
     "change": lifecycle.measure_change,
     "fresh": freshness.measure,

@@ -22,6 +22,11 @@ TABLES: Final = (
     ("forwarded-qps", "Forwarded queries per second", "workload"),
     ("latency", "Time to an answer at 2,000 queries a second, ms", ""),
     ("beside-tcp", "Time to an answer over UDP at 1,000 a second while TCP clients ask for large ones, ms", ""),
+    (
+        "beside-forwarding",
+        "Time to an answer at 1,000 a second while no upstream answers outside questions, ms",
+        "upstream",
+    ),
     ("start", "Start-up", ""),
     ("reload", "Fetching a whole state again", ""),
     ("memory", "Memory, MB", "process"),
