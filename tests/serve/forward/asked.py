@@ -15,7 +15,7 @@ SHORT = 0.05
 class Asked:
     """One question to the pool, and what became of it."""
 
-    def __init__(self, pool, address, name=NAME, *, within=LONG, accept=lambda _: True):
+    def __init__(self, pool, address, name=NAME, *, within=LONG, accept=lambda _: True, **more):
         loop = asyncio.get_running_loop()
         #: Replies and errors in the order in which they came.
         self.told = []
@@ -24,7 +24,7 @@ class Asked:
         self.octets = ask(name)
         self.deadline = loop.time() + within
         end = parse(self.octets).question_end
-        self.handle = pool.ask(Upstream(*address), self.octets, end, self._reply, self._error, self.deadline)
+        self.handle = pool.ask(Upstream(*address), self.octets, end, self._reply, self._error, self.deadline, **more)
         assert self.told == []
 
     def _reply(self, reply):

@@ -226,6 +226,6 @@ async def test_a_file_that_is_no_good_any_more_is_told_and_costs_only_upstreams_
         forwarder = make_forwarder(zones={ROOT: [ONE, other.address]}, ca_file=str(path), timeout=60)
         assert texts(read(await submit(forwarder, ask(NAME))).answer)
     assert [one.getMessage() for one in caplog.records] == [
-        f"cannot read the authorities in {path}: {words}; no upstream is asked over TLS: mend the file and start again",
+        f"cannot read the authorities in {path}: {words}; no upstream is asked over TLS: mend the file and reload",
         "upstream 192.0.2.1 port 853 failed: there are no authorities to verify it with; the next one is asked, if there is one",
     ]

@@ -87,7 +87,7 @@ async def test_an_upstream_that_is_known_to_lead_back_costs_no_time():
 
 
 async def test_errors_of_this_machine_do_not_tell_against_an_upstream(monkeypatch, caplog):
-    def no_file(_pool, _upstream, octets, end, _on_reply, on_error, _deadline):
+    def no_file(_pool, _upstream, octets, end, _on_reply, on_error, _deadline, **_):
         question = Question(octets, end - 12, None, on_error)
         asyncio.get_running_loop().call_soon(question.fail, OSError(errno.EMFILE, "Too many open files"))
         return question

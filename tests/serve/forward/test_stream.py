@@ -71,6 +71,14 @@ async def test_a_connection_is_kept_for_the_next_questions(pool):
         assert list(map(len, upstream.asked)) == [5]
 
 
+async def test_a_question_may_have_a_connection_of_its_own(pool):
+    async with StreamUpstream(honest) as upstream:
+        for alone in (False, True, True, False):
+            await Asked(pool, upstream.address, alone=alone).outcome()
+        assert sorted(map(len, upstream.asked)) == [1, 1, 2]
+        await until(lambda: pool.connections == 1)
+
+
 async def test_questions_do_not_wait_for_the_replies_to_those_before(pool):
     held = []
 

@@ -126,7 +126,7 @@ def for_client(reply: bytes, forward: Forward, limit: int, *, truncate_bit: bool
         records = b"".join(part)
         counts = [len(part), 0, 0]
         flags |= msg.TC
-    if flags & msg.TC or not (trusted and _asks_for_ad(query)):
+    if flags & msg.TC or not (trusted and asks_for_ad(query)):
         flags &= ~AD
     if flags & msg.TC and has_answer and not (counts[0] or truncate_bit or flags & 15):
         raise BadReplyError("no record of its answer fits, and without TC (SetTruncateBit) it would say: none exists")
@@ -135,7 +135,8 @@ def for_client(reply: bytes, forward: Forward, limit: int, *, truncate_bit: bool
     return query.octets[:2] + header + query.octets[12:start] + records + opt
 
 
-def _asks_for_ad(query: Query) -> bool:
+def asks_for_ad(query: Query) -> bool:
+    """Whether the client wants to be told that an answer was validated (RFC 6840 sections 5.7 and 5.8)."""
     return bool(query.flags & AD) or (query.edns is not None and query.edns.do)
 
 

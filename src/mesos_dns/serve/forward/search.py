@@ -253,6 +253,8 @@ class Search:
             partial(self._complete, state, truncated),
             partial(self._incomplete, state, truncated, within),
             now + within,
+            # dnsmasq 2.90 says AD of an answer over a connection if it is true of the one before.
+            alone=state.key in self._means.trusted and rewrite.asks_for_ad(self._query),
         )
 
     def _complete(self, state: UpstreamState[Upstream], truncated: bytes, reply: bytes) -> bool:

@@ -77,9 +77,15 @@ class StreamPool:
         on_reply: Callable[[bytes], bool],
         on_error: Callable[[OSError | None], None],
         deadline: float,
+        *,
+        alone: bool = False,
     ) -> Question:
-        """As `UdpPool.ask`. Errors are those of the connection, too, among them ssl.SSLError."""
+        """As `UdpPool.ask`. Errors are those of the connection, too, among them ssl.SSLError.
+
+        A question that is `alone` gets a connection that no other question was, or will be, sent over.
+        """
         question = _StreamQuestion(octets, question_end - 12, on_reply, on_error)
+        question.alone = alone
         if self.pending >= self._most:
             error: OSError | None = OSError(errno.ENOBUFS, "too many questions are under way")
         else:
@@ -106,7 +112,7 @@ class StreamPool:
         if self._closed:
             return canceled()
         connections = self._connections.get(upstream, {})
-        usable = [connection for connection in connections if not connection.retired]
+        usable = [] if question.alone else [connection for connection in connections if not connection.retired]
         best = min(usable, key=lambda connection: len(connection.waiting), default=None)
         if best is None or len(best.waiting) >= MANY_QUESTIONS_PER_CONNECTION:
             if len(connections) < MOST_CONNECTIONS_PER_UPSTREAM:
@@ -118,6 +124,7 @@ class StreamPool:
             elif best is None:
                 return OSError(errno.ENOBUFS, "all connections to it wait for their last replies")
         best.put(question)
+        best.retired = best.retired or question.alone
         return None
 
     def over(self, question: Question) -> None:
@@ -149,7 +156,9 @@ class StreamPool:
 
 
 class _StreamQuestion(Question):
-    __slots__ = ()
+    __slots__ = ("alone",)
+
+    alone: bool
 
     def expired(self) -> None:
         """Its deadline has come: perhaps nobody is there any more."""

@@ -30,7 +30,7 @@ def context_for(options: ForwardOptions) -> ssl.SSLContext | None:
         return strict_context(options.ca_file or None)
     except OSError as error:
         log.error(  # noqa: TRY400 - it is the file's fault
-            "cannot read the authorities in %s: %s; no upstream is asked over TLS: mend the file and start again",
+            "cannot read the authorities in %s: %s; no upstream is asked over TLS: mend the file and reload",
             options.ca_file or "the system's store",
             words(error) if isinstance(error, ssl.SSLError) else error.strerror,
         )
