@@ -228,4 +228,7 @@ def test_silence_before_an_answer_with_edns_says_nothing_about_edns():
     assert not state.edns.doubted
     state.answered(0.01, 2.0, edns=False)
     silence(state, "x", 1.5, 2.4)
+    assert not state.edns.doubted, "it took EDNS a moment ago"
+    later = 3.0 + health.EDNS_PROVEN_SECONDS
+    silence(state, "x", later, later + 0.4)
     assert state.edns.doubted

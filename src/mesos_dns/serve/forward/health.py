@@ -44,6 +44,8 @@ MAX_PROBE_SECONDS: Final = 30.0
 STALE_SECONDS: Final = 10.0
 #: Seconds between two questions to a suspect upstream that are listened to although the client has its answer.
 LINGER_SECONDS: Final = 0.1
+#: Seconds for which an answer with EDNS proves that silence has other reasons. Without EDNS a validator gets no signatures.
+EDNS_PROVEN_SECONDS: Final = 3600.0
 #: Failures in a row that the status calls failing.
 MANY_FAILURES: Final = 3
 
@@ -221,7 +223,7 @@ class UpstreamState(Generic[K]):
     def silent(self, asked: float, question: object, now: float, chance: Chance, *, edns: bool) -> None:
         """`question`, asked at `asked`, met silence."""
         self._fail(now, f"no answer within {self.silence:g} s")
-        if edns and asked >= self._good_edns:
+        if edns and asked >= self._good_edns and now - self._good_edns > EDNS_PROVEN_SECONDS:
             self.edns.silent(asked, now)
         if asked < self._heard:
             return
