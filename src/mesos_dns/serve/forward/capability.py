@@ -18,7 +18,7 @@ MANY_TCP_FAILURES: Final = 3
 class Edns:
     """Whether an upstream takes EDNS (RFC 6891).
 
-    Silence alone does not tell: it may be down. From the first silence on, every second question goes without
+    Silence alone does not tell: it may be down. From the first silence on (`health` says which counts), every second question goes without
     EDNS. If such a one is answered, and a question with EDNS that is asked after that is not, EDNS was the reason.
     """
 
