@@ -60,6 +60,12 @@ def _issue(
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now - dt.timedelta(minutes=1) if ended else now + dt.timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        # What RFC 5280 wants of authorities, and Python verifies from 3.13 on.
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key((issuer_key or key).public_key()), critical=False
+        )
+        .add_extension(_usage(is_authority=is_authority), critical=True)
     )
     if not is_authority:
         builder = builder.add_extension(
@@ -71,6 +77,20 @@ def _issue(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
         )
     return key, builder.sign(signer, hashes.SHA256())
+
+
+def _usage(*, is_authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not is_authority,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _save(folder: Path, name: str, key: Key, certificate: x509.Certificate) -> None:
