@@ -6,6 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +77,13 @@ def status(state="TASK_RUNNING", timestamp=1.0, address="10.9.0.1", **more):
 def test_both_shapes_give_the_same_model(found):
     old = Decoder().decode(shapes.v0_state(found), masters=(A,))
     new = snapshot_of(view_of(shapes.subscribed(found)), shapes.summary(found))
-    assert new == old
+    assert in_any_order(new) == in_any_order(old)
+
+
+def in_any_order(snapshot):
+    """Tasks stand in another order in the two shapes, so the first few examples of what is wrong with them are others."""
+    examples = {kind: ("",) * len(texts) for kind, texts in snapshot.skipped_examples.items()}
+    return msgspec.structs.replace(snapshot, skipped_examples=examples)
 
 
 @given(clusters(), st.data())
