@@ -110,6 +110,7 @@ class Worker:
                 await self._forwarder.drained()
         except TimeoutError:
             log.warning("stopping although upstreams still owe answers to %d questions", self._forwarder.pending)
+        self._forwarder.close()
 
     def take(self, frame: Frame) -> None:
         """Apply one frame from control. Short, since packets wait meanwhile."""

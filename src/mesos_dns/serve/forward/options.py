@@ -22,10 +22,11 @@ class ForwardOptions(msgspec.Struct, frozen=True, array_like=True):
     """How names that are not ours are resolved. Times in seconds.
 
     `upstreams` maps zones (wire form, lower case; the root for everything else) to those to ask; `policy`, a value of
-    `upstreams.Policy`, says in which order. With `ask_next_on_failure` SERVFAIL and REFUSED of one make the next one be asked. The cache of a worker has `cache_octets`, none if that is 0; what it keeps lives between
-    `cache_min_ttl` and `cache_max_ttl`, and is served for `stale_seconds` longer if no upstream answers. `trusted`, `private` (zones in
-    wire form, lower case) and `non_recursive` are as in `terms`. The authorities for upstreams over TLS are those in `ca_file` (PEM), or the
-    system's if that is "".
+    `upstreams.Policy`, says in which order. With `ask_next_on_failure` SERVFAIL and the like of one make the next one be asked.
+    The cache of a worker has `cache_octets`, none if that is 0; what it keeps lives between `cache_min_ttl` and `cache_max_ttl`,
+    and is served for `stale_seconds` longer if no upstream answers. `trusted`, `private` (zones in wire form, lower case) and
+    `non_recursive` are as in `terms`. The authorities for upstreams over TLS are those in `ca_file` (PEM), or the system's if
+    that is "".
     """
 
     upstreams: dict[bytes, list[Upstream]]
