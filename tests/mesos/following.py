@@ -6,9 +6,10 @@ import contextlib
 from mesos_dns.mesos.following import Plan
 from mesos_dns.mesos.http.client import MasterClient
 from mesos_dns.mesos.identity import Identity
-from mesos_dns.mesos.options import ClientOptions
+from mesos_dns.mesos.options import ClientOptions, SourceOptions
 from mesos_dns.mesos.polling import PollingSource
 from mesos_dns.mesos.source import KnownMasters
+from mesos_dns.mesos.sources import read_once
 from mesos_dns.mesos.state import Endpoint, Snapshot
 from mesos_dns.mesos.streaming import Entered, StreamingSource
 
@@ -109,3 +110,8 @@ async def following(cluster, *, fallback=False, detector=None, reconcile=600.0, 
 
 #: First words of the names of tasks that a source starts.
 OURS = {"events", "state", "summary", "watch", "ask", "wait", "poll"}
+
+
+async def truth(cluster):
+    """What a poll finds at this moment."""
+    return await read_once(SourceOptions(endpoints(cluster)))

@@ -78,7 +78,8 @@ async def test_after_a_moment_it_is_asked_again(monkeypatch):
     upstream = Upstream()
     async with serving(upstream) as server, asyncio.timeout(5):
         while len(upstream.asked) < 3:
-            await answers(server, ask(OUTSIDE))
+            (reply,) = await answers(server, ask(OUTSIDE))
+            assert reply.answer[0][0].address == "192.0.2.1"
 
 
 MANY = [f"192.0.2.{n}" for n in range(1, 60)]
