@@ -80,8 +80,12 @@ class Worker:
         self._listeners: list[BatchedListener | PlainListener | TcpListener] = []
         for listener in settings.listeners:
             sock = socket.socket(fileno=listener.fd)
-            kind = udp_listener if listener.udp else TcpListener
-            self._listeners.append(kind(sock, self._responder, self._forwarder.submit))
+            submit = self._forwarder.submit
+            self._listeners.append(
+                udp_listener(sock, self._responder, submit, self._forwarder.flights)
+                if listener.udp
+                else TcpListener(sock, self._responder, submit)
+            )
 
     def __repr__(self) -> str:
         return f"Worker({self._zones!r}, {self._responder!r})"
