@@ -32,6 +32,7 @@ from mesos_dns.publisher import Publisher
 from mesos_dns.sockets import Pair, own_addresses
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.spawner import ProcessSpawner
+from mesos_dns.zone.journal import Journal
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
@@ -101,6 +102,8 @@ class Generation:
             last_serial=last_serial,
             grace=plan.grace,
         )
+        if former is not None:
+            self.publisher.journal.inherit(former.publisher.journal)
         self.source = make_source(plan.source)
         publisher = self.publisher
         # No method of this object: after `gc.freeze` nobody finds cycles, and it must vanish when it is replaced.
@@ -146,6 +149,7 @@ class Generation:
         for task in tasks:
             task.cancel()
         self._hosts.stop()
+        self.publisher.news.tell()  # Whoever waits for changes finds them elsewhere from now on.
         await self.pool.stop()
         if tasks:
             await asyncio.wait(tasks)
@@ -275,6 +279,15 @@ class Generation:
     def is_shared(self, record: Record) -> bool:
         """Whether more than one entity contributes `record`."""
         return self.publisher.is_shared(record)
+
+    @property
+    def journal(self) -> Journal:
+        """The newest changes of the zones."""
+        return self.publisher.journal
+
+    async def news(self) -> None:
+        """Wait until the journal has another change, or another generation serves."""
+        await self.publisher.news.wait()
 
     def counters(self) -> Counter[str]:
         """Sums over all workers that ever were; none of them ever steps back."""

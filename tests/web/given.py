@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from mesos_dns.concurrency import Broadcast
 from mesos_dns.dns import name as names
 from mesos_dns.dns.rdata import Record, pack_address
 from mesos_dns.mesos.state import Delta, Task
 from mesos_dns.names.model import Model
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.contributors import Contribution, ContributorCounts
+from mesos_dns.zone.journal import Change, Journal
 from mesos_dns.zone.zone import Authority, Zone
 
 MESOS = names.from_text("mesos.")
@@ -35,6 +37,15 @@ class Cluster:
     said: list[str] = field(default_factory=list)
     config: Mapping[str, Any] = field(default_factory=lambda: {"RefreshSeconds": 60, "Masters": None})
     reads: int = 0
+    journal: Journal = field(default_factory=Journal)
+    happened: Broadcast = field(default_factory=Broadcast)
+
+    async def news(self) -> None:
+        await self.happened.wait()
+
+    def note(self, change: Change) -> None:
+        self.journal.add(change)
+        self.happened.tell()
 
     def is_shared(self, record: Record) -> bool:
         return self.counts.is_shared(record)

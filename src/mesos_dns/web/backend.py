@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from mesos_dns.dns.rdata import Record
 from mesos_dns.names.model import Model
+from mesos_dns.zone.journal import Journal
 from mesos_dns.zone.zone import Zone
 
 
@@ -46,6 +47,13 @@ class Backend(Protocol):
     @property
     def domain(self) -> str:
         """`Domain`."""
+
+    @property
+    def journal(self) -> Journal:
+        """The newest changes of the zones."""
+
+    async def news(self) -> None:
+        """Wait until the journal has another change, or another backend is in its place."""
 
     def config_json(self) -> Mapping[str, Any]:
         """Every configuration key with its effective value, in order, ready for JSON and free of secrets."""
