@@ -69,7 +69,7 @@ TOP = ours(
     *("early_signals", "collector", "allocator"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
-COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics")
+COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics", "certificates", "tls")
 
 PURE_STATE = ours("mesos.state")
 #: Typed decoding: octets in, values out.
@@ -87,7 +87,7 @@ PURE_SERVE = ours(
     *("serve.forward.wheel", "serve.forward.options"),
     *("serve.forward.check", "serve.forward.private", "serve.forward.loops", "serve.forward.terms"),
 )
-PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
+PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend", "web.doh")
 
 #: Of our own modules, all that a part may import, beside itself, `limits` and `quoting`, which are pure.
 MAY_IMPORT = {
@@ -96,11 +96,13 @@ MAY_IMPORT = {
     "mesos_dns.concurrency": (),
     "mesos_dns.logs": (),
     "mesos_dns.metrics": (),
+    "mesos_dns.certificates": (),
+    "mesos_dns.tls": ours("certificates"),
     "mesos_dns.dns": (),
     "mesos_dns.mesos": COMMON,
     "mesos_dns.zone": ours("dns"),
     "mesos_dns.names": ours("dns", "zone") + PURE_STATE,
-    "mesos_dns.workers.protocol": ours("zone", "serve.forward.options"),
+    "mesos_dns.workers.protocol": ours("certificates", "zone", "serve.forward.options"),
     "mesos_dns.serve.request": ours("dns"),
     "mesos_dns.serve.policy": ours("serve.request"),
     "mesos_dns.serve.keys": ours("dns"),
@@ -132,7 +134,7 @@ MAY_IMPORT = {
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),
-    "mesos_dns.config": (),
+    "mesos_dns.config": ours("certificates", "tls"),
     "mesos_dns.demo": (),
 }
 
@@ -171,7 +173,7 @@ def test_a_module_imports_only_what_its_part_may(module):
         for module in SOURCES
         if within(
             module,
-            *ours("quoting", "dns", "names", "zone", "workers.protocol", "workers.replication"),
+            *ours("quoting", "certificates", "dns", "names", "zone", "workers.protocol", "workers.replication"),
             *PURE_MESOS,
             *PURE_SERVE,
             *PURE_WEB,

@@ -31,6 +31,7 @@ from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
 from mesos_dns.sockets import Pair, own_addresses
 from mesos_dns.workers.pool import WorkerPool
+from mesos_dns.workers.questions import NoAnswerError
 from mesos_dns.workers.spawner import ProcessSpawner
 from mesos_dns.zone.journal import Journal
 from mesos_dns.zone.zone import Zone
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at this machine's own addresses.
 INTERFACE_SECONDS: Final = 30.0
+#: Seconds between two words about a certificate that ends: a day.
+CERTIFICATE_SECONDS: Final = 86_400.0
 #: Held agents, frameworks and tasks that the status shows: a failover of a large cluster holds 100,000.
 MAX_HELD_SHOWN: Final = 100
 
@@ -90,7 +93,12 @@ class Generation:
         self.zones = Zones.of(plan.zones)
         self.version = __version__
         self._former = former
-        settings = msgspec.structs.replace(plan.worker, hold=former is not None, loop_key=secrets.token_bytes(16))
+        settings = msgspec.structs.replace(
+            plan.worker,
+            hold=former is not None,
+            loop_key=secrets.token_bytes(16),
+            tls=plan.certificate.pair if plan.certificate is not None else None,
+        )
         self.pool = WorkerPool(pairs, settings, self.zones, spawner)
         last_serial = max((zone.serial for zone in former.zones), default=0) if former is not None else 0
         self.publisher = Publisher(
@@ -125,7 +133,14 @@ class Generation:
             spawn(self._follow(self._follow_source), name="follow the cluster"),
             spawn(self._follow(self._follow_time), name="follow the time"),
             spawn(self._watch_interfaces(), name="watch interfaces"),
+            spawn(self._watch_certificate(), name="watch the certificate"),
         ]
+
+    def renew(self, plan: Plan) -> None:
+        """Take a plan that differs in its certificate alone: it is shown to clients that connect from now on."""
+        self.plan = plan
+        if plan.certificate is not None:
+            self.pool.renew(plan.certificate.pair)
 
     async def serving(self) -> bool:
         """Wait until the first state is taken and every worker answers from it; False if it never will."""
@@ -224,6 +239,18 @@ class Generation:
                 )
             await asyncio.sleep(INTERFACE_SECONDS)
 
+    async def _watch_certificate(self) -> None:
+        """Tell each day of a certificate that is about to expire, or has."""
+        while self.plan.certificate is not None:
+            await asyncio.sleep(CERTIFICATE_SECONDS)
+            trouble = self._certificate_trouble()
+            if trouble:
+                log.warning("TLS: %s", trouble)
+
+    def _certificate_trouble(self) -> str:
+        certificate = self.plan.certificate
+        return certificate.trouble(time.time()) if certificate is not None else ""
+
     # --- what the HTTP API reads ---------------------------------------------------------------
 
     @property
@@ -273,8 +300,9 @@ class Generation:
         return not reasons, reasons
 
     def notes(self) -> list[str]:
-        """How old the state of the cluster is, what fails at present, and whether another configuration waits or was refused."""
-        return [*self.source.status.notes(time.monotonic()), *([self.reload.note] if self.reload.note else [])]
+        """How old the state of the cluster is, what fails at present, whether another configuration waits or was refused, and a certificate that ends."""
+        more = filter(None, (self.reload.note, self._certificate_trouble()))
+        return [*self.source.status.notes(time.monotonic()), *more]
 
     def is_shared(self, record: Record) -> bool:
         """Whether more than one entity contributes `record`."""
@@ -293,6 +321,29 @@ class Generation:
         """Sums over all workers that ever were; none of them ever steps back."""
         return self.counted_before + self.pool.counters()
 
+    @property
+    def doh_on(self) -> bool:
+        """`DohOn`."""
+        return self.plan.doh
+
+    async def ask(self, octets: bytes, client: bytes) -> bytes | None:
+        """The workers' reply to any DNS message of `client`, its packed address; empty if it deserves none, None if none can be asked."""
+        try:
+            return await self.pool.ask(octets, client)
+        except NoAnswerError:
+            return None
+
+    def _certificate_json(self) -> dict[str, object] | None:
+        certificate = self.plan.certificate
+        if certificate is None:
+            return None
+        return {
+            "file": certificate.file,
+            "since": int(certificate.since),
+            "until": int(certificate.until),
+            "trouble": self._certificate_trouble(),
+        }
+
     def status(self) -> dict[str, object]:
         """How everything does, for people and programs: plain values, seconds, Unix times."""
         ready, reasons = self.ready()
@@ -302,6 +353,7 @@ class Generation:
             "ready": ready,
             "reasons": reasons,
             "reload": {"state": self.reload.state, "reason": self.reload.reason, "at": int(self.reload.at)},
+            "certificate": self._certificate_json(),
             "source": self.source.status.as_json(now),
             "grace": round(self.publisher.grace),
             "holding": [

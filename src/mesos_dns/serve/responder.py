@@ -123,8 +123,14 @@ class Responder:
                 return next(entry).message(octets)
         return self.respond(Request(octets, client, Transport.UDP))
 
-    def respond_tcp(self, octets: bytes, client: bytes = b"", keepalive: int | None = None) -> Reply:
-        """The same for a message over TCP, without its length octets."""
+    def respond_tcp(
+        self,
+        octets: bytes,
+        client: bytes = b"",
+        keepalive: int | None = None,
+        transport: Transport = Transport.TCP,
+    ) -> Reply:
+        """The same for a message over TCP, without its length octets, or over TLS."""
         if self.policy is None:
             # What `respond` would come to, sooner.
             key = any_key(octets)
@@ -132,7 +138,7 @@ class Responder:
             if entry is not None and (keepalive is None or not has_options(key, octets)):
                 self.hits += 1
                 return next(entry).message(octets)
-        return self.respond(Request(octets, client, Transport.TCP, keepalive))
+        return self.respond(Request(octets, client, transport, keepalive))
 
     def respond(self, request: Request) -> Reply:
         """The reply to any request at all."""

@@ -16,6 +16,7 @@ from mesos_dns.logs import RateLimited
 from mesos_dns.quoting import quoted
 from mesos_dns.web import views
 from mesos_dns.web.backend import Backend
+from mesos_dns.web.dns_query import answer_dns
 from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable, match, moved_body
 from mesos_dns.web.sending import headers, send_json, text
 from mesos_dns.web.watching import BadSerialError, Watches, serial_of, wants_events
@@ -75,10 +76,12 @@ class Api:
         if isinstance(found, Moved):
             return _redirect(request, found)
         backend = self._current()
-        if found is None or (found.endpoint in _ENUMERATIONS and not backend.enumeration_on):
+        if found is None or not _exists(found.endpoint, backend):
             return text(404, "404: Page Not Found")
         if found.endpoint in _PROBES:
             return _probe(request, found, backend)
+        if found.endpoint is Endpoint.DNS_QUERY:
+            return await answer_dns(request, backend)
         return await self._answer_v1(request, found, backend)
 
     async def _answer_v1(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
@@ -136,6 +139,13 @@ class Api:
                     domain=backend.domain,
                 )
         raise AssertionError(found)
+
+
+def _exists(endpoint: Endpoint, backend: Backend) -> bool:
+    """Whether the configuration has it."""
+    if endpoint in _ENUMERATIONS:
+        return backend.enumeration_on
+    return endpoint is not Endpoint.DNS_QUERY or backend.doh_on
 
 
 def _redirect(request: web.BaseRequest, moved: Moved) -> web.Response:

@@ -55,6 +55,13 @@ class Backend(Protocol):
     async def news(self) -> None:
         """Wait until the journal has another change, or another backend is in its place."""
 
+    @property
+    def doh_on(self) -> bool:
+        """Whether `/dns-query` exists."""
+
+    async def ask(self, octets: bytes, client: bytes) -> bytes | None:
+        """The reply to any DNS message of `client`, its packed address; empty if it deserves none, None if nobody can be asked."""
+
     def config_json(self) -> Mapping[str, Any]:
         """Every configuration key with its effective value, in order, ready for JSON and free of secrets."""
 

@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from mesos_dns.certificates import KeyPair
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.metrics import counter
@@ -33,10 +34,12 @@ from mesos_dns.workers.protocol import (
     Listen,
     Listener,
     ProtocolError,
+    Renew,
     Report,
     Settings,
     encode,
 )
+from mesos_dns.workers.questions import Asking
 from mesos_dns.workers.replication import snapshot_frames
 from mesos_dns.workers.spawner import Child, ProcessSpawner, end_of, ended, look_at
 from mesos_dns.zone.zones import Zones
@@ -82,6 +85,10 @@ class WorkerHandle:
         self.counters: Counter[str] = Counter()
         self._pair = pair
         listeners = [Listener(pair.udp.fileno(), udp=True), Listener(pair.tcp.fileno(), udp=False)]
+        if pair.tls is not None:
+            listeners.append(Listener(pair.tls.fileno(), udp=False, tls=True))
+        #: Asks the process questions that come to control; None without such.
+        self.asking: Asking | None = None
         self._settings = msgspec.structs.replace(settings, listeners=listeners)
         self._zones = zones
         self._spawner = spawner
@@ -90,6 +97,7 @@ class WorkerHandle:
         self._heartbeat_due = False
         self._stale = True  # The worker lacks a snapshot.
         self._may_listen = False
+        self._renewed = False
         self._backlog: deque[bytes] = deque()
         self._backlog_size = 0
         self._process: Child | None = None
@@ -151,6 +159,12 @@ class WorkerHandle:
                 log.warning("worker %d does not read what it is told; it gets a new snapshot", self.number)
                 self._drop_backlog()
                 self._stale = True
+        self._news.set()
+
+    def renew(self, pair: KeyPair) -> None:
+        """Show new connections over TLS another certificate."""
+        self._settings = msgspec.structs.replace(self._settings, tls=pair)
+        self._renewed = True
         self._news.set()
 
     def listen(self) -> None:
@@ -235,6 +249,8 @@ class WorkerHandle:
             for part in parts:
                 part.cancel()
             writer.close()
+            if self.asking is not None:
+                self.asking.close()
         await asyncio.wait(parts)
         self.pid = None
         self.serving = {}
@@ -246,8 +262,10 @@ class WorkerHandle:
     async def _start_process(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         ours, theirs = socket.socketpair()
         try:
-            with theirs:
-                fds = (theirs.fileno(), self._pair.udp.fileno(), self._pair.tcp.fileno())
+            with theirs, contextlib.ExitStack() as stack:
+                fds = (theirs.fileno(), *(listener.fd for listener in self._settings.listeners))
+                if self._settings.questions:
+                    fds += (await self._open_questions(stack),)
                 self._process = await self._spawner.start(
                     sys.executable, "-m", "mesos_dns.workers.worker", str(theirs.fileno()), pass_fds=fds
                 )
@@ -260,6 +278,16 @@ class WorkerHandle:
             ours.close()
             raise
         return reader, writer
+
+    async def _open_questions(self, stack: contextlib.ExitStack) -> int:
+        """Make the connection for questions; the worker's end of it, which `stack` closes here."""
+        ours, theirs = socket.socketpair()
+        stack.enter_context(theirs)
+        asking = Asking()
+        await asyncio.get_running_loop().create_connection(lambda: asking, sock=ours)
+        self.asking = asking
+        self._settings = msgspec.structs.replace(self._settings, questions_fd=theirs.fileno())
+        return theirs.fileno()
 
     async def _watch(self, pid: int) -> str:
         """Wait until the worker is lost; why."""
@@ -282,9 +310,13 @@ class WorkerHandle:
         try:
             # Nothing is lost while a new worker loads what others had already: queries wait in the socket.
             hold = self._settings.hold or self._zones.loaded
+            self._renewed = False
             writer.write(encode(msgspec.structs.replace(self._settings, hold=hold)))
             listens = False
             while True:
+                if self._renewed and self._settings.tls is not None:
+                    self._renewed = False
+                    writer.write(encode(Renew(self._settings.tls)))
                 if self._may_listen and not listens:
                     listens = True
                     writer.write(encode(Listen()))
@@ -294,7 +326,8 @@ class WorkerHandle:
                     writer.write(self._next_portion())
                     await writer.drain()
                 self._news.clear()
-                if not self._backlog and (not self._stale or self._behind) and listens == self._may_listen:
+                is_done = not self._backlog and (not self._stale or self._behind)
+                if is_done and listens == self._may_listen and not self._renewed:
                     await self._news.wait()
                 if self._heartbeat_due:
                     self._heartbeat_due = False

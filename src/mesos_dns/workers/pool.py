@@ -1,12 +1,15 @@
 """All workers of one configuration: started together, told of each change, stopped together."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 
+from mesos_dns.certificates import KeyPair
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.handle import WorkerHandle
 from mesos_dns.workers.protocol import Settings
+from mesos_dns.workers.questions import NoAnswerError
 from mesos_dns.workers.replication import update_frames
 from mesos_dns.workers.spawner import ProcessSpawner
 from mesos_dns.zone.change import ZoneChange
@@ -21,6 +24,7 @@ class WorkerPool:
 
     def __init__(self, pairs: Sequence[Pair], settings: Settings, zones: Zones, spawner: ProcessSpawner) -> None:
         self._changed = asyncio.Event()
+        self._turn = 0
         self.workers = [
             WorkerHandle(n, pair, settings, zones, spawner, self._changed.set) for n, pair in enumerate(pairs)
         ]
@@ -37,6 +41,25 @@ class WorkerPool:
         """Let all workers answer; their sockets must be bound."""
         for worker in self.workers:
             worker.listen()
+
+    def renew(self, pair: KeyPair) -> None:
+        """Let all workers show new connections over TLS another certificate."""
+        for worker in self.workers:
+            worker.renew(pair)
+
+    async def ask(self, octets: bytes, client: bytes) -> bytes:
+        """The reply of some worker to any message that came over HTTPS from `client`, its packed address; empty if it deserves none.
+
+        Workers take turns; those without a zone come last. Another one is asked if one ends meanwhile. Raises NoAnswerError.
+        """
+        self._turn += 1
+        turn = self._turn % max(len(self.workers), 1)
+        workers = self.workers[turn:] + self.workers[:turn]
+        for worker in sorted(workers, key=lambda worker: not worker.is_serving):
+            if worker.asking is not None:
+                with contextlib.suppress(NoAnswerError):
+                    return await worker.asking.ask(octets, client)
+        raise NoAnswerError
 
     async def stop(self) -> None:
         """Drain all workers."""

@@ -2,8 +2,10 @@
 
 A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
 Control sends `Settings` once, and `Listen` when the worker may answer; for each zone a snapshot (`SnapshotBegin`, and the zone's
-updates up to the first one that is complete) and updates as the zone changes; `Heartbeat` when there is nothing else to say. A
-worker sends `Ack` when it answers from a serial, and `Report` with each tick of the clock.
+updates up to the first one that is complete) and updates as the zone changes; `Renew` when it has another certificate;
+`Heartbeat` when there is nothing else to say. A worker sends `Ack` when it answers from a serial, and `Report` with each tick of the clock.
+
+Questions that come to control (DNS over HTTPS) go over a second connection, where they wait behind no zone: `Ask`, and `Told` for each.
 """
 
 import struct
@@ -12,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from mesos_dns.certificates import KeyPair
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.zone.change import RRsetChange
 from mesos_dns.zone.zone import Authority
@@ -24,10 +27,11 @@ DRAIN_SECONDS: Final = 3.0
 
 
 class Listener(msgspec.Struct, frozen=True, array_like=True):
-    """An inherited socket: its descriptor, and whether it is UDP or TCP."""
+    """An inherited socket: its descriptor, whether it is UDP or TCP, and whether what is said over TCP is in TLS."""
 
     fd: int
     udp: bool
+    tls: bool = False
 
 
 class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
@@ -35,7 +39,8 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
 
     With `hold` the worker answers nothing before it has all zones: others
     answer from the same sockets, or will not miss an answer that comes a moment later. `loop_key` is random, and the same for all workers
-    that share sockets.
+    that share sockets. `tls` is for the listeners over TLS, None if there are none. With `questions` control has some, and
+    `questions_fd` is the socket for them.
     """
 
     zones: list[Authority]
@@ -46,6 +51,9 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     verbosity: int
     hold: bool
     loop_key: bytes = b""
+    tls: KeyPair | None = None
+    questions: bool = False
+    questions_fd: int = -1
 
 
 class SnapshotBegin(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
@@ -74,6 +82,12 @@ class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
     """The sockets are bound, and what comes to them is the worker's to answer."""
 
 
+class Renew(msgspec.Struct, frozen=True, array_like=True, tag="renew"):
+    """New connections over TLS are shown another certificate."""
+
+    tls: KeyPair
+
+
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
     """Control is there, though it has nothing to say."""
 
@@ -84,9 +98,24 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
     counts: dict[str, int]
 
 
-ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Heartbeat
+class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
+    """A question that came to control over HTTPS: any octets, and the packed address of its client."""
+
+    number: int
+    client: bytes
+    octets: bytes
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True, tag="told"):
+    """The reply to the question with this number; empty if it deserves none."""
+
+    number: int
+    octets: bytes
+
+
+ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Renew | Heartbeat
 FromWorker = Ack | Report
-Frame = ToWorker | FromWorker
+Frame = ToWorker | FromWorker | Ask | Told
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Frame]] = msgspec.msgpack.Decoder(Frame)

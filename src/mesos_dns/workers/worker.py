@@ -14,8 +14,10 @@ from random import Random
 from typing import Final
 
 from mesos_dns import collector, logs
+from mesos_dns.certificates import KeyPair
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
+from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward.forwarder import Forwarder
 from mesos_dns.serve.forward.loops import LoopWatch, routes_of
@@ -24,7 +26,10 @@ from mesos_dns.serve.forward.terms import Terms
 from mesos_dns.serve.loop import DirectEventLoop
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
+from mesos_dns.serve.tls import PROTOCOL, TlsListener
 from mesos_dns.serve.udp import BatchedListener, PlainListener, udp_listener
+from mesos_dns.tls import server_context
+from mesos_dns.workers.answering import Answering
 from mesos_dns.workers.liveness import TICK_SECONDS
 from mesos_dns.workers.protocol import (
     DRAIN_SECONDS,
@@ -34,7 +39,9 @@ from mesos_dns.workers.protocol import (
     FromWorker,
     Heartbeat,
     Listen,
+    Listener,
     ProtocolError,
+    Renew,
     Report,
     Settings,
     SnapshotBegin,
@@ -45,8 +52,9 @@ from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
-#: Open files of a worker: its 1,000 connections, the 256 sockets to each of seven upstreams, 1,000 questions over TCP, and some to spare.
-OPEN_FILES: Final = 4096
+#: Open files of a worker: its 1,000 connections over TCP and 1,000 over TLS, the 256 sockets to each of seven upstreams, 1,000 questions over TCP,
+#: and some to spare.
+OPEN_FILES: Final = 5120
 
 log = logging.getLogger(__name__)
 
@@ -78,17 +86,28 @@ class Worker:
             terms=_terms(settings),
         )
         self._listeners: list[BatchedListener | PlainListener | TcpListener] = []
+        self._tls: list[TlsListener] = []
         for listener in settings.listeners:
-            sock = socket.socket(fileno=listener.fd)
-            submit = self._forwarder.submit
-            self._listeners.append(
-                udp_listener(sock, self._responder, submit, self._forwarder.flights)
-                if listener.udp
-                else TcpListener(sock, self._responder, submit)
-            )
+            self._open(listener, settings.tls)
+        self._questions_fd = settings.questions_fd
+        self._questions: asyncio.BaseTransport | None = None
 
     def __repr__(self) -> str:
         return f"Worker({self._zones!r}, {self._responder!r})"
+
+    def _open(self, listener: Listener, pair: KeyPair | None) -> None:
+        sock = socket.socket(fileno=listener.fd)
+        answering = self._responder, self._forwarder.submit
+        if listener.udp:
+            self._listeners.append(udp_listener(sock, *answering, self._forwarder.flights))
+        elif listener.tls:
+            if pair is None:
+                raise ProtocolError("a socket for TLS came without a certificate")
+            tls = TlsListener(sock, *answering, server_context(pair, PROTOCOL), others=MAX_TCP_CONNECTIONS)
+            self._tls.append(tls)
+            self._listeners.append(tls)
+        else:
+            self._listeners.append(TcpListener(sock, *answering))
 
     @property
     def has_zone(self) -> bool:
@@ -105,6 +124,14 @@ class Worker:
         for listener in self._listeners:
             await listener.start()
 
+    async def connect(self) -> None:
+        """Take the questions that come to control, if there are to be any: what it is before the zone is there, they are told."""
+        if self._questions_fd >= 0:
+            sock = socket.socket(fileno=self._questions_fd)
+            loop = asyncio.get_running_loop()
+            answering = Answering(self._responder, self._forwarder.submit)
+            self._questions, _ = await loop.create_connection(lambda: answering, sock=sock)
+
     async def drain(self) -> None:
         """Answer what has arrived, wait a bounded time for upstreams, and stop."""
         for listener in self._listeners:
@@ -115,6 +142,8 @@ class Worker:
         except TimeoutError:
             log.warning("stopping although upstreams still owe answers to %d questions", self._forwarder.pending)
         self._forwarder.close()
+        if self._questions is not None:
+            self._questions.close()
 
     def take(self, frame: Frame) -> None:
         """Apply one frame from control. Short, since packets wait meanwhile."""
@@ -133,6 +162,10 @@ class Worker:
             case Listen():
                 self._may_listen = True
                 self._listen_if_due()
+            case Renew(pair):
+                context = server_context(pair, PROTOCOL)
+                for listener in self._tls:
+                    listener.use(context)
             case Heartbeat():
                 pass
             case _:
@@ -270,6 +303,7 @@ class ControlLink(asyncio.Protocol):
         elif isinstance(frame, Settings):
             logs.configure(frame.verbosity)
             self.worker = Worker(frame, self)
+            spawn(self.worker.connect(), name="take questions")
         else:
             raise ProtocolError(f"{type(frame).__name__} came before Settings")
 

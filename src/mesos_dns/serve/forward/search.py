@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE, Query
 from mesos_dns.logs import RateLimited
-from mesos_dns.serve.forward import rewrite, tls
+from mesos_dns.serve import channel
+from mesos_dns.serve.forward import rewrite
 from mesos_dns.serve.forward.check import usable
 from mesos_dns.serve.forward.health import UpstreamState
 from mesos_dns.serve.forward.options import Upstream
@@ -357,5 +358,5 @@ class Search:
 def words(error: Exception) -> str:
     """The system's words, without number and Python's brackets."""
     if isinstance(error, ssl.SSLError):
-        return tls.words(error)
+        return channel.words(error)
     return getattr(error, "strerror", None) or str(error)
