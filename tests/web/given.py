@@ -39,6 +39,10 @@ class Cluster:
     reads: int = 0
     journal: Journal = field(default_factory=Journal)
     happened: Broadcast = field(default_factory=Broadcast)
+    doh_on: bool = False
+    #: What is told of each question; None: nobody can be asked.
+    told: bytes | None = None
+    asked: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     async def news(self) -> None:
         await self.happened.wait()
@@ -46,6 +50,10 @@ class Cluster:
     def note(self, change: Change) -> None:
         self.journal.add(change)
         self.happened.tell()
+
+    async def ask(self, octets: bytes, client: bytes) -> bytes | None:
+        self.asked.append((octets, client))
+        return self.told
 
     def is_shared(self, record: Record) -> bool:
         return self.counts.is_shared(record)
@@ -107,6 +115,7 @@ class Reply:
     status: int
     headers: dict[str, str]
     body: str
+    octets: bytes = b""
 
     @property
     def short(self) -> tuple[int, str, str]:
@@ -140,4 +149,9 @@ class Client:
         head, _, body = reply.partition(b"\r\n\r\n")
         status, *fields = head.decode().split("\r\n")
         pairs = [field.partition(": ") for field in fields]
-        return Reply(int(status.split()[1]), {name.lower(): value for name, _, value in pairs}, body.decode())
+        return Reply(
+            int(status.split()[1]),
+            {name.lower(): value for name, _, value in pairs},
+            body.decode(errors="replace"),
+            body,
+        )

@@ -12,6 +12,8 @@ def words(error: ssl.SSLError) -> str:
     """What went wrong, without OpenSSL's codes."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted ({error.verify_message.rstrip('.')})"
+    if isinstance(error, ssl.SSLZeroReturnError):
+        return "TLS failed (the other side ended it)"
     return f"TLS failed ({(error.reason or str(error)).replace('_', ' ').lower()})"
 
 

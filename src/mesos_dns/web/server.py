@@ -153,26 +153,31 @@ class _Connection(asyncio.Protocol):
         self._make = make
         self._inner: asyncio.Protocol | None = None
         self._server = server
+        #: What carries what is said, and what is on the wire: the same without TLS.
         self._transport: asyncio.Transport | None = None
+        self._wire: asyncio.Transport | None = None
+        self._client = ""
         #: What came before `_inner` was there, which takes a turn of the loop after a handshake.
         self._early: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = self._wire = transport
         if not self._server.opened(transport):
             transport.abort()
         elif self._server.context is None:
             self._begin(transport)
         else:
+            self._client = transport.get_extra_info("peername", ("somebody",))[0]
             transport.pause_reading()
             spawn(self._shake_hands(transport, self._server.context), name="shake hands over HTTPS")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            self._server.closed(transport)
-            let_go(transport)
+        for transport in {self._transport, self._wire}:
+            if transport is not None:
+                self._server.closed(transport)
+                let_go(transport)
+        self._transport = self._wire = None
         if self._inner is not None:
             self._inner.connection_lost(exc)
 
@@ -200,11 +205,12 @@ class _Connection(asyncio.Protocol):
         for data in early:
             self._inner.data_received(data)
 
-    async def _shake_hands(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
-        client = transport.get_extra_info("peername", ("somebody",))[0]
+    async def _shake_hands(self, wire: asyncio.Transport, context: ssl.SSLContext) -> None:
+        within = None
+        why = "no handshake within the time for it"
         try:
             within = await asyncio.get_running_loop().start_tls(
-                transport,
+                wire,
                 self,
                 context,
                 server_side=True,
@@ -213,15 +219,16 @@ class _Connection(asyncio.Protocol):
             )
         except OSError as error:  # Errors of TLS are such, too.
             reason = error.reason if isinstance(error, ssl.SSLError) else None
-            self._server.tell_insecure(client, (reason or str(error) or "it went away").replace("_", " ").lower())
+            why = (reason or str(error) or "it went away").replace("_", " ").lower()
             error.__traceback__ = None  # A future in a frame there has the error: a cycle.
-            self._server.closed(transport)
-            return
-        if within is None or self._transport is None:
-            return
-        self._transport = within
-        self._server.secured(transport, within)
-        self._begin(within)
+        if within is None:
+            # Nobody says `connection_lost` to who was in a handshake; or it is said once more, and does no harm.
+            self._server.tell_insecure(self._client, why)
+            self.connection_lost(None)
+        elif self._transport is not None:
+            self._transport = within
+            self._server.secured(wire, within)
+            self._begin(within)
 
 
 def _bind(host: str, port: int, key: str) -> socket.socket:
