@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -307,6 +308,65 @@ def test_nothing_secret_is_shown(running: Encrypted) -> None:
     told = shown + running.get("/v1/status")[1] + running.log()
     assert key not in told
     assert "PRIVATE" not in told
+
+
+# --- as the page says --------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "encrypted.md"
+
+
+def test_the_page_says_how_to_make_a_certificate_and_to_try_it(master: Master, tmp_path: Path) -> None:
+    """Its commands as they are typed, with the ports that are free here."""
+    for binary in ("openssl", "kdig", "curl"):
+        need(binary)
+    making, _, trying = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    shell(making, tmp_path)
+    tls_port, https_port = free_port(), free_port()
+    with Program(
+        tmp_path,
+        masters=[master.endpoint],
+        TlsOn=True,
+        TlsPort=tls_port,
+        HttpsOn=True,
+        HttpsPort=https_port,
+        DohOn=True,
+        TlsCertFile=str(tmp_path / "own.pem"),
+        TlsKeyFile=str(tmp_path / "own.key"),
+    ) as program:
+        program.wait_ready()
+        told = shell(trying.replace("8853", str(tls_port)).replace("8443", str(https_port)), tmp_path)
+        assert told.count("status: NOERROR") == 2
+        assert told.count("leader.mesos. \t\t60\tIN\tA\t127.0.0.1") == 2
+        assert told.endswith("ok\n")
+        reply = wire.parse((tmp_path / "reply").read_bytes())
+        assert reply["answer"] == ["leader.mesos. 60 IN A 127.0.0.1"]
+        # A certificate of 90 days is nothing to be warned of.
+        assert "certificate in" not in program.log()
+
+
+def shell(commands: str, folder: Path) -> str:
+    done = subprocess.run(
+        ["/bin/bash", "-e", "-c", commands], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_unbound_asks_over_tls(running: Encrypted, tmp_path: Path) -> None:
+    """Unbound as a client, with what the page says for it."""
+    forward = [
+        f'tls-cert-bundle: "{running.certificates.path("ca.pem")}"',
+        'domain-insecure: "mesos"',
+        "do-not-query-localhost: no",
+        "forward-zone:",
+        'name: "mesos"',
+        f"forward-addr: 127.0.0.1@{running.tls_port}#{HOST}",
+        "forward-tls-upstream: yes",
+        "server:",
+    ]
+    with unbound(tmp_path, running.certificates, [], *forward) as ports:
+        reply = client.ask_tcp(("127.0.0.1", ports.plain), wire.query(1, NAME, "A"))
+        assert sorted(each.split()[-1] for each in reply["answer"]) == ["10.2.0.1", "10.2.0.2"]
 
 
 # --- another certificate -----------------------------------------------------------------------
