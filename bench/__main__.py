@@ -10,6 +10,7 @@ from typing import Final
 
 from bench import (
     answering,
+    encrypted,
     flooded,
     forwarding,
     freshness,
@@ -28,6 +29,7 @@ from bench.servers import OTHER, OURS, ROOT, UnavailableError, other_checkout
 #: The parts in the order in which they run.
 PARTS: Final[dict[str, Callable[[Bed], None]]] = {
     "answers": answering.measure,
+    "tls": encrypted.measure,
     "forwarded": forwarding.measure,
     "latency": probing.measure_latency,
     "beside-tcp": starving.measure,

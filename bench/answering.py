@@ -53,9 +53,16 @@ def start_all(bed: Bed, cluster: Cluster, stack: ExitStack, peers: tuple[str, ..
 
 
 def start_mesos_dns(
-    bed: Bed, state: Path | None, stack: ExitStack, program: Program, *, workers: int, upstream: int | None = None
+    bed: Bed,
+    state: Path | None,
+    stack: ExitStack,
+    program: Program,
+    *,
+    workers: int,
+    upstream: int | None = None,
+    **keys: object,
 ) -> Server:
-    """Mesos-DNS, ready, with its workers on the server cores and its control process on the others.
+    """Mesos-DNS with these keys besides, ready, with its workers on the server cores and its control process on the others.
 
     It polls once an hour, so that no poll falls into a measurement of answers.
     """
@@ -63,7 +70,7 @@ def start_mesos_dns(
         raise UnavailableError("Mesos-DNS needs a state: it is left out with --zone")
     source = stack.enter_context(state_master())
     source.serving = body("state", state.read_bytes(), source.port)
-    config = servers.mesos_dns_config(source.port, workers=workers, refresh=3600, upstream=upstream)
+    config = servers.mesos_dns_config(source.port, workers=workers, refresh=3600, upstream=upstream) | keys
     server = stack.enter_context(servers.mesos_dns(config, bed.folder, program))
     servers.wait_until_ready(server)
     if len(server.workers()) < workers:
@@ -96,6 +103,7 @@ def compare(bed: Bed, cluster: Cluster, found: list[Server], workload: queries.W
             bed.settings.seconds,
             bed.load_cores,
             tcp=workload.tcp,
+            tls=workload.tls,
             outstanding=workload.outstanding,
             rate=workload.rate,
             per_connection=workload.per_connection,
