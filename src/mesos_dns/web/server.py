@@ -55,6 +55,8 @@ class HttpServer:
         self._open: dict[asyncio.Transport, asyncio.TimerHandle | None] = {}
         self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
+        #: What is on the wire, by the transport within TLS.
+        self._wires: dict[asyncio.Transport, asyncio.Transport] = {}
         #: Host and port that it listens on, once started.
         self.address: tuple[str, int] | None = None
 
@@ -121,21 +123,22 @@ class HttpServer:
         self._open[transport] = loop.call_later(HTTP_REQUEST_SECONDS, transport.abort)
         return True
 
-    def secured(self, transport: asyncio.Transport, within: asyncio.Transport) -> None:
-        """A connection has a transport within TLS now."""
-        if transport in self._open:
-            self._open[within] = self._open.pop(transport)
+    def secured(self, wire: asyncio.Transport, within: asyncio.Transport) -> None:
+        """A connection has a transport within TLS now, which requests come from."""
+        self._wires[within] = wire
 
     def tell_insecure(self, client: object, why: str) -> None:
         """Tell of a client that speaks no TLS, or does not accept this server."""
         self._warnings.log(logging.INFO, "tls", "HTTPS: a connection of %s failed: %s", client, why)
 
-    def closed(self, transport: asyncio.Transport) -> None:
-        """Forget a connection."""
-        self._cancel_timer(transport)
-        self._open.pop(transport, None)
+    def closed(self, wire: asyncio.Transport, within: asyncio.Transport) -> None:
+        """Forget a connection; without TLS both are the same."""
+        self._cancel_timer(wire)
+        self._open.pop(wire, None)
+        self._wires.pop(within, None)
 
     def _cancel_timer(self, transport: asyncio.Transport) -> None:
+        transport = self._wires.get(transport, transport)
         timer = self._open.get(transport)
         if timer is not None:
             timer.cancel()
@@ -173,11 +176,12 @@ class _Connection(asyncio.Protocol):
             spawn(self._shake_hands(transport, self._server.context), name="shake hands over HTTPS")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for transport in {self._transport, self._wire}:
-            if transport is not None:
-                self._server.closed(transport)
-                let_go(transport)
+        wire, within = self._wire, self._transport
         self._transport = self._wire = None
+        if wire is not None and within is not None:
+            self._server.closed(wire, within)
+            let_go(wire)
+            let_go(within)
         if self._inner is not None:
             self._inner.connection_lost(exc)
 
