@@ -1,15 +1,17 @@
 """From the configuration to the plain values that the parts take: asked once, answered in one `Plan`."""
 
 import os
+import socket
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from mesos_dns import __version__
 from mesos_dns.certificates import Certificate
-from mesos_dns.config import Config, as_json, host_and_port
+from mesos_dns.config import HOST_NAME, OWN_VERSION, Config, as_json, host_and_port
 from mesos_dns.dns import name as names
-from mesos_dns.limits import MAX_NAME
+from mesos_dns.limits import MAX_IDENTITY, MAX_NAME
 from mesos_dns.mesos.options import ClientOptions, IamAccount, SourceOptions, ZooKeeperOptions
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
@@ -17,7 +19,7 @@ from mesos_dns.names.suffixes import Rules
 from mesos_dns.names.table import REDIRECTS
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.forward.private import zones_of
-from mesos_dns.workers.protocol import Settings
+from mesos_dns.workers.protocol import CookieSecrets, Settings
 from mesos_dns.zone.zone import Authority
 
 #: Workers if the configuration names no number: more cores than that are better used by replicas.
@@ -173,7 +175,20 @@ def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
         verbosity=verbosity,
         hold=hold,
         questions=config.doh_on,
+        cookies=CookieSecrets([bytes.fromhex(each) for each in config.cookie_secrets]) if config.cookies_on else None,
+        server_id=server_id(config),
+        version=f"Mesos-DNS {__version__}".encode()
+        if config.server_version == OWN_VERSION
+        else config.server_version.encode(),
+        minimal_any=config.minimal_any,
     )
+
+
+def server_id(config: Config) -> bytes:
+    """What this server calls itself; empty if it does not say."""
+    if config.server_id != HOST_NAME:
+        return config.server_id.encode()
+    return socket.gethostname().encode("utf-8", "replace")[:MAX_IDENTITY]
 
 
 def masters(config: Config) -> tuple[Endpoint, ...]:

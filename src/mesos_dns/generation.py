@@ -32,6 +32,7 @@ from mesos_dns.publisher import Publisher
 from mesos_dns.sockets import Pair, own_addresses
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.questions import NoAnswerError
+from mesos_dns.workers.rotation import MadeSecrets, begin
 from mesos_dns.workers.spawner import ProcessSpawner
 from mesos_dns.zone.journal import Journal
 from mesos_dns.zone.zone import Zone
@@ -93,11 +94,14 @@ class Generation:
         self.zones = Zones.of(plan.zones)
         self.version = __version__
         self._former = former
+        #: The secrets of cookies that this process made; None if they are configured, or there are no cookies.
+        self.made_secrets = _made_secrets(plan, former)
         settings = msgspec.structs.replace(
             plan.worker,
             hold=former is not None,
             loop_key=secrets.token_bytes(16),
             tls=plan.certificate.pair if plan.certificate is not None else None,
+            cookies=plan.worker.cookies if self.made_secrets is None else self.made_secrets.cookies,
         )
         self.pool = WorkerPool(pairs, settings, self.zones, spawner)
         last_serial = max((zone.serial for zone in former.zones), default=0) if former is not None else 0
@@ -134,6 +138,7 @@ class Generation:
             spawn(self._follow(self._follow_time), name="follow the time"),
             spawn(self._watch_interfaces(), name="watch interfaces"),
             spawn(self._watch_certificate(), name="watch the certificate"),
+            spawn(self._turn_secrets(), name="turn secrets"),
         ]
 
     def renew(self, plan: Plan) -> None:
@@ -250,6 +255,13 @@ class Generation:
     def _certificate_trouble(self) -> str:
         certificate = self.plan.certificate
         return certificate.trouble(time.time()) if certificate is not None else ""
+
+    async def _turn_secrets(self) -> None:
+        """Have another secret make the cookies now and then."""
+        while self.made_secrets is not None:
+            await asyncio.sleep(self.made_secrets.until - time.monotonic())
+            self.made_secrets = self.made_secrets.turned(time.monotonic(), secrets.token_bytes)
+            self.pool.use_cookies(self.made_secrets.cookies)
 
     # --- what the HTTP API reads ---------------------------------------------------------------
 
@@ -383,6 +395,15 @@ class Generation:
             "workers": [worker.status() for worker in self.pool.workers],
             "counters": dict(sorted(self.counters().items())),
         }
+
+
+def _made_secrets(plan: Plan, former: Generation | None) -> MadeSecrets | None:
+    """The secrets of cookies, if this process is to make them: those it has, so that a reload makes no cookie wrong."""
+    if plan.worker.cookies is None or plan.worker.cookies.secrets:
+        return None
+    if former is not None and former.made_secrets is not None:
+        return former.made_secrets
+    return begin(time.monotonic(), secrets.token_bytes)
 
 
 def _may_name_hosts(observation: Observation) -> bool:

@@ -23,6 +23,8 @@ MAX_LABEL: Final = 63
 MAX_NAME: Final = 255
 #: Addresses of one task, agent or host name that become records: beyond that a reply fits nowhere.
 MAX_ADDRESSES: Final = 64
+#: Octets of what this server says of itself: with it, a cookie and the longest name, a reply without records still fits 512.
+MAX_IDENTITY: Final = 128
 #: Dictionaries that hold a zone's names: a growing one is copied in one go, 23 ms at 350,000 names.
 ZONE_PARTS: Final = 61
 

@@ -86,8 +86,8 @@ def make_answerer(zone=None, *, recursion=True, truncate_bit=True, seed=0):
     )
 
 
-def make_responder(zone=None, **options):
-    return Responder(make_answerer(zone, **options))
+def make_responder(zone=None, *, policy=None, cookies=None, **options):
+    return Responder(make_answerer(zone, **options), policy, cookies)
 
 
 def reply_of(answerer, query, limit=512, client=b"", *, tcp=False):

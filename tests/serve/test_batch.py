@@ -52,7 +52,7 @@ def waiting(batch, lengths):
 
 def questions(batch, lengths):
     """The same, as the loops look at them."""
-    folded = batch.folded(len(lengths))
+    folded = batch.questions(len(lengths)).lower()
     starts = (i * batches.STRIDE + batches.LEAD for i in range(len(lengths)))
     return [folded[at : at + min(length, batches.QUESTION_ROOM)] for at, length in zip(starts, lengths, strict=True)]
 

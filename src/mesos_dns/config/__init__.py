@@ -19,10 +19,23 @@ from mesos_dns.config.addresses import Unfit, absolute_name, host_and_port
 from mesos_dns.config.host import Host, ThisHost, reason
 from mesos_dns.config.json import clean, parse_iam
 from mesos_dns.config.layers import Layer, from_environ, from_file
-from mesos_dns.config.values import KEYS, Config, ConfigError, IamAccount, Key, Loaded, Problem, printable
+from mesos_dns.config.values import (
+    HOST_NAME,
+    KEYS,
+    OWN_VERSION,
+    Config,
+    ConfigError,
+    IamAccount,
+    Key,
+    Loaded,
+    Problem,
+    printable,
+)
 
 __all__ = [
+    "HOST_NAME",
     "KEYS",
+    "OWN_VERSION",
     "Config",
     "ConfigError",
     "Host",
@@ -103,6 +116,8 @@ def _shown(config: Config, key: Key, soa_serial: int) -> object:
     if not key.field:
         return soa_serial
     value = getattr(config, key.field)
+    if key.secret and key.kind == "strings":
+        return [zookeeper.REDACTED for _ in value]
     if key.secret:
         return zookeeper.REDACTED if value else ""
     match key.kind:

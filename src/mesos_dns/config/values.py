@@ -18,6 +18,10 @@ from mesos_dns.quoting import quoted
 #: Characters of a path in a message: as many octets as a path can have on Linux.
 MAX_PATH: Final = 4096
 
+#: In the place of a server's id, and of its version: what this machine is called, and what this program is.
+HOST_NAME: Final = "@hostname"
+OWN_VERSION: Final = "@version"
+
 Kind = Literal["int", "bool", "string", "strings", "zones"]
 
 _INT32: Final = 2**31 - 1
@@ -131,6 +135,15 @@ class Config:
     doh_on: bool = False
     #: What `tls_cert_file` and `tls_key_file` hold; None if nothing is served over TLS.
     certificate: Certificate | None = field(default=None, repr=False)
+    cookies_on: bool = True
+    #: Hexadecimal, 32 digits each; the first makes cookies. Empty: the program makes secrets.
+    cookie_secrets: tuple[str, ...] = field(default=(), repr=False)
+    #: "": not told; `HOST_NAME`: the name of this machine.
+    server_id: str = HOST_NAME
+    #: "": not told; `OWN_VERSION`: the version of this program.
+    server_version: str = ""
+    #: "udp", "always" or "never".
+    minimal_any: str = "udp"
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
@@ -277,6 +290,11 @@ KEYS: Final[tuple[Key, ...]] = (
     _switch("HttpsOn", "https_on"),
     _integer("HttpsPort", "https_port", 0, _UINT16),
     _switch("DohOn", "doh_on"),
+    _switch("CookiesOn", "cookies_on"),
+    Key("CookieSecrets", "cookie_secrets", "strings", "cookie_secrets", secret=True),
+    _text("ServerId", "server_id"),
+    _text("ServerVersion", "server_version"),
+    _text("MinimalAny", "minimal_any"),
 )
 
 

@@ -27,8 +27,9 @@ NXDOMAIN: Final = 3
 NOTIMP: Final = 4
 REFUSED: Final = 5
 NOTAUTH: Final = 9
-#: Extended: its upper bits travel in the OPT record (RFC 6891 section 9).
+#: Extended: their upper bits travel in the OPT record (RFC 6891 section 9, RFC 7873 section 8).
 BADVERS: Final = 16
+BADCOOKIE: Final = 23
 
 #: Extended DNS errors (RFC 8914).
 EDE_OTHER: Final = 0
@@ -37,11 +38,20 @@ EDE_CACHED_ERROR: Final = 13
 EDE_NOT_READY: Final = 14
 EDE_PROHIBITED: Final = 18
 EDE_NOT_AUTHORITATIVE: Final = 20
+EDE_NOT_SUPPORTED: Final = 21
 EDE_NO_REACHABLE_AUTHORITY: Final = 22
 
-#: EDNS options: edns-tcp-keepalive (RFC 7828), extended DNS error (RFC 8914).
+#: EDNS options: NSID (RFC 5001), COOKIE (RFC 7873), edns-tcp-keepalive (RFC 7828), Padding (RFC 7830), extended DNS error (RFC 8914).
+NSID: Final = 3
+COOKIE: Final = 10
 TCP_KEEPALIVE: Final = 11
+PADDING: Final = 12
 EXTENDED_ERROR: Final = 15
+#: Octets of a client cookie, and of one with the server cookie of RFC 9018 behind it, which are all that we send.
+CLIENT_COOKIE_SIZE: Final = 8
+COOKIE_SIZE: Final = 24
+#: Octets that a COOKIE option may have (RFC 7873 section 4): a client cookie alone, or with a server cookie of 8 to 32.
+COOKIE_SIZES: Final = frozenset({CLIENT_COOKIE_SIZE, *range(16, 41)})
 
 TSIG: Final = 250
 
@@ -61,11 +71,12 @@ HEADER_SIZE: Final = 12
 
 
 class Edns(NamedTuple):
-    """The OPT record of a query (RFC 6891): its UDP size, version and whether DO is set."""
+    """The OPT record of a query (RFC 6891): its UDP size, version, whether DO is set, and its options in wire form, well-formed."""
 
     size: int
     version: int
     do: bool
+    options: bytes = b""
 
 
 class Query(NamedTuple):
@@ -83,6 +94,14 @@ class Query(NamedTuple):
     question_end: int
     edns: Edns | None
     signed: bool = False
+
+
+class CookieQuery(NamedTuple):
+    """A message without a question, which asks for a server cookie (RFC 7873 section 5.4): its `edns` has a COOKIE option."""
+
+    octets: bytes
+    flags: int
+    edns: Edns
 
 
 class Rejected(NamedTuple):
@@ -111,7 +130,7 @@ class _MalformedError(Exception):
     """The message ends early or has a shape that no message may have."""
 
 
-def parse(octets: bytes) -> Query | Rejected | None:
+def parse(octets: bytes) -> Query | CookieQuery | Rejected | None:
     """What a client sent: a query, something to reject, or None for what deserves silence.
 
     What stands behind the last record is passed over, as other servers do. Silence is for replies (two servers
@@ -125,7 +144,8 @@ def parse(octets: bytes) -> Query | Rejected | None:
     if flags & 0x7800:
         return Rejected(octets, NOTIMP)
     if questions != 1:
-        return Rejected(octets, FORMERR)
+        edns = None if questions or answers or authorities or additionals != 1 else _lone_opt(octets)
+        return Rejected(octets, FORMERR) if edns is None else CookieQuery(octets, flags, edns)
     try:
         name_end = _question_name_end(octets)
         qtype, qclass = _SHORTS.unpack_from(octets, name_end)
@@ -142,6 +162,15 @@ def parse(octets: bytes) -> Query | Rejected | None:
         except (_MalformedError, IndexError, struct.error):
             return Rejected(octets, FORMERR, end)
     return Query(octets, flags, octets[12:name_end].lower(), qtype, qclass, end, edns, signed)
+
+
+def _lone_opt(octets: bytes) -> Edns | None:
+    """The OPT record of a message that has nothing else, if it has a cookie."""
+    try:
+        edns, _ = _rest(octets, HEADER_SIZE, 0, 1)
+    except (_MalformedError, IndexError, struct.error):
+        return None
+    return edns if edns is not None and find_option(edns.options, COOKIE) else None
 
 
 def _question_name_end(octets: bytes) -> int:
@@ -169,7 +198,7 @@ def _rest(octets: bytes, at: int, authorities: int, additionals: int) -> tuple[E
             if edns is not None or octets[owner]:
                 raise _MalformedError  # Only one OPT, only at the root (RFC 6891 section 6.1.1).
             _check_options(octets, at - length, at)
-            edns = Edns(rrclass, ttl >> 16 & 0xFF, bool(ttl & DO))
+            edns = Edns(rrclass, ttl >> 16 & 0xFF, bool(ttl & DO), octets[at - length : at])
         signed = rrtype == TSIG
     return edns, signed
 
@@ -185,8 +214,15 @@ def _skip_name(octets: bytes, at: int) -> int:
 
 
 def _check_options(octets: bytes, at: int, end: int) -> None:
+    """Refuse options that do not end where the record does, and a cookie of a size that none has (RFC 7873 section 5.2.2)."""
+    cookie = False
     while at < end:
-        at += 4 + _SHORTS.unpack_from(octets, at)[1]
+        code, size = _SHORTS.unpack_from(octets, at)
+        if code == COOKIE and not cookie:
+            cookie = True  # Of several the first counts (RFC 7873 section 5.2).
+            if size not in COOKIE_SIZES:
+                raise _MalformedError
+        at += 4 + size
     if at != end:
         raise _MalformedError
 
@@ -195,6 +231,20 @@ def opt(rcode: int = NOERROR, *, do: bool = False, options: bytes = b"") -> byte
     """Our OPT record: version 0, our UDP size, the upper bits of `rcode`, the client's DO bit."""
     ttl = (rcode >> 4) << 24 | (DO if do else 0)
     return b"\0" + _FIXED.pack(OPT, UDP_SIZE, ttl, len(options)) + options
+
+
+def opt_start(message: bytes) -> int | None:
+    """Where the OPT record begins that a well-formed message ends with; None if it does not end with one."""
+    _, _, questions, *counts = _HEADER.unpack_from(message)
+    at = HEADER_SIZE
+    for _ in range(questions):
+        at = _skip_name(message, at) + 4
+    start, rrtype = at, 0
+    for _ in range(sum(counts)):
+        start, at = at, _skip_name(message, at)
+        rrtype, _, _, length = _FIXED.unpack_from(message, at)
+        at += 10 + length
+    return start if rrtype == OPT and at == len(message) else None
 
 
 def extended_error(code: int, text: bytes = b"") -> bytes:
@@ -207,15 +257,26 @@ def tcp_keepalive(timeout: int) -> bytes:
     return struct.pack("!HHH", TCP_KEEPALIVE, 2, timeout)
 
 
-def has_option(options: bytes, code: int) -> bool:
-    """Whether an option of this code is among well-formed `options`."""
+def option(code: int, data: bytes) -> bytes:
+    """An EDNS option in wire form (RFC 6891 section 6.1.2)."""
+    return _SHORTS.pack(code, len(data)) + data
+
+
+def find_option(options: bytes, code: int) -> bytes | None:
+    """The data of the first option of this code among well-formed `options`; None if there is none."""
     at = 0
     while at < len(options):
         found, size = _SHORTS.unpack_from(options, at)
+        at += 4
         if found == code:
-            return True
-        at += 4 + size
-    return False
+            return options[at : at + size]
+        at += size
+    return None
+
+
+def has_option(options: bytes, code: int) -> bool:
+    """Whether an option of this code is among well-formed `options`."""
+    return find_option(options, code) is not None
 
 
 def udp_limit(edns: Edns | None) -> int:

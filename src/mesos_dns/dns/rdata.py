@@ -21,6 +21,7 @@ AXFR: Final = 252
 ANY: Final = 255
 
 CLASS_IN: Final = 1
+CLASS_CHAOS: Final = 3
 CLASS_ANY: Final = 255
 
 TYPE_TEXT: Final = {A: "A", NS: "NS", SOA: "SOA", AAAA: "AAAA", SRV: "SRV", TXT: "TXT", PTR: "PTR", DNAME: "DNAME"}
@@ -49,6 +50,11 @@ def pack_address(text: str) -> bytes | None:
         if address.ipv4_mapped is not None:
             address = address.ipv4_mapped
     return address.packed
+
+
+def txt(text: bytes) -> bytes:
+    """TXT rdata of one string of at most 255 octets (RFC 1035 section 3.3.14)."""
+    return bytes((len(text),)) + text
 
 
 def srv(weight: int, port: int, target: bytes) -> bytes:

@@ -5,31 +5,51 @@ This is the way that knows every case. `fast.FastAnswers` finds the same for nea
 """
 
 from random import Random
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns.message import Query
-from mesos_dns.dns.rdata import ANY, AXFR, CLASS_ANY, CLASS_IN, DNAME, IXFR, NS, SOA
-from mesos_dns.serve.render import Question, Renderer, Response, error
+from mesos_dns.dns.rdata import ANY, AXFR, CLASS_ANY, CLASS_CHAOS, CLASS_IN, DNAME, IXFR, NS, SOA, TXT
+from mesos_dns.serve.render import Question, Renderer, Response, error, own_text
 from mesos_dns.serve.request import Forward
 from mesos_dns.zone.rrsets import RRsets
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
+#: Names of class CHAOS under which servers say who they are (RFC 4892), and what (as BIND does).
+_ID_NAMES: Final = (names.from_text("id.server"), names.from_text("hostname.bind"))
+_VERSION_NAMES: Final = (names.from_text("version.server"), names.from_text("version.bind"))
+#: Why there is no answer, for people.
+_NO_CLASS: Final = b"class not served"
+_NO_TSIG: Final = b"TSIG not supported"
+
 
 class AnswerOptions(NamedTuple):
-    """`recursion`: RA in answers for the zone (`RecurseOn`). `truncate_bit`: `SetTruncateBit`."""
+    """What an operator may decide about answers.
+
+    `recursion`: RA in answers for the zone (`RecurseOn`). `truncate_bit`: `SetTruncateBit`. `minimal_any`: over which transport a
+    question for ANY gets one record set instead of all (RFC 8482): "udp", "always" or "never". `server_id` and `version` are what
+    this server says of itself (RFC 4892, RFC 5001), at most `limits.MAX_IDENTITY` octets; empty: nothing.
+    """
 
     recursion: bool = True
     truncate_bit: bool = True
+    minimal_any: str = "udp"
+    server_id: bytes = b""
+    version: bytes = b""
 
 
 class Answerer:
     """Answers from `zones`, which must not change during a call. `random` shuffles answers."""
 
     def __init__(self, zones: Zones, options: AnswerOptions, random: Random) -> None:
+        self.options = options
         self._zones = zones
+        self._texts = {
+            **dict.fromkeys(_ID_NAMES, options.server_id),
+            **dict.fromkeys(_VERSION_NAMES, options.version),
+        }
         self._renderers = {
             zone.authority.apex: Renderer(zone, random, recursion=options.recursion, truncate_bit=options.truncate_bit)
             for zone in zones
@@ -54,9 +74,11 @@ class Answerer:
         if edns is not None and edns.version != 0:
             return error(query, msg.BADVERS)
         if query.signed:
-            return error(query, msg.NOTAUTH)
+            return error(query, msg.NOTAUTH, msg.EDE_NOT_SUPPORTED, _NO_TSIG)
+        if query.qclass == CLASS_CHAOS:
+            return self._about_this_server(query)
         if query.qclass not in (CLASS_IN, CLASS_ANY):
-            return error(query, msg.REFUSED)
+            return error(query, msg.REFUSED, msg.EDE_NOT_SUPPORTED, _NO_CLASS)
         if query.qtype in (AXFR, IXFR):
             return error(query, msg.REFUSED, msg.EDE_PROHIBITED)
         renderer = self.renderer_of(query.name)
@@ -64,14 +86,26 @@ class Answerer:
             return Forward(query, client)
         if not renderer.zone.serial:
             return error(query, msg.SERVFAIL, msg.EDE_NOT_READY)
-        return _from_zone(renderer, query, limit, client, tcp=tcp)
+        minimal = self.options.minimal_any == "always" or (self.options.minimal_any == "udp" and not tcp)
+        return _from_zone(renderer, query, limit, client, minimal_any=minimal)
 
-    def refusal(self, query: Query, rcode: int, ede: int | None = None, text: bytes = b"") -> bytes:
-        """A whole reply that says `rcode` and echoes the question; with EDNS also the extended error `ede` with `text`."""
-        return error(query, rcode, ede, text).message(query.octets)
+    def _about_this_server(self, query: Query) -> Response:
+        """The answer to a question of class CHAOS: who this server is (RFC 4892), or that it does not say."""
+        text = self._texts.get(query.name)
+        if text is None:
+            return error(query, msg.REFUSED, msg.EDE_NOT_SUPPORTED, _NO_CLASS)
+        if not text:
+            return error(query, msg.REFUSED, msg.EDE_PROHIBITED)
+        return own_text(query, text if query.qtype in (TXT, ANY) else b"")
+
+    def refusal(
+        self, query: Query, rcode: int, ede: int | None = None, text: bytes = b"", options: bytes = b""
+    ) -> bytes:
+        """A whole reply that says `rcode` and echoes the question; with EDNS also the extended error `ede` with `text`, and `options`."""
+        return error(query, rcode, ede, text).message(query.octets, options)
 
 
-def _from_zone(renderer: Renderer, query: Query, limit: int, client: bytes, *, tcp: bool) -> Response:
+def _from_zone(renderer: Renderer, query: Query, limit: int, client: bytes, *, minimal_any: bool) -> Response:
     zone = renderer.zone
     name = query.name
     if b"*" in name:
@@ -87,7 +121,7 @@ def _from_zone(renderer: Renderer, query: Query, limit: int, client: bytes, *, t
     sets: RRsets = ()
     if rrsets is not None:
         if query.qtype == ANY:
-            sets = rrsets if tcp else rrsets[:1]
+            sets = rrsets[:1] if minimal_any else rrsets
         else:
             sets = tuple(pair for pair in rrsets if pair[0] == query.qtype)
     elif not zone.exists(name):

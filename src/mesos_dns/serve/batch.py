@@ -2,9 +2,11 @@
 
 A `Batch` owns everything the two calls need, laid out once. A reply is not put together in one place: the
 kernel gathers it from its header and question, which lie where the query was received, its body, which lies in a
-`RingBuffer`, and our OPT record, which is the same for all. What is to be sent says a *send descriptor*, 64 octets with the reply's
+`RingBuffer`, and our OPT record, which is the same for all, but for cookies. What is to be sent says a *send descriptor*, 64 octets with the reply's
 three iovecs and its header, made when the response is cached. So what a known question costs in Python is a key and a
 look-up, and the rest is done for the whole batch: joining the descriptors, filling in where each query is, and its new header.
+What differs by client is its cookie: the descriptor of a reply that has one says how long its OPT record is, and where that begins is
+filled in, too, for each batch.
 
 Tried, and slower for each reply: writing header and body into the slot of the query, a handful of slices for
 each datagram, by 0.9 µs of processor time; one more iovec, so that no header has to be copied, by 0.1 µs.
@@ -18,12 +20,15 @@ import socket
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, cycle
 from typing import Final
 
+from mesos_dns.dns import message as msg
 from mesos_dns.serve.cache import ORDER_OCTETS
-from mesos_dns.serve.render import Orders, Response
+from mesos_dns.serve.cookies import ServerCookies
+from mesos_dns.serve.keys import COOKIE_RECORDS
+from mesos_dns.serve.render import Orders, Response, with_options
 from mesos_dns.serve.request import client_of
 
 #: Datagrams per system call. Under full load so many may wait; with 64 an answer cost up to 9 % more.
@@ -56,6 +61,12 @@ SILENCE: Final = bytes(DESCRIPTOR.size)
 #: Octets of the ID.
 _ID: Final = 2
 _NO_CONTROL: Final = bytes(_CONTROL)
+#: Octets of an OPT record with a cookie, and one more, so that the cookie is three aligned words.
+_COOKIE_STRIDE: Final = 40
+_COOKIE_AT: Final = _COOKIE_STRIDE - msg.COOKIE_SIZE
+
+#: Rows of a batch, and where the OPT records of the replies to them begin.
+OwnRecords = tuple[Sequence[int], memoryview]
 
 
 class _Iovec(ctypes.Structure):
@@ -128,13 +139,14 @@ class Bodies:
         self._taken += size
         return at
 
-    def message(self, descriptor: bytes, query: bytes) -> bytes:
-        """The whole reply that a descriptor tells to send in answer to `query`."""
+    def message(self, descriptor: bytes, query: bytes, options: bytes = b"") -> bytes:
+        """The whole reply that a descriptor tells to send in answer to `query`, with EDNS options as in `Response.message`."""
         # Not by ctypes, whose way is long: with a processor's caches cold it takes as long as all the rest of an answer.
         at, end, _, size, opt, opt_size, header = DESCRIPTOR.unpack(descriptor)
         opt -= self.address
         octets = self.octets
-        return b"".join((query[:2], header, query[12:end], octets[at : at + size], octets[opt : opt + opt_size]))
+        record = with_options(octets[opt : opt + opt_size], options)
+        return b"".join((query[:2], header, query[12:end], octets[at : at + size], record))
 
 
 class RingBuffer:
@@ -241,6 +253,40 @@ def _control_size(family: int) -> int:
     return socket.CMSG_SPACE(20 if family == socket.AF_INET6 else 12)
 
 
+class _CookieRecords:
+    """The OPT records of replies that differ by client: each has a cookie of its own in the room that `opt` has for it.
+
+    Until it is hashed, an IPv4 address lies where the hash will: so what is hashed lies there in one piece.
+    """
+
+    def __init__(self, opt: bytes, size: int, cookies: ServerCookies) -> None:
+        self._cookies = cookies
+        self._memory = _Memory(size * _COOKIE_STRIDE)
+        places = range(_COOKIE_STRIDE - len(opt), size * _COOKIE_STRIDE, _COOKIE_STRIDE)
+        for at in places:
+            self._memory.octets[at : at + len(opt)] = opt
+        self._starts = memoryview(array("L", (self._memory.address + at for at in places)))
+        words = memoryview(self._memory.octets).cast("Q")
+        first = _COOKIE_AT // 8
+        self._mine, self._heads, self._hashes = (words[first + n :: _COOKIE_STRIDE // 8] for n in range(3))
+        self._addresses = memoryview(self._memory.octets).cast("I")[2 * first + 4 :: _COOKIE_STRIDE // 4]
+
+    def fill(self, mine: list[bytes], addresses: memoryview | None, clients: Iterable[bytes] = ()) -> memoryview:
+        """Where the records begin that have these client cookies, for these IPv4 addresses; or without those for `clients`."""
+        count = len(mine)
+        head = self._cookies.head()
+        self._mine[:count] = memoryview(b"".join(mine)).cast("Q")
+        self._heads[:count] = memoryview(head * count).cast("Q")
+        if addresses is None:
+            texts = [cookie + head + client for cookie, client in zip(mine, clients)]  # noqa: B905 - as many, and strict costs
+        else:
+            self._addresses[:count] = addresses
+            octets = self._memory.octets[: count * _COOKIE_STRIDE]
+            texts = [octets[at : at + 20] for at in range(_COOKIE_AT, count * _COOKIE_STRIDE, _COOKIE_STRIDE)]
+        self._hashes[:count] = memoryview(self._cookies.hashes(texts)).cast("Q")
+        return self._starts[:count]
+
+
 class Batch:
     """Buffers for up to `size` datagrams of one socket.
 
@@ -248,10 +294,21 @@ class Batch:
     `bodies`, of which the batch takes `NEGATIVES` octets.
     """
 
-    def __init__(self, family: int, bodies: Bodies, size: int = BATCH, *, with_source: bool) -> None:
+    def __init__(
+        self,
+        family: int,
+        bodies: Bodies,
+        size: int = BATCH,
+        *,
+        with_source: bool,
+        cookies: ServerCookies | None = None,
+    ) -> None:
         libc = _libc()
         self.size = size
         self._bodies = bodies
+        self._cookie_records = (
+            {} if cookies is None else {opt: _CookieRecords(opt, size, cookies) for opt in COOKIE_RECORDS}
+        )
         self._is_v6 = family == socket.AF_INET6
         self._questions = _Memory(size * STRIDE)
         self._question_view = memoryview(self._questions.octets)
@@ -273,12 +330,15 @@ class Batch:
         self._starts = memoryview(array("L", starts))
         descriptors, questions = memoryview(self._descriptors.octets), memoryview(self._questions.octets)
         self._descriptor_starts = descriptors.cast("L")[0::_WORDS]
+        self._record_starts = descriptors.cast("L")[4::_WORDS]
         # Header octets 2 to 10 and 10 to 12, in the descriptor and in the datagram.
         self._words_given, self._words = descriptors.cast("L")[6::_WORDS], questions.cast("L")[1 :: STRIDE // 8]
         self._shorts_given, self._shorts = (
             descriptors.cast("H")[28 :: 4 * _WORDS],
             questions.cast("H")[8 :: STRIDE // 2],
         )
+        #: Of clients on an IPv4 socket.
+        self._addresses = memoryview(self._names.octets).cast("I")[1 :: _NAME // 4]
         self._received_words = memoryview(self._received.octets).cast("I")
         self._recvmmsg = libc.recvmmsg
         self._sendmmsg = libc.sendmmsg
@@ -325,12 +385,12 @@ class Batch:
             raise OSError(code, os.strerror(code))
         return self._received_words[14 : count * 16 : 16].tolist()
 
-    def folded(self, count: int) -> bytes:
-        """Header and question of the first `count` datagrams in lower case, datagram i from octet i * STRIDE + LEAD on.
+    def questions(self, count: int) -> bytes:
+        """Header and question of the first `count` datagrams, datagram i from octet i * STRIDE + LEAD on.
 
         Behind the end of a datagram stands anything.
         """
-        return self._question_view[: count * STRIDE].tobytes().lower()
+        return self._question_view[: count * STRIDE].tobytes()
 
     def datagram(self, i: int, length: int) -> bytes:
         """Datagram i of that length, whole."""
@@ -358,8 +418,32 @@ class Batch:
         body = self._slots.address + at + _ID
         return DESCRIPTOR.pack(0, _ID, body, len(reply) - _ID, *self._bodies.opts[b""], b"")
 
-    def send(self, fd: int, descriptors: Sequence[bytes], *, gaps: bool = True) -> int:
+    def cookie_records(self, questions: bytes, places: Mapping[bytes, Sequence[int]]) -> list[OwnRecords]:
+        """OPT records with cookies, for `send`: for the datagrams whose client cookies begin at these `places` of `questions`.
+
+        `places` are by the OPT record that has room for the cookie, in ascending order. Nothing if this server sends no cookies.
+        """
+        found: list[OwnRecords] = []
+        for opt, records in self._cookie_records.items():
+            starts = places[opt]
+            if starts:
+                rows = [at // STRIDE for at in starts]
+                mine = [questions[at : at + msg.CLIENT_COOKIE_SIZE] for at in starts]
+                if self._is_v6:
+                    own = records.fill(mine, None, map(self.client, rows))
+                elif len(rows) == rows[-1] + 1:
+                    own = records.fill(mine, self._addresses[: len(rows)])
+                else:
+                    addresses = self._addresses
+                    own = records.fill(mine, memoryview(array("I", [addresses[row] for row in rows])))
+                found.append((rows, own))
+        return found
+
+    def send(self, fd: int, descriptors: Sequence[bytes], own: Sequence[OwnRecords] = (), *, gaps: bool = True) -> int:
         """Answer datagram i with descriptors[i], or not at all if that is `SILENCE`; without `gaps` none is.
+
+        Replies that have room for a cookie have the OPT record that is their `own`. Those that were given whole have none, wherever
+        it is said to begin.
 
         Returns how many could not be sent: the kernel's buffer is full, or an address is bad. As
         with any lost datagram, the client asks again.
@@ -367,6 +451,12 @@ class Batch:
         count = len(descriptors)
         self._descriptors.octets[: count * DESCRIPTOR.size] = b"".join(descriptors)
         self._descriptor_starts[:count] = self._starts[:count]
+        for rows, starts in own:
+            if len(rows) == count:
+                self._record_starts[:count] = starts
+            else:
+                for row, start in zip(rows, starts):  # noqa: B905 - as many, and strict costs
+                    self._record_starts[row] = start
         self._words[:count] = self._words_given[:count]
         self._shorts[:count] = self._shorts_given[:count]
         if self._with_source:

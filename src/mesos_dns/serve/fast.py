@@ -56,18 +56,20 @@ class _Found(NamedTuple):
 
 
 class FastAnswers:
-    """Responses from the zones of `answerer`, for UDP or for TCP."""
+    """Responses from the zones of `answerer`, for UDP or for TCP; with `cookies` those to queries with a cookie have room for one."""
 
-    def __init__(self, answerer: Answerer, *, tcp: bool) -> None:
+    def __init__(self, answerer: Answerer, *, tcp: bool, cookies: bool = False) -> None:
         self._answerer = answerer
         self._tcp = tcp
         largest, smallest = (msg.TCP_SIZE, msg.TCP_SIZE) if tcp else (msg.UDP_SIZE, msg.PLAIN_UDP_SIZE)
         #: By mark: our OPT record, for which size is rendered, and what the response must not exceed.
         self._forms = {
-            keys.PLAIN: (keys.OPT_RECORDS[keys.PLAIN], largest, largest),
-            keys.DO: (keys.OPT_RECORDS[keys.DO], largest, largest),
-            keys.SMALL_PLAIN: (keys.OPT_RECORDS[keys.PLAIN], largest, smallest),
-            keys.SMALL_DO: (keys.OPT_RECORDS[keys.DO], largest, smallest),
+            mark: (
+                keys.OPT_RECORDS[mark if cookies else keys.WITHOUT_COOKIE.get(mark, mark)],
+                largest,
+                smallest if mark in keys.SMALL else largest,
+            )
+            for mark in keys.OPT_RECORDS
         }
         self._no_edns = b"", smallest, smallest
         #: Where all answers come from; None if it takes a look at the name to tell.

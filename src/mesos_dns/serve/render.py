@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query
-from mesos_dns.dns.rdata import AAAA, CLASS_IN, NS, SOA, SRV, A
+from mesos_dns.dns.rdata import AAAA, CLASS_CHAOS, CLASS_IN, NS, SOA, SRV, TXT, A, txt
 from mesos_dns.serve import large
 from mesos_dns.serve.request import part_start
 from mesos_dns.zone.rrsets import RRsets
@@ -27,6 +27,7 @@ LARGEST_KEPT: Final = 64 * 1024
 _MOST_SORTED: Final = 256
 
 _RR: Final = struct.Struct("!HHIH")
+_SHORT: Final = struct.Struct("!H")
 _HEADER: Final = struct.Struct("!HHHHH")
 #: Octets of an A record behind a compressed owner; no record of the zone is smaller.
 _SMALLEST_RECORD: Final = 16
@@ -34,6 +35,8 @@ _SMALLEST_RECORD: Final = 16
 _MANY: Final = 200
 #: A compression pointer has 14 bits.
 _POINTER_REACH: Final = 0x4000
+#: How the only option begins of an OPT record that has room for a cookie.
+_COOKIE: Final = _SHORT.pack(msg.COOKIE)
 #: A pointer to the question's name, which every message has at offset 12.
 _QNAME: Final = b"\xc0\x0c"
 #: How far into a record with a compressed owner the name begins that it points to.
@@ -75,7 +78,7 @@ class Response(NamedTuple):
     keep: bool = True
 
     def message(self, query: bytes, options: bytes = b"") -> bytes:
-        """The whole reply to `query`, with further EDNS options if it has an OPT record."""
+        """The whole reply to `query`, with further EDNS options if it has an OPT record: in it the cookie for which `opt` has room."""
         header, body, opt, end, _, _ = self
         if options and opt:
             opt = with_options(opt, options)
@@ -360,12 +363,23 @@ def error(query: Query, rcode: int, ede: int | None = None, text: bytes = b"") -
     return Response(_header(flags, 0, 0, 0, opt), b"", opt, query.question_end, False, keep=False)
 
 
+def own_text(query: Query, text: bytes) -> Response:
+    """The response that this server says `text` of itself, to a question of class CHAOS; NODATA if that is empty. It fits every client."""
+    opt = b"" if query.edns is None else msg.opt(do=query.edns.do)
+    flags = msg.QR | msg.AA | query.flags & msg.COPIED
+    rdata = txt(text) if text else b""
+    record = _QNAME + _RR.pack(TXT, CLASS_CHAOS, 0, len(rdata)) + rdata if rdata else b""
+    return Response(
+        _header(flags, 1 if record else 0, 0, 0, opt), record, opt, query.question_end, bool(record), keep=False
+    )
+
+
 def with_options(opt: bytes, options: bytes) -> bytes:
-    """The OPT record `opt`, with further options."""
+    """The OPT record `opt`, with further options; these take the room that it has for a cookie."""
     if not options:
         return opt
-    size = (opt[9] << 8 | opt[10]) + len(options)
-    return opt[:9] + struct.pack("!H", size) + opt[11:] + options
+    options = options if opt[11:13] == _COOKIE else opt[11:] + options
+    return opt[:9] + _SHORT.pack(len(options)) + options
 
 
 def _header(flags: int, answers: int, authorities: int, additionals: int, opt: bytes) -> bytes:

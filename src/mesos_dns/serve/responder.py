@@ -3,19 +3,30 @@
 No I/O happens here; a listener turns octets into requests and sends the replies its own way.
 """
 
+import struct
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from mesos_dns.dns import message as msg
-from mesos_dns.dns.message import HEADER_SIZE, Query, Rejected
+from mesos_dns.dns.message import HEADER_SIZE, CookieQuery, Query, Rejected
 from mesos_dns.metrics import Counts, Metric, counter
 from mesos_dns.serve.answer import Answerer
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS, Pieces, ResponseCache, Store
+from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.fast import FastAnswers
-from mesos_dns.serve.keys import OPT_RECORDS, SMALL, alternate_key, any_key, has_options, options_of, owner_of
+from mesos_dns.serve.keys import (
+    OPT_RECORDS,
+    SMALL,
+    alternate_key,
+    any_key,
+    has_lone_cookie,
+    has_options,
+    options_of,
+    owner_of,
+)
 from mesos_dns.serve.policy import Drop, Policy, Refuse, Verdict
-from mesos_dns.serve.render import Orders, Response, error
+from mesos_dns.serve.render import Orders, Response, error, with_options
 from mesos_dns.serve.request import CLOSE, Close, Forward, Reply, Request, Transport
 
 T = TypeVar("T")
@@ -27,11 +38,14 @@ _REFUSED: Final = counter("refused", "Queries that a policy refused.")
 _REJECTED: Final = counter(
     "rejected", "Messages answered with an error without a look at their question: FORMERR, NOTIMP."
 )
+_COOKIES_TOLD: Final = counter("cookies_told", "Queries for nothing but a server cookie, answered.")
 _IGNORED: Final = counter("ignored", "Messages that got no answer: too short for one, or responses.")
 
 #: Takes the query, the largest reply in octets, and a function that sends the reply, now or later. If it was sent now and may be
 #: given for a second to all who ask the same, it is the result.
 ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], bytes | None]
+#: Octets of the COOKIE option that we send.
+COOKIE_OPTION_SIZE: Final = 4 + msg.COOKIE_SIZE
 #: Parts of dropped responses that are freed after each turn of answering, and with each answer of it: twice as many as
 #: an answer can add, and 0.1 µs each.
 _RECLAIMED_AT_LEAST: Final = 64
@@ -41,23 +55,25 @@ _RECLAIMED_PER_ANSWER: Final = 8
 class _Way:
     """How requests over one transport are answered: from the cache, or fresh."""
 
-    def __init__(self, cache: ResponseCache[Response], answerer: Answerer, *, tcp: bool) -> None:
+    def __init__(self, cache: ResponseCache[Response], answerer: Answerer, *, tcp: bool, cookies: bool) -> None:
         self.tcp = tcp
+        self.cookies = cookies
         self.cache = cache
         self.use(answerer)
 
     def use(self, answerer: Answerer) -> None:
-        self.fast = FastAnswers(answerer, tcp=self.tcp)
+        self.fast = FastAnswers(answerer, tcp=self.tcp, cookies=self.cookies)
 
 
 class Responder:
-    """Replies of one worker, from the cache or fresh.
+    """Replies of one worker, from the cache or fresh. `cookies` makes the server cookies (RFC 7873); None if it sends none.
 
     A listener adds to `hits` and `misses` what it answers from a cache of its own, or with `fast`.
     """
 
-    def __init__(self, answerer: Answerer, policy: Policy | None = None) -> None:
+    def __init__(self, answerer: Answerer, policy: Policy | None = None, cookies: ServerCookies | None = None) -> None:
         self.policy = policy
+        self.cookies = cookies
         self.counters = Counts()
         self.hits = 0
         self.misses = 0
@@ -66,8 +82,10 @@ class Responder:
         self.to_reclaim = False
         self._answerer = answerer
         # Over TCP the same question may have a larger answer.
-        self._udp = _Way(self.cache(Pieces(FOUND_OCTETS), Pieces(MISSING_OCTETS)), answerer, tcp=False)
-        self._tcp = _Way(self.cache(Pieces(FOUND_OCTETS // 2), Pieces(MISSING_OCTETS)), answerer, tcp=True)
+        udp = self.cache(Pieces(FOUND_OCTETS), Pieces(MISSING_OCTETS))
+        tcp = self.cache(Pieces(FOUND_OCTETS // 2), Pieces(MISSING_OCTETS))
+        self._udp = _Way(udp, answerer, tcp=False, cookies=cookies is not None)
+        self._tcp = _Way(tcp, answerer, tcp=True, cookies=cookies is not None)
         #: The way to fresh responses over UDP for the listeners that have a cache of their own.
         self.fast = self._udp.fast
 
@@ -117,8 +135,9 @@ class Responder:
     def respond_udp(self, octets: bytes, client: bytes = b"") -> Reply:
         """The reply to a datagram."""
         if self.policy is None:
-            entry = self._udp.cache.entries.get(any_key(octets))
-            if entry is not None:
+            key = any_key(octets)
+            entry = self._udp.cache.entries.get(key)
+            if entry is not None and not has_options(key, octets):
                 self.hits += 1
                 return next(entry).message(octets)
         return self.respond(Request(octets, client, Transport.UDP))
@@ -135,7 +154,7 @@ class Responder:
             # What `respond` would come to, sooner.
             key = any_key(octets)
             entry = self._tcp.cache.entries.get(key)
-            if entry is not None and (keepalive is None or not has_options(key, octets)):
+            if entry is not None and not has_options(key, octets):
                 self.hits += 1
                 return next(entry).message(octets)
         return self.respond(Request(octets, client, transport, keepalive))
@@ -151,18 +170,36 @@ class Responder:
             return None
         if isinstance(verdict, Refuse):
             return self._refuse(request, verdict)
-        octets, client, transport, keepalive = request
-        options = b"" if verdict is None else verdict.options
+        octets, client, transport, _ = request
+        told = b"" if verdict is None else verdict.options
         key = any_key(octets)
-        if keepalive is not None and msg.has_option(options_of(key, octets), msg.TCP_KEEPALIVE):
-            options += msg.tcp_keepalive(keepalive)
+        options = self.options(options_of(key, octets), request) + told
         response = self._look_up_or_render(key, client, self._udp if transport is Transport.UDP else self._tcp)
         if response is not None:
             reply = response.message(octets, options)
             # With options the response may have become too large for its client: then it is made for the room that is left.
             if not options or len(reply) <= (msg.PLAIN_UDP_SIZE if transport is Transport.UDP else msg.TCP_SIZE):
                 return reply
-        return self.respond_fresh(request, options)
+            if len(options) == COOKIE_OPTION_SIZE and has_lone_cookie(key, octets):
+                return reply  # It was made with room for that.
+        return self.respond_fresh(request, told)
+
+    def options(self, sent: bytes, request: Request) -> bytes:
+        """The EDNS options, in wire form, for the reply to a request that `sent` these, well-formed. The cookie is the first.
+
+        A client that sends none gets none: a server must not answer with options that were not asked for, but for extended errors.
+        """
+        if not sent:
+            return b""
+        options = b""
+        cookie = msg.find_option(sent, msg.COOKIE)
+        if cookie is not None and self.cookies is not None:
+            options = self.cookies.option(cookie, request.client)
+        if self._answerer.options.server_id and msg.has_option(sent, msg.NSID):
+            options += msg.option(msg.NSID, self._answerer.options.server_id)
+        if request.keepalive is not None and msg.has_option(sent, msg.TCP_KEEPALIVE):
+            options += msg.tcp_keepalive(request.keepalive)
+        return options
 
     def _look_up_or_render(self, key: bytes, client: bytes, way: _Way) -> Response | None:
         """The response to a usual question; None for an unusual one."""
@@ -186,17 +223,17 @@ class Responder:
                     cache.cache_turns(key, turns, 3 * len(response.body))
         return response
 
-    def respond_fresh(self, request: Request, options: bytes = b"") -> Reply:
-        """The reply to any message at all, without a look at the cache; `options` for its OPT record."""
+    def respond_fresh(self, request: Request, told: bytes = b"") -> Reply:
+        """The reply to any message at all, without a look at the cache; its OPT record has the options that were `told`, too."""
         query = self._parse(request)
         if not isinstance(query, Query):
             return query
         tcp = request.transport is not Transport.UDP
         limit = msg.TCP_SIZE if tcp else msg.udp_limit(query.edns)
-        room = len(options) if query.edns is not None else 0
-        response = self._answerer.compose(query, limit - room, request.client, tcp=tcp)
+        options = b"" if query.edns is None else self.options(query.edns.options, request) + told
+        response = self._answerer.compose(query, limit - len(options), request.client, tcp=tcp)
         if isinstance(response, Forward):
-            return response._replace(options=options) if room else response
+            return response._replace(options=options) if options else response
         self.misses += 1
         return response.message(request.octets, options)
 
@@ -205,11 +242,16 @@ class Responder:
         if not isinstance(query, Query):
             return query
         self.counters.add(_REFUSED)
-        return error(query, refusal.rcode, refusal.ede).message(query.octets)
+        options = b"" if query.edns is None else self.options(query.edns.options, request)
+        return error(query, refusal.rcode, refusal.ede).message(query.octets, options)
 
     def _parse(self, request: Request) -> Query | bytes | Close | None:
         """The query, or the reply to what is none."""
         query = msg.parse(request.octets)
+        if isinstance(query, CookieQuery) and self.cookies is not None:
+            return self._tell_cookie(query, self.cookies, request)
+        if isinstance(query, CookieQuery):
+            query = Rejected(request.octets, msg.FORMERR)
         if isinstance(query, Rejected):
             self.counters.add(_REJECTED)
             return query.reply()
@@ -217,6 +259,18 @@ class Responder:
             self.counters.add(_IGNORED)
             return None if request.transport is Transport.UDP else CLOSE
         return query
+
+    def _tell_cookie(self, query: CookieQuery, cookies: ServerCookies, request: Request) -> bytes:
+        """The reply to a client that wants to know its server cookie, or whether it is right (RFC 7873 section 5.4)."""
+        self.counters.add(_COOKIES_TOLD)
+        cookie = msg.find_option(query.edns.options, msg.COOKIE) or b""
+        has_none = len(cookie) == msg.CLIENT_COOKIE_SIZE
+        rcode = msg.NOERROR if has_none or cookies.is_valid(cookie, request.client) else msg.BADCOOKIE
+        if query.edns.version:
+            rcode = msg.BADVERS
+        flags = msg.QR | query.flags & msg.COPIED | rcode & 15
+        opt = msg.opt(rcode, do=query.edns.do, options=self.options(query.edns.options, request))
+        return request.octets[:2] + struct.pack("!HHHHH", flags, 0, 0, 0, 1) + opt
 
 
 def cache_response(cache: ResponseCache[T], key: bytes, fast: FastAnswers) -> Orders | None:
@@ -239,10 +293,18 @@ def cache_response(cache: ResponseCache[T], key: bytes, fast: FastAnswers) -> Or
 
 def outside_response(key: bytes, forward: Forward, reply: bytes) -> Response | None:
     """The reply to a forwarded query with this key as a response to all such; None if another client needs another one."""
-    opt = b"" if forward.query.edns is None else OPT_RECORDS.get(key[-1:])
-    end = forward.query.question_end
-    if not key or opt is None or forward.options or reply[2] & msg.TC >> 8 or not reply.endswith(opt):
+    query = forward.query
+    end, mark = query.question_end, key[-1:]
+    opt, sent = b"", b""
+    if query.edns is not None:
+        opt = msg.opt(do=query.edns.do)
+        sent = with_options(opt, forward.options)
+    if forward.options:
+        # Its own cookie is all that may be another client's matter, and that has room.
+        lone = len(forward.options) == COOKIE_OPTION_SIZE and has_lone_cookie(key, query.octets)
+        opt = OPT_RECORDS[mark] if lone else b""
+    if not key or (sent and not opt) or reply[2] & msg.TC >> 8 or not reply.endswith(sent):
         return None
-    if key[-1:] in SMALL and len(reply) > msg.PLAIN_UDP_SIZE:
+    if mark in SMALL and len(reply) > msg.PLAIN_UDP_SIZE:
         return None
-    return Response(reply[2:HEADER_SIZE], reply[end : len(reply) - len(opt)], opt, end, True)
+    return Response(reply[2:HEADER_SIZE], reply[end : len(reply) - len(sent)], opt, end, True)

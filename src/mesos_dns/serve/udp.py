@@ -7,7 +7,6 @@ before other work gets its turn.
 import asyncio
 import logging
 import socket
-import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from mesos_dns.limits import ZONE_PARTS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import counter
 from mesos_dns.serve import batch
+from mesos_dns.serve.ancillary import ancillary_of, ask_for_source, is_wildcard, with_any_interface
 from mesos_dns.serve.batch import (
     LEAD,
     NEGATIVES,
@@ -39,8 +39,13 @@ from mesos_dns.serve.keys import (
     BEHIND_NAME_EDNS,
     NAME,
     OPT_RECORDS,
+    PLAIN_OPT_SIZE,
     EdnsForms,
     any_key,
+    cookie_start,
+    has_cookie,
+    has_lone_cookie,
+    options_of,
     owner_of,
 )
 from mesos_dns.serve.loop import DirectReader, add_reader, remove_reader
@@ -75,8 +80,6 @@ _DENSE_DATAGRAMS: Final = 4
 _ABSENT_LOOKED_AT: Final = 8
 #: Octets for what the kernel says beside a datagram: the address that was asked.
 _ANCILLARY_ROOM: Final = 64
-_IPV6_PKTINFO: Final = getattr(socket, "IPV6_PKTINFO", 50)
-_IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
 #: Where each datagram of a batch begins.
 _STARTS: Final = tuple(range(LEAD, batch.BATCH * STRIDE, STRIDE))
 #: What the cache is asked to give for a key that it does not have: no descriptor, and this for all keys.
@@ -103,10 +106,10 @@ class _Listener(ABC):
         self._forward = forward
         self._warn = RateLimited(log)
         self._forwarded = False
-        self._wildcard = _is_wildcard(sock)
+        self._wildcard = is_wildcard(sock)
         sock.setblocking(False)
         if self._wildcard:
-            _ask_for_source(sock)
+            ask_for_source(sock)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._socket.getsockname()!r})"
@@ -164,7 +167,7 @@ class _Listener(ABC):
     def _send(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
         try:
             if ancillary:
-                self._socket.sendmsg([reply], _with_any_interface(ancillary), 0, address)
+                self._socket.sendmsg([reply], with_any_interface(ancillary), 0, address)
             else:
                 self._socket.sendto(reply, address)
         except OSError:
@@ -181,7 +184,7 @@ class BatchedListener(_Listener):
         self._flights = flights or NoFastForward()
         rings = sum(ring_size(room, LARGEST_KEPT) for room in (FOUND_OCTETS, MISSING_OCTETS, OUTSIDE_OCTETS))
         self._bodies = bodies = Bodies(OPT_RECORDS.values(), NEGATIVES + rings)
-        self._batch = Batch(sock.family, bodies, with_source=self._wildcard)
+        self._batch = Batch(sock.family, bodies, with_source=self._wildcard, cookies=responder.cookies)
         found, missing, outside = (
             RingBuffer(bodies, room, LARGEST_KEPT) for room in (FOUND_OCTETS, MISSING_OCTETS, OUTSIDE_OCTETS)
         )
@@ -221,7 +224,7 @@ class BatchedListener(_Listener):
                 waits -= 1
                 time.sleep(_COALESCING_SECONDS)
 
-    def reader(self) -> DirectReader:  # noqa: C901 - one function on purpose, see below
+    def reader(self) -> DirectReader:  # noqa: C901, PLR0915 - one function on purpose, see below
         """What answers one datagram at a time while few come, and many while they come thick.
 
         The calls for a batch cost twice as much for a single datagram as those for one. And at light load nearly all cost is
@@ -264,8 +267,11 @@ class BatchedListener(_Listener):
             if entry is None or responder.policy is not None:
                 return self._answer_single(key, octets, address, ancillary)
             responder.hits += 1
-            at, end, _, size, opt, opt_size, header = unpack(next(entry))
-            if opt_size:
+            descriptor = next(entry)
+            at, end, _, size, opt, opt_size, header = unpack(descriptor)
+            if opt_size > PLAIN_OPT_SIZE:
+                reply = self._kept(descriptor, key, octets, address[0])
+            elif opt_size:
                 opt -= base
                 reply = join((octets[:2], header, octets[12:end], bodies[at : at + size], bodies[opt : opt + opt_size]))
             else:
@@ -326,13 +332,20 @@ class BatchedListener(_Listener):
             entry = cache.entries.get(key)
             if entry is not None:
                 responder.hits += 1
-                return self._bodies.message(next(entry), octets)
+                return self._kept(next(entry), key, octets, address[0])
         descriptor = self._ready_nxdomain().find(key)
         if descriptor is not None:
             responder.misses += 1
             self._asked_again += cache.repeated((key,))
-            return self._bodies.message(descriptor, octets)
+            return self._kept(descriptor, key, octets, address[0])
         return self._reply_slowly(key, Request(octets, self._client(address[0]), Transport.UDP), None)
+
+    def _kept(self, descriptor: bytes, key: bytes, octets: bytes, host: str) -> bytes:
+        """The reply from what is kept for `key`, which `EdnsForms` told: with a cookie if the client at `host` sent one."""
+        cookies, options = self._responder.cookies, b""
+        if cookies is not None and has_cookie(key):
+            options = cookies.option(octets[cookie_start(key) :], self._client(host))
+        return self._bodies.message(descriptor, octets, options)
 
     def _answer(self, lengths: list[int]) -> None:
         """Answer one batch. This is the hottest code of the program.
@@ -340,23 +353,27 @@ class BatchedListener(_Listener):
         Hence nothing but the key is made for each packet in Python's own steps: the rest is done by functions
         of C for all packets.
         """
-        folded = self._batch.folded(len(lengths))
-        if any(folded[LEAD + 11 :: STRIDE]):
+        questions = self._batch.questions(len(lengths))
+        folded = questions.lower()
+        has_edns = any(folded[LEAD + 11 :: STRIDE])
+        if max(lengths) > QUESTION_ROOM:
+            keys = self._keys_of_short(folded, lengths)
+        elif has_edns:
             keys = self._edns.keys(folded, _STARTS, lengths)
         else:
             # No EDNS in the whole batch: the key of a query is all of it but its ID.
             keys = [folded[at + 2 : at + length] for at, length in zip(_STARTS, lengths)]  # noqa: B905 - there are more starts than needed, and strict costs
-        if max(lengths) > QUESTION_ROOM:
-            keys = [b"" if length > QUESTION_ROOM else key for key, length in zip(keys, lengths, strict=True)]
         policy = self._responder.policy
         verdicts = {} if policy is None else self._judge(policy, keys, lengths)
         descriptors = list(map(next, map(self._cache.entries.get, keys, _ALL_UNKNOWN)))
-        if all(descriptors):
+        complete = all(descriptors)
+        if complete:
             self._responder.hits += len(descriptors)
-            failed = self._batch.send(self._fd, descriptors, gaps=False)
         else:
             self._answer_rest(keys, lengths, descriptors, verdicts)
-            failed = self._batch.send(self._fd, descriptors)
+        own = self._batch.cookie_records(questions, self._edns.cookies) if has_edns else ()
+        failed = self._batch.send(self._fd, descriptors, own, gaps=not complete)
+        if not complete:
             while self._asked_again:
                 cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
             if self._strangers:
@@ -377,13 +394,22 @@ class BatchedListener(_Listener):
             client = batch.client(i)
             if not take(route, keys[i], octets, client, self._outside, batch.peer(i)):
                 reply = self._reply_slowly(keys[i], Request(octets, client, Transport.UDP), None)
-                address, ancillary = batch.address(i, self._socket.family), _ancillary(batch.control(i))
+                address, ancillary = batch.address(i, self._socket.family), ancillary_of(batch.control(i))
                 if isinstance(reply, Forward):
                     self._ask_outside(keys[i], reply, address, ancillary)
                 elif isinstance(reply, bytes):
                     self._send(reply, address, ancillary)
         if flights.send() or self._outside.scheduled:
             self._forwarded = True
+
+    def _keys_of_short(self, folded: bytes, lengths: list[int]) -> list[bytes]:
+        """As in `EdnsForms`, if some datagrams are so long that their end is elsewhere: these have none."""
+        short = [i for i, length in enumerate(lengths) if length <= QUESTION_ROOM]
+        keys = [b""] * len(lengths)
+        known = self._edns.keys(folded, [_STARTS[i] for i in short], [lengths[i] for i in short])
+        for i, key in zip(short, known, strict=True):
+            keys[i] = key
+        return keys
 
     def _ask_outside(
         self, key: bytes, forward: Forward, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]
@@ -462,7 +488,7 @@ class BatchedListener(_Listener):
             return self._batch.whole(i, reply)
         if isinstance(reply, Forward):
             address = self._batch.address(i, self._socket.family)
-            ancillary = _ancillary(self._batch.control(i))
+            ancillary = ancillary_of(self._batch.control(i))
             self._strangers.append((key, reply, address, ancillary))
         return SILENCE
 
@@ -476,12 +502,15 @@ class BatchedListener(_Listener):
         if key != known:
             # An OPT record of a form that is not known yet, or a long name.
             self._edns.learn(key, octets)
+        options = responder.options(options_of(key, octets), request)
+        if options and not has_lone_cookie(key, octets):
+            return responder.answer(request, None)
         descriptor = next(cache.entries.get(key, _UNKNOWN))
         if key in cache.parts:
             descriptor = cache.part(key, client, owner_of(key)) or b""
         if descriptor:
             responder.hits += 1
-            return self._bodies.message(descriptor, octets)
+            return self._bodies.message(descriptor, octets, options)
         response = responder.fast.respond(key, client)
         if response is None:
             return responder.respond_fresh(request)
@@ -492,7 +521,7 @@ class BatchedListener(_Listener):
                 self._asked_again.append(key)
             if response.header[1] & 15 == msg.NXDOMAIN:
                 self._ready_nxdomain().keep(key, len(owner_of(key)), self._batch.negative(response))
-        return response.message(octets)
+        return response.message(octets, options)
 
 
 class PlainListener(_Listener):
@@ -513,34 +542,3 @@ class PlainListener(_Listener):
             self._send(reply, address, ancillary)
         elif isinstance(reply, Forward):
             self._submit(reply, lambda late: self._send(late, address, ancillary))
-
-
-def _with_any_interface(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
-    """As in a batch: the source address is the one that was asked, the interface is free."""
-    return [
-        (level, kind, bytes(4) + octets[4:] if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO) else octets)
-        for level, kind, octets in ancillary
-        if kind in (_IP_PKTINFO, _IPV6_PKTINFO)
-    ]
-
-
-def _ancillary(control: bytes) -> list[tuple[int, int, bytes]]:
-    """A control message in the kernel's layout, in the form that Python's sockets take."""
-    if not control:
-        return []
-    _, level, kind = struct.unpack_from("@Nii", control)
-    return [(level, kind, control[16 : struct.unpack_from("@N", control)[0]])]
-
-
-def _is_wildcard(sock: socket.socket) -> bool:
-    return sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
-
-
-def _ask_for_source(sock: socket.socket) -> None:
-    """Have each datagram tell which of our addresses it was sent to (RFC 2181 section 4)."""
-    if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, getattr(socket, "IPV6_RECVPKTINFO", 49), 1)
-    elif hasattr(socket, "IP_PKTINFO"):
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_PKTINFO, 1)
-    else:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)

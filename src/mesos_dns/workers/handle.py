@@ -28,6 +28,7 @@ from mesos_dns.workers.liveness import TICK_SECONDS, Liveness, Verdict
 from mesos_dns.workers.protocol import (
     DRAIN_SECONDS,
     Ack,
+    CookieSecrets,
     Frame,
     FrameReader,
     Heartbeat,
@@ -95,9 +96,10 @@ class WorkerHandle:
         self._on_news = on_news
         self._news = asyncio.Event()
         self._heartbeat_due = False
+        #: What is different from the settings that the process was given, by kind.
+        self._notices: dict[type, bytes] = {}
         self._stale = True  # The worker lacks a snapshot.
         self._may_listen = False
-        self._renewed = False
         self._backlog: deque[bytes] = deque()
         self._backlog_size = 0
         self._process: Child | None = None
@@ -164,7 +166,13 @@ class WorkerHandle:
     def renew(self, pair: KeyPair) -> None:
         """Show new connections over TLS another certificate."""
         self._settings = msgspec.structs.replace(self._settings, tls=pair)
-        self._renewed = True
+        self._notices[Renew] = encode(Renew(pair))
+        self._news.set()
+
+    def use_cookies(self, cookies: CookieSecrets) -> None:
+        """Have the worker, and those that follow it, work with other secrets."""
+        self._settings = msgspec.structs.replace(self._settings, cookies=cookies)
+        self._notices[CookieSecrets] = encode(cookies)
         self._news.set()
 
     def listen(self) -> None:
@@ -310,13 +318,12 @@ class WorkerHandle:
         try:
             # Nothing is lost while a new worker loads what others had already: queries wait in the socket.
             hold = self._settings.hold or self._zones.loaded
-            self._renewed = False
+            self._notices.clear()
             writer.write(encode(msgspec.structs.replace(self._settings, hold=hold)))
             listens = False
             while True:
-                if self._renewed and self._settings.tls is not None:
-                    self._renewed = False
-                    writer.write(encode(Renew(self._settings.tls)))
+                while self._notices:
+                    writer.write(self._notices.popitem()[1])
                 if self._may_listen and not listens:
                     listens = True
                     writer.write(encode(Listen()))
@@ -327,7 +334,7 @@ class WorkerHandle:
                     await writer.drain()
                 self._news.clear()
                 is_done = not self._backlog and (not self._stale or self._behind)
-                if is_done and listens == self._may_listen and not self._renewed:
+                if is_done and listens == self._may_listen and not self._notices:
                     await self._news.wait()
                 if self._heartbeat_due:
                     self._heartbeat_due = False

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mesos_dns.certificates import KeyPair
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.handle import WorkerHandle
-from mesos_dns.workers.protocol import Settings
+from mesos_dns.workers.protocol import CookieSecrets, Settings
 from mesos_dns.workers.questions import NoAnswerError
 from mesos_dns.workers.replication import update_frames
 from mesos_dns.workers.spawner import ProcessSpawner
@@ -60,6 +60,11 @@ class WorkerPool:
                 with contextlib.suppress(NoAnswerError):
                     return await worker.asking.ask(octets, client)
         raise NoAnswerError
+
+    def use_cookies(self, cookies: CookieSecrets) -> None:
+        """Have all workers work with other secrets of cookies."""
+        for worker in self.workers:
+            worker.use_cookies(cookies)
 
     async def stop(self) -> None:
         """Drain all workers."""

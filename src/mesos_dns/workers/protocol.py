@@ -2,7 +2,8 @@
 
 A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
 Control sends `Settings` once, and `Listen` when the worker may answer; for each zone a snapshot (`SnapshotBegin`, and the zone's
-updates up to the first one that is complete) and updates as the zone changes; `Renew` when it has another certificate;
+updates up to the first one that is complete) and updates as the zone changes; `Renew` when it has another certificate, `CookieSecrets` when other
+secrets are in use from now on;
 `Heartbeat` when there is nothing else to say. A worker sends `Ack` when it answers from a serial, and `Report` with each tick of the clock.
 
 Questions that come to control (DNS over HTTPS) go over a second connection, where they wait behind no zone: `Ask`, and `Told` for each.
@@ -34,13 +35,26 @@ class Listener(msgspec.Struct, frozen=True, array_like=True):
     tls: bool = False
 
 
+class CookieSecrets(msgspec.Struct, frozen=True, array_like=True, tag="cookies"):
+    """The secrets of server cookies (RFC 9018), 16 octets each: the first makes cookies, all of them verify.
+
+    In a plan, none means that control is to make some.
+    """
+
+    secrets: list[bytes]
+
+    def __repr__(self) -> str:
+        return f"CookieSecrets({len(self.secrets)} secrets)"
+
+
 class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     """All that a worker needs to know.
 
     With `hold` the worker answers nothing before it has all zones: others
     answer from the same sockets, or will not miss an answer that comes a moment later. `loop_key` is random, and the same for all workers
     that share sockets. `tls` is for the listeners over TLS, None if there are none. With `questions` control has some, and
-    `questions_fd` is the socket for them.
+    `questions_fd` is the socket for them. `cookies` is None if no server cookies are sent. `server_id`, `version` and `minimal_any` are as in
+    `AnswerOptions`.
     """
 
     zones: list[Authority]
@@ -54,6 +68,10 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     tls: KeyPair | None = None
     questions: bool = False
     questions_fd: int = -1
+    cookies: CookieSecrets | None = None
+    server_id: bytes = b""
+    version: bytes = b""
+    minimal_any: str = "udp"
 
 
 class SnapshotBegin(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
@@ -113,7 +131,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True, tag="told"):
     octets: bytes
 
 
-ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Renew | Heartbeat
+ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Renew | CookieSecrets | Heartbeat
 FromWorker = Ack | Report
 Frame = ToWorker | FromWorker | Ask | Told
 

@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from random import Random
 from typing import Final
 
@@ -19,6 +20,7 @@ from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.serve.answer import Answerer, AnswerOptions
+from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.forward.forwarder import Forwarder
 from mesos_dns.serve.forward.loops import LoopWatch, routes_of
 from mesos_dns.serve.forward.private import PrivateZones
@@ -34,6 +36,7 @@ from mesos_dns.workers.liveness import TICK_SECONDS
 from mesos_dns.workers.protocol import (
     DRAIN_SECONDS,
     Ack,
+    CookieSecrets,
     Frame,
     FrameReader,
     FromWorker,
@@ -72,13 +75,16 @@ class Worker:
         self._hold = settings.hold
         self._may_listen = False
         self._listens = False
-        self._options = AnswerOptions(settings.recursion, settings.truncate_bit)
+        self._options = AnswerOptions(
+            settings.recursion, settings.truncate_bit, settings.minimal_any, settings.server_id, settings.version
+        )
         self._random = Random()  # noqa: S311 - it spreads load; nothing secret hangs on it
         self._zones = Zones.of(settings.zones)
         #: Snapshots under way, by apex.
         self._loading: dict[bytes, Zone] = {}
         answerer = Answerer(self._zones, self._options, self._random)
-        self._responder = Responder(answerer)
+        cookies = None if settings.cookies is None else ServerCookies(settings.cookies.secrets, time.time)
+        self._responder = Responder(answerer, cookies=cookies)
         self._forwarder = Forwarder(
             settings.forward,
             truncate_bit=settings.truncate_bit,
@@ -159,6 +165,8 @@ class Worker:
                     self._update(apex, change)
             case SnapshotBegin(apex):
                 self._loading[apex] = Zone(self._zone_of(apex).authority)
+            case CookieSecrets():
+                self._use_cookies(frame)
             case Listen():
                 self._may_listen = True
                 self._listen_if_due()
@@ -170,6 +178,10 @@ class Worker:
                 pass
             case _:
                 raise ProtocolError(f"an unexpected frame: {type(frame).__name__}")
+
+    def _use_cookies(self, frame: CookieSecrets) -> None:
+        if self._responder.cookies is not None:
+            self._responder.cookies.use(frame.secrets)
 
     def _zone_of(self, apex: bytes) -> Zone:
         try:

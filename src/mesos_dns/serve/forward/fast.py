@@ -101,7 +101,8 @@ def _forms() -> dict[bytes, Form]:
         for cd in (0, msg.CD):
             flags = msg.RD | ad | cd
             forms[flags.to_bytes(2) + _NO_COUNTS] = _form(flags, b"")
-            for mark in keys.OPT_RECORDS:
+            # A reply to a query with a cookie has one of its own.
+            for mark in keys.OPT_RECORDS.keys() - keys.WITHOUT_COOKIE.keys():
                 forms[flags.to_bytes(2) + _COUNTS_WITH_OPT + mark] = _form(flags, mark)
     return forms
 

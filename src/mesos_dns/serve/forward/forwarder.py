@@ -167,7 +167,7 @@ class Forwarder:
             stale = found.reply
             if found.failed:
                 self.counters.add(_FAILED)
-                send(self._refuse(query, msg.SERVFAIL, msg.EDE_CACHED_ERROR))
+                send(self._refusal(forward, msg.SERVFAIL, msg.EDE_CACHED_ERROR))
                 return None
             if not found.recheck:
                 self._send_stale(stale, _Waiting(forward, limit, send))
@@ -237,13 +237,13 @@ class Forwarder:
             zone, upstreams = self.upstreams_for(forward.query.name)
             if upstreams is None:
                 self.counters.add(_REFUSED)
-                send(self._refuse(forward.query, msg.REFUSED, msg.EDE_PROHIBITED))
+                send(self._refusal(forward, msg.REFUSED, msg.EDE_NOT_AUTHORITATIVE))
                 return
             if means.prober.knows_loops and all(
                 means.prober.leads_back((zone, state.key), now) for state in upstreams.states
             ):
                 self.counters.add(_LOOPED)
-                send(self._refuse(forward.query, msg.SERVFAIL, msg.EDE_OTHER, b"forwarding loop"))
+                send(self._refusal(forward, msg.SERVFAIL, msg.EDE_OTHER, b"forwarding loop"))
                 return
         if (
             (pending is None and len(self._pending) >= MAX_FORWARDS)
@@ -255,7 +255,7 @@ class Forwarder:
                 self._send_stale(stale, waiting)
                 return
             self.counters.add(_SHED)
-            send(self._refuse(forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
+            send(self._refusal(forward, msg.SERVFAIL, msg.EDE_OTHER, b"too many questions under way"))
             return
         self._waiting += 1
         self._clients[forward.client] += 1
@@ -363,7 +363,7 @@ class Forwarder:
                 self._send_stale(pending.stale, waiting)
             else:
                 self.counters.add(_FAILED)
-                waiting.send(self._refuse(waiting.forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
+                waiting.send(self._refusal(waiting.forward, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
 
     def _answer_stale(self, pending: _Pending) -> None:
         """Upstreams take long: clients get what there is, and the search goes on for those to come."""
@@ -387,11 +387,15 @@ class Forwarder:
 
     def _send_stale(self, stale: bytes, waiting: _Waiting) -> None:
         forward, limit, send = waiting
+        told = forward
         if forward.query.edns is not None:
-            forward = forward._replace(options=forward.options + msg.extended_error(msg.EDE_STALE_ANSWER))
-        reply = self._for_client(stale, forward, limit)
+            told = forward._replace(options=forward.options + msg.extended_error(msg.EDE_STALE_ANSWER))
+        reply = self._for_client(stale, told, limit)
         self.counters.add(_STALE if reply is not None else _FAILED)
-        send(reply or self._refuse(forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
+        send(reply or self._refusal(forward, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
+
+    def _refusal(self, forward: Forward, rcode: int, ede: int, text: bytes = b"") -> bytes:
+        return self._refuse(forward.query, rcode, ede, text, forward.options)
 
     def _for_client(self, reply: bytes, forward: Forward, limit: int) -> bytes | None:
         """The reply for one client; None if it cannot be passed on to it."""

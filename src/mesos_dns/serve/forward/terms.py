@@ -16,9 +16,11 @@ _NOT_RECURSIVE: Final = counter("forward_not_recursive", "Questions without RD, 
 
 
 class Refuse(Protocol):
-    """Makes a whole reply that says an RCODE, and to clients with EDNS an extended error with a text."""
+    """Makes a whole reply that says an RCODE, and to clients with EDNS an extended error with a text, and further options."""
 
-    def __call__(self, query: Query, rcode: int, ede: int | None = None, text: bytes = b"") -> bytes:
+    def __call__(
+        self, query: Query, rcode: int, ede: int | None = None, text: bytes = b"", options: bytes = b""
+    ) -> bytes:
         """The reply to `query`."""
 
 
@@ -47,5 +49,5 @@ class Terms(NamedTuple):
             counts.add(_PRIVATE)
         elif not (forward.query.flags & msg.RD or self.non_recursive):
             counts.add(_NOT_RECURSIVE)
-            reply = refuse(forward.query, msg.REFUSED, msg.EDE_NOT_AUTHORITATIVE)
+            reply = refuse(forward.query, msg.REFUSED, msg.EDE_NOT_AUTHORITATIVE, options=forward.options)
         return reply
