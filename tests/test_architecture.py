@@ -79,7 +79,7 @@ PURE_MESOS = ours(
     *("mesos.running", "mesos.doubts"),
 )
 PURE_SERVE = ours(
-    *("serve.connections", "serve.large"),
+    *("serve.connections", "serve.cookies", "serve.large"),
     *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
     *("serve.responder", "serve.forward.rewrite", "serve.forward.records", "serve.forward.segments"),
     *("serve.forward.keeping", "serve.forward.cache"),
@@ -107,6 +107,7 @@ MAY_IMPORT = {
     "mesos_dns.serve.policy": ours("serve.request"),
     "mesos_dns.serve.keys": ours("dns"),
     "mesos_dns.serve.large": ours("dns"),
+    "mesos_dns.serve.cookies": ours("dns", "serve.keys", "serve.request"),
     "mesos_dns.serve.connections": ours("dns"),
     "mesos_dns.serve.render": ours("dns", "zone", "serve.large", "serve.request"),
     "mesos_dns.serve.cache": ours("serve.render", "serve.request"),
@@ -173,7 +174,8 @@ def test_a_module_imports_only_what_its_part_may(module):
         for module in SOURCES
         if within(
             module,
-            *ours("quoting", "certificates", "dns", "names", "zone", "workers.protocol", "workers.replication"),
+            *ours("quoting", "certificates", "dns", "names", "zone"),
+            *ours("workers.protocol", "workers.replication", "workers.rotation"),
             *PURE_MESOS,
             *PURE_SERVE,
             *PURE_WEB,

@@ -2,11 +2,12 @@
 
 import json
 import os
+import socket
 
 import pytest
 from tests.config.given import FakeHost
 
-from mesos_dns import assembly
+from mesos_dns import __version__, assembly
 from mesos_dns.config import Config, ConfigError, IamAccount, interpret
 from mesos_dns.dns import name as names
 from mesos_dns.mesos import options
@@ -14,7 +15,7 @@ from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
-from mesos_dns.workers.protocol import Settings
+from mesos_dns.workers.protocol import CookieSecrets, Settings
 from mesos_dns.zone.zone import Authority
 
 OVER_TLS = Upstream("192.0.2.4", 853, "dns.example")
@@ -121,6 +122,10 @@ def test_settings():
         ForwardCAFile="authorities.pem",
         PrivateZones=["Corp.Example"],
         ForwardNonRecursive=True,
+        CookieSecrets=["00ff" * 8],
+        ServerId="ns1 in rack 7",
+        ServerVersion="@version",
+        MinimalAny="always",
     )
     assert assembly.settings(config, 2, hold=True) == Settings(
         zones=[assembly.authority(config)],
@@ -147,7 +152,24 @@ def test_settings():
         listeners=[],
         verbosity=2,
         hold=True,
+        cookies=CookieSecrets([b"\0\xff" * 8]),
+        server_id=b"ns1 in rack 7",
+        version=f"Mesos-DNS {__version__}".encode(),
+        minimal_any="always",
     )
+
+
+def test_a_server_is_called_like_its_machine_unless_it_has_a_name_of_its_own():
+    assert assembly.server_id(given()) == socket.gethostname().encode()
+    assert assembly.server_id(given(ServerId="")) == b""
+    assert assembly.settings(given(), 0, hold=False).version == b""
+
+
+def test_secrets_of_cookies_are_made_by_control_or_given_and_none_without_cookies():
+    assert assembly.settings(given(), 0, hold=False).cookies == CookieSecrets([])
+    assert assembly.settings(given(CookiesOn=False), 0, hold=False).cookies is None
+    assert "00ff" not in repr(assembly.plan(given(CookieSecrets=["00ff" * 8])))
+    assert "00ff" not in repr(given(CookieSecrets=["00ff" * 8]))
 
 
 def test_without_external_names_nobody_is_asked():

@@ -102,6 +102,7 @@ def test_the_configuration_is_shown_as_go_shows_it(changed, go):
     ours |= {"TrustedResolvers": [], "PrivateZones": ["special-use"], "ForwardNonRecursive": False, "ForwardCAFile": ""}
     ours |= {"TlsOn": False, "TlsPort": 853, "TlsCertFile": "", "TlsKeyFile": ""}
     ours |= {"HttpsOn": False, "HttpsPort": 443, "DohOn": False}
+    ours |= {"CookiesOn": True, "CookieSecrets": [], "ServerId": "@hostname", "ServerVersion": "", "MinimalAny": "udp"}
     assert shown == GO_BASE | go | ours
     assert list(shown["ZoneResolvers"]) == list(go.get("ZoneResolvers", {}))
 
@@ -115,6 +116,7 @@ def test_keys_are_shown_in_the_order_of_go_and_of_the_fork():
     ours += ["ForwardPolicy", "AskNextOnFailure", "CacheOctets", "CacheMinTTL", "CacheMaxTTL", "CacheStaleSeconds"]
     ours += ["TrustedResolvers", "PrivateZones", "ForwardNonRecursive", "ForwardCAFile"]
     ours += ["TlsOn", "TlsPort", "TlsCertFile", "TlsKeyFile", "HttpsOn", "HttpsPort", "DohOn"]
+    ours += ["CookiesOn", "CookieSecrets", "ServerId", "ServerVersion", "MinimalAny"]
     assert [key for key in shown if key not in GO_BASE][2:] == ours
 
 
@@ -123,3 +125,8 @@ def test_what_is_shown_can_be_read_again():
     again = given_text(json.dumps(as_json(loaded.config, 1)))
     assert again.warnings == ()
     assert again.config == dataclasses.replace(loaded.config, zones=tuple(sorted(loaded.config.zones)))
+
+
+def test_of_the_secrets_of_cookies_only_their_number_is_shown():
+    shown = as_json(given_keys(CookieSecrets=["ab" * 16, "cd" * 16]).config, 1)
+    assert shown["CookieSecrets"] == ["******", "******"]

@@ -111,6 +111,65 @@ def test_authorities_for_nobody_are_pointed_out():
     assert list(advice(values | {"ZoneResolvers": (("a.test", ("tls://192.0.2.1#a.example",)),)})) == []
 
 
+SECRETS = ("00112233445566778899aabbccddeeff", "ff" * 16, "E5E973E5A6B2A43F48E7DC849E37BFCF")
+NO_SECRET = "expected secrets of 32 hexadecimal digits each; make one with: openssl rand -hex 16"
+
+
+@pytest.mark.parametrize(
+    ("secrets", "messages"),
+    [
+        ((), []),
+        (SECRETS, []),
+        (("hunter2",), [NO_SECRET]),
+        (
+            ("", "x" * 32, "ff" * 15, "ff" * 17, SECRETS[0]),
+            [NO_SECRET, "holds 5 secrets; at most 3 are possible: in use, next, and before"],
+        ),
+        ((SECRETS[1], SECRETS[1].upper()), ["holds the same secret more than once; remove one"]),
+    ],
+)
+def test_secrets_of_cookies_and_nothing_repeats_them(secrets, messages):
+    assert findings(CookieSecrets=secrets) == [("CookieSecrets", message) for message in messages]
+
+
+def test_secrets_without_cookies_are_pointed_out():
+    values = {key.name: key.default for key in KEYS} | {"CookieSecrets": SECRETS}
+    assert list(advice(values)) == []
+    assert list(advice(values | {"CookiesOn": False})) == [
+        ("CookieSecrets", "has no effect, because CookiesOn is false")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        *((text, None) for text in ("", "ns1", "rack 7, ns-a.example", "é", "x" * 128)),
+        ("x" * 129, f"'{'x' * 60}…' is not a text of at most 128 printable octets; shorten it"),
+        ("é" * 65, "is not a text of at most 128 printable octets; shorten it"),
+        ("a\nb", "'a\\nb' is not a text of at most 128 printable octets; shorten it"),
+        ("@host", '\'@host\' is unknown; expected a text that does not begin with @, "@hostname", or ""'),
+    ],
+)
+def test_what_a_server_says_of_itself(text, message):
+    found = findings(ServerId=text)
+    assert [key for key, _ in found] == ([] if message is None else ["ServerId"])
+    assert all(told.endswith(message[-40:]) for _, told in found)
+    assert [key for key, _ in findings(ServerVersion=text)] == ([] if message is None else ["ServerVersion"])
+
+
+def test_the_words_for_what_this_machine_and_this_program_are():
+    assert findings(ServerId="@hostname", ServerVersion="@version") == []
+    assert [key for key, _ in findings(ServerId="@version", ServerVersion="@hostname")] == ["ServerId", "ServerVersion"]
+
+
+def test_minimal_answers_to_any():
+    for value in ("udp", "always", "never"):
+        assert findings(MinimalAny=value) == []
+    assert findings(MinimalAny="TCP") == [
+        ("MinimalAny", '\'TCP\' is unknown; expected "udp", "always" or "never" in lower case')
+    ]
+
+
 @pytest.mark.parametrize(
     ("zones", "messages"),
     [

@@ -32,6 +32,14 @@ def with_opt(opt=OPT, additionals=1, rest=b""):
     return query(QUESTION + opt + rest, counts=(1, 0, 0, additionals))
 
 
+def with_options(options):
+    return with_opt(OPT[:-2] + struct.pack("!H", len(options)) + options)
+
+
+def with_cookie(cookie):
+    return with_options(msg.option(msg.COOKIE, cookie))
+
+
 # --- what was asked ----------------------------------------------------------------------------
 
 
@@ -61,7 +69,7 @@ def test_opt_tells_size_version_and_do():
 def test_unknown_flags_and_options_of_opt_are_ignored():
     parsed = msg.parse(with_opt(b"\0\0\x29\x02\0\0\0\x7f\xff\0\6\xff\xee\0\2ab"))
     assert isinstance(parsed, Query)
-    assert parsed.edns == Edns(size=512, version=0, do=False)
+    assert parsed.edns == Edns(512, 0, do=False, options=b"\xff\xee\0\2ab")
 
 
 @pytest.mark.parametrize("flags", [0x0000, 0x0100, 0x0400, 0x0200, 0x0080, 0x0040, 0x0020, 0x0010, 0x07FF, 0x000F])
@@ -173,10 +181,45 @@ def test_a_name_of_255_octets_is_fine():
         pytest.param(with_opt(OPT[:-1] + b"\5\0\3\0\2a"), id="an option longer than RDLENGTH"),
         pytest.param(with_opt(OPT[:-1] + b"\5\0\3\0\2a" + TSIG, 2), id="an option that reaches into TSIG"),
         pytest.param(with_opt(TSIG + OPT, 2), id="TSIG is not the last"),
+        *(pytest.param(with_cookie(bytes(size)), id=f"cookie of {size}") for size in (0, 1, 7, 9, 15, 41, 100)),
     ],
 )
 def test_damaged_opt(octets):
     assert rcode(octets) == msg.FORMERR
+
+
+@pytest.mark.parametrize("size", [8, 16, 17, 24, 40])
+def test_a_cookie_of_a_size_that_cookies_have_is_an_option(size):
+    parsed = msg.parse(with_cookie(bytes(size)))
+    assert isinstance(parsed, Query)
+    assert msg.find_option(parsed.edns.options, msg.COOKIE) == bytes(size)
+
+
+def test_of_several_cookies_the_first_counts():
+    parsed = msg.parse(with_options(msg.option(10, b"12345678") + msg.option(10, b"bad")))
+    assert isinstance(parsed, Query)
+    assert msg.find_option(parsed.edns.options, msg.COOKIE) == b"12345678"
+    assert rcode(with_options(msg.option(10, b"bad") + msg.option(10, b"12345678"))) == msg.FORMERR
+
+
+def test_without_a_question_a_message_may_ask_for_a_cookie():
+    octets = header(0x0110, (0, 0, 0, 1)) + with_cookie(b"12345678")[12 + len(QUESTION) :]
+    assert msg.parse(octets) == msg.CookieQuery(
+        octets, 0x0110, Edns(1232, 0, do=False, options=msg.option(10, b"12345678"))
+    )
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param(OPT, id="no cookie"),
+        pytest.param(TSIG, id="no OPT"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(OPT[:-1] + b"\5\0\x0a\0\1a", id="a cookie of 1"),
+    ],
+)
+def test_without_a_question_and_a_cookie_it_is_an_error(rest):
+    assert rcode(header(0x0100, (0, 0, 0, 1)) + rest) == msg.FORMERR
 
 
 @pytest.mark.parametrize("rest", [b"\0", b"x" * 20, OPT, bytes(3000)])
@@ -218,6 +261,14 @@ def test_options_are_found_by_their_code():
     assert msg.tcp_keepalive(300) == b"\0\x0b\0\2\x01\x2c"
     assert [msg.has_option(options, code) for code in (15, 11, 3, 10, 14)] == [True, True, True, False, False]
     assert not msg.has_option(b"", 11)
+
+
+def test_where_the_opt_record_of_a_message_begins():
+    reply = header(0x8000, (1, 1, 0, 1)) + QUESTION + b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4abcd"
+    assert msg.opt_start(reply + msg.opt()) == len(reply)
+    assert msg.opt_start(reply + msg.opt() + b"x") is None
+    assert msg.opt_start(header(0x8000, (1, 0, 0, 0)) + QUESTION) is None
+    assert msg.opt_start(header(0x8000, (0, 0, 0, 0))) is None
 
 
 # --- our own OPT -------------------------------------------------------------------------------
@@ -270,7 +321,8 @@ def test_every_query_of_dnspython_is_understood(message):
     if message.edns < 0:
         assert parsed.edns is None
     else:
-        assert parsed.edns == Edns(message.payload, message.edns, bool(message.ednsflags & dns.flags.DO))
+        options = b"".join(msg.option(int(each.otype), each.to_wire()) for each in message.options)
+        assert parsed.edns == Edns(message.payload, message.edns, bool(message.ednsflags & dns.flags.DO), options)
 
 
 @given(queries(), st.data())
@@ -316,6 +368,9 @@ def judge(octets):
         dns.message.from_wire(reply)
         assert reply[:2] == octets[:2]
         assert reply[2] & 0x80
+    elif isinstance(parsed, msg.CookieQuery):
+        assert octets[4:12] == b"\0\0\0\0\0\0\0\1"
+        assert len(msg.find_option(parsed.edns.options, msg.COOKIE)) in msg.COOKIE_SIZES
     else:
         assert parsed.octets is octets
         assert len(parsed.name) <= 255

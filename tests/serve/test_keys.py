@@ -1,11 +1,21 @@
 """Under which key a response is kept: what matters to it, and nothing else."""
 
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.serve.asking import ask, option
 
-from mesos_dns.serve.keys import EdnsForms, alternate_key, any_key, options_of, owner_of
+from mesos_dns.serve.keys import (
+    EdnsForms,
+    alternate_key,
+    any_key,
+    has_cookie,
+    has_lone_cookie,
+    options_of,
+    owner_of,
+)
 
 NAME = "Chronos.marathon.mesos."
 
@@ -16,16 +26,33 @@ def test_letter_case_and_the_id_do_not_matter():
     assert any_key(ask(NAME.upper(), identifier=1)) == key
 
 
-def test_letter_case_cookies_and_sizes_do_not_matter():
+def test_letter_case_sizes_and_other_options_do_not_matter():
     key = any_key(ask(NAME, payload=1232))
     assert key.endswith(b"\0\0\x29E")
     for other in (
         ask(NAME.upper(), payload=4096),
-        ask(NAME.lower(), payload=65535, options=[option(10, b"12345678")]),
-        ask(NAME, payload=1232, options=[option(10, bytes(24)), option(65001), option(12, bytes(100))]),
+        ask(NAME.lower(), payload=65535, options=[option(11, b"12345678")]),
+        ask(NAME, payload=1232, options=[option(65001), option(12, bytes(100))]),
         ask(NAME, payload=1232, ednsflags=0x7FFF, identifier=1),
     ):
         assert any_key(other) == key
+
+
+def test_whether_there_is_a_cookie_matters_and_not_which():
+    key = any_key(ask(NAME, payload=1232, options=[option(10, b"12345678")]))
+    assert key.endswith(b"\0\0\x29C")
+    for options in (
+        [option(10, b"ABCDEFGH")],
+        [option(10, bytes(24))],
+        [option(3), option(10, bytes(40)), option(65001), option(12, bytes(100))],
+        [option(10, b"12345678"), option(10, b"bad")],
+    ):
+        octets = ask(NAME.upper(), payload=4096, options=options)
+        assert any_key(octets) == key
+        assert has_cookie(key)
+        assert has_lone_cookie(key, octets) == (len(options) == 1)
+    assert not has_cookie(any_key(ask(NAME, payload=1232)))
+    assert not has_lone_cookie(b"", b"")
 
 
 def test_sizes_below_ours_share_another_key():
@@ -34,11 +61,15 @@ def test_sizes_below_ours_share_another_key():
     for size in (0, 513, 1231):
         assert any_key(ask(NAME, payload=size)) == key
     assert any_key(ask(NAME, payload=512, ednsflags=0x8000)) == key[:-1] + b"T"
+    cookie = [option(10, bytes(8))]
+    assert any_key(ask(NAME, payload=512, options=cookie)) == key[:-1] + b"K"
+    assert any_key(ask(NAME, payload=512, ednsflags=0x8000, options=cookie)) == key[:-1] + b"L"
+    assert any_key(ask(NAME, payload=1232, ednsflags=0x8000, options=cookie)) == key[:-1] + b"O"
 
 
 def test_both_keys_of_a_query_know_each_other():
-    for flags in (0, 0x8000):
-        large, small = (any_key(ask(NAME, payload=size, ednsflags=flags)) for size in (1232, 1231))
+    for flags, options in product((0, 0x8000), ([], [option(10, bytes(8))])):
+        large, small = (any_key(ask(NAME, payload=size, ednsflags=flags, options=options)) for size in (1232, 1231))
         assert (alternate_key(large), alternate_key(small)) == (small, large)
     for other in (ask(NAME), ask(NAME, 69), ask("TEST.mesos.", 68)):
         assert alternate_key(any_key(other)) == b""
@@ -57,9 +88,10 @@ def test_what_the_reply_depends_on_makes_another_key():
             ask(NAME, flags=0, payload=1232),
             ask(NAME, flags=0x0110, payload=1232),
             ask(NAME, payload=1232, ednsflags=0x8000),
+            ask(NAME, payload=1232, options=[option(10, bytes(8))]),
         )
     }
-    assert len(keys) == 9
+    assert len(keys) == 10
 
 
 def test_no_datagram_is_the_key_of_a_query_with_edns():
@@ -80,6 +112,8 @@ def test_no_datagram_is_the_key_of_a_query_with_edns():
         ask(NAME, edns=1, payload=1232),
         ask(NAME, payload=1232)[:-1] + b"\1",
         ask(NAME, payload=1232, options=[option(10, b"12345678")])[:-1],
+        ask(NAME, payload=1232, options=[option(10, b"1234567")]),
+        ask(NAME, payload=1232, options=[option(3), option(10, bytes(41))]),
         ask(NAME, payload=1232)[:-2] + b"\0\3\0\0\0",
         ask(NAME, payload=1232)[:-2] + b"\0\5\0\0\0\2a",
         ask(NAME, payload=1232)[:-11] + b"\1a" + ask(NAME, payload=1232)[-11:],
@@ -92,7 +126,14 @@ def test_what_is_no_plain_query_with_edns_has_no_key(octets):
 
 SIZES = [0, 512, 1023, 1024, 1231, 1232, 1279, 1280, 4096, 0x4141, 0x5A5A, 65535]
 FLAGS = [0, 0x8000, 0x0001, 0x8041]
-OPTIONS = [[], [option(10, b"\0\xff\1\2AZ\3\4")], [option(10, b"\1\2\3\4\5\6\0\0")], [option(10, bytes(8))]]
+OPTIONS = [
+    [],
+    [option(10, b"\0\xff\1\2AZ\3\4")],
+    [option(10, b"\1\2\3\4\5\6\0\0")],
+    [option(10, b"AZ" * 12)],
+    [option(10, bytes(8))],
+    [option(10, bytes(24))],
+]
 
 
 def learnt():
@@ -118,7 +159,7 @@ def common(octets, before=b"", behind=b""):
 @pytest.mark.parametrize("before", [b"", b"\xff" * 2048])
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("options", OPTIONS[:3])
+@pytest.mark.parametrize("options", OPTIONS[:4])
 def test_the_loops_find_the_common_forms_under_the_same_key(before, flags, size, options):
     octets = ask(NAME, payload=size, ednsflags=flags, options=options)
     assert common(octets, before, b"\xff" * 100) == any_key(octets) != b""
@@ -131,7 +172,8 @@ def test_the_loops_find_queries_without_edns_under_the_same_key():
 @pytest.mark.parametrize(
     "octets",
     [
-        ask(NAME, payload=1232, options=[option(10, bytes(24))]),
+        ask(NAME, payload=1232, options=[option(10, bytes(16))]),
+        ask(NAME, payload=1232, options=[option(10, bytes(8)), option(3)]),
         ask(NAME, payload=1232, options=[option(3, bytes(8))]),
         b"",
         bytes(5),
@@ -170,7 +212,7 @@ def test_any_octets(octets, before, behind):
                     st.just({}),
                     st.fixed_dictionaries({"payload": st.sampled_from(SIZES), "ednsflags": st.sampled_from(FLAGS)}),
                 ),
-                st.sampled_from([*OPTIONS, [option(10, bytes(24))], [option(3)], [option(3, bytes(8))]]),
+                st.sampled_from([*OPTIONS, [option(10, bytes(16))], [option(3)], [option(3, bytes(8))]]),
             ),
             st.binary(max_size=120),
         ),
@@ -201,8 +243,27 @@ def test_forms_are_bounded():
     octets = ask(NAME, payload=1232, options=[option(10, b"12345678")])
     assert forms.keys(octets.lower(), [0], [len(octets)]) == [b""]
     forms.learn(any_key(octets), octets)
-    assert forms.keys(octets.lower(), [0], [len(octets)]) == [any_key(ask(NAME, payload=1232))]
-    assert repr(forms) == f"EdnsForms({len(forms._plain)}, 1)"
+    assert forms.keys(octets.lower(), [0], [len(octets)]) == [any_key(octets)]
+    assert repr(forms) == f"EdnsForms({len(forms._plain)}, 1, 0)"
+    for size, length in product(range(1000), (8, 24)):
+        octets = ask(NAME, payload=size, options=[option(10, bytes(length))])
+        forms.learn(any_key(octets), octets)
+    assert max(len(forms._new), len(forms._known)) <= 256
+
+
+def test_the_loops_are_told_where_client_cookies_are():
+    forms, asked = EdnsForms(), []
+    for number, (flags, size) in enumerate(product((0, 0x8000), (8, 24))):
+        cookie = bytes((number,)) * size
+        asked.append(ask(NAME, payload=1232, ednsflags=flags, options=[option(10, cookie)]))
+        forms.learn(any_key(asked[-1]), asked[-1])
+    asked.append(ask(NAME, payload=1232))
+    buffer = b"".join(octets.ljust(128) for octets in asked)
+    for _ in range(2):
+        forms.keys(buffer.lower(), range(0, len(buffer), 128), list(map(len, asked)))
+        plain, do = (places for _, places in sorted(forms.cookies.items()))
+        assert [buffer[at : at + 8] for at in plain] == [b"\0" * 8, b"\1" * 8]
+        assert [buffer[at : at + 8] for at in do] == [b"\2" * 8, b"\3" * 8]
 
 
 @pytest.mark.parametrize("name", ["mesos.", NAME, "."])

@@ -2,6 +2,7 @@
 
 import struct
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.workers.protocol import (
     MAX_FRAME,
     Ack,
+    CookieSecrets,
     FrameReader,
     Listener,
     ProtocolError,
@@ -37,7 +39,12 @@ FRAMES = [
         listeners=[Listener(3, udp=True), Listener(4, udp=False)],
         verbosity=1,
         hold=False,
+        cookies=CookieSecrets([bytes(16)]),
+        server_id=b"ns1",
+        version=b"1.0",
+        minimal_any="never",
     ),
+    CookieSecrets([bytes(16), b"x" * 16]),
     SnapshotBegin(MESOS),
     ZoneUpdate(
         MESOS,
@@ -62,7 +69,7 @@ def test_frames_come_back_in_order():
 
 def test_a_change_comes_back_as_a_change():
     reader = FrameReader()
-    reader.feed(encode(FRAMES[4]))
+    reader.feed(encode(FRAMES[5]))
     frame = next(reader)
     assert isinstance(frame, ZoneUpdate)
     owners, removed, added = frame.changes[0]
@@ -131,3 +138,10 @@ def test_a_frame_that_claims_to_be_huge_is_refused_before_it_arrives():
     reader.feed(struct.pack("!I", MAX_FRAME + 1))
     with pytest.raises(ProtocolError, match=f"a frame of {MAX_FRAME + 1} octets, at most {MAX_FRAME} are possible"):
         next(reader)
+
+
+def test_secrets_are_not_shown():
+    secret = b"a secret of ours"
+    for frame in (CookieSecrets([secret]), msgspec.structs.replace(FRAMES[0], cookies=CookieSecrets([secret]))):
+        assert "a secret" not in repr(frame)
+        assert "CookieSecrets(1 secrets)" in repr(frame)

@@ -418,7 +418,7 @@ async def test_without_an_upstream_the_question_is_refused(zones):
     forwarder = make_forwarder(zones=zones)
     reply = read(await submit(forwarder, ask(NAME, payload=1232)))
     assert reply.rcode() == dns.rcode.REFUSED
-    assert [int(option.code) for option in reply.options] == [18]
+    assert [int(option.code) for option in reply.options] == [20]
     assert forwarder.counters["forward_refused"] == 1
 
 

@@ -46,6 +46,12 @@ MAX_WAITING_PER_CLIENT: Final = MAX_FORWARDS // 4
 STALE_AFTER_SECONDS: Final = 1.8
 
 
+#: Why there is no answer, for people: extended errors for which RFC 8914 has no code.
+_LOOP: Final = b"forwarding loop"
+_TOO_MANY: Final = b"too many questions under way"
+_UNFIT: Final = b"the answer does not fit"
+
+
 class _Waiting(NamedTuple):
     """A client that waits for an upstream."""
 
@@ -243,7 +249,7 @@ class Forwarder:
                 means.prober.leads_back((zone, state.key), now) for state in upstreams.states
             ):
                 self.counters.add(_LOOPED)
-                send(self._refusal(forward, msg.SERVFAIL, msg.EDE_OTHER, b"forwarding loop"))
+                send(self._refusal(forward, msg.SERVFAIL, msg.EDE_OTHER, _LOOP))
                 return
         if (
             (pending is None and len(self._pending) >= MAX_FORWARDS)
@@ -255,7 +261,7 @@ class Forwarder:
                 self._send_stale(stale, waiting)
                 return
             self.counters.add(_SHED)
-            send(self._refusal(forward, msg.SERVFAIL, msg.EDE_OTHER, b"too many questions under way"))
+            send(self._refusal(forward, msg.SERVFAIL, msg.EDE_OTHER, _TOO_MANY))
             return
         self._waiting += 1
         self._clients[forward.client] += 1
@@ -363,7 +369,8 @@ class Forwarder:
                 self._send_stale(pending.stale, waiting)
             else:
                 self.counters.add(_FAILED)
-                waiting.send(self._refusal(waiting.forward, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
+                why = (msg.EDE_NO_REACHABLE_AUTHORITY, b"") if reply is None else (msg.EDE_OTHER, _UNFIT)
+                waiting.send(self._refusal(waiting.forward, msg.SERVFAIL, *why))
 
     def _answer_stale(self, pending: _Pending) -> None:
         """Upstreams take long: clients get what there is, and the search goes on for those to come."""
@@ -389,10 +396,11 @@ class Forwarder:
         forward, limit, send = waiting
         told = forward
         if forward.query.edns is not None:
-            told = forward._replace(options=forward.options + msg.extended_error(msg.EDE_STALE_ANSWER))
+            ede = msg.EDE_STALE_NXDOMAIN if stale[3] & 15 == msg.NXDOMAIN else msg.EDE_STALE_ANSWER
+            told = forward._replace(options=forward.options + msg.extended_error(ede))
         reply = self._for_client(stale, told, limit)
         self.counters.add(_STALE if reply is not None else _FAILED)
-        send(reply or self._refusal(forward, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
+        send(reply or self._refusal(forward, msg.SERVFAIL, msg.EDE_OTHER, _UNFIT))
 
     def _refusal(self, forward: Forward, rcode: int, ede: int, text: bytes = b"") -> bytes:
         return self._refuse(forward.query, rcode, ede, text, forward.options)
