@@ -7,6 +7,7 @@ import os
 import signal
 import time
 import weakref
+from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
@@ -22,6 +23,8 @@ from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.source import SourceStatus
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.sockets import BindError, Sockets
+from mesos_dns.workers import rotation
+from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.spawner import present_niceness
 
 # --- start and end -----------------------------------------------------------------------------
@@ -148,6 +151,39 @@ async def test_a_reload_replaces_the_generation_when_the_new_one_serves(running)
     assert len(running.listeners.sockets.pairs) == 2
     assert not old_workers & children()
     assert running.sources[0].closed.is_set()
+
+
+async def test_cookies_stay_right_through_a_reload_as_long_as_this_process_makes_the_secrets(running):
+    await running.start()
+    running.sources[0].shows(state())
+    await running.serving()
+    made = running.generation.made_secrets
+    configured = dataclasses.replace(CONFIG, cookie_secrets=("ab" * 16,))
+    for n, (config, expected) in enumerate([(CONFIG, made), (configured, None), (CONFIG, ...)], 1):
+        running.reload(config)
+        await running.pending()
+        running.sources[n].shows(state())
+        await running.in_force()
+        assert expected is ... or running.generation.made_secrets == expected
+    assert running.generation.made_secrets not in (None, made)
+    running.reload(dataclasses.replace(CONFIG, cookies_on=False))
+    await running.pending()
+    running.sources[4].shows(state())
+    await running.in_force()
+    assert running.generation.made_secrets is None
+
+
+async def test_secrets_of_cookies_take_turns_and_all_workers_are_told(running, monkeypatch):
+    monkeypatch.setattr(rotation, "SECRET_SECONDS", 0.01)
+    told = asyncio.Queue()
+    monkeypatch.setattr(WorkerPool, "use_cookies", lambda _, cookies: told.put_nowait(cookies.secrets))
+    await running.start()
+    turns = [running.generation.made_secrets.cookies.secrets]
+    async with asyncio.timeout(PATIENCE):
+        turns += [await told.get() for _ in range(3)]
+    for before, after in pairwise(turns):
+        assert (after[0], after[2]) == (before[1], before[0])
+    assert len({secret for turn in turns for secret in turn}) == 5
 
 
 async def test_fewer_workers_leave_no_socket_behind(running):

@@ -13,10 +13,11 @@ from tests.serve.asking import AUTHORITY, ask, make_answerer, make_zone, option,
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
-from mesos_dns.serve.answer import clean_wildcards
+from mesos_dns.serve.answer import Answerer, AnswerOptions, clean_wildcards
 from mesos_dns.serve.request import Forward
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
+from mesos_dns.zone.zones import Zones
 
 AA, RD, RA, QR, TC, CD = (dns.flags.AA, dns.flags.RD, dns.flags.RA, dns.flags.QR, dns.flags.TC, dns.flags.CD)
 NEGATIVE = "mesos. 30 IN SOA ns1.mesos. root.ns1.mesos. 4711 60 600 86400 30"
@@ -171,6 +172,14 @@ def test_any_of_the_apex(answerer):
     assert [rrset.rdtype for rrset in over_udp.answer] == [rd.NS]
 
 
+@pytest.mark.parametrize(("minimal", "udp", "tcp"), [("udp", 1, 2), ("always", 1, 1), ("never", 2, 2)])
+def test_how_many_record_sets_any_gets_is_up_to_the_operator(minimal, udp, tcp):
+    answerer = Answerer(Zones([make_zone()]), AnswerOptions(minimal_any=minimal), Random(0))
+    for over_tcp, count in ((False, udp), (True, tcp)):
+        reply = reply_to(answerer, ask("toy.marathon.mesos.", "ANY"), tcp=over_tcp)
+        assert len(reply.answer) == count
+
+
 def test_the_apex_may_have_addresses():
     zone = make_zone("mesos A 192.0.2.80")
     over_tcp = reply_to(make_answerer(zone), ask("mesos.", "ANY"), tcp=True)
@@ -274,6 +283,22 @@ def test_other_classes_are_refused(answerer, rdclass, name):
     assert reply.question[0].name.to_text() == name
 
 
+@pytest.mark.parametrize(
+    ("name", "rdclass", "ede"),
+    [
+        ("chronos.marathon.mesos.", "CH", (21, "class not served")),
+        ("chronos.marathon.mesos.", "HS", (21, "class not served")),
+        ("id.server.", "HS", (21, "class not served")),
+        ("authors.bind.", "CH", (21, "class not served")),
+        ("version.bind.", "CH", (18, None)),
+        ("id.server.", "CH", (18, None)),
+    ],
+)
+def test_why_a_class_is_refused(answerer, name, rdclass, ede):
+    reply = reply_to(answerer, ask(name, "TXT", rdclass, payload=1232))
+    assert [(int(found.code), found.text) for found in reply.options] == [ede]
+
+
 def test_class_any_is_in(answerer):
     reply = reply_to(answerer, ask("chronos.marathon.mesos.", "A", "ANY"))
     assert texts(reply.answer) == ["chronos.marathon.mesos. 60 IN A 1.2.3.11"]
@@ -295,6 +320,10 @@ def test_signatures_are_not_verified_and_so_not_accepted(answerer):
     octets[11] = 1
     reply = reply_to(answerer, bytes(octets) + b"\3key\0\0\xfa\0\xff\0\0\0\0\0\0")
     assert reply.rcode() == dns.rcode.NOTAUTH
+    octets = bytearray(ask("chronos.marathon.mesos.", payload=1232))
+    octets[11] = 2
+    reply = reply_to(answerer, bytes(octets) + b"\3key\0\0\xfa\0\xff\0\0\0\0\0\0")
+    assert [(int(found.code), found.text) for found in reply.options] == [(21, "TSIG not supported")]
 
 
 def test_before_the_zone_is_loaded():

@@ -7,18 +7,20 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections import Counter
 
 import dns.rcode
 import pytest
-from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
+from tests.serve.asking import AUTHORITY, ask, edits, make_zone, option, read, texts
 
+from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Sockets
 from mesos_dns.workers import handle as module
 from mesos_dns.workers import liveness
 from mesos_dns.workers.pool import WorkerPool
-from mesos_dns.workers.protocol import FrameReader, Settings
+from mesos_dns.workers.protocol import CookieSecrets, FrameReader, Settings
 from mesos_dns.workers.replication import CHANGES_PER_FRAME
 from mesos_dns.workers.spawner import ProcessSpawner
 from mesos_dns.zone.change import ZoneChange
@@ -29,6 +31,7 @@ NAME = "chronos.marathon.mesos."
 APEX = AUTHORITY.apex
 SETTINGS = Settings([AUTHORITY], True, True, ForwardOptions({}, 5.0), [], 0, False)
 PATIENCE = 20.0
+LOOPBACK = bytes((127, 0, 0, 1))
 #: Seconds that a busy machine may take longer.
 BUSY = 5.0
 
@@ -203,6 +206,35 @@ async def test_counters_are_summed_over_the_lives_of_a_worker():
         asked = it.handle.total_counters()
         assert asked["misses"] + asked["hits"] == 3
         assert it.handle.counters == Counter()
+
+
+# --- secrets of cookies ------------------------------------------------------------------------
+
+
+async def test_all_workers_take_other_secrets_and_so_do_those_that_follow_them():
+    async def made_with(client):
+        """Which of the secrets the next reply's cookie was made with."""
+        client._sock.send(ask(NAME, payload=1232, options=[option(10, b"12345678")]))
+        (cookie,) = (found.to_wire() for found in (await client.receive()).options)
+        return [n for n in range(3) if ServerCookies([bytes((n,)) * 16], time.time).is_valid(cookie, LOOPBACK)]
+
+    def secrets(*numbers):
+        return CookieSecrets([bytes((n,)) * 16 for n in numbers])
+
+    async with running(workers=2, cookies=secrets(0)) as it:
+        await it.serving()
+        clients = [Client(it.sockets.port) for _ in range(16)]  # their ports make both workers answer
+        with contextlib.ExitStack() as stack:
+            for client in clients:
+                stack.callback(client.close)
+            assert [await made_with(client) for client in clients] == [[0]] * 16
+            it.pool.use_cookies(secrets(1, 0))
+            async with asyncio.timeout(PATIENCE):
+                while [await made_with(client) for client in clients] != [[1]] * 16:
+                    pass
+            it.signal(signal.SIGKILL)  # what is asked meanwhile waits for the next one
+            assert [await made_with(client) for client in clients] == [[1]] * 16
+            assert it.handle.restarts == 1
 
 
 # --- before and while the first state is taken ---------------------------------------------------

@@ -6,19 +6,22 @@ import os
 import signal
 import socket
 import sys
+import time
 
 import dns.rcode
 import msgspec
 import pytest
-from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
+from tests.serve.asking import AUTHORITY, ask, edits, make_zone, option, read, texts
 from tests.zone.changes import edit
 
 from mesos_dns import logs
 from mesos_dns.dns import name as names
+from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.workers import worker as workers
 from mesos_dns.workers.protocol import (
     Ack,
+    CookieSecrets,
     FrameReader,
     Heartbeat,
     Listen,
@@ -96,6 +99,26 @@ def addresses(worker, name=NAME):
 
 async def test_before_the_zone_is_there_it_does_not_know(worker):
     assert addresses(worker) is None
+
+
+async def test_it_works_with_the_secrets_that_control_tells(told):
+    worker = Worker(settings(cookies=CookieSecrets([bytes(16)]), server_id=b"ns-a"), told)
+    octets = ask("id.server.", "TXT", "CH", payload=1232, options=[option(10, bytes(8))])
+
+    def judge(secret):
+        reply = read(worker._responder.respond_udp(octets, b"abcd"))
+        assert texts(reply.answer) == ['id.server. 0 CH TXT "ns-a"']
+        return ServerCookies([secret], time.time).is_valid(reply.options[0].to_wire(), b"abcd")
+
+    assert judge(bytes(16))
+    feed(worker, CookieSecrets([b"x" * 16, bytes(16)]))
+    assert judge(b"x" * 16)
+
+
+async def test_without_cookies_secrets_change_nothing(worker):
+    feed(worker, CookieSecrets([b"x" * 16]))
+    reply = read(worker._responder.respond_udp(ask("mesos.", payload=1232, options=[option(10, bytes(8))])))
+    assert [int(found.otype) for found in reply.options] == [15]
 
 
 async def test_a_snapshot_is_served_when_it_is_complete(worker, told):

@@ -419,7 +419,11 @@ async def test_without_an_upstream_the_question_is_refused(zones):
     reply = read(await submit(forwarder, ask(NAME, payload=1232)))
     assert reply.rcode() == dns.rcode.REFUSED
     assert [int(option.code) for option in reply.options] == [20]
-    assert forwarder.counters["forward_refused"] == 1
+    told = []
+    query = parse(ask(NAME, payload=1232))
+    forwarder.submit(Forward(query, b"", msg.option(3, b"ns1")), 1232, told.append)
+    assert [int(each.otype) for each in read(told[0]).options] == [15, 3]
+    assert forwarder.counters["forward_refused"] == 2
 
 
 # --- bounds ------------------------------------------------------------------------------------

@@ -170,6 +170,18 @@ async def test_if_upstreams_take_long_clients_get_what_is_stale_and_the_search_g
         assert texts(read(await submit(forwarder, ask(NAME))).answer) == [f"{NAME} 300 IN A {NEW}"]
 
 
+async def test_that_there_was_no_such_name_is_stale_too_and_said_so():
+    async with Upstream(lambda octets: say(octets, rcode=SERVFAIL)) as upstream:
+        forwarder = caching(upstream)
+        query, now = parse(ask(NAME)), asyncio.get_running_loop().time()
+        reply = dns.message.make_response(dns.message.from_wire(ask(NAME)))
+        reply.set_rcode(dns.rcode.NXDOMAIN)
+        reply.authority.append(dns.rrset.from_text("org.", TTL, "IN", "SOA", "a. b. 1 2 3 4 300"))
+        forwarder._cache.put(cache_key(query), reply.to_wire(), query.question_end, now - TTL - 1)
+        found = await told(send(forwarder, ask(NAME, payload=1232)))
+        assert (found.rcode(), errors(found)) == (dns.rcode.NXDOMAIN, [19])
+
+
 @pytest.mark.parametrize("rcode", [SERVFAIL, REFUSED])
 async def test_after_upstreams_failed_what_is_stale_is_given_at_once(rcode):
     async with Upstream(lambda octets: say(octets, rcode=rcode)) as upstream:
@@ -272,7 +284,7 @@ async def test_one_client_cannot_wait_in_the_place_of_all(monkeypatch):
         forwarder = caching(upstream)
         greedy = [send(forwarder, ask(f"n{n}.{NAME}", payload=1232), client=b"one.") for n in range(3)]
         assert [len(replies) for replies in greedy] == [0, 0, 1]
-        assert (read(greedy[2][0]).rcode(), errors(read(greedy[2][0]))) == (SERVFAIL, [22])
+        assert (read(greedy[2][0]).rcode(), errors(read(greedy[2][0]))) == (SERVFAIL, [0])
         modest = send(forwarder, ask(f"n0.{NAME}"), client=b"two.")
         assert (modest, forwarder.counters["forward_shed"], forwarder.counters["forward_joined"]) == ([], 1, 1)
         await upstream.until_asked(2)
