@@ -16,6 +16,7 @@ from mesos_dns import cli, limits, logs, metrics
 from mesos_dns.assembly import rules
 from mesos_dns.commands.configured import BAD_CONFIG
 from mesos_dns.config import KEYS, load
+from mesos_dns.dns import message
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.identity import DOUBT_SECONDS
@@ -28,6 +29,7 @@ from mesos_dns.names.holds import LOSS_GRACE, SUDDEN_LOSS_TASKS
 from mesos_dns.names.naming import Naming
 from mesos_dns.names.reconciler import GRACE, SCHEDULER_GRACE
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK
+from mesos_dns.serve import answer
 from mesos_dns.serve.forward import cache, capability, forwarder, health, keeping, pool, upstreams
 from mesos_dns.web.server import HTTP_STOP_SECONDS
 from mesos_dns.workers import handle, protocol
@@ -256,6 +258,39 @@ def test_the_numbers_that_forwarding_md_tells() -> None:
         f"at most {cache._MOST_NEGATIVE_SECONDS // 3600} hours",
     ):
         assert told in text
+
+
+# --- standards.md ------------------------------------------------------------------------------
+
+STANDARDS = DOCS / "standards.md"
+#: RFCs that the code names, and that are no standards of DNS or none that a server of this kind follows or not.
+OTHER_RFCS = {
+    *("863", "1122", "1918", "4193", "4291", "5952", "6298", "8446"),  # addresses, TCP, TLS
+    "9460",  # SVCB: an ordinary type
+}
+
+
+def test_every_rfc_that_the_code_names_has_a_line() -> None:
+    told = {number for row in table(STANDARDS, "RFC", "About") for number in re.findall(r"\b\d{4}\b", row[0])}
+    told |= set(re.findall(r"RFC (\d+)", STANDARDS.read_text()))
+    parts = [SOURCE / part for part in ("dns", "zone", "serve")]
+    named = {
+        number for part in parts for path in part.rglob("*.py") for number in re.findall(r"RFC (\d+)", path.read_text())
+    }
+    assert named - told - OTHER_RFCS == set()
+
+
+def test_every_extended_error_has_a_line() -> None:
+    rows = table(STANDARDS, "RCODE", "Extended error")
+    told = {int(row[1].split()[0]) for row in rows if row[1] != "none"}
+    assert told == {value for name, value in vars(message).items() if name.startswith("EDE_")}
+    texts = {text for row in rows for text in re.findall("`(.*?)`", row[1])}
+    assert texts == {
+        value.decode()
+        for module in (answer, forwarder)
+        for name, value in vars(module).items()
+        if name in {"_NO_CLASS", "_NO_TSIG", "_LOOP", "_TOO_MANY", "_UNFIT"}
+    }
 
 
 # --- http-api.md -------------------------------------------------------------------------------

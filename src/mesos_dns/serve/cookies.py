@@ -24,8 +24,9 @@ from mesos_dns.serve.request import Request
 
 #: Octets of a secret: the key of SipHash-2-4 (RFC 9018 section 4.4).
 SECRET_SIZE: Final = 16
-#: Seconds after its making, and before, in which a server cookie is right: clocks differ (RFC 9018 section 4.3).
+#: Seconds after its making in which a server cookie is right (RFC 9018 section 4.3): long enough that clients with a question now and then have one.
 LIFETIME_SECONDS: Final = 3600
+#: The same before its making: clocks of servers that share a secret differ.
 AHEAD_SECONDS: Final = 300
 
 #: Version 1, reserved octets, and the time of making: seconds since 1970, modulo 2**32.

@@ -38,12 +38,12 @@ NAME: Final = 10
 BEHIND_NAME: Final = 4
 BEHIND_NAME_EDNS: Final = 8
 #: Our OPT record, by the mark of the query. Those with a cookie have room for it, which is filled for each client.
-_COOKIE_ROOM: Final = msg.option(msg.COOKIE, bytes(msg.COOKIE_SIZE))
+_UNFILLED: Final = msg.option(msg.COOKIE, bytes(msg.COOKIE_SIZE))
 OPT_RECORDS: Final = {
     **dict.fromkeys((PLAIN, SMALL_PLAIN), msg.opt()),
     **dict.fromkeys((DO, SMALL_DO), msg.opt(do=True)),
-    **dict.fromkeys((COOKIE, SMALL_COOKIE), msg.opt(options=_COOKIE_ROOM)),
-    **dict.fromkeys((COOKIE_DO, SMALL_COOKIE_DO), msg.opt(do=True, options=_COOKIE_ROOM)),
+    **dict.fromkeys((COOKIE, SMALL_COOKIE), msg.opt(options=_UNFILLED)),
+    **dict.fromkeys((COOKIE_DO, SMALL_COOKIE_DO), msg.opt(do=True, options=_UNFILLED)),
 }
 
 #: Octets of those that have none.
