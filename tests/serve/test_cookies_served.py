@@ -15,6 +15,8 @@ from tests.serve.test_udp import SPARSE, V4, V6, WAYS, Server, _waiting
 from mesos_dns.dns import message as msg
 from mesos_dns.serve import batch as batches
 from mesos_dns.serve.cookies import ServerCookies, has_cookie
+from mesos_dns.serve.forward.fast import FORMS
+from mesos_dns.serve.keys import any_key
 from mesos_dns.serve.policy import Refuse
 from mesos_dns.serve.request import Forward, Request, Transport
 from mesos_dns.serve.responder import Responder
@@ -297,3 +299,13 @@ def test_the_cookie_is_the_first_of_the_options_and_right_or_the_query_is_wrong(
         else:
             assert len(reply) <= min(max(payload, 512), 1232)
             assert cookie_in(reply) == ([cookie_for(sent[0], b"abcd")] if sent else [])
+
+
+def test_the_short_way_of_outside_questions_knows_no_cookies():
+    """Its replies are the same for all clients."""
+    for flags in (0x0100, 0x0120):
+        for edns in ({"payload": 1232}, {"payload": 512, "ednsflags": 0x8000}):
+            plain = any_key(ask("www.example.org.", flags=flags, **edns))
+            cookie = any_key(ask("www.example.org.", flags=flags, **edns, options=[option(COOKIE, bytes(8))]))
+            assert plain[:10] + plain[-1:] in FORMS
+            assert cookie[:10] + cookie[-1:] not in FORMS

@@ -26,8 +26,10 @@ from typing import Final
 
 from mesos_dns.dns import message as msg
 from mesos_dns.serve.cache import ORDER_OCTETS
+from mesos_dns.serve.cookie_records import CookieRecords
 from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.keys import COOKIE_RECORDS
+from mesos_dns.serve.memory import Memory
 from mesos_dns.serve.render import Orders, Response, with_options
 from mesos_dns.serve.request import client_of
 
@@ -61,9 +63,6 @@ SILENCE: Final = bytes(DESCRIPTOR.size)
 #: Octets of the ID.
 _ID: Final = 2
 _NO_CONTROL: Final = bytes(_CONTROL)
-#: Octets of an OPT record with a cookie, and one more, so that the cookie is three aligned words.
-_COOKIE_STRIDE: Final = 40
-_COOKIE_AT: Final = _COOKIE_STRIDE - msg.COOKIE_SIZE
 
 #: Rows of a batch, and where the OPT records of the replies to them begin.
 OwnRecords = tuple[Sequence[int], memoryview]
@@ -99,16 +98,6 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-class _Memory:
-    """Octets that stay where they are, and their address. Pages that nobody has written to cost no memory."""
-
-    def __init__(self, size: int) -> None:
-        self.octets = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        # As long as this is there, the memory cannot be unmapped.
-        self._pin = (ctypes.c_char * size).from_buffer(self.octets)
-        self.address = ctypes.addressof(self._pin)
-
-
 class Bodies:
     """Memory for bodies of responses and for our OPT records, where descriptors can point to them.
 
@@ -117,7 +106,7 @@ class Bodies:
 
     def __init__(self, opts: Iterable[bytes], size: int) -> None:
         """`size` is the number of octets that will be taken for bodies."""
-        self._memory = _Memory(mmap.PAGESIZE + size)
+        self._memory = Memory(mmap.PAGESIZE + size)
         self.octets = self._memory.octets
         self.address = self._memory.address
         #: Address and length of each OPT record; of an empty one as well.
@@ -203,10 +192,10 @@ class Outbox:
         libc = _libc()
         self.size = size
         self._with_source = with_source
-        self._messages = _Memory(size * SLOT)
-        self._peers = _Memory(size * _PEER)
-        self._parts = _Memory(size * ctypes.sizeof(_Iovec))
-        self._headers = _Memory(size * _MMSGHDR)
+        self._messages = Memory(size * SLOT)
+        self._peers = Memory(size * _PEER)
+        self._parts = Memory(size * ctypes.sizeof(_Iovec))
+        self._headers = Memory(size * _MMSGHDR)
         for i in range(size):
             header = _Mmsghdr.from_buffer(self._headers.octets, i * _MMSGHDR).hdr
             header.name, header.namelen = self._peers.address + i * _PEER, _name_size(family)
@@ -253,40 +242,6 @@ def _control_size(family: int) -> int:
     return socket.CMSG_SPACE(20 if family == socket.AF_INET6 else 12)
 
 
-class _CookieRecords:
-    """The OPT records of replies that differ by client: each has a cookie of its own in the room that `opt` has for it.
-
-    Until it is hashed, an IPv4 address lies where the hash will: so what is hashed lies there in one piece.
-    """
-
-    def __init__(self, opt: bytes, size: int, cookies: ServerCookies) -> None:
-        self._cookies = cookies
-        self._memory = _Memory(size * _COOKIE_STRIDE)
-        places = range(_COOKIE_STRIDE - len(opt), size * _COOKIE_STRIDE, _COOKIE_STRIDE)
-        for at in places:
-            self._memory.octets[at : at + len(opt)] = opt
-        self._starts = memoryview(array("L", (self._memory.address + at for at in places)))
-        words = memoryview(self._memory.octets).cast("Q")
-        first = _COOKIE_AT // 8
-        self._mine, self._heads, self._hashes = (words[first + n :: _COOKIE_STRIDE // 8] for n in range(3))
-        self._addresses = memoryview(self._memory.octets).cast("I")[2 * first + 4 :: _COOKIE_STRIDE // 4]
-
-    def fill(self, mine: list[bytes], addresses: memoryview | None, clients: Iterable[bytes] = ()) -> memoryview:
-        """Where the records begin that have these client cookies, for these IPv4 addresses; or without those for `clients`."""
-        count = len(mine)
-        head = self._cookies.head()
-        self._mine[:count] = memoryview(b"".join(mine)).cast("Q")
-        self._heads[:count] = memoryview(head * count).cast("Q")
-        if addresses is None:
-            texts = [cookie + head + client for cookie, client in zip(mine, clients)]  # noqa: B905 - as many, and strict costs
-        else:
-            self._addresses[:count] = addresses
-            octets = self._memory.octets[: count * _COOKIE_STRIDE]
-            texts = [octets[at : at + 20] for at in range(_COOKIE_AT, count * _COOKIE_STRIDE, _COOKIE_STRIDE)]
-        self._hashes[:count] = memoryview(self._cookies.hashes(texts)).cast("Q")
-        return self._starts[:count]
-
-
 class Batch:
     """Buffers for up to `size` datagrams of one socket.
 
@@ -307,23 +262,23 @@ class Batch:
         self.size = size
         self._bodies = bodies
         self._cookie_records = (
-            {} if cookies is None else {opt: _CookieRecords(opt, size, cookies) for opt in COOKIE_RECORDS}
+            {} if cookies is None else {opt: CookieRecords(opt, size, cookies) for opt in COOKIE_RECORDS}
         )
         self._is_v6 = family == socket.AF_INET6
-        self._questions = _Memory(size * STRIDE)
+        self._questions = Memory(size * STRIDE)
         self._question_view = memoryview(self._questions.octets)
         #: The rest of each long datagram.
-        self._rests = _Memory(size * LARGEST)
+        self._rests = Memory(size * LARGEST)
         #: Replies that are sent once.
-        self._slots = _Memory(size * SLOT)
+        self._slots = Memory(size * SLOT)
         #: The body of the negative answers to names of each length; made when one is asked for.
         self._negatives = bodies.take(NEGATIVES)
-        self._names = _Memory(size * _NAME)
-        self._controls = _Memory(size * _CONTROL)
-        self._received = _Memory(size * _MMSGHDR)
-        self._to_send = _Memory(size * _MMSGHDR)
-        self._parts = _Memory(size * 2 * ctypes.sizeof(_Iovec))
-        self._descriptors = _Memory(size * DESCRIPTOR.size)
+        self._names = Memory(size * _NAME)
+        self._controls = Memory(size * _CONTROL)
+        self._received = Memory(size * _MMSGHDR)
+        self._to_send = Memory(size * _MMSGHDR)
+        self._parts = Memory(size * 2 * ctypes.sizeof(_Iovec))
+        self._descriptors = Memory(size * DESCRIPTOR.size)
         for i in range(size):
             self._lay_out(i, family, with_source=with_source)
         starts = range(self._questions.address + LEAD, self._questions.address + LEAD + size * STRIDE, STRIDE)
