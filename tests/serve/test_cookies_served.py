@@ -15,7 +15,7 @@ from tests.serve.test_udp import SPARSE, V4, V6, WAYS, Server, _waiting
 from mesos_dns.dns import message as msg
 from mesos_dns.serve import batch as batches
 from mesos_dns.serve.cookies import ServerCookies, has_cookie
-from mesos_dns.serve.forward.fast import FORMS
+from mesos_dns.serve.forward import fast as forward_fast
 from mesos_dns.serve.keys import any_key
 from mesos_dns.serve.policy import Refuse
 from mesos_dns.serve.request import Forward, Request, Transport
@@ -307,5 +307,5 @@ def test_the_short_way_of_outside_questions_knows_no_cookies():
         for edns in ({"payload": 1232}, {"payload": 512, "ednsflags": 0x8000}):
             plain = any_key(ask("www.example.org.", flags=flags, **edns))
             cookie = any_key(ask("www.example.org.", flags=flags, **edns, options=[option(COOKIE, bytes(8))]))
-            assert plain[:10] + plain[-1:] in FORMS
-            assert cookie[:10] + cookie[-1:] not in FORMS
+            assert plain[:10] + plain[-1:] in forward_fast.FORMS
+            assert cookie[:10] + cookie[-1:] not in forward_fast.FORMS
