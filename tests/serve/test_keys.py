@@ -275,3 +275,31 @@ def test_name_and_options_can_be_read_from_a_key(name, edns):
     assert len(owner_of(key)) == len(name) + (name != ".")
     assert options_of(key, octets) == (b"\0\3\0\3abc" if "options" in edns else b"")
     assert options_of(b"", octets) == b""
+
+
+@pytest.mark.parametrize("size", [8, 24])
+def test_a_batch_of_one_form_is_seen_through_at_once_and_others_are_not_mistaken_for_one(size):
+    def cookies_of(datagrams):
+        buffer = b"".join(octets.ljust(128) for octets in datagrams)
+        keys = forms.keys(buffer.lower(), range(0, 128 * 200, 128), list(map(len, datagrams)))
+        return keys, [buffer[at : at + 8] for places in forms.cookies.values() for at in places]
+
+    forms = EdnsForms()
+    alike = [ask(NAME, payload=1232, options=[option(10, bytes((n,)) * size)]) for n in range(20)]
+    forms.learn(any_key(alike[0]), alike[0])
+    plain, other = ask(NAME, payload=1232), ask(NAME, payload=1232, ednsflags=0x8000, options=[option(10, bytes(size))])
+    for octets in (plain, other):
+        forms.learn(any_key(octets), octets)
+    mine = [bytes((n,)) * 8 for n in range(20)]
+    for _ in range(3):
+        for _ in range(3):
+            assert cookies_of(alike) == ([any_key(alike[0])] * 20, mine)
+        assert cookies_of([*alike, plain]) == ([any_key(alike[0])] * 20 + [any_key(plain)], mine)
+        assert cookies_of(alike)[1] == mine
+        assert cookies_of([*alike, other]) == ([any_key(alike[0])] * 20 + [any_key(other)], [*mine, bytes(8)])
+        assert cookies_of([]) == ([], [])
+        assert cookies_of(alike)[1] == mine
+        # One that promises no OPT record has no key of a query, also in such company.
+        lying = alike[0][:11] + b"\0" + alike[0][12:]
+        keys, _ = cookies_of([*alike, lying])
+        assert keys[-1] not in {any_key(octets) for octets in (*alike, plain, other, ask(NAME))}

@@ -382,12 +382,14 @@ class Batch:
         for opt, records in self._cookie_records.items():
             starts = places[opt]
             if starts:
-                rows = [at // STRIDE for at in starts]
+                count = len(starts)
+                in_a_row = starts[-1] // STRIDE == count - 1
+                rows = range(count) if in_a_row else [at // STRIDE for at in starts]
                 mine = [questions[at : at + msg.CLIENT_COOKIE_SIZE] for at in starts]
                 if self._is_v6:
                     own = records.fill(mine, None, map(self.client, rows))
-                elif len(rows) == rows[-1] + 1:
-                    own = records.fill(mine, self._addresses[: len(rows)])
+                elif in_a_row:
+                    own = records.fill(mine, self._addresses[:count])
                 else:
                     addresses = self._addresses
                     own = records.fill(mine, memoryview(array("I", [addresses[row] for row in rows])))

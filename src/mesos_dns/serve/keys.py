@@ -11,6 +11,7 @@ datagrams in lower case. `any_key` defines it; `EdnsForms` finds the same for wh
 """
 
 from collections.abc import Callable, Sequence
+from operator import add
 from typing import Final
 
 from mesos_dns.dns import message as msg
@@ -92,6 +93,8 @@ class EdnsForms:
         self._known: dict[bytes, tuple[bytes, Callable[[int], None]]] = {}
         #: By our OPT record, where in `folded` the client cookies begin of those datagrams whose key `keys` told last.
         self.cookies: dict[bytes, list[int]] = {record: [] for record in COOKIE_RECORDS}
+        #: Octets of the cookie that each datagram of the last batch had; 0 if they differed.
+        self._all_had = 0
 
     def __repr__(self) -> str:
         return f"EdnsForms({len(self._plain)}, {len(self._new)}, {len(self._known)})"
@@ -104,6 +107,8 @@ class EdnsForms:
         plain, new, known = self._plain.get, self._new.get, self._known.get
         for places in self.cookies.values():
             places.clear()
+        if self._all_had and (found := self._keys_of_one_form(folded, starts, lengths, self._all_had)) is not None:
+            return found
         keys = []
         for at, length in zip(starts, lengths):  # noqa: B905 - there are more starts than needed, and strict costs
             end = at + length
@@ -127,7 +132,29 @@ class EdnsForms:
             mark, note = form
             keys.append(folded[at + 2 : end - _WITH_KNOWN] + mark)
             note(end - _KNOWN)
+        self._all_had = 0
+        if keys and len(keys) in map(len, self.cookies.values()):
+            end = starts[0] + lengths[0]
+            self._all_had = _NEW if new(folded[end - _WITH_NEW : end - _NEW]) is not None else _KNOWN
         return keys
+
+    def _keys_of_one_form(
+        self, folded: bytes, starts: Sequence[int], lengths: Sequence[int], size: int
+    ) -> list[bytes] | None:
+        """The same if all datagrams have one known form, with a cookie of `size` octets; else None.
+
+        So it is while one resolver asks, or a flood comes from one program. It takes half as long.
+        """
+        forms, back = (self._new, _WITH_NEW) if size == _NEW else (self._known, _WITH_KNOWN)
+        ends = list(map(add, starts, lengths))
+        tails = [folded[end - back : end - size] for end in ends]
+        form = forms.get(tails[0]) if tails else None
+        if form is None or tails.count(tails[0]) != len(tails):
+            return None
+        mark, _ = form
+        self.cookies[OPT_RECORDS[mark]] += [end - size for end in ends]
+        # One without an OPT record, whose end looks like one, gets a key that no query has.
+        return [folded[at + 2 : end - back] + mark for at, end in zip(starts, ends)]  # noqa: B905 - there are more starts than needed, and strict costs
 
     def key(self, folded: bytes) -> bytes:
         """The same for a single datagram of at least 12 octets."""
