@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.integration import client
+from tests.integration import client, wire
 from tests.integration.masters import Master
 from tests.integration.program import PATIENCE, Program, free_port, need, sample_state, until
 from tests.integration.test_forwarding import honest, serving
@@ -228,3 +228,22 @@ def test_upstreams_are_told_by_name_with_the_time_that_they_take(master: Master,
         assert total(program, "mesos_dns_forward_requests_total", to=upstream.text) == 1
         assert total(program, "mesos_dns_forward_failures_total", to=upstream.text) == 0
         assert total(program, "mesos_dns_forward_upstream_up", to=upstream.text) >= 1
+
+
+def test_questions_that_are_forwarded_the_short_way_are_told_as_well(master: Master, tmp_path: Path) -> None:
+    """Names beside others that were asked for, one by one and many at once."""
+    with (
+        serving(honest) as (upstream,),
+        Program(tmp_path, masters=[master.endpoint], Resolvers=[upstream.text], workers=1) as program,
+    ):
+        program.wait_ready()
+        for n in range(10):
+            assert client.ask(program.dns, f"host{n}.example.com.", "A")["rcode"] == "NOERROR"
+        queries = [wire.query(n, f"many{n}.example.com.", "A") for n in range(40)]
+        assert {reply["rcode"] for reply in client.ask_all(program.dns, queries)} == {"NOERROR"}
+        until(lambda: total(program, "mesos_dns_dns_responses_total") >= 50, "the worker never reports")
+        assert total(program, "mesos_dns_dns_requests_total", type="A") == 50
+        assert total(program, "mesos_dns_dns_responses_total", rcode="NOERROR") == 50
+        assert total(program, "mesos_dns_forward_requests_total", to=upstream.text) == 50
+        assert total(program, "mesos_dns_forward_request_duration_seconds_count", to=upstream.text) == 50
+        assert total(program, "mesos_dns_forwarded_total") == 50
