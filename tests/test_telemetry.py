@@ -45,6 +45,7 @@ async def test_what_the_source_says(running):
         octets=1000,
         is_live=True,
         using="events",
+        skipped={"agent: bad pid": 2},
         detector=DetectorStatus("ZooKeeper", connected=False, since=0.0, masters=3),
     )
     found = numbers(running)
@@ -54,6 +55,7 @@ async def test_what_the_source_says(running):
     assert (found['source_using{using="events"}'], found['source_using{using="polling"}']) == (1, 0)
     assert (found["detector_connected"], found["detector_masters"]) == (0, 3)
     assert found['leader_info{leader="10.0.0.1:5050"}'] == 1
+    assert found['skipped_event_parts{reason="agent: bad pid"}'] == 2
 
 
 async def test_leaders_that_change_what_is_held_and_names_that_are_shared(running):

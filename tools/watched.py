@@ -111,6 +111,8 @@ CLUSTER: Final = Row(
             (
                 ("mesos_dns_held", "{{instance}} held {{kind}}"),
                 ("mesos_dns_skipped_names", "{{instance}} without some name: {{reason}}"),
+                ("mesos_dns_skipped_state_parts", "{{instance}} of no use in the state: {{reason}}"),
+                ("mesos_dns_skipped_event_parts", "{{instance}} of no use in events: {{reason}}"),
                 ("mesos_dns_framework_name_collisions", "{{instance}} names of several frameworks"),
                 ("mesos_dns_unhealthy_left_out", "{{instance}} unhealthy"),
             ),

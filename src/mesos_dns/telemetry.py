@@ -68,6 +68,9 @@ _SKIPPED: Final = gauge("skipped_names", "Tasks and frameworks of which a name i
 _SKIPPED_PARTS: Final = gauge(
     "skipped_state_parts", "Parts of the newest whole state that could not be used.", reason=CONFIGURED
 )
+_SKIPPED_OF_EVENTS: Final = gauge(
+    "skipped_event_parts", "Parts of the present stream of events that could not be used.", reason=CONFIGURED
+)
 
 _NAMES: Final = gauge("zone_names", "Names with records.", zone=CONFIGURED)
 _RECORDS: Final = gauge(
@@ -166,6 +169,8 @@ def _source(generation: "Generation") -> Numbers:
         yield _LEADER.series(str(status.leader)), 1
     for reason, count in generation.skipped_parts.items():
         yield _SKIPPED_PARTS.series(reason), count
+    for reason, count in status.skipped.items():
+        yield _SKIPPED_OF_EVENTS.series(reason), count
 
 
 def _cluster(generation: "Generation") -> Numbers:

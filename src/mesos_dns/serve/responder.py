@@ -38,7 +38,7 @@ ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], bytes | None]
 #: an answer can add, and 0.1 µs each.
 _RECLAIMED_AT_LEAST: Final = 64
 _RECLAIMED_PER_ANSWER: Final = 8
-#: Kept responses that are asked in one go how often they were given: half a millisecond, twice a second.
+#: Kept responses that are asked in one go how often they were given: a millisecond at most, twice a second.
 _MOST_COUNTED_AT_ONCE: Final = 2048
 
 
