@@ -307,6 +307,8 @@ def test_data_of_known_types(rrtype, rdata):
         pytest.param([(b"\0", 41, 1232, b"\0\3\0\1")], (0, 0, 1), 0x8180, id="option ends early"),
         pytest.param([(b"\0", 41, 1232, b"\0\3")], (0, 0, 1), 0x8180, id="half an option"),
         pytest.param([(b"\xc0\xff", 1, 1, bytes(4))], (1, 0, 0), 0x8180, id="owner points forward"),
+        pytest.param([(b"\1a\xc0\4", 1, 1, bytes(4))], (0, 0, 1), 0x8180, id="owner points into the header"),
+        pytest.param([(Q, 5, 1, b"\1a\xc0\0")], (1, 0, 0), 0x8180, id="alias points into the header"),
         pytest.param([(b"\x80", 1, 1, bytes(4))], (1, 0, 0), 0x8180, id="label type 10"),
     ],
 )
