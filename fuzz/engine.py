@@ -1,7 +1,12 @@
-"""One target under atheris, in a process of its own: `python -m fuzz.engine TARGET`, and libFuzzer's options and folders."""
+"""One target under atheris, in a process of its own: `python -m fuzz.engine TARGET FINDINGS`, and libFuzzer's options and folders.
 
+An input that is a finding is written into the folder FINDINGS. libFuzzer does so too, but not where it is interrupted meanwhile.
+"""
+
+import hashlib
 import logging
 import sys
+from pathlib import Path
 
 import atheris
 
@@ -10,10 +15,21 @@ with atheris.instrument_imports(include=["mesos_dns"]):
 
 
 def main() -> None:
-    name, *rest = sys.argv[1:]
+    name, findings, *rest = sys.argv[1:]
+    target = TARGETS[name]
+
+    def check(octets: bytes) -> None:
+        try:
+            target.check(octets)
+        except BaseException:
+            path = Path(findings) / f"{name}-{hashlib.sha1(octets, usedforsecurity=False).hexdigest()}"
+            path.write_bytes(octets)
+            raise
+
     # Log lines about bad input are rate limited, and nobody's here.
     logging.disable()
-    atheris.Setup([sys.argv[0], f"-max_len={TARGETS[name].longest}", *rest], TARGETS[name].check)
+    options = [f"-max_len={target.longest}", f"-artifact_prefix={findings}/"]
+    atheris.Setup([sys.argv[0], *options, *rest], check)
     atheris.Fuzz()
 
 

@@ -318,6 +318,32 @@ def test_messages_that_no_server_should_send(records, counts, flags):
         usable(reply, end, OWN)
 
 
+@pytest.mark.parametrize(
+    ("address", "at"),
+    [
+        pytest.param(b"\1x\5mesos\0" + bytes(7), 0, id="an address"),
+        pytest.param(bytes(16), -6, id="a TTL"),
+        pytest.param(bytes(16), -10, id="a type"),
+    ],
+)
+def test_names_made_of_what_changes_are_none(address, at):
+    """Addresses take turns, and TTLs count down: then these would be other names, which nobody has looked at."""
+    reply, end = crafted((Q, 28, 1, address), counts=(1, 0, 1), qtype=28)
+    place = end + 12 + at
+    reply += struct.pack("!HHHIH", 0xC000 | place, 1, 1, 300, 4) + bytes(4)
+    with pytest.raises(BadReplyError, match="points to what is no name"):
+        usable(reply, end, OWN)
+
+
+def test_a_label_that_reaches_into_what_changes_is_part_of_no_name():
+    """The last octet of unknown data is a length: its label would be the next record's owner and type."""
+    records = (Q, 65280, 1, b"\4"), (b"\0", 1, 1, bytes(4))
+    reply, end = crafted(*records, counts=(1, 1, 1))
+    reply += struct.pack("!HHHIH", 0xC000 | (end + 12), 1, 1, 300, 4) + bytes(4)
+    with pytest.raises(BadReplyError, match="points to what is no name"):
+        usable(reply, end, OWN)
+
+
 def test_an_answer_with_an_extended_rcode_is_none():
     reply, end = crafted((Q, 1, 1, bytes(4)), (b"\0", 41, 1232, b""), counts=(1, 0, 1))
     with_rcode = bytearray(reply)

@@ -249,7 +249,7 @@ def name_at(reply: bytes, at: int, known: dict[int, bytes]) -> bytes:
             if size >= MAX_NAME:  # Also what ends a loop.
                 raise BadReplyError("a name in it is longer than names can be")
         else:
-            name = b"\0"
+            known[at] = name = b"\0"
             break
     for at, label in reversed(labels):
         name = label + name
