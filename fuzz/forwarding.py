@@ -65,7 +65,9 @@ def _check_clients(query: Query, reply: bytes) -> None:
     for largest in (limit, msg.TCP_SIZE):
         for truncate_bit in (True, False):
             try:
-                out = rewrite.for_client(reply, Forward(query, _CLIENT), largest, truncate_bit=truncate_bit, trusted=True)
+                out = rewrite.for_client(
+                    reply, Forward(query, _CLIENT), largest, truncate_bit=truncate_bit, trusted=True
+                )
             except BadReplyError:
                 continue
             _check(query, out, largest)

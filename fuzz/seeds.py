@@ -1,6 +1,6 @@
 """What fuzzing begins with: ordinary inputs of each target, made of the same things as the tests.
 
-    python -m fuzz.seeds FOLDER     writes them, each target's in a folder of its own
+python -m fuzz.seeds FOLDER     writes them, each target's in a folder of its own
 """
 
 import gzip
@@ -38,7 +38,15 @@ def _queries() -> Iterator[bytes]:
         (1232, {"edns": 1}),
     ):
         yield ask(name.upper(), payload=payload, **more)
-    for other in ("nope.marathon.mesos.", "mesos.", ".", "example.org.", "a.*b.mesos.", "many.mesos.", "x.agent.mesos."):
+    for other in (
+        "nope.marathon.mesos.",
+        "mesos.",
+        ".",
+        "example.org.",
+        "a.*b.mesos.",
+        "many.mesos.",
+        "x.agent.mesos.",
+    ):
         yield ask(other)
         yield ask(other, payload=1232)
     yield ask("_liquor._tcp.marathon.mesos.", "SRV", payload=1232)
@@ -126,7 +134,9 @@ def _events() -> Iterator[bytes]:
     first = shapes.subscribed({**cluster, "tasks": []})
     yield _stream(shapes.subscribed(cluster))
     yield _stream(first, shapes.task_added(task), shapes.task_updated(task, task["statuses"][0]))
-    yield _stream(first, shapes.task_added(other), shapes.task_updated(other, {**other["statuses"][0], "state": "TASK_LOST"}))
+    yield _stream(
+        first, shapes.task_added(other), shapes.task_updated(other, {**other["statuses"][0], "state": "TASK_LOST"})
+    )
     yield _stream(
         first,
         shapes.event("AGENT_ADDED", agent=shapes.v1_agent("S2", "slave(1)@10.1.0.2:5051")),
@@ -164,9 +174,10 @@ def _configurations() -> Iterator[bytes]:
     example = next((_ROOT / "docs" / "examples").glob("config*.json")).read_bytes()
     yield example + b"\0nameserver 192.0.2.53\noptions edns0\n"
     yield b'{"zk":"zk://10.0.0.1:2181/mesos","Resolvers":["tls://192.0.2.1:853#dns.example"],"ExternalOn":true}'
-    yield b'{"masters":["10.0.0.1:5050"],"IAMConfigFile":"/iam.json","MesosHTTPSOn":true}\0\0' + json.dumps(
-        {"uid": "u", "private_key": "k", "login_endpoint": "https://10.0.0.1/login"}
-    ).encode()
+    yield (
+        b'{"masters":["10.0.0.1:5050"],"IAMConfigFile":"/iam.json","MesosHTTPSOn":true}\0\0'
+        + json.dumps({"uid": "u", "private_key": "k", "login_endpoint": "https://10.0.0.1/login"}).encode()
+    )
     yield b'{"Masters":["10.0.0.1:5050","[fd00::1]:5050"]}\0\0\0ZONE_RESOLVERS={"corp.example":["10.1.0.53"]}'
     yield b'{"Masters":["10.0.0.1:5050"],"Domain":"a.b","TTL":0,"Port":-1,"SOARname":"x@y"}\0\0\0MASTERS=10.0.0.1:5050,10.0.0.2'
 

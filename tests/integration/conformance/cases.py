@@ -15,6 +15,8 @@ SERVICE = "_web._tcp.marathon.mesos."
 SERVICES = (f"{SERVICE} 60 SRV 0 1 31000 web-*", f"{SERVICE} 60 SRV 0 1 31001 web-*")
 TARGETS = ("web-*.marathon.slave.mesos. 60 A 10.1.0.1", "web-*.marathon.slave.mesos. 60 A 10.1.0.2")
 QUESTION = b"\5mesos\0\0\6\0\1"
+#: A TSIG record: hmac-sha256, at a time long ago, 32 octets of a MAC (RFC 8945 section 4.2).
+TSIG = b"\3key\0\0\xfa\0\xff\0\0\0\0\0\x3d\x0bhmac-sha256\0\0\0\0\0\0\1\1\x2c\0\x20" + bytes(32) + b"\x1d\x1d\0\0\0\0"
 
 ANSWER = Reply(answer=(SOA,))
 NODATA = Reply(authority=(SOA,))
@@ -143,6 +145,22 @@ EDNS_CASES = [
     Case("half an option", "RFC 6891 6.1.2", raw((1, 0, 0, 1), QUESTION + opt(b"\0\x64\0")), FORMERR),
 ]  # fmt: skip
 
+_PENDING = "server cookies are not there yet"
+COOKIES = [
+    Case("a client cookie gets a server cookie", "RFC 7873 5.2.3", query(edns=0, options=[_COOKIE]), EDNS.but(options=("10 0102030405060708" + "?" * 32,)), pending=_PENDING),
+    Case("a server cookie that is not ours gets a fresh one", "RFC 7873 5.2.4", query(edns=0, options=[(10, "0102030405060708" + "01000000" + "5f" * 12)]), EDNS.but(options=("10 0102030405060708" + "?" * 32,)), pending=_PENDING),
+    *(
+        Case(f"a cookie of {size} octets", "RFC 7873 5.2.2", query(edns=0, options=[(10, "aa" * size)]), FORMERR.but(opt=None), pending=_PENDING)
+        for size in (0, 1, 7, 9, 15, 41)
+    ),
+    Case("a cookie alone", "RFC 7873 5.4", raw((0, 0, 0, 1), opt(bytes.fromhex("000a0008") + b"\1\2\3\4\5\6\7\x08")), Reply(flags="", opt=True, question=False, options=("10 0102030405060708" + "?" * 32,)), pending=_PENDING),
+]  # fmt: skip
+
+SIGNED = [
+    Case("signed by a key that nobody knows", "RFC 8945 5.2.1", raw((1, 0, 0, 1), QUESTION + TSIG), Reply("NOTAUTH", ""), bind=Reply("NOTAUTH", "", additional=None), why="BIND verifies signatures, and says BADKEY in a TSIG record of its own; we verify none"),
+    Case("signed, and something behind it", "RFC 8945 5.1", raw((1, 0, 0, 2), QUESTION + TSIG + opt()), FORMERR),
+]  # fmt: skip
+
 SIZES = [
     Case("what is too large for UDP is truncated", "RFC 2181 9", query("many.marathon.mesos.", "A"), Reply(flags="aa tc", answer=None)),
     Case("and complete over TCP", "RFC 7766 5", query("many.marathon.mesos.", "A"), Reply(answer=100, limit=65535), tcp=True),
@@ -160,6 +178,8 @@ CASES = {
     "authority": AUTHORITY,
     "header": HEADER,
     "EDNS": EDNS_CASES,
+    "cookies": COOKIES,
     "sizes": SIZES,
+    "signatures": SIGNED,
     "transfer": TRANSFER,
 }

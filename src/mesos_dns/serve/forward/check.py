@@ -67,6 +67,8 @@ def usable(reply: bytes, question_end: int, own: Sequence[bytes] = ()) -> bytes:
         raise BadReplyError("it has another opcode than the question")
     known: dict[int, bytes] = {}
     starts, others = _records(reply, question_end, known)
+    if known:
+        _check_places(reply, starts, known)
     if not others:
         return reply
     asked = reply[12 : question_end - 4].lower()
@@ -118,8 +120,6 @@ def _records(reply: bytes, at: int, known: dict[int, bytes]) -> tuple[list[int],
                 others.append((start, (n >= answers) + (n >= answers + authorities), owner, rrtype, at, end))
         starts.append(start)
         at = end
-    if known:
-        _check_places(reply, starts, known)
     return starts, others
 
 
