@@ -8,10 +8,10 @@ from random import Random
 
 import dns.exception
 import dns.message
-from fuzz import reading
 from tests.serve.asking import AUTHORITY, make_zone
 from tests.serve.hot import CLIENT, Hot
 
+from fuzz import reading
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.serve.answer import Answerer, AnswerOptions

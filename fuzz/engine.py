@@ -1,10 +1,12 @@
-"""One target under atheris, in a process of its own: `python -m fuzz.engine TARGET FINDINGS`, and libFuzzer's options and folders.
+"""One target under atheris, in a process of its own: `python -m fuzz.engine`, and libFuzzer's options and folders.
 
-An input that is a finding is written into the folder FINDINGS. libFuzzer does so too, but not where it is interrupted meanwhile.
+Variables say which (FUZZ_TARGET), and where inputs are put that are findings (FUZZ_FINDINGS): to merge, libFuzzer runs this file again, without
+what it does not know. It writes findings down itself, too, but not where it is interrupted meanwhile.
 """
 
 import hashlib
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -15,7 +17,7 @@ with atheris.instrument_imports(include=["mesos_dns"]):
 
 
 def main() -> None:
-    name, findings, *rest = sys.argv[1:]
+    name, findings = os.environ["FUZZ_TARGET"], os.environ["FUZZ_FINDINGS"]
     target = TARGETS[name]
 
     def check(octets: bytes) -> None:
@@ -29,7 +31,8 @@ def main() -> None:
     # Log lines about bad input are rate limited, and nobody's here.
     logging.disable()
     options = [f"-max_len={target.longest}", f"-artifact_prefix={findings}/"]
-    atheris.Setup([sys.argv[0], *options, *rest], check)
+    # libFuzzer gives the first to a shell.
+    atheris.Setup([f"{sys.executable} -m fuzz.engine", *sys.argv[1:], *options], check)
     atheris.Fuzz()
 
 

@@ -3,9 +3,9 @@
 import struct
 from functools import cache
 
-from fuzz import reading
 from tests.serve.asking import ask, option, parse
 
+from fuzz import reading
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns.message import Query

@@ -30,9 +30,7 @@ def configuration(octets: bytes) -> None:
     try:
         loaded = interpret(file, PATH, {f"MESOS_DNS_{name}": text} if name else {}, host)
     except ConfigError as error:
-        assert error.problems
-        for problem in error.problems:
-            _for_people(str(problem))
+        _for_people("\n".join(map(str, error.problems)))
         return
     for warning in loaded.warnings:
         _for_people(str(warning))
@@ -47,7 +45,7 @@ def _plan(config: Config) -> None:
 
 def _for_people(text: str) -> None:
     assert text
-    assert len(text) < _LONGEST_PROBLEM
+    assert max(map(len, text.split("\n"))) < _LONGEST_PROBLEM
     assert text.replace("\n", "").isprintable(), text
 
 
@@ -73,7 +71,7 @@ def frames(octets: bytes) -> None:
                 again.feed(encode(frame))
                 assert next(again) == frame
         except ProtocolError as error:
-            assert 0 < len(str(error)) < _LONGEST_PROBLEM
+            _for_people(str(error))
             return
 
 

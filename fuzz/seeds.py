@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import dns.message
-from fuzz import answering, local
 from tests.mesos.decoding import shapes
 from tests.serve.asking import ask, option
 from tests.serve.forward.test_check import ANSWERS
 from tests.serve.forward.test_rewrite import upstream_reply
 from tests.workers.test_protocol import FRAMES
 
+from fuzz import answering, local
 from mesos_dns.workers.protocol import encode
 
 _ROOT = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ import socket
 import struct
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,8 +69,9 @@ class Server(NamedTuple):
     def _over_tcp(self, octets: bytes) -> bytes | None:
         with self.connection() as sock:
             sock.sendall(framed(octets))
-            # Nothing more will come: what is silent ends the connection.
-            sock.shutdown(socket.SHUT_WR)
+            # Nothing more will come: who would be silent ends the connection, or has done so already.
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_WR)
             try:
                 return received(sock)
             except (EOFError, ConnectionResetError):

@@ -58,7 +58,7 @@ class Case:
     reply: Reply | None
     tcp: bool = False
     #: What BIND says instead, and why it may.
-    bind: "Reply | None | str" = "the same"
+    bind: "Reply | str | None" = "the same"
     why: str = ""
     #: What of ours is missing for it; the case must fail then.
     pending: str = ""

@@ -1,5 +1,6 @@
 """The running program, and BIND with the same zone, held to the same specification: `cases.py`, `probes.py`, and streams of TCP."""
 
+import ast
 import socket
 import struct
 from collections.abc import Iterator
@@ -8,15 +9,20 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from fuzz.answering import check
 from tests.integration import client
-from tests.integration.conformance import beds
+from tests.integration.conformance import beds, hostile
 from tests.integration.conformance.beds import Server, framed, received
 from tests.integration.conformance.cases import ANSWER, CASES, EDNS, HEADER, NXDOMAIN, WEB
+from tests.integration.conformance.elsewhere import ELSEWHERE, Elsewhere
 from tests.integration.conformance.judging import UDP_SIZE, Case, Reply, complaints, query
 from tests.integration.conformance.probes import PROBES, TYPES
 from tests.integration.masters import Master
 from tests.integration.program import Program, free_port, until
 
+from mesos_dns.dns import message as msg
+
+ROOT = Path(__file__).parents[3]
 SOA_QUERY = query()
 MALFORMED = next(case for case in HEADER if case.name == "a label of 64 octets")
 
@@ -146,3 +152,42 @@ def test_before_the_first_state_nothing_is_denied_and_the_address_that_was_asked
                 not_ready = Reply("SERVFAIL", "", opt=True, options=("15 000e*",), limit=UDP_SIZE)
                 assert complaints(asked, starting.ask(asked, tcp=tcp), not_ready) == []
         assert complaints(SOA_QUERY, starting.ask(SOA_QUERY), Reply("SERVFAIL", "")) == []
+
+
+# --- any octets --------------------------------------------------------------------------------
+
+
+def test_any_octets_do_no_harm(program: Program, servers: dict[str, Server]) -> None:
+    """Thousands of damaged messages over UDP and TCP: each reply is one that its message may get, nobody else's is lost, memory stays."""
+    packets = hostile.packets(2000)
+    ours, workers = servers["ours"], program.workers()
+    sizes = []
+    for _ in range(4):
+        for tcp in (False, True):
+            for asked, reply in hostile.exchange(ours, packets, tcp=tcp):
+                check(asked, reply, msg.TCP_SIZE if tcp else msg.UDP_SIZE)
+            assert complaints(SOA_QUERY, ours.ask(SOA_QUERY, tcp=tcp), ANSWER) == []
+        sizes.append(sum(map(hostile.resident, (program.pid, *workers))))
+    # What is asked again and again is remembered: the first rounds fill the caches, the others must add nothing.
+    assert sizes[3] - sizes[2] < hostile.LARGEST_GROWTH, sizes
+    assert program.workers() == workers
+    assert "Traceback" not in program.log()
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("size", [513, 1233, 4096, 65507])
+def test_messages_of_any_size(server: Server, size: int, *, tcp: bool) -> None:
+    for asked in (SOA_QUERY.ljust(size, b"\0"), b"\xff" * size, bytes(size)):
+        reply = server.ask(asked, tcp=tcp)
+        assert reply is None or reply[:2] == asked[:2]
+    assert complaints(SOA_QUERY, server.ask(SOA_QUERY, tcp=tcp), ANSWER) == []
+
+
+# --- where the rest is held --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ELSEWHERE, ids=lambda line: line.what)
+def test_what_is_held_elsewhere_is(line: Elsewhere) -> None:
+    tree = ast.parse((ROOT / line.file).read_text())
+    functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    assert line.test in functions
