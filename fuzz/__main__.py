@@ -18,6 +18,8 @@ FINDINGS = WORK / "findings"
 #: Seconds that one input may take, on a machine that has other things to do, and octets that a target may use in all.
 _LONGEST_SECONDS = 60
 _MEGABYTES = 2048
+#: Octets of the corpus of one target: small inputs come first, and all are run with each change.
+_ROOM_OCTETS = 16_000
 _STATISTICS = re.compile(r"^#(\d+)\s+(?:DONE|INITED|NEW|REDUCE|pulse)\s+cov: (\d+) ft: \d+ corp: (\d+)", re.MULTILINE)
 
 
@@ -51,8 +53,13 @@ def minimise(name: str) -> None:
         sys.exit(f"{name} could not be merged:\n{done.stderr}")
     for path in corpus.iterdir():
         path.unlink()
-    for path in fresh.iterdir():
-        path.rename(corpus / path.name[:16])
+    room = _ROOM_OCTETS
+    for path in sorted(fresh.iterdir(), key=lambda path: path.stat().st_size):
+        room -= path.stat().st_size
+        if room >= 0:
+            path.rename(corpus / path.name[:16])
+        else:
+            path.unlink()
     fresh.rmdir()
 
 
