@@ -7,7 +7,6 @@ before other work gets its turn.
 import asyncio
 import logging
 import socket
-import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from mesos_dns.limits import ZONE_PARTS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import counter
 from mesos_dns.serve import batch
+from mesos_dns.serve.ancillary import ancillary_of, ask_for_source, is_wildcard, with_any_interface
 from mesos_dns.serve.batch import (
     LEAD,
     NEGATIVES,
@@ -76,8 +76,6 @@ _DENSE_DATAGRAMS: Final = 4
 _ABSENT_LOOKED_AT: Final = 8
 #: Octets for what the kernel says beside a datagram: the address that was asked.
 _ANCILLARY_ROOM: Final = 64
-_IPV6_PKTINFO: Final = getattr(socket, "IPV6_PKTINFO", 50)
-_IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
 #: Where each datagram of a batch begins.
 _STARTS: Final = tuple(range(LEAD, batch.BATCH * STRIDE, STRIDE))
 #: What the cache is asked to give for a key that it does not have: no descriptor, and this for all keys.
@@ -104,10 +102,10 @@ class _Listener(ABC):
         self._forward = forward
         self._warn = RateLimited(log)
         self._forwarded = False
-        self._wildcard = _is_wildcard(sock)
+        self._wildcard = is_wildcard(sock)
         sock.setblocking(False)
         if self._wildcard:
-            _ask_for_source(sock)
+            ask_for_source(sock)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._socket.getsockname()!r})"
@@ -170,7 +168,7 @@ class _Listener(ABC):
     def _send(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
         try:
             if ancillary:
-                self._socket.sendmsg([reply], _with_any_interface(ancillary), 0, address)
+                self._socket.sendmsg([reply], with_any_interface(ancillary), 0, address)
             else:
                 self._socket.sendto(reply, address)
         except OSError:
@@ -390,7 +388,7 @@ class BatchedListener(_Listener):
                 asked[keys[i][-TAIL:], len(keys[i])] += 1
             else:
                 reply = self._reply_slowly(keys[i], Request(octets, client, Transport.UDP), None)
-                address, ancillary = batch.address(i, self._socket.family), _ancillary(batch.control(i))
+                address, ancillary = batch.address(i, self._socket.family), ancillary_of(batch.control(i))
                 if isinstance(reply, Forward):
                     self._ask_outside(keys[i], reply, address, ancillary)
                 elif isinstance(reply, bytes):
@@ -479,7 +477,7 @@ class BatchedListener(_Listener):
             return self._batch.whole(i, reply)
         if isinstance(reply, Forward):
             address = self._batch.address(i, self._socket.family)
-            ancillary = _ancillary(self._batch.control(i))
+            ancillary = ancillary_of(self._batch.control(i))
             self._strangers.append((key, reply, address, ancillary))
         return SILENCE
 
@@ -532,34 +530,3 @@ class PlainListener(_Listener):
             self._send(reply, address, ancillary)
         elif isinstance(reply, Forward):
             self._submit(reply, lambda late: self._send_late(late, address, ancillary))
-
-
-def _with_any_interface(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
-    """As in a batch: the source address is the one that was asked, the interface is free."""
-    return [
-        (level, kind, bytes(4) + octets[4:] if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO) else octets)
-        for level, kind, octets in ancillary
-        if kind in (_IP_PKTINFO, _IPV6_PKTINFO)
-    ]
-
-
-def _ancillary(control: bytes) -> list[tuple[int, int, bytes]]:
-    """A control message in the kernel's layout, in the form that Python's sockets take."""
-    if not control:
-        return []
-    _, level, kind = struct.unpack_from("@Nii", control)
-    return [(level, kind, control[16 : struct.unpack_from("@N", control)[0]])]
-
-
-def _is_wildcard(sock: socket.socket) -> bool:
-    return sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
-
-
-def _ask_for_source(sock: socket.socket) -> None:
-    """Have each datagram tell which of our addresses it was sent to (RFC 2181 section 4)."""
-    if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, getattr(socket, "IPV6_RECVPKTINFO", 49), 1)
-    elif hasattr(socket, "IP_PKTINFO"):
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_PKTINFO, 1)
-    else:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
