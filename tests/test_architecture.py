@@ -66,7 +66,7 @@ def ours(*names):
 #: The command line, and what it puts together. Nothing below may import these.
 TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
-    *("early_signals", "collector", "allocator"),
+    *("telemetry", "early_signals", "collector", "allocator"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
 COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics", "certificates", "tls")
@@ -79,15 +79,15 @@ PURE_MESOS = ours(
     *("mesos.running", "mesos.doubts"),
 )
 PURE_SERVE = ours(
-    *("serve.connections", "serve.cookies", "serve.large"),
+    *("serve.connections", "serve.cookies", "serve.large", "serve.traffic", "serve.turns"),
     *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
     *("serve.responder", "serve.forward.rewrite", "serve.forward.records", "serve.forward.segments"),
     *("serve.forward.keeping", "serve.forward.cache"),
     *("serve.forward.capability", "serve.forward.health", "serve.forward.upstreams"),
-    *("serve.forward.wheel", "serve.forward.options"),
+    *("serve.forward.wheel", "serve.forward.options", "serve.forward.observed"),
     *("serve.forward.check", "serve.forward.private", "serve.forward.loops", "serve.forward.terms"),
 )
-PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend", "web.doh")
+PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend", "web.doh", "web.exposition")
 
 #: Of our own modules, all that a part may import, beside itself, `limits` and `quoting`, which are pure.
 MAY_IMPORT = {
@@ -102,7 +102,8 @@ MAY_IMPORT = {
     "mesos_dns.mesos": COMMON,
     "mesos_dns.zone": ours("dns"),
     "mesos_dns.names": ours("dns", "zone") + PURE_STATE,
-    "mesos_dns.workers.protocol": ours("certificates", "zone", "serve.forward.options"),
+    "mesos_dns.workers.protocol": ours("certificates", "metrics", "zone", "serve.forward.options"),
+    "mesos_dns.workers.propagation": ours("metrics"),
     "mesos_dns.serve.request": ours("dns"),
     "mesos_dns.serve.policy": ours("serve.request"),
     "mesos_dns.serve.keys": ours("dns"),
@@ -110,7 +111,9 @@ MAY_IMPORT = {
     "mesos_dns.serve.cookies": ours("dns", "serve.keys", "serve.request"),
     "mesos_dns.serve.connections": ours("dns"),
     "mesos_dns.serve.render": ours("dns", "zone", "serve.large", "serve.request"),
-    "mesos_dns.serve.cache": ours("serve.render", "serve.request"),
+    "mesos_dns.serve.turns": (),
+    "mesos_dns.serve.traffic": ours("dns", "metrics", "serve.keys", "serve.request"),
+    "mesos_dns.serve.cache": ours("serve.render", "serve.request", "serve.traffic", "serve.turns"),
     "mesos_dns.serve.answer": ours("dns", "zone", "serve.render", "serve.request"),
     "mesos_dns.serve.fast": ours("dns", "zone", "serve.answer", "serve.keys", "serve.render"),
     "mesos_dns.serve.forward.records": ours("dns"),
@@ -123,6 +126,7 @@ MAY_IMPORT = {
     "mesos_dns.serve.forward.capability": (),
     "mesos_dns.serve.forward.health": ours("serve.forward.capability"),
     "mesos_dns.serve.forward.upstreams": ours("serve.forward.health"),
+    "mesos_dns.serve.forward.observed": ours("metrics", "serve.forward.health", "serve.forward.options"),
     "mesos_dns.serve.forward.wheel": (),
     "mesos_dns.serve.forward.options": (),
     "mesos_dns.serve.forward.check": ours("dns", "serve.forward.records", "serve.forward.rewrite"),
@@ -174,8 +178,8 @@ def test_a_module_imports_only_what_its_part_may(module):
         for module in SOURCES
         if within(
             module,
-            *ours("quoting", "certificates", "dns", "names", "zone"),
-            *ours("workers.protocol", "workers.replication", "workers.rotation"),
+            *ours("quoting", "certificates", "dns", "names", "zone", "workers.protocol", "workers.propagation"),
+            *ours("workers.replication", "workers.rotation"),
             *PURE_MESOS,
             *PURE_SERVE,
             *PURE_WEB,

@@ -118,7 +118,8 @@ async def test_what_the_http_api_reads(running):
     assert it.config_json()["SOASerial"] == it.zone.serial
     assert it.config_json()["Masters"] == ["127.0.0.1:5050"]
     assert it.notes() == []
-    assert it.counters() == {}
+    assert it.counters()['zone_changes{zone="mesos."}'] == 1
+    assert it.status()["counters"]["source_failures"] == 0
     agents = names.from_text("slave.mesos"), rd.A
     assert not it.is_shared((*agents, bytes((10, 1, 0, 0))))
     assert repr(running.control) == f"Control(Generation({it.publisher!r}, WorkerPool([])))"

@@ -285,6 +285,19 @@ def test_the_ipv6_wildcard_takes_ipv4_too(opened):
     assert [(udp, tcp[0]) for udp, (_, tcp) in senders] == [("::ffff:127.0.0.1",) * 2, ("::1",) * 2]
 
 
+@pytest.mark.parametrize(
+    ("host", "asked", "level"), [("0.0.0.0", "127.0.0.7", socket.IPPROTO_IP), ("::", "::1", socket.IPPROTO_IPV6)]
+)
+def test_what_comes_before_a_worker_is_there_tells_where_it_was_sent_to(opened, host, asked, level):
+    """The kernel notes it with the datagram, if anybody has asked for it by then; without it the answer comes from another address."""
+    (pair,) = opened(host).provide(1)
+    with socket.socket(pair.udp.family, UDP) as client:
+        client.sendto(b"x", (asked, pair.udp.getsockname()[1]))
+    pair.udp.settimeout(10)
+    _, ((found, _, data),), _, _ = pair.udp.recvmsg(10, 64)
+    assert (found, socket.inet_pton(pair.udp.family, asked) in data) == (level, True)
+
+
 def test_the_ipv6_wildcard_meets_an_ipv4_program(opened, free_port):
     with taken(free_port, TCP), pytest.raises(BindError, match="cannot listen on TCP :: port"):
         opened("::", free_port).provide(1)

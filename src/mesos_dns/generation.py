@@ -8,13 +8,12 @@ import math
 import secrets
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-from mesos_dns import __version__, collector
+from mesos_dns import __version__, collector, telemetry
 from mesos_dns.assembly import Plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
@@ -25,6 +24,7 @@ from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.source import Source
 from mesos_dns.mesos.sources import follow
 from mesos_dns.mesos.state import Observation, Snapshot
+from mesos_dns.metrics import Metric, is_counter, summed
 from mesos_dns.names.holds import totals
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
@@ -89,7 +89,11 @@ class Generation:
         self.failed = asyncio.Event()
         self.reload = Reload("none")
         #: Counts of the workers of former generations.
-        self.counted_before: Counter[str] = Counter()
+        self.counted_before: dict[str, float] = {}
+        #: How often another master was followed than before, and which parts of the newest state were of no use, by reason.
+        self.leader_changes = 0
+        self.skipped_parts: Mapping[str, int] = {}
+        self._master_id = ""
         self.model = Model(Naming(plan.naming))
         self.zones = Zones.of(plan.zones)
         self.version = __version__
@@ -188,13 +192,28 @@ class Generation:
         await self._inherit()
         async with contextlib.aclosing(self.source.observations()) as observations:
             async for observation in observations:
+                begun, before = time.monotonic(), self._serials()
                 if self.publisher.loaded.is_set():
                     await self.publisher.observe(observation)
                 else:
                     await self._observe_first(observation)
+                self._note(observation, begun, before)
                 if _may_name_hosts(observation):
                     self._hosts.want(self.model.host_names())
                 self._observed.set()
+
+    def _serials(self) -> list[tuple[bytes, int]]:
+        return [(zone.authority.apex, zone.serial) for zone in self.zones]
+
+    def _note(self, observation: Observation, begun: float, before: Sequence[tuple[bytes, int]]) -> None:
+        """Take note of what became of an observation that was taken from `begun` on, with these serials before."""
+        for apex, serial in set(self._serials()).difference(before):
+            self.pool.propagation.published(apex, serial, begun)
+        if isinstance(observation, Snapshot):
+            self.skipped_parts = dict(observation.skipped)
+            if self._master_id not in ("", observation.master_id):
+                self.leader_changes += 1
+            self._master_id = observation.master_id
 
     async def _follow_time(self) -> None:
         """End what is held through a failover when its time is up, also if nothing happens then."""
@@ -329,9 +348,13 @@ class Generation:
         """Wait until the journal has another change, or another generation serves."""
         await self.publisher.news.wait()
 
-    def counters(self) -> Counter[str]:
-        """Sums over all workers that ever were; none of them ever steps back."""
-        return self.counted_before + self.pool.counters()
+    def counters(self) -> dict[str, float]:
+        """All counts by series, with those of all workers and generations that ever were: none of them ever steps back."""
+        return summed(self.counted_before, self.pool.counters(), telemetry.counted(self))
+
+    def measured(self) -> tuple[Mapping[str, Metric], Mapping[str, float]]:
+        """What is counted and measured, as declared, and all numbers by series."""
+        return telemetry.measured(self)
 
     @property
     def doh_on(self) -> bool:
@@ -393,7 +416,7 @@ class Generation:
                 for zone in self.zones
             ],
             "workers": [worker.status() for worker in self.pool.workers],
-            "counters": dict(sorted(self.counters().items())),
+            "counters": {series: count for series, count in sorted(self.counters().items()) if is_counter(series)},
         }
 
 

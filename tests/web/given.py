@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from mesos_dns import metrics
 from mesos_dns.concurrency import Broadcast
 from mesos_dns.dns import name as names
 from mesos_dns.dns.rdata import Record, pack_address
 from mesos_dns.mesos.state import Delta, Task
+from mesos_dns.metrics import GAUGE, Metric
 from mesos_dns.names.model import Model
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.contributors import Contribution, ContributorCounts
@@ -18,6 +20,7 @@ from mesos_dns.zone.zone import Authority, Zone
 
 MESOS = names.from_text("mesos.")
 NS1 = names.from_text("ns1.mesos.")
+TASKS = Metric("tasks", "Running tasks.", (), GAUGE)
 
 
 @dataclass
@@ -66,6 +69,9 @@ class Cluster:
 
     def status(self) -> Mapping[str, Any]:
         return {"version": self.version, "ready": not self.reasons, "workers": [], "held": None}
+
+    def measured(self) -> tuple[Mapping[str, Metric], Mapping[str, float]]:
+        return {**metrics.declared(), TASKS.name: TASKS}, {TASKS.series(): len(self.model.tasks)}
 
     def config_json(self) -> Mapping[str, Any]:
         self.reads += 1

@@ -145,3 +145,15 @@ def test_secrets_are_not_shown():
     for frame in (CookieSecrets([secret]), msgspec.structs.replace(FRAMES[0], cookies=CookieSecrets([secret]))):
         assert "a secret" not in repr(frame)
         assert "CookieSecrets(1 secrets)" in repr(frame)
+
+
+@pytest.mark.parametrize("name", [b"\0\x1b[2J", b"x" * 10_000])
+def test_what_is_wrong_with_a_frame_is_one_short_line(name):
+    """It ends up in the log, and a worker that was taken over says what it likes."""
+    body = b"\x91\xda" + struct.pack("!H", len(name)) + name
+    reader = FrameReader()
+    reader.feed(struct.pack("!I", len(body)) + body)
+    with pytest.raises(ProtocolError) as caught:
+        next(reader)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000

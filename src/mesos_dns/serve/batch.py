@@ -20,8 +20,8 @@ import socket
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, cycle
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 from mesos_dns.dns import message as msg
@@ -170,10 +170,6 @@ class RingBuffer:
     def weight(self, orders: Orders) -> int:
         """Part of `Store`."""
         return len(orders.octets) + ORDER_OCTETS * len(orders.windows)
-
-    def in_turn(self, kept: Sequence[bytes]) -> Iterator[bytes]:
-        """Part of `Store`."""
-        return cycle(kept)
 
     def clear(self) -> None:
         """Part of `Store`."""

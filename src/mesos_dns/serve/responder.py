@@ -4,19 +4,20 @@ No I/O happens here; a listener turns octets into requests and sends the replies
 """
 
 import struct
-from collections import Counter
+import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE, CookieQuery, Query, Rejected
-from mesos_dns.metrics import Counts, Metric, counter
+from mesos_dns.metrics import Counts, Metric, counter, gauge
 from mesos_dns.serve.answer import Answerer
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS, Pieces, ResponseCache, Store
 from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.fast import FastAnswers
 from mesos_dns.serve.keys import (
     OPT_RECORDS,
+    PLAIN_OPT_SIZE,
     SMALL,
     alternate_key,
     any_key,
@@ -28,11 +29,13 @@ from mesos_dns.serve.keys import (
 from mesos_dns.serve.policy import Drop, Policy, Refuse, Verdict
 from mesos_dns.serve.render import Orders, Response, error, with_options
 from mesos_dns.serve.request import CLOSE, Close, Forward, Reply, Request, Transport
+from mesos_dns.serve.traffic import Traffic, responses
 
 T = TypeVar("T")
 
-_HITS: Final = counter("hits", "Queries answered from a response cache.")
-_MISSES: Final = counter("misses", "Queries from the zones answered afresh.")
+_HITS: Final = counter("cache_hits", "Queries answered from a response cache.")
+_MISSES: Final = counter("cache_misses", "Queries about names in the zones answered afresh.")
+_ENTRIES: Final = gauge("cache_entries", "Questions whose response is kept.", by_worker=True)
 _DROPPED: Final = counter("dropped", "Queries that got no answer because of a policy.")
 _REFUSED: Final = counter("refused", "Queries that a policy refused.")
 _REJECTED: Final = counter(
@@ -50,14 +53,19 @@ COOKIE_OPTION_SIZE: Final = 4 + msg.COOKIE_SIZE
 #: an answer can add, and 0.1 µs each.
 _RECLAIMED_AT_LEAST: Final = 64
 _RECLAIMED_PER_ANSWER: Final = 8
+#: Kept responses that are asked in one go how often they were given: a millisecond at most, twice a second.
+_MOST_COUNTED_AT_ONCE: Final = 2048
 
 
 class _Way:
     """How requests over one transport are answered: from the cache, or fresh."""
 
-    def __init__(self, cache: ResponseCache[Response], answerer: Answerer, *, tcp: bool, cookies: bool) -> None:
+    def __init__(
+        self, cache: ResponseCache[Response], answerer: Answerer, traffic: Traffic, *, tcp: bool, cookies: bool
+    ) -> None:
         self.tcp = tcp
         self.cookies = cookies
+        self.traffic = traffic
         self.cache = cache
         self.use(answerer)
 
@@ -71,30 +79,48 @@ class Responder:
     A listener adds to `hits` and `misses` what it answers from a cache of its own, or with `fast`.
     """
 
-    def __init__(self, answerer: Answerer, policy: Policy | None = None, cookies: ServerCookies | None = None) -> None:
+    def __init__(
+        self,
+        answerer: Answerer,
+        policy: Policy | None = None,
+        cookies: ServerCookies | None = None,
+        *,
+        family: str = "1",
+    ) -> None:
+        """`family` is that of the sockets: one of `traffic.FAMILIES`."""
         self.policy = policy
         self.cookies = cookies
         self.counters = Counts()
         self.hits = 0
         self.misses = 0
+        #: What is asked and answered, by transport.
+        self.traffic = {transport: Traffic(transport, family) for transport in Transport}
         self._caches: list[ResponseCache[Any]] = []
+        #: Which response is asked next how often it was given: the number of its cache, and its place there; and the hits when the first was.
+        self._counting = 0, 0
+        self._hits_counted = 0
         #: Whether something that was dropped is yet to be freed: to look costs more than a part of an answer.
         self.to_reclaim = False
         self._answerer = answerer
         # Over TCP the same question may have a larger answer.
-        udp = self.cache(Pieces(FOUND_OCTETS), Pieces(MISSING_OCTETS))
-        tcp = self.cache(Pieces(FOUND_OCTETS // 2), Pieces(MISSING_OCTETS))
-        self._udp = _Way(udp, answerer, tcp=False, cookies=cookies is not None)
-        self._tcp = _Way(tcp, answerer, tcp=True, cookies=cookies is not None)
+        udp, tcp = self.traffic[Transport.UDP], self.traffic[Transport.TCP]
+        has_cookies = cookies is not None
+        small = self.cache(Pieces(FOUND_OCTETS), Pieces(MISSING_OCTETS))
+        self._udp = _Way(small, answerer, udp, tcp=False, cookies=has_cookies)
+        large = self.cache(Pieces(FOUND_OCTETS // 2), Pieces(MISSING_OCTETS), traffic=tcp)
+        self._tcp = _Way(large, answerer, tcp, tcp=True, cookies=has_cookies)
         #: The way to fresh responses over UDP for the listeners that have a cache of their own.
         self.fast = self._udp.fast
 
     def __repr__(self) -> str:
         return f"Responder({self._caches!r})"
 
-    def cache(self, found: Store[T], missing: Store[T], outside: Store[T] | None = None) -> ResponseCache[T]:
-        """A cache for a listener, which is emptied whenever the zone changes."""
-        cache = ResponseCache(found, missing, outside=outside)
+    def cache(
+        self, found: Store[T], missing: Store[T], outside: Store[T] | None = None, traffic: Traffic | None = None
+    ) -> ResponseCache[T]:
+        """A cache for a listener, over UDP without other `traffic`; it is emptied whenever the zone changes."""
+        traffic = traffic or self.traffic[Transport.UDP]
+        cache = ResponseCache(found, missing, outside=outside, traffic=traffic)
         self._caches.append(cache)
         return cache
 
@@ -119,12 +145,42 @@ class Responder:
                 cache.reclaim(_RECLAIMED_AT_LEAST + _RECLAIMED_PER_ANSWER * answered)
             self.to_reclaim = any(cache.has_garbage for cache in self._caches)
 
-    def counts(self) -> Counter[str]:
-        """All counts since the start, by series."""
-        counts = Counter(self.counters.snapshot())
-        counts[_HITS.series()] += self.hits
-        counts[_MISSES.series()] += self.misses
+    def counts(self, *, whole: bool = False) -> dict[str, float]:
+        """All counts since the start, by series. `whole`: all of them to the last packet, however long that takes."""
+        if whole:
+            for cache in self._caches:
+                cache.count_some(0, sys.maxsize)
+                cache.count_dropped()
+        else:
+            self._count_some()
+        counts = self.counters.snapshot()
+        counts[_HITS.series()] = self.hits
+        counts[_MISSES.series()] = self.misses
+        for traffic in self.traffic.values():
+            if traffic.is_used:
+                counts.update(traffic.numbers())
+        counts.update(responses(self.traffic.values()))
         return counts
+
+    def _count_some(self) -> None:
+        """Ask some of the kept responses how often they were given, those that come next: all of them take up to 50 ms."""
+        number, at = self._counting
+        if not number and not at:
+            if self._hits_counted == self.hits:
+                return  # None was.
+            self._hits_counted = self.hits
+        left = _MOST_COUNTED_AT_ONCE
+        while left and number < len(self._caches):
+            counted = self._caches[number].count_some(at, left)
+            left -= counted
+            at += counted
+            if left:
+                number, at = number + 1, 0
+        self._counting = (number, at) if number < len(self._caches) else (0, 0)
+
+    def gauges(self) -> dict[str, float]:
+        """What is at present, by series."""
+        return {_ENTRIES.series(): sum(map(len, self._caches))}
 
     def count(self, what: Metric, times: int = 1) -> None:
         """Add to a counter of a listener."""
@@ -174,14 +230,15 @@ class Responder:
         told = b"" if verdict is None else verdict.options
         key = any_key(octets)
         options = self.options(options_of(key, octets), request) + told
-        response = self._look_up_or_render(key, client, self._udp if transport is Transport.UDP else self._tcp)
+        way = self._udp if transport is Transport.UDP else self._tcp
+        # What is kept has room for a cookie, and over TCP there is room for anything. Else it is made for the room that is left.
+        if options and not way.tcp and not (len(options) == COOKIE_OPTION_SIZE and has_lone_cookie(key, octets)):
+            return self.respond_fresh(request, told)
+        response = self._look_up_or_render(key, client, way)
         if response is not None:
             reply = response.message(octets, options)
-            # With options the response may have become too large for its client: then it is made for the room that is left.
-            if not options or len(reply) <= (msg.PLAIN_UDP_SIZE if transport is Transport.UDP else msg.TCP_SIZE):
+            if len(reply) <= msg.TCP_SIZE:
                 return reply
-            if len(options) == COOKIE_OPTION_SIZE and has_lone_cookie(key, octets):
-                return reply  # It was made with room for that.
         return self.respond_fresh(request, told)
 
     def options(self, sent: bytes, request: Request) -> bytes:
@@ -215,12 +272,14 @@ class Responder:
         if response is None:
             return None
         self.misses += 1
+        cookie = max(len(response.opt) - PLAIN_OPT_SIZE, 0)
+        way.traffic.add_fresh(key, response.header, len(response.body) + cookie)
         if response.keep and cache.should_cache(key, found=response.found):
             orders = cache_response(cache, key, way.fast)
             if orders is None and way.tcp:
                 turns = way.fast.turns(key)
                 if turns is not None:
-                    cache.cache_turns(key, turns, 3 * len(response.body))
+                    cache.cache_turns(key, turns, response.header, 3 * len(response.body))
         return response
 
     def respond_fresh(self, request: Request, told: bytes = b"") -> Reply:
@@ -231,11 +290,19 @@ class Responder:
         tcp = request.transport is not Transport.UDP
         limit = msg.TCP_SIZE if tcp else msg.udp_limit(query.edns)
         options = b"" if query.edns is None else self.options(query.edns.options, request) + told
+        traffic = self.traffic[request.transport]
+        traffic.question(query)
         response = self._answerer.compose(query, limit - len(options), request.client, tcp=tcp)
         if isinstance(response, Forward):
             return response._replace(options=options) if options else response
         self.misses += 1
-        return response.message(request.octets, options)
+        reply = response.message(request.octets, options)
+        traffic.reply(reply, opt=response.opt)
+        return reply
+
+    def forwarded(self, reply: bytes, transport: Transport) -> None:
+        """Take note of the reply to a forwarded query."""
+        self.traffic[transport].reply(reply)
 
     def _refuse(self, request: Request, refusal: Refuse) -> Reply:
         query = self._parse(request)
@@ -243,7 +310,12 @@ class Responder:
             return query
         self.counters.add(_REFUSED)
         options = b"" if query.edns is None else self.options(query.edns.options, request)
-        return error(query, refusal.rcode, refusal.ede).message(query.octets, options)
+        response = error(query, refusal.rcode, refusal.ede)
+        reply = response.message(query.octets, options)
+        traffic = self.traffic[request.transport]
+        traffic.question(query)
+        traffic.reply(reply, opt=response.opt)
+        return reply
 
     def _parse(self, request: Request) -> Query | bytes | Close | None:
         """The query, or the reply to what is none."""
@@ -254,7 +326,11 @@ class Responder:
             query = Rejected(request.octets, msg.FORMERR)
         if isinstance(query, Rejected):
             self.counters.add(_REJECTED)
-            return query.reply()
+            reply = query.reply()
+            traffic = self.traffic[request.transport]
+            traffic.unread(request.octets)
+            traffic.reply(reply)
+            return reply
         if query is None:
             self.counters.add(_IGNORED)
             return None if request.transport is Transport.UDP else CLOSE
@@ -270,7 +346,11 @@ class Responder:
             rcode = msg.BADVERS
         flags = msg.QR | query.flags & msg.COPIED | rcode & 15
         opt = msg.opt(rcode, do=query.edns.do, options=self.options(query.edns.options, request))
-        return request.octets[:2] + struct.pack("!HHHHH", flags, 0, 0, 0, 1) + opt
+        reply = request.octets[:2] + struct.pack("!HHHHH", flags, 0, 0, 0, 1) + opt
+        traffic = self.traffic[request.transport]
+        traffic.unread(request.octets)
+        traffic.reply(reply, opt=opt)
+        return reply
 
 
 def cache_response(cache: ResponseCache[T], key: bytes, fast: FastAnswers) -> Orders | None:

@@ -22,17 +22,18 @@ from typing import ClassVar, Final
 from mesos_dns.dns import message as msg
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.logs import RateLimited
-from mesos_dns.metrics import counter
+from mesos_dns.metrics import counter, gauge
 from mesos_dns.serve.accepting import acceptor
 from mesos_dns.serve.connections import Connection, Connections, State
 from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, poller
-from mesos_dns.serve.request import CLOSE, Forward, Reply, client_of
+from mesos_dns.serve.request import CLOSE, Forward, Reply, Transport, client_of
 from mesos_dns.serve.responder import ForwardTo, Responder
 from mesos_dns.serve.room import Kind, Room
 
 log = logging.getLogger(__name__)
 
 _CONNECTIONS: Final = counter("tcp_connections", "TCP connections accepted.")
+_OPEN: Final = gauge("tcp_open_connections", "TCP connections of clients that are open.", by_worker=True)
 _REFUSED: Final = counter("tcp_refused", "TCP connections closed at once: all others were waiting for answers.")
 _EVICTED: Final = counter("tcp_evicted", "Idle TCP connections closed for newer ones.")
 
@@ -121,6 +122,10 @@ class TcpListener:
 
     def _name(self) -> object:
         return self._socket.getsockname() if self._socket.fileno() >= 0 else "closed"
+
+    def gauges(self) -> dict[str, float]:
+        """What is at present, by series."""
+        return {_OPEN.series(): len(self._connections)}
 
     async def start(self) -> None:
         """Accept connections from now on, in the running event loop."""
@@ -362,6 +367,7 @@ class TcpListener:
     def _forwarded(self, connection: Connection, reply: bytes) -> None:
         """A forwarded answer has come, perhaps while its connection's other queries are being answered."""
         connection.pending -= 1
+        self.responder.forwarded(reply, Transport.TCP)
         if connection.closed:
             return
         self._send(connection, _LENGTHS.pack(len(reply)) + reply)

@@ -55,6 +55,7 @@ from mesos_dns.serve.policy import Policy, Verdict
 from mesos_dns.serve.render import LARGEST_KEPT
 from mesos_dns.serve.request import Forward, Reply, Request, Transport, client_of, part_start
 from mesos_dns.serve.responder import ForwardTo, Responder, cache_response, outside_response
+from mesos_dns.serve.traffic import TAIL, kind_of
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +165,11 @@ class _Listener(ABC):
         self._forwarded = True
         return self._forward(forward, msg.udp_limit(forward.query.edns), send)
 
+    def _send_late(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
+        """Send the reply to a forwarded query."""
+        self._responder.forwarded(reply, Transport.UDP)
+        self._send(reply, address, ancillary)
+
     def _send(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
         try:
             if ancillary:
@@ -193,7 +199,8 @@ class BatchedListener(_Listener):
         self._buffer = memoryview(bytearray(batch.LARGEST))
         #: Keys whose responses are to be cached when the present batch is sent.
         self._asked_again: list[bytes] = []
-        self._nxdomain = ReadyNxdomain(responder.fast, self._cache.entries)
+        self._traffic = responder.traffic[Transport.UDP]
+        self._nxdomain = ReadyNxdomain(responder.fast, self._cache.entries, self._traffic)
         #: Queries of the present batch that are not ours: they wait until what is ours is answered.
         self._strangers: list[tuple[bytes, Forward, tuple[object, ...], list[tuple[int, int, bytes]]]] = []
         #: The same for those that may be asked the short way, each with its route and its octets.
@@ -204,6 +211,7 @@ class BatchedListener(_Listener):
             self._cache,
             self._send,
             partial(responder.count, _SEND_FAILED),
+            self._traffic,
         )
 
     async def stop(self) -> None:
@@ -318,6 +326,7 @@ class BatchedListener(_Listener):
         outside.scheduled = False
         if not flights.take(route, key, octets, self._client(address[0]), outside, (address, ancillary)):
             return False
+        self._traffic.asked[key[-TAIL:], len(key)] += 1
         self._forwarded = flights.send() or outside.scheduled
         return True
 
@@ -333,11 +342,13 @@ class BatchedListener(_Listener):
             if entry is not None:
                 responder.hits += 1
                 return self._kept(next(entry), key, octets, address[0])
-        descriptor = self._ready_nxdomain().find(key)
-        if descriptor is not None:
+        ready = self._ready_nxdomain().find(key)
+        if ready is not None:
             responder.misses += 1
+            ready.times += 1
             self._asked_again += cache.repeated((key,))
-            return self._kept(descriptor, key, octets, address[0])
+            return self._kept(ready.descriptor, key, octets, address[0])
+        self._traffic.settle_if_many()
         return self._reply_slowly(key, Request(octets, self._client(address[0]), Transport.UDP), None)
 
     def _kept(self, descriptor: bytes, key: bytes, octets: bytes, host: str) -> bytes:
@@ -389,10 +400,12 @@ class BatchedListener(_Listener):
         """Have those queries of the present batch answered whose names stand beside others that were forwarded."""
         siblings, self._siblings = self._siblings, []
         batch, flights = self._batch, self._flights
-        take = flights.take
+        take, asked = flights.take, self._traffic.asked
         for i, route, octets in siblings:
             client = batch.client(i)
-            if not take(route, keys[i], octets, client, self._outside, batch.peer(i)):
+            if take(route, keys[i], octets, client, self._outside, batch.peer(i)):
+                asked[keys[i][-TAIL:], len(keys[i])] += 1
+            else:
                 reply = self._reply_slowly(keys[i], Request(octets, client, Transport.UDP), None)
                 address, ancillary = batch.address(i, self._socket.family), ancillary_of(batch.control(i))
                 if isinstance(reply, Forward):
@@ -415,7 +428,7 @@ class BatchedListener(_Listener):
         self, key: bytes, forward: Forward, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]
     ) -> None:
         """Have a query answered that is not ours, and keep for a moment what is known by heart."""
-        reply = self._submit(forward, lambda late: self._send(late, address, ancillary))
+        reply = self._submit(forward, lambda late: self._send_late(late, address, ancillary))
         if reply is None:
             return
         key = key or any_key(forward.query.octets)
@@ -450,7 +463,8 @@ class BatchedListener(_Listener):
             key = keys[i]
             if parts and key in parts:
                 kept = parts[key]
-                descriptors[i] = kept[part_start(client(i), owner_of(key), len(kept))]
+                kept.times += 1
+                descriptors[i] = kept.values[part_start(client(i), owner_of(key), len(kept.values))]
                 continue
             fresh += 1
             # As `find` does, without a call, for all but the first below each parent.
@@ -465,11 +479,13 @@ class BatchedListener(_Listener):
                 if ready is None or name in children or name in owners[hash(name) % ZONE_PARTS] or b"*" in name:
                     ready = nxdomain.find(key)
                 if ready is not None:
-                    descriptors[i] = ready
+                    descriptors[i] = ready.descriptor
+                    ready.times += 1
                     absent.append(key)
                     continue
             descriptors[i] = self._answer_singly(i, key, lengths[i], verdicts.get(i))
         self._responder.hits += len(descriptors) - fresh
+        self._traffic.settle_if_many()
         if absent:
             self._responder.misses += len(absent)
             self._asked_again += self._cache.repeated(absent[:_ABSENT_LOOKED_AT])
@@ -477,7 +493,8 @@ class BatchedListener(_Listener):
     def _ready_nxdomain(self) -> ReadyNxdomain:
         if self._nxdomain.generation is not self._cache.entries:
             # The cache has been emptied: the zone is another.
-            self._nxdomain = ReadyNxdomain(self._responder.fast, self._cache.entries)
+            self._traffic.drop_ready()
+            self._nxdomain = ReadyNxdomain(self._responder.fast, self._cache.entries, self._traffic)
         return self._nxdomain
 
     def _answer_singly(self, i: int, key: bytes, length: int, verdict: Verdict | None) -> bytes:
@@ -515,12 +532,14 @@ class BatchedListener(_Listener):
         if response is None:
             return responder.respond_fresh(request)
         responder.misses += 1
+        self._traffic.fresh[response.header, key[-TAIL:], len(key), len(response.body) + len(options)] += 1
         # Descriptors take the question from the row in which the headers lie.
         if response.question_end <= QUESTION_ROOM:
             if cache.should_cache(key, found=response.found):
                 self._asked_again.append(key)
             if response.header[1] & 15 == msg.NXDOMAIN:
-                self._ready_nxdomain().keep(key, len(owner_of(key)), self._batch.negative(response))
+                kind = kind_of(key, response.header, response.size)
+                self._ready_nxdomain().keep(key, len(owner_of(key)), self._batch.negative(response), kind)
         return response.message(octets, options)
 
 
@@ -541,4 +560,4 @@ class PlainListener(_Listener):
         if isinstance(reply, bytes):
             self._send(reply, address, ancillary)
         elif isinstance(reply, Forward):
-            self._submit(reply, lambda late: self._send(late, address, ancillary))
+            self._submit(reply, lambda late: self._send_late(late, address, ancillary))

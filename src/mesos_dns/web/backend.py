@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from mesos_dns.dns.rdata import Record
+from mesos_dns.metrics import Metric
 from mesos_dns.names.model import Model
 from mesos_dns.zone.journal import Journal
 from mesos_dns.zone.zone import Zone
@@ -70,6 +71,9 @@ class Backend(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """How everything does: plain values, ready for JSON."""
+
+    def measured(self) -> tuple[Mapping[str, Metric], Mapping[str, float]]:
+        """What is counted and measured, as declared, by name; and all numbers by series."""
 
     def notes(self) -> Sequence[str]:
         """Lines about how fresh the records are, and what hinders newer ones."""

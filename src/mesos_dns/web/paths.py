@@ -21,6 +21,7 @@ class Endpoint(enum.Enum):
     AXFR = enum.auto()
     CHANGES = enum.auto()
     DNS_QUERY = enum.auto()
+    METRICS = enum.auto()
 
 
 class Match(NamedTuple):
@@ -44,6 +45,7 @@ _FIXED: Final = {
     ("healthz",): Match(Endpoint.HEALTH),
     ("readyz",): Match(Endpoint.READINESS),
     ("dns-query",): Match(Endpoint.DNS_QUERY),
+    ("metrics",): Match(Endpoint.METRICS),
     ("v1", "version"): Match(Endpoint.VERSION),
     ("v1", "config"): Match(Endpoint.CONFIG),
     ("v1", "status"): Match(Endpoint.STATUS),

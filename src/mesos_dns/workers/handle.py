@@ -13,8 +13,8 @@ import logging
 import signal
 import socket
 import sys
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -22,13 +22,15 @@ import msgspec
 from mesos_dns.certificates import KeyPair
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
-from mesos_dns.metrics import counter
+from mesos_dns.metrics import Metric, counter, summed
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.liveness import TICK_SECONDS, Liveness, Verdict
+from mesos_dns.workers.propagation import Propagation
 from mesos_dns.workers.protocol import (
     DRAIN_SECONDS,
     Ack,
     CookieSecrets,
+    Declared,
     Frame,
     FrameReader,
     Heartbeat,
@@ -76,14 +78,18 @@ class WorkerHandle:
         zones: Zones,
         spawner: ProcessSpawner,
         on_news: Callable[[], None],
+        propagation: Propagation,
     ) -> None:
-        """`on_news` is called whenever `serving` or `trouble` may have changed."""
+        """`on_news` is called whenever `serving` or `trouble` may have changed; `propagation` is told what the worker answers from."""
         self.number = number
         self.restarts = 0
         #: The serials that the worker answers from, by apex.
         self.serving: dict[bytes, int] = {}
         self.pid: int | None = None
-        self.counters: Counter[str] = Counter()
+        self.counters: dict[str, float] = {}
+        #: What the present process measures, by series, and what its code has declared.
+        self.gauges: Mapping[str, float] = {}
+        self.declared: Mapping[str, Metric] = {}
         self._pair = pair
         listeners = [Listener(pair.udp.fileno(), udp=True), Listener(pair.tcp.fileno(), udp=False)]
         if pair.tls is not None:
@@ -94,6 +100,7 @@ class WorkerHandle:
         self._zones = zones
         self._spawner = spawner
         self._on_news = on_news
+        self._propagation = propagation
         self._news = asyncio.Event()
         self._heartbeat_due = False
         #: What is different from the settings that the process was given, by kind.
@@ -106,7 +113,7 @@ class WorkerHandle:
         self._liveness = Liveness()
         self._stopping = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
-        self._finished_counters: Counter[str] = Counter()
+        self._finished_counters: dict[str, float] = {}
 
     def __repr__(self) -> str:
         serving = [*self.serving.values()]
@@ -138,9 +145,9 @@ class WorkerHandle:
         """Whether there is no snapshot to be had yet."""
         return any(zone.behind for zone in self._zones)
 
-    def total_counters(self) -> Counter[str]:
+    def total_counters(self) -> dict[str, float]:
         """Counts of all processes that this place has had, and how many there were beyond the first."""
-        return self._finished_counters + self.counters + Counter({_RESTARTS.series(): self.restarts})
+        return summed(self._finished_counters, self.counters, {_RESTARTS.series(): self.restarts})
 
     def status(self) -> dict[str, object]:
         """How the worker does, for people and programs: plain values."""
@@ -262,8 +269,10 @@ class WorkerHandle:
         await asyncio.wait(parts)
         self.pid = None
         self.serving = {}
-        self._finished_counters += self.counters
-        self.counters = Counter()
+        self._propagation.gone(self.number)
+        self._finished_counters = summed(self._finished_counters, self.counters)
+        self.counters = {}
+        self.gauges = {}
         self._on_news()
         return f"{fault}, and was killed" if fault else f"ended unasked ({end_of(process.returncode)})"
 
@@ -388,8 +397,13 @@ class WorkerHandle:
             case Ack(apex, serial):
                 self.serving[apex] = serial
                 self._on_news()
-            case Report(counts):
-                self.counters = Counter(counts)
+                self._propagation.acknowledged(apex, self.number, serial, asyncio.get_running_loop().time())
+            case Report(counts, gauges):
+                self.counters.update(counts)
+                if gauges is not None:
+                    self.gauges = gauges
+            case Declared(metrics):
+                self.declared = {metric.name: metric for metric in metrics}
             case _:
                 raise ProtocolError(f"a frame that is not for control: {type(frame).__name__}")
 

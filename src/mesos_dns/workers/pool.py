@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Sequence
 
 from mesos_dns.certificates import KeyPair
+from mesos_dns.metrics import Metric, summed
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.handle import WorkerHandle
+from mesos_dns.workers.propagation import Propagation
 from mesos_dns.workers.protocol import CookieSecrets, Settings
 from mesos_dns.workers.questions import NoAnswerError
 from mesos_dns.workers.replication import update_frames
@@ -25,8 +26,11 @@ class WorkerPool:
     def __init__(self, pairs: Sequence[Pair], settings: Settings, zones: Zones, spawner: ProcessSpawner) -> None:
         self._changed = asyncio.Event()
         self._turn = 0
+        #: How long changes take to be served.
+        self.propagation = Propagation()
         self.workers = [
-            WorkerHandle(n, pair, settings, zones, spawner, self._changed.set) for n, pair in enumerate(pairs)
+            WorkerHandle(n, pair, settings, zones, spawner, self._changed.set, self.propagation)
+            for n, pair in enumerate(pairs)
         ]
 
     def __repr__(self) -> str:
@@ -86,6 +90,10 @@ class WorkerPool:
         """One line for each worker that does not answer as it should."""
         return [trouble for worker in self.workers if (trouble := worker.trouble) is not None]
 
-    def counters(self) -> Counter[str]:
+    def counters(self) -> dict[str, float]:
         """Sums over all workers, and over all processes that each has had."""
-        return sum((worker.total_counters() for worker in self.workers), Counter())
+        return summed(*(worker.total_counters() for worker in self.workers))
+
+    def declared(self) -> dict[str, Metric]:
+        """What workers count and measure, by name."""
+        return {name: metric for worker in self.workers for name, metric in worker.declared.items()}

@@ -2,9 +2,9 @@
 
 A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
 Control sends `Settings` once, and `Listen` when the worker may answer; for each zone a snapshot (`SnapshotBegin`, and the zone's
-updates up to the first one that is complete) and updates as the zone changes; `Renew` when it has another certificate, `CookieSecrets` when other
-secrets are in use from now on;
-`Heartbeat` when there is nothing else to say. A worker sends `Ack` when it answers from a serial, and `Report` with each tick of the clock.
+updates up to the first one that is complete) and updates as the zone changes; `Renew` when it has another certificate, `CookieSecrets`
+when other secrets are in use from now on; `Heartbeat` when there is nothing else to say. A worker sends `Declared` once, `Ack` when it
+answers from a serial, and `Report` with each tick of the clock.
 
 Questions that come to control (DNS over HTTPS) go over a second connection, where they wait behind no zone: `Ask`, and `Told` for each.
 """
@@ -16,6 +16,9 @@ from typing import Final
 import msgspec
 
 from mesos_dns.certificates import KeyPair
+from mesos_dns.limits import MAX_EXAMPLE_TEXT
+from mesos_dns.metrics import Metric
+from mesos_dns.quoting import escaped
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.zone.change import RRsetChange
 from mesos_dns.zone.zone import Authority
@@ -110,10 +113,21 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
     """Control is there, though it has nothing to say."""
 
 
-class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
-    """The worker is there; counts since it started."""
+class Declared(msgspec.Struct, frozen=True, array_like=True, tag="declared"):
+    """What the worker's code counts and measures."""
 
-    counts: dict[str, int]
+    metrics: list[Metric]
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
+    """The worker is there.
+
+    `counts`, by series, are those since it started, as far as they are others than in the report before. `gauges` are all that it has at
+    present; None if they are as they were.
+    """
+
+    counts: dict[str, int | float]
+    gauges: dict[str, int | float] | None = None
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
@@ -132,7 +146,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True, tag="told"):
 
 
 ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Renew | CookieSecrets | Heartbeat
-FromWorker = Ack | Report
+FromWorker = Ack | Declared | Report
 Frame = ToWorker | FromWorker | Ask | Told
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -179,4 +193,4 @@ class FrameReader:
         try:
             return _decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ProtocolError(f"a frame that is none: {error}") from error
+            raise ProtocolError(f"a frame that is none: {escaped(str(error)[:MAX_EXAMPLE_TEXT])}") from error

@@ -11,10 +11,11 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterable
 from random import Random
 from typing import Final
 
-from mesos_dns import collector, logs
+from mesos_dns import collector, logs, metrics
 from mesos_dns.certificates import KeyPair
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
@@ -25,6 +26,7 @@ from mesos_dns.serve.forward.forwarder import Forwarder
 from mesos_dns.serve.forward.loops import LoopWatch, routes_of
 from mesos_dns.serve.forward.private import PrivateZones
 from mesos_dns.serve.forward.terms import Terms
+from mesos_dns.serve.kernel import QueueDrops
 from mesos_dns.serve.loop import DirectEventLoop
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
@@ -37,6 +39,7 @@ from mesos_dns.workers.protocol import (
     DRAIN_SECONDS,
     Ack,
     CookieSecrets,
+    Declared,
     Frame,
     FrameReader,
     FromWorker,
@@ -79,12 +82,13 @@ class Worker:
             settings.recursion, settings.truncate_bit, settings.minimal_any, settings.server_id, settings.version
         )
         self._random = Random()  # noqa: S311 - it spreads load; nothing secret hangs on it
+        sockets = [socket.socket(fileno=listener.fd) for listener in settings.listeners]
         self._zones = Zones.of(settings.zones)
         #: Snapshots under way, by apex.
         self._loading: dict[bytes, Zone] = {}
         answerer = Answerer(self._zones, self._options, self._random)
         cookies = None if settings.cookies is None else ServerCookies(settings.cookies.secrets, time.time)
-        self._responder = Responder(answerer, cookies=cookies)
+        self._responder = Responder(answerer, cookies=cookies, family=_family(sockets))
         self._forwarder = Forwarder(
             settings.forward,
             truncate_bit=settings.truncate_bit,
@@ -93,16 +97,16 @@ class Worker:
         )
         self._listeners: list[BatchedListener | PlainListener | TcpListener] = []
         self._tls: list[TlsListener] = []
-        for listener in settings.listeners:
-            self._open(listener, settings.tls)
+        self._queue_drops = [QueueDrops(sock) for sock in sockets if sock.type == socket.SOCK_DGRAM]
+        for listener, sock in zip(settings.listeners, sockets, strict=True):
+            self._open(listener, sock, settings.tls)
         self._questions_fd = settings.questions_fd
         self._questions: asyncio.BaseTransport | None = None
 
     def __repr__(self) -> str:
         return f"Worker({self._zones!r}, {self._responder!r})"
 
-    def _open(self, listener: Listener, pair: KeyPair | None) -> None:
-        sock = socket.socket(fileno=listener.fd)
+    def _open(self, listener: Listener, sock: socket.socket, pair: KeyPair | None) -> None:
         answering = self._responder, self._forwarder.submit
         if listener.udp:
             self._listeners.append(udp_listener(sock, *answering, self._forwarder.flights))
@@ -206,11 +210,31 @@ class Worker:
         self._listen_if_due()
         self._tell.send(Ack(apex, serial))
 
-    def counters(self) -> dict[str, int]:
-        """Counts since the start."""
-        counts = self._responder.counts()
-        counts.update(self._forwarder.counters.snapshot())
-        return dict(counts)
+    def counters(self, *, whole: bool = False) -> dict[str, float]:
+        """Counts since the start, by series; `whole` as `Responder.counts` has it."""
+        dropped = metrics.summed(*(drops.counts() for drops in self._queue_drops))
+        return {**self._responder.counts(whole=whole), **self._forwarder.counts(), **dropped}
+
+    def gauges(self) -> dict[str, float]:
+        """What is at present, by series."""
+        found = {**self._responder.gauges(), **self._forwarder.gauges(asyncio.get_running_loop().time())}
+        for listener in self._listeners:
+            if isinstance(listener, TcpListener):
+                found.update(listener.gauges())
+        return found
+
+
+def _family(sockets: Iterable[socket.socket]) -> str:
+    """Of which address family those are who ask at these sockets, as `traffic.FAMILIES` has it."""
+    found = {_family_of(sock) for sock in sockets}
+    return found.pop() if len(found) == 1 else "both"
+
+
+def _family_of(sock: socket.socket) -> str:
+    if sock.family == socket.AF_INET:
+        return "1"
+    takes_both = sock.getsockname()[0] == "::" and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    return "both" if takes_both else "2"
 
 
 def _terms(settings: Settings) -> Terms:
@@ -235,6 +259,9 @@ class ControlLink(asyncio.Protocol):
         self._silent = False
         self._scheduled = False
         self._ticking: asyncio.TimerHandle | None = None
+        #: What control was told last.
+        self._counted: dict[str, float] = {}
+        self._measured: dict[str, float] = {}
         self.worker: Worker | None = None
 
     def __repr__(self) -> str:
@@ -266,12 +293,21 @@ class ControlLink(asyncio.Protocol):
         """Report, and tell if control has not been heard for long: names then stay as they are. Then again and again."""
         # A timer, and no task that waits with a time-out: that takes several turns of the loop, each with its caches cold.
         self._ticking = asyncio.get_running_loop().call_later(TICK_SECONDS, self.tick)
-        if self.worker is not None:
-            self.send(Report(self.worker.counters()))
+        self.report()
         silence = asyncio.get_running_loop().time() - self.heard_at
         if silence > CONTROL_SILENT_SECONDS and not self._silent:
             self._silent = True
             log.warning("control has said nothing for %.0f s: names stay as they are until it does", silence)
+
+    def report(self, *, whole: bool = False) -> None:
+        """Tell what has been counted, and what is measured; `whole` as `Responder.counts` has it."""
+        if self.worker is None:
+            return
+        counts, gauges = self.worker.counters(whole=whole), self.worker.gauges()
+        before = self._counted
+        changed = {series: count for series, count in counts.items() if before.get(series) != count}
+        self.send(Report(changed, gauges if gauges != self._measured else None))
+        self._counted, self._measured = counts, gauges
 
     def stop_ticking(self) -> None:
         """Report no more by itself."""
@@ -316,6 +352,7 @@ class ControlLink(asyncio.Protocol):
             logs.configure(frame.verbosity)
             self.worker = Worker(frame, self)
             spawn(self.worker.connect(), name="take questions")
+            self.send(Declared([*metrics.declared().values()]))
         else:
             raise ProtocolError(f"{type(frame).__name__} came before Settings")
 
@@ -338,7 +375,7 @@ async def serve(fd: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if control.worker is not None:
         await control.worker.drain()
-        control.send(Report(control.worker.counters()))
+        control.report(whole=True)
 
 
 def _allow_many_files() -> None:

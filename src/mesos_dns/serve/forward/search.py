@@ -19,6 +19,7 @@ from mesos_dns.serve import channel
 from mesos_dns.serve.forward import rewrite
 from mesos_dns.serve.forward.check import usable
 from mesos_dns.serve.forward.health import UpstreamState
+from mesos_dns.serve.forward.observed import Observed
 from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
@@ -59,6 +60,7 @@ class Means(NamedTuple):
     warn: RateLimited
     #: Upstreams that failed when they were asked last, and that people were told of.
     failing: set[Upstream]
+    observed: Observed
 
 
 class Search:
@@ -161,6 +163,7 @@ class Search:
             return False
         means.prober.asking(route, now)
         self._asked.append(state)
+        means.observed.of(upstream).requests += 1
         sent = rewrite.question(self._query, 0, edns=edns)
         # Whoever is to prove its name is never asked in plain text (RFC 8310 section 5).
         pool = means.streams if upstream.tls_name else means.pool
@@ -192,6 +195,7 @@ class Search:
         elif error.errno == errno.EBADMSG:
             self._failed(state, words(error))
         else:
+            self._means.observed.of(state.key).failures += 1
             attempts.refused(state, now, words(error))
             self._tell(state, words(error))
         self._go_on()
@@ -237,10 +241,11 @@ class Search:
         if failure == "SERVFAIL":
             self._means.prober.asking((self._zone, state.key), now, failed=True)
         if failure is not None and self._means.ask_next_on_failure:
+            self._means.observed.of(state.key).failures += 1
             self._last = reply
             attempts.bad(state, now, failure)
             return
-        attempts.answered(state, now)
+        self._means.observed.of(state.key).durations.observe(attempts.answered(state, now))
         if state.key in self._means.failing:
             self._means.failing.discard(state.key)
             self._means.warn.over(f"{state.key}", "upstream %s port %d answers again", *state.key.address)
@@ -301,6 +306,7 @@ class Search:
 
     def _failed(self, state: UpstreamState[Upstream], reason: str) -> None:
         assert self._attempts is not None
+        self._means.observed.of(state.key).failures += 1
         self._attempts.bad(state, self._loop.time(), reason)
         self._tell(state, reason)
 
