@@ -7,7 +7,7 @@ import pytest
 from tests.config.given import FakeHost
 
 from mesos_dns import assembly
-from mesos_dns.config import Config, ConfigError, IamAccount, interpret
+from mesos_dns.config import Account, Config, ConfigError, IamAccount, interpret
 from mesos_dns.dns import name as names
 from mesos_dns.mesos import options
 from mesos_dns.mesos.state import Endpoint
@@ -185,6 +185,13 @@ def test_a_plan_has_every_part():
     assert plan.source == assembly.source_options(config)
     assert plan.worker == assembly.settings(config, 1, hold=False)
     assert (plan.dns, plan.http, plan.workers) == (("127.0.0.1", 5353), ("::1", 80), 3)
+    assert (plan.account, plan.guarded) == (None, False)
+
+
+def test_who_the_processes_are_and_whether_they_are_guarded():
+    account = Account(990, 991, (990,))
+    plan = assembly.plan(given(User="mesos-dns", Group="dns", **CREDENTIALS))
+    assert (plan.account, plan.guarded) == (account, True)
 
 
 def test_what_is_off_has_no_part_in_the_plan():

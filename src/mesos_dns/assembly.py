@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from mesos_dns.config import Config, as_json, host_and_port
+from mesos_dns.config import Account, Config, as_json, host_and_port
 from mesos_dns.dns import name as names
 from mesos_dns.limits import MAX_NAME
 from mesos_dns.mesos.options import ClientOptions, IamAccount, SourceOptions, ZooKeeperOptions
@@ -55,7 +55,8 @@ class Plan(msgspec.Struct, frozen=True):
     `zones` are those of which this server is the authority; the first is that of the Mesos domain. `naming` says how things are
     called, `grace` how many seconds what a change of master hid is held (None: as long as the masters' flags say), `source` which masters are read and how. `dns` is where DNS is served by `workers` processes (0: not at all; the
     address is then still that of this server's own name), `worker` what each of them is told, its sockets and `hold` apart.
-    `http` is where the HTTP API is served, None if it is not.
+    `http` is where the HTTP API is served, None if it is not. `account` is whom the processes are, None for whoever started them; with
+    `guarded` others of that user must not look into control, which holds secrets.
     """
 
     zones: tuple[Authority, ...]
@@ -66,6 +67,8 @@ class Plan(msgspec.Struct, frozen=True):
     workers: int
     worker: Settings
     http: Address | None
+    account: Account | None
+    guarded: bool
     shown: Shown
 
 
@@ -80,6 +83,8 @@ def plan(config: Config, *, verbosity: int = 0, cores: int | None = None) -> Pla
         workers=worker_count(config, cores),
         worker=settings(config, verbosity, hold=False),
         http=Address(config.http_listener, config.http_port) if config.http_on else None,
+        account=config.account,
+        guarded=config.has_secrets,
         shown=Shown(
             domain=config.domain,
             mname=config.soa_mname,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from mesos_dns import allocator, collector, early_signals
+from mesos_dns import allocator, collector, early_signals, privileges
 from mesos_dns.assembly import Plan, plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded
@@ -97,6 +97,8 @@ class Control:
             await self._stop()
 
     def _new_generation(self, wanted: Plan, listeners: Listeners) -> Generation:
+        if wanted.guarded:
+            privileges.forbid_dumps()
         pairs = listeners.sockets.pairs[: wanted.workers]
         return Generation(wanted, pairs, self._spawner, self._generation, make_source=self._make_source)
 
@@ -122,6 +124,8 @@ class Control:
                 return
             for warning in loaded.warnings:
                 log.warning("configuration: %s", warning)
+            if wanted.account != old.plan.account:
+                log.warning("User or Group have changed, and are taken at a start only: restart the program")
             old.reload = Reload("waiting", at=time.time())
             log.info("the new configuration waits for a state of its masters; the old one serves meanwhile")
             new = self._new_generation(wanted, listeners)

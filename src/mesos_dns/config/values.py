@@ -33,6 +33,15 @@ class IamAccount:
     login_endpoint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user of this machine by numbers, with its group and all its groups."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole configuration: validated, with defaults filled in. Times are whole seconds.
@@ -117,10 +126,21 @@ class Config:
     forward_non_recursive: bool = False
     #: "": the authorities of the system say who an upstream over TLS is.
     forward_ca_file: str = ""
+    #: Whom to be from the start on, and its group, by name or number; "": whoever started the program, and the usual group. See `account`.
+    user: str = ""
+    group: str = ""
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
     ensemble: Ensemble | None = None
+    #: Whom `user` and `group` name on this machine; None without `user`.
+    account: Account | None = None
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether it holds, or names files with, what nobody else should know: passwords or private keys."""
+        credentials = self.ensemble is not None and self.ensemble.credentials
+        return bool(self.mesos_secret or self.key_file or self.iam or credentials)
 
     @property
     def upstreams(self) -> tuple[Resolver, ...]:
@@ -256,6 +276,8 @@ KEYS: Final[tuple[Key, ...]] = (
     _list("PrivateZones", "private_zones"),
     _switch("ForwardNonRecursive", "forward_non_recursive"),
     _text("ForwardCAFile", "forward_ca_file"),
+    _text("User", "user"),
+    _text("Group", "group"),
 )
 
 

@@ -13,7 +13,7 @@ import sys
 from random import Random
 from typing import Final
 
-from mesos_dns import collector, logs
+from mesos_dns import collector, logs, privileges
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.serve.answer import Answerer, AnswerOptions
@@ -303,11 +303,21 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _give_up_privileges() -> None:
+    """Need nothing to read what strangers send: before the first of it, and before there is a second thread."""
+    try:
+        privileges.give_up()
+    except OSError as error:
+        # A sandbox that forbids even this; it serves names all the same.
+        log.warning("a worker keeps its privileges, they cannot be given up: %s", error.strerror)
+
+
 def main() -> None:
     """Entry point of the worker process."""
     logs.configure(0)
     collector.tune()
     _allow_many_files()
+    _give_up_privileges()
     with asyncio.Runner(loop_factory=DirectEventLoop) as runner:
         runner.run(serve(int(sys.argv[1])))
 
