@@ -83,6 +83,8 @@ class WorkerHandle:
         self._pair = pair
         listeners = [Listener(pair.udp.fileno(), udp=True), Listener(pair.tcp.fileno(), udp=False)]
         self._settings = msgspec.structs.replace(settings, listeners=listeners)
+        #: Files that the worker must be able to read; whatever else it has no business with.
+        self._files = tuple(filter(None, (settings.forward.ca_file,)))
         self._zones = zones
         self._spawner = spawner
         self._on_news = on_news
@@ -248,9 +250,9 @@ class WorkerHandle:
         try:
             with theirs:
                 fds = (theirs.fileno(), self._pair.udp.fileno(), self._pair.tcp.fileno())
-                self._process = await self._spawner.start(
-                    sys.executable, "-m", "mesos_dns.workers.worker", str(theirs.fileno()), pass_fds=fds
-                )
+                # With -P, or a file that lies in the working folder could be taken for a module of ours.
+                command = (sys.executable, "-P", "-m", "mesos_dns.workers.worker", str(theirs.fileno()))
+                self._process = await self._spawner.start(*command, *self._files, pass_fds=fds)
             # Control is busy in turns of 20 ms while it takes a large state: what a worker can work on
             # meanwhile must be in the socket by then.
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LINK_BUFFER)

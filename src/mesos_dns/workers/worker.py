@@ -1,7 +1,7 @@
 """A worker process: a replica of the zone, the listeners, the forwarder. Composition root.
 
-Started by control as `python -m mesos_dns.workers.worker FD`, FD being its end of the connection to it. It ends
-with that connection, and on SIGTERM after it has answered what had already arrived.
+Started by control as `python -P -m mesos_dns.workers.worker FD [FILE …]`, FD being its end of the connection to it, and the files those that
+it needs to read besides the program. It ends with that connection, and on SIGTERM after it has answered what had already arrived.
 """
 
 import asyncio
@@ -10,10 +10,11 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
-from mesos_dns import collector, logs, privileges
+from mesos_dns import collector, landlock, logs, privileges
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.serve.answer import Answerer, AnswerOptions
@@ -303,10 +304,11 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _give_up_privileges() -> None:
-    """Need nothing to read what strangers send: before the first of it, and before there is a second thread."""
+def _give_up_privileges(files: Sequence[str]) -> None:
+    """Have no capability, and no file but these and the program's own: before anything comes from strangers, or a second thread begins."""
     try:
         privileges.give_up()
+        landlock.restrict([*landlock.program_places(), *files])
     except OSError as error:
         # A sandbox that forbids even this; it serves names all the same.
         log.warning("a worker keeps its privileges, they cannot be given up: %s", error.strerror)
@@ -317,7 +319,7 @@ def main() -> None:
     logs.configure(0)
     collector.tune()
     _allow_many_files()
-    _give_up_privileges()
+    _give_up_privileges(sys.argv[2:])
     with asyncio.Runner(loop_factory=DirectEventLoop) as runner:
         runner.run(serve(int(sys.argv[1])))
 
