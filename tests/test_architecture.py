@@ -93,7 +93,7 @@ PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
 MAY_IMPORT = {
     "mesos_dns.limits": (),
     "mesos_dns.quoting": (),
-    "mesos_dns.concurrency": (),
+    "mesos_dns.concurrency": ours("logs"),
     "mesos_dns.logs": (),
     "mesos_dns.metrics": (),
     "mesos_dns.dns": (),

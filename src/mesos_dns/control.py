@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from mesos_dns import allocator, collector, early_signals, privileges
 from mesos_dns.assembly import Plan, plan
-from mesos_dns.concurrency import spawn
+from mesos_dns.concurrency import bound_complaints, spawn
 from mesos_dns.config import Config, ConfigError, Loaded
 from mesos_dns.generation import Generation, MakeSource, Reload
 from mesos_dns.mesos.sources import follow
@@ -76,6 +76,7 @@ class Control:
         allocator.give_back_large_blocks()
         collecting = spawn(collector.look_now_and_then(), name="collect garbage")
         loop = asyncio.get_running_loop()
+        bound_complaints(loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)

@@ -249,10 +249,10 @@ class RateLimited:
     def __repr__(self) -> str:
         return f"RateLimited({self._logger.name!r}, keys={len(self._seen)})"
 
-    def log(self, level: int, key: str, message: str, *args: object, exc_info: bool = False) -> bool:
+    def log(self, level: int, key: str, message: str, *args: object, exc_info: bool | BaseException = False) -> bool:
         """Log `message % args`, unless the same `key` was logged less than an interval ago. Returns whether it did.
 
-        With `exc_info` the traceback of the exception that is being handled follows.
+        With `exc_info` the traceback of that exception, or the one that is being handled, follows.
         """
         now = self._clock()
         last = self._seen.get(key)

@@ -15,7 +15,7 @@ from random import Random
 from typing import Final
 
 from mesos_dns import collector, landlock, logs, privileges
-from mesos_dns.concurrency import spawn
+from mesos_dns.concurrency import bound_complaints, spawn
 from mesos_dns.dns import name as names
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward.forwarder import Forwarder
@@ -279,6 +279,7 @@ async def serve(fd: int) -> None:
     """Run a worker over the inherited socket `fd` until it is told to end."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
+    bound_complaints(loop)
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     # Ctrl-C goes to the whole process group; control decides what it means.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
