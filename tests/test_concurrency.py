@@ -68,10 +68,12 @@ async def test_what_the_loop_complains_of_is_logged_at_a_bounded_rate(caplog):
             loop.call_exception_handler({"message": "no file", "exception": OSError(24, "Too many open files")})
             loop.call_exception_handler({"message": "no idea", "exception": KeyError(number)})
             loop.call_exception_handler({"message": "no exception"})
+            loop.call_exception_handler({"message": "no room", "exception": MemoryError()})
     finally:
         loop.set_exception_handler(None)
     assert [(one.levelname, one.getMessage(), bool(one.exc_info)) for one in caplog.records] == [
         ("WARNING", "the event loop: no file: Too many open files", False),
         ("ERROR", "the event loop: no idea: please report it", True),
         ("ERROR", "the event loop: no exception: please report it", False),
+        ("WARNING", "the event loop: no room: no memory", False),
     ]

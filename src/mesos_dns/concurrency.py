@@ -62,8 +62,9 @@ def bound_complaints(loop: asyncio.AbstractEventLoop) -> None:
     def complain(_: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         message: str = context["message"]
         error: BaseException | None = context.get("exception")
-        if isinstance(error, OSError):
-            warn.warning(message, "the event loop: %s: %s", message, error.strerror or error)
+        if isinstance(error, OSError | MemoryError):
+            what = getattr(error, "strerror", None) or str(error) or "no memory"
+            warn.warning(message, "the event loop: %s: %s", message, what)
         else:
             warn.log(logging.ERROR, message, "the event loop: %s: please report it", message, exc_info=error or False)
 

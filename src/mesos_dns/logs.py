@@ -4,6 +4,7 @@ Whoever should read standard error may be slow, stuck or gone: a full pipe makes
 through a bounded queue to a thread that writes them; when the queue is full they are dropped and counted.
 """
 
+import contextlib
 import logging
 import os
 import select
@@ -129,14 +130,14 @@ class QueueingHandler(logging.Handler):
                 return
             self._tell_dropped()
             self._put(line, 1)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-                self._thread.start()
+            self._start()
             self._changed.notify_all()
 
     def flush(self) -> None:
         """Part of logging.Handler: wait until nothing waits to be written, at most FLUSH_SECONDS, and not twice in vain."""
         with self._changed:
+            if self._waiting:
+                self._start()
             seconds = 0.0 if self._stuck else FLUSH_SECONDS
             self._stuck = not self._changed.wait_for(lambda: not (self._waiting or self._writing), seconds)
 
@@ -146,6 +147,15 @@ class QueueingHandler(logging.Handler):
             self._closed = True
             self._changed.notify_all()
         super().close()
+
+    def _start(self) -> None:
+        """Have a thread that writes."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="log", daemon=True)
+            # No memory, or no processes left for this user: lines wait, and the next one tries again.
+            with contextlib.suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
 
     def _line(self, record: logging.LogRecord) -> bytes:
         return (self.format(record) + "\n").encode("utf-8", "backslashreplace")

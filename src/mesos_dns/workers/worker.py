@@ -6,6 +6,7 @@ it needs to read besides the program. It ends with that connection, and on SIGTE
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import socket
@@ -192,6 +193,8 @@ class ControlLink(asyncio.Protocol):
         self._scheduled = False
         self._ticking: asyncio.TimerHandle | None = None
         self.worker: Worker | None = None
+        #: It ended because the system gave it no memory: then even to log that may be too much.
+        self.lacked_memory = False
 
     def __repr__(self) -> str:
         return f"ControlLink({self._reader!r})"
@@ -214,8 +217,9 @@ class ControlLink(asyncio.Protocol):
             self._transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._take_next)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why does not matter
+    def connection_lost(self, exc: Exception | None) -> None:
         """Part of asyncio.Protocol. Without control there is nothing to live for."""
+        self.lacked_memory |= isinstance(exc, MemoryError)
         self._ended.set()
 
     def tick(self) -> None:
@@ -253,10 +257,11 @@ class ControlLink(asyncio.Protocol):
             log.error("worker ends, control will start another: %s", error)  # noqa: TRY400 - the peer's mistake
             self._ended.set()
             return
-        except Exception:
-            # A worker that takes no more frames would answer with what it has for ever.
-            log.exception("worker ends, control will start another")
+        except Exception as error:
+            # A worker that takes no more frames would answer with what it has for ever. First of all, for without memory nothing can be logged.
             self._ended.set()
+            self.lacked_memory |= isinstance(error, MemoryError)
+            log.exception("worker ends, control will start another")
             return
         if self.worker is not None and self.worker.has_zone and not isinstance(frame, Heartbeat):
             # Twice as long a pause as the frame took: a process that is busy without end waits for its turn at
@@ -275,8 +280,8 @@ class ControlLink(asyncio.Protocol):
             raise ProtocolError(f"{type(frame).__name__} came before Settings")
 
 
-async def serve(fd: int) -> None:
-    """Run a worker over the inherited socket `fd` until it is told to end."""
+async def serve(fd: int) -> int:
+    """Run a worker over the inherited socket `fd` until it is told to end; the exit code."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     bound_complaints(loop)
@@ -295,6 +300,7 @@ async def serve(fd: int) -> None:
     if control.worker is not None:
         await control.worker.drain()
         control.send(Report(control.worker.counters()))
+    return os.EX_OSERR if control.lacked_memory else 0
 
 
 def _allow_many_files() -> None:
@@ -322,7 +328,8 @@ def main() -> None:
     _allow_many_files()
     _give_up_privileges(sys.argv[2:])
     with asyncio.Runner(loop_factory=DirectEventLoop) as runner:
-        runner.run(serve(int(sys.argv[1])))
+        code = runner.run(serve(int(sys.argv[1])))
+    sys.exit(code)
 
 
 if __name__ == "__main__":
