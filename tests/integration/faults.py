@@ -50,6 +50,11 @@ class Asking:
         return self.came
 
 
+def has_address(endpoint: Endpoint, name: str = "web.marathon.mesos.") -> bool:
+    """Whether a name is answered with an address."""
+    return bool(client.ask(endpoint, name, "A").get("answer"))
+
+
 def resident(pid: int) -> int:
     """Octets of memory that a process occupies."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.certificates import Certificates
-from tests.integration import client
+from tests.integration.faults import has_address
 from tests.integration.masters import Master
 from tests.integration.program import Program, command, environment, free_port, need, run, sample_state, until
 
@@ -39,10 +39,6 @@ def status(pid: int) -> dict[str, str]:
 
 def capabilities(pid: int) -> dict[str, str]:
     return {name: value for name, value in status(pid).items() if name.startswith("Cap")}
-
-
-def answers(program: Program) -> bool:
-    return "answer" in client.ask(program.dns, "web.marathon.mesos.", "A")
 
 
 # --- secrets -------------------------------------------------------------------------------------
@@ -250,7 +246,7 @@ def test_it_answers_and_a_worker_is_replaced(humble: Program) -> None:
         lambda: victim not in humble.workers() and len(humble.workers()) == 2 and humble.get("/readyz")[0] == 200,
         lambda: f"none came: {humble.log()}",
     )
-    assert all(answers(humble) for _ in range(10))
+    assert all(has_address(humble.dns) for _ in range(10))
 
 
 def test_others_of_its_user_cannot_look_into_control(humble: Program) -> None:
@@ -268,7 +264,7 @@ def test_a_reload_takes_another_port_below_1024(humble: Program) -> None:
     humble.config_file.chmod(0o644)
     os.kill(humble.pid, signal.SIGHUP)
     until(
-        lambda: "answer" in client.ask(("127.0.0.1", port), "web.marathon.mesos.", "A") if bound(port) else False,
+        lambda: bound(port) and has_address(("127.0.0.1", port)),
         lambda: f"the new port never came: {humble.log()}",
     )
     assert "User or Group have changed, and are taken at a start only" in humble.log()
