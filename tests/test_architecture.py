@@ -240,6 +240,33 @@ def test_tasks_start_in_one_place(module):
     assert [found for found in task_starters(module) if found not in TASKS] == []
 
 
+# --- clocks --------------------------------------------------------------------------------------
+
+#: Where the wall clock is read, and why: it may jump, so nobody waits for it. Whoever waits takes the steady clock.
+WALL_CLOCK = {
+    "mesos_dns.control": "when a reload happened, for people",
+    "mesos_dns.generation": "where serials begin, which grow whatever it says",
+    "mesos_dns.commands.records": "the same",
+    "mesos_dns.mesos.http.iam": "the end of a token, which DC/OS tells by it; a token that is refused is replaced at once",
+}
+WALL_CLOCK_NAMES = {"time", "time_ns", "localtime", "gmtime", "ctime", "strftime", "CLOCK_REALTIME"}
+
+
+def reads_wall_clock(module):
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "time":
+            yield node.attr in WALL_CLOCK_NAMES
+        elif isinstance(node, ast.ImportFrom) and node.module in {"time", "datetime"}:
+            yield node.module == "datetime" or any(alias.name in WALL_CLOCK_NAMES for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield any(alias.name == "datetime" for alias in node.names)
+
+
+def test_the_wall_clock_is_read_where_it_may_be_only():
+    found = {module for module in SOURCES if not demo_itself(module) and any(reads_wall_clock(module))}
+    assert found == WALL_CLOCK.keys()
+
+
 # --- the tables themselves ---------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 
+import msgspec
 import pytest
 from tests.config.given import FakeHost
 
@@ -14,7 +15,7 @@ from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
-from mesos_dns.workers.protocol import Settings
+from mesos_dns.workers.protocol import Settings, encode
 from mesos_dns.zone.zone import Authority
 
 OVER_TLS = Upstream("192.0.2.4", 853, "dns.example")
@@ -209,6 +210,17 @@ def test_what_the_http_api_shows():
     config = shown.config_json(42)
     assert (config["SOASerial"], config["RefreshSeconds"], config["Domain"]) == (42, 9, "cluster")
     assert list(config) == list(shown.effective)
+
+
+def test_workers_are_told_no_secrets():
+    account = json.dumps({"uid": "me", "private_key": "-----BEGIN PRIVATE KEY-----hush", "login_endpoint": "https://x"})
+    host = FakeHost({"iam.json": account.encode()})
+    keys = {"Masters": ["127.0.0.1:5050"], "Zk": "zk://me:hush@10.0.0.1/mesos", "IAMConfigFile": "iam.json"}
+    keys |= {"CertFile": "hush.pem", "KeyFile": "hush.key", **CREDENTIALS}
+    plan = assembly.plan(interpret(json.dumps(keys).encode(), "", {}, host).config)
+    assert plan.guarded
+    assert "hush" in str(msgspec.to_builtins(plan.source))
+    assert b"hush" not in encode(plan.worker)
 
 
 def test_a_plan_shows_no_secrets():

@@ -212,7 +212,7 @@ def humble(request: pytest.FixtureRequest, leading: Master) -> Generator[Program
     under = read_only(folder) + (as_the_unit_does() if request.param == "unit" else [])
     credentials = {"mesosAuthentication": "basic", "mesosCredentials": {"principal": "dns", "secret": IN_FILE}}
     with Program(
-        folder, masters=[leading.endpoint], under=under, workers=2, port=low_port(), **keys, **credentials
+        folder, masters=[leading.endpoint], under=under, workers=1, port=low_port(), **keys, **credentials
     ) as program:
         program.dns_port = program.config["port"]
         program.wait_ready()
@@ -243,7 +243,7 @@ def test_it_answers_and_a_worker_is_replaced(humble: Program) -> None:
     victim = humble.workers()[0]
     os.kill(victim, signal.SIGKILL)
     until(
-        lambda: victim not in humble.workers() and len(humble.workers()) == 2 and humble.get("/readyz")[0] == 200,
+        lambda: victim not in humble.workers() and len(humble.workers()) == 1 and humble.get("/readyz")[0] == 200,
         lambda: f"none came: {humble.log()}",
     )
     assert all(has_address(humble.dns) for _ in range(10))
