@@ -101,6 +101,16 @@ def test_the_working_folder_and_the_whole_are_no_places_of_the_program(monkeypat
     assert sys.prefix in places
 
 
+def test_what_is_no_file_of_a_folder_stays_usable():
+    """Libraries that want a path are given memory (memfd_create), and pipes."""
+    confined(
+        "assert landlock.restrict([])",
+        "fd = os.memfd_create('pem')",
+        "os.write(fd, b'text')",
+        "assert open(f'/proc/self/fd/{fd}').read() == open(f'/dev/fd/{fd}').read() == 'text'",
+    )
+
+
 def test_no_program_is_run():
     confined(
         "assert landlock.restrict(landlock.program_places())",

@@ -41,6 +41,13 @@ def capabilities(pid: int) -> dict[str, str]:
     return {name: value for name, value in status(pid).items() if name.startswith("Cap")}
 
 
+def workers(program: Program) -> list[int]:
+    """Its workers, of which there are some."""
+    found = program.workers()
+    assert found
+    return found
+
+
 # --- secrets -------------------------------------------------------------------------------------
 
 
@@ -65,7 +72,7 @@ def secretive(leading: Master, tmp_path_factory: pytest.TempPathFactory) -> Gene
 
 
 def test_workers_have_no_privileges(secretive: Program) -> None:
-    for pid in secretive.workers():
+    for pid in workers(secretive):
         found = status(pid)
         assert {found[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {NONE}
         assert found["NoNewPrivs"] == "1"
@@ -85,11 +92,11 @@ def test_one_that_takes_the_place_of_a_worker_has_none_either(secretive: Program
         ),
         lambda: f"none came: {secretive.log()}",
     )
-    assert all(capabilities(pid)["CapPrm"] == NONE for pid in secretive.workers())
+    assert all(capabilities(pid)["CapPrm"] == NONE for pid in workers(secretive))
 
 
 def test_the_arguments_and_environment_of_workers_hold_no_secrets(secretive: Program) -> None:
-    for pid in secretive.workers():
+    for pid in workers(secretive):
         told = Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
         assert b"PYTHONPATH=" in told
         assert b"hunter" not in told
@@ -122,12 +129,12 @@ def test_the_memory_of_workers_holds_no_secrets(secretive: Program) -> None:
 
     # Otherwise it would look in the wrong places. The key is where OpenSSL has it, in another form.
     assert known(secretive.pid) >= {SECRET.encode(), IAM_SECRET.encode()}
-    for pid in secretive.workers():
+    for pid in workers(secretive):
         assert known(pid) == set()
 
 
 def test_workers_have_no_file_open_but_the_log(secretive: Program) -> None:
-    for pid in secretive.workers():
+    for pid in workers(secretive):
         files = {path.name: str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
         on_disk = {name: file for name, file in files.items() if file.startswith("/") and file != "/dev/null"}
         assert on_disk == {"1": str(secretive.log_file), "2": str(secretive.log_file)}
@@ -230,7 +237,7 @@ def test_control_keeps_the_ports_alone(humble: Program) -> None:
 
 
 def test_workers_of_another_user_have_nothing(humble: Program) -> None:
-    for pid in humble.workers():
+    for pid in workers(humble):
         found = status(pid)
         assert found["Uid"].split() == [str(NOBODY)] * 4
         assert {found[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {NONE}
