@@ -303,9 +303,9 @@ def test_the_wall_clock_jumps(master: Master, tmp_path: Path) -> None:
     assert seen == sorted(set(seen))
 
 
-@pytest.mark.parametrize("seconds", [2, 20 * YEAR], ids=["just started", "up for 20 years"])
-def test_the_machine_has_been_up(master: Master, tmp_path: Path, seconds: int) -> None:
-    """Nothing takes the steady clock for long after 0, or for small."""
+def test_the_machine_has_just_started(master: Master, tmp_path: Path) -> None:
+    """Nothing takes it for granted that the steady clock is far from 0."""
+    seconds = 2
     if os.geteuid() != 0:
         pytest.skip("only root can have clocks of its own")
     offset = seconds - int(time.clock_gettime(time.CLOCK_BOOTTIME))

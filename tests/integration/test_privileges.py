@@ -299,6 +299,25 @@ def test_who_is_not_root_cannot_become_another(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@needs_root
+def test_what_the_user_may_not_read_is_told_at_the_start(tmp_path: Path) -> None:
+    """Root may read it, and has; at the next reload nobody could."""
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"masters": ["127.0.0.1:1"], "user": str(NOBODY), "group": str(NOBODY)}))
+    file.chmod(0o600)
+    under = read_only(tmp_path)
+    done = subprocess.run(
+        [*under, *command("run", "--config", str(file))],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 78, done.stderr
+    assert "cannot be read: Permission denied; let the user that runs Mesos-DNS read it" in done.stderr
+
+
 def test_an_unknown_user_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text('{"masters": ["127.0.0.1:1"], "user": "no such user"}')

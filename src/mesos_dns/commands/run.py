@@ -19,12 +19,15 @@ def run(options: Namespace) -> int:
     load = configured.reader(options)
     try:
         loaded = load()
+        # Before the first line of the log, which has a thread of its own.
+        if loaded.config.account is not None:
+            if not _become(loaded.config.account, loaded.config.user):
+                return 1
+            # What that user may not read must not come out at the next reload.
+            loaded = load()
     except ConfigError as error:
         configured.log_refusal(error)
         return configured.BAD_CONFIG
-    # Before the first line of the log, which has a thread of its own.
-    if loaded.config.account is not None and not _become(loaded.config.account, loaded.config.user):
-        return 1
     for warning in loaded.warnings:
         logs.logger.warning("configuration: %s", warning)
     try:
