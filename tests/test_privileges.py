@@ -50,6 +50,21 @@ def test_to_give_up_twice_is_no_error():
     assert status_after("privileges.give_up()", "privileges.give_up()")["CapEff"] == NONE
 
 
+@needs_root
+def test_what_systemd_gives_is_not_left_either():
+    """`AmbientCapabilities`: permitted, inheritable, and so for every program that is started."""
+    give = "privileges._set_capabilities({10})"
+    inherit = (
+        "words = (privileges._Word * 2)(privileges._Word(1 << 10, 1 << 10, 1 << 10), privileges._Word(0, 0, 0))",
+        "assert privileges._libc().capset(privileges.ctypes.byref(privileges._Header(0x20080522, 0)), words) == 0",
+        "assert privileges._libc().prctl(47, 2, 10, 0, 0) == 0",
+    )
+    found = status_after(give, *inherit, "assert 'CapAmb:\t0000000000000400' in open('/proc/self/status').read()")
+    assert found["CapAmb"] == PORTS_ALONE
+    found = status_after(give, *inherit, "privileges.give_up()")
+    assert {found[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {NONE}
+
+
 def test_what_is_started_afterwards_gets_nothing_either():
     found = status_after("privileges.give_up()", "os.execv('/bin/cat', ['cat', '/proc/self/status'])")
     assert (found["CapPrm"], found["CapEff"], found["NoNewPrivs"]) == (NONE, NONE, "1")

@@ -23,8 +23,6 @@ _PR_SET_KEEPCAPS: Final = 8
 _PR_CAPBSET_READ: Final = 23
 _PR_CAPBSET_DROP: Final = 24
 _PR_SET_NO_NEW_PRIVS: Final = 38
-_PR_CAP_AMBIENT: Final = 47
-_PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 #: The layout of capset(2) with two words for each set.
 _CAPABILITY_VERSION_3: Final = 0x20080522
 
@@ -48,7 +46,7 @@ def give_up() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     if CAP_SETPCAP in effective():
         _empty_bounding_set()
-    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    # The ambient set goes with it: the kernel keeps nothing there that is not permitted and inheritable.
     _set_capabilities(())
 
 
