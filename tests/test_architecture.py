@@ -247,6 +247,7 @@ WALL_CLOCK = {
     "mesos_dns.control": "when a reload happened, for people",
     "mesos_dns.generation": "where serials begin, which grow whatever it says",
     "mesos_dns.commands.records": "the same",
+    "mesos_dns.commands.watch": "when a change happened, for people",
     "mesos_dns.mesos.http.iam": "the end of a token, which DC/OS tells by it; a token that is refused is replaced at once",
 }
 WALL_CLOCK_NAMES = {"time", "time_ns", "localtime", "gmtime", "ctime", "strftime", "CLOCK_REALTIME"}
