@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import socket
+import subprocess
 import sys
 
 import dns.rcode
@@ -13,7 +14,7 @@ import pytest
 from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
 from tests.zone.changes import edit
 
-from mesos_dns import logs
+from mesos_dns import landlock, logs
 from mesos_dns.dns import name as names
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.workers import worker as workers
@@ -401,3 +402,34 @@ async def test_a_worker_ends_with_its_control():
         await worker.control.receive(Ack)
         worker.control.close()
         assert await worker.ended() == (0, "")
+
+
+@pytest.mark.skipif(not landlock.version(), reason="this system has no Landlock")
+def test_it_reads_no_other_files_than_those_it_was_given(tmp_path):
+    """Neither the configuration, with its secrets, nor what lies where it was started; and it has no privileges by then."""
+    for name in ("ca.pem", "config.json"):
+        (tmp_path / name).write_text("text")
+    program = [
+        "from mesos_dns.workers import worker",
+        "worker._give_up_privileges(['ca.pem'])",
+        "assert open('ca.pem').read() == 'text'",
+        "try: open('config.json')",
+        "except PermissionError: pass",
+        "else: raise AssertionError",
+        "try: open('ca.pem', 'a')",
+        "except PermissionError: pass",
+        "else: raise AssertionError",
+        "assert 'NoNewPrivs:\\t1' in status",
+    ]
+    program.insert(1, "import pathlib; read = pathlib.Path('/proc/self/status').open()")
+    program.insert(3, "status = read.read()")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "\n".join(program)],
+        cwd=tmp_path,
+        env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
