@@ -15,11 +15,13 @@ from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
 from tests.zone.changes import edit
 
 from mesos_dns import landlock, logs
+from mesos_dns.certificates import KeyPair
 from mesos_dns.dns import name as names
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.workers import worker as workers
 from mesos_dns.workers.protocol import (
     Ack,
+    Declared,
     FrameReader,
     Heartbeat,
     Listen,
@@ -301,6 +303,16 @@ async def test_settings_that_cannot_be_followed_end_the_worker(fed, caplog):
     control.send(settings([Listener(9999, udp=True)]))
     await until(ended)
     assert "Bad file descriptor" in caplog.text
+
+
+@pytest.mark.parametrize("pair", [None, KeyPair(b"a certificate", b"its key")])
+async def test_who_holds_a_private_key_is_closed_to_others(fed, monkeypatch, pair):
+    closed = []
+    monkeypatch.setattr(workers.privileges, "forbid_dumps", lambda: closed.append(True))
+    _, control, _ = fed
+    control.send(settings(tls=pair))
+    await control.receive(Declared)
+    assert closed == ([True] if pair else [])
 
 
 async def test_without_control_there_is_nothing_to_live_for(fed):
