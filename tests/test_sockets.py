@@ -116,7 +116,7 @@ def test_a_random_port_that_only_udp_can_have_is_given_up_for_another(opened, mo
     def unlucky(host, port, kind, *, shared):
         if kind == TCP and len(refused) < 3:
             refused.append(port)
-            raise BindError("taken")
+            raise BindError("taken") from OSError(errno.EADDRINUSE, "taken")
         return bind(host, port, kind, shared=shared)
 
     monkeypatch.setattr(module, "_bind", unlucky)
@@ -127,6 +127,19 @@ def test_a_random_port_that_only_udp_can_have_is_given_up_for_another(opened, mo
     monkeypatch.setattr(module, "_TRIES", 3)
     with pytest.raises(BindError, match="is free for both UDP and TCP"):
         opened().provide(1)
+
+
+def test_what_is_wrong_with_every_port_is_told_at_once(opened, monkeypatch):
+    tried = []
+
+    def hopeless(host, port, kind, *, shared):  # noqa: ARG001 - the form of `_bind`
+        tried.append(port)
+        raise BindError("cannot listen on ::: no such family") from OSError(errno.EAFNOSUPPORT, "no such family")
+
+    monkeypatch.setattr(module, "_bind", hopeless)
+    with pytest.raises(BindError, match="no such family"):
+        opened().provide(1)
+    assert tried == [0]
 
 
 def test_what_is_bound_stays(opened):

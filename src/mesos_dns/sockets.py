@@ -156,8 +156,12 @@ class Sockets:
                 _bind(self._host, port, kind, shared=False).close()
             return self._pair(port)
         for _ in range(_TRIES):
-            with contextlib.suppress(BindError):
+            try:
                 return self._pair(0)
+            except BindError as error:
+                cause = error.__cause__
+                if not isinstance(cause, OSError) or cause.errno != errno.EADDRINUSE:
+                    raise
         raise BindError(f"no port of {self._host} is free for both UDP and TCP")
 
     def _pair(self, port: int) -> Pair:

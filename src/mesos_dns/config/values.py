@@ -38,6 +38,15 @@ class IamAccount:
     login_endpoint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user of this machine by numbers, with its group and all its groups."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole configuration: validated, with defaults filled in. Times are whole seconds.
@@ -135,6 +144,9 @@ class Config:
     doh_on: bool = False
     #: What `tls_cert_file` and `tls_key_file` hold; None if nothing is served over TLS.
     certificate: Certificate | None = field(default=None, repr=False)
+    #: Whom to be from the start on, and its group, by name or number; "": whoever started the program, and the usual group. See `account`.
+    user: str = ""
+    group: str = ""
     cookies_on: bool = True
     #: Hexadecimal, 32 digits each; the first makes cookies. Empty: the program makes secrets.
     cookie_secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -148,6 +160,14 @@ class Config:
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
     ensemble: Ensemble | None = None
+    #: Whom `user` and `group` name on this machine; None without `user`.
+    account: Account | None = None
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether it holds, or names files with, what nobody else should know: passwords or private keys."""
+        credentials = self.ensemble is not None and self.ensemble.credentials
+        return bool(self.mesos_secret or self.key_file or self.tls_key_file or self.iam or credentials)
 
     @property
     def upstreams(self) -> tuple[Resolver, ...]:
@@ -290,6 +310,8 @@ KEYS: Final[tuple[Key, ...]] = (
     _switch("HttpsOn", "https_on"),
     _integer("HttpsPort", "https_port", 0, _UINT16),
     _switch("DohOn", "doh_on"),
+    _text("User", "user"),
+    _text("Group", "group"),
     _switch("CookiesOn", "cookies_on"),
     Key("CookieSecrets", "cookie_secrets", "strings", "cookie_secrets", secret=True),
     _text("ServerId", "server_id"),

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import resource
 import socket
 import ssl
 from collections.abc import Callable
@@ -21,6 +22,12 @@ log = logging.getLogger(__name__)
 
 #: Connections at once: monitoring and a few people; further ones are closed at once.
 MAX_HTTP_CONNECTIONS: Final = 256
+#: The share of the limit of open files that these may take: control must be able to start workers and to ask masters, whoever holds connections.
+HTTP_SHARE_OF_FILES: Final = 4
+#: Connections that may wait in the kernel to be accepted.
+_BACKLOG: Final = 128
+#: Connections accepted in one go, before the first of them is counted.
+_ACCEPTED_AT_ONCE: Final = 8
 #: Octets of a request line: a name of 255 octets, each percent-encoded, needs 800.
 MAX_HTTP_LINE: Final = 4096
 #: Octets of one header field: cookies and tokens of proxies in front of us reach some thousand.
@@ -53,6 +60,7 @@ class HttpServer:
         self._aiohttp_log.addFilter(self._note_complaint)
         #: Open connections, with the timer of those that have not asked anything yet.
         self._open: dict[asyncio.Transport, asyncio.TimerHandle | None] = {}
+        self._most = MAX_HTTP_CONNECTIONS
         self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
         #: What is on the wire, by the transport within TLS.
@@ -69,6 +77,7 @@ class HttpServer:
         Raises OSError if the address cannot be bound: its text says which one, why, and what to do.
         """
         listening = _bind(host, port, "HttpPort" if self.context is None else "HttpsPort")
+        self._most = _most_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._web = web.Server(
             self._answer,
             access_log=None,
@@ -80,7 +89,12 @@ class HttpServer:
             auto_decompress=False,
         )
         make = self._web
-        self._listener = await asyncio.get_running_loop().create_server(lambda: _Connection(make, self), sock=listening)
+        loop = asyncio.get_running_loop()
+        # To asyncio the backlog is also how many it accepts in one go; without files each of them would be an error.
+        self._listener = await loop.create_server(
+            lambda: _Connection(make, self), sock=listening, backlog=_ACCEPTED_AT_ONCE
+        )
+        listening.listen(_BACKLOG)
         self.address = listening.getsockname()[:2]
         log.info("%s API on %s port %d", "HTTP" if self.context is None else "HTTPS", *self.address)
 
@@ -114,7 +128,7 @@ class HttpServer:
 
     def opened(self, transport: asyncio.Transport) -> bool:
         """Count a new connection; False if it is one too many. It must ask something soon."""
-        if len(self._open) >= MAX_HTTP_CONNECTIONS:
+        if len(self._open) >= self._most:
             self._warnings.warning(
                 "full", "HTTP: %d connections are open, no more are taken; who holds them?", len(self._open)
             )
@@ -235,13 +249,18 @@ class _Connection(asyncio.Protocol):
             self._begin(within)
 
 
+def _most_within(files: int) -> int:
+    """How many connections there may be with this limit of open files."""
+    return MAX_HTTP_CONNECTIONS if files < 0 else max(1, min(MAX_HTTP_CONNECTIONS, files // HTTP_SHARE_OF_FILES))
+
+
 def _bind(host: str, port: int, key: str) -> socket.socket:
     v6 = ":" in host
     try:
         return socket.create_server(
             (host, port),
             family=socket.AF_INET6 if v6 else socket.AF_INET,
-            backlog=128,
+            backlog=_BACKLOG,
             dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
         )
     except OSError as error:
