@@ -197,6 +197,12 @@ class Flights:
             line = self._lines[first.key] = Line(self, first, self._observed.of(first.key))
         self.routes[parent] = Route(parent, line, upstreams.states[1:], zone, upstreams, trusted)
 
+    def renew(self, cache: ForwardCache) -> None:
+        """Keep answers in `cache` from now on, and learn anew whom to ask. Nothing may be under way."""
+        self._cache = cache
+        self.routes.clear()
+        self._lines.clear()
+
     def forget_routes(self) -> None:
         """Nothing flies from now on, until it is learnt anew."""
         self.routes.clear()

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
+
+import msgspec
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
@@ -16,7 +18,7 @@ from mesos_dns.serve.forward import observed, rewrite
 from mesos_dns.serve.forward.cache import ForwardCache, cache_key
 from mesos_dns.serve.forward.flights import CACHED, FORWARDED, Flight, Flights
 from mesos_dns.serve.forward.inflight import Question
-from mesos_dns.serve.forward.loops import Route
+from mesos_dns.serve.forward.loops import LoopWatch, Route
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
@@ -84,6 +86,15 @@ def _waiting(flight: Flight) -> _Waiting:
     return _Waiting(Forward(query, flight.client), msg.udp_limit(query.edns), send)
 
 
+def _cache(options: ForwardOptions) -> ForwardCache:
+    return ForwardCache(
+        options.cache_octets,
+        min_ttl=options.cache_min_ttl,
+        max_ttl=options.cache_max_ttl,
+        stale_seconds=options.stale_seconds,
+    )
+
+
 class Forwarder:
     """Answers outside names. `refuse` makes replies without records; `terms` say what is not for upstreams at all.
 
@@ -100,12 +111,7 @@ class Forwarder:
         # Here, not with the first question: to read what authorities there are takes a while.
         self._tls = context_for(options)
         self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout)
-        self._cache = ForwardCache(
-            options.cache_octets,
-            min_ttl=options.cache_min_ttl,
-            max_ttl=options.cache_max_ttl,
-            stale_seconds=options.stale_seconds,
-        )
+        self._cache = _cache(options)
         self._warn = RateLimited(log)
         self._pending: dict[bytes, _Pending | Flight] = {}
         #: Those who wait for the answer to what is in flight.
@@ -194,6 +200,32 @@ class Forwarder:
             name = names.parent(name)
         found = self._zones.get(name)
         return name, found if found is not None and found.states else None
+
+    def use(self, upstreams: Mapping[bytes, Sequence[Upstream]], loops: LoopWatch) -> None:
+        """Ask others from now on, by zone as in `ForwardOptions`; `loops` watches them.
+
+        What is under way is asked once more, of these. What the former ones said is forgotten: others may know other names.
+        """
+        known = [state for each in self._zones.values() for state in each.states]
+        options = msgspec.structs.replace(
+            self._options, upstreams={zone: list(servers) for zone, servers in upstreams.items()}
+        )
+        self._options = options
+        self._terms = self._terms._replace(loops=loops)
+        self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout, known)
+        self._cache = _cache(options)
+        self.flights.give_up()
+        self.flights.renew(self._cache)
+        means = self._means
+        if means is None:
+            return
+        means.failing.intersection_update(set().union(*options.upstreams.values()))
+        means = self._means = means._replace(
+            prober=Prober(loops, options.timeout, self._leads_back, means.streams),
+        )
+        for key, pending in list(self._pending.items()):
+            assert isinstance(pending, _Pending)
+            self._search_again(means, key, pending)
 
     async def drained(self) -> None:
         """Wait until nobody waits."""
@@ -293,9 +325,29 @@ class Forwarder:
         if stale:
             # Also if nobody waits yet: who asks when the answer has become stale waits no longer for that.
             pending.timer = asyncio.get_running_loop().call_later(STALE_AFTER_SECONDS, self._answer_stale, pending)
-        query = forward.query
+        self._start(means, zone, upstreams, key, pending, forward.query)
+
+    def _start(
+        self, means: Means, zone: bytes, upstreams: Upstreams[Upstream], key: bytes, pending: _Pending, query: Query
+    ) -> None:
         pending.search = Search(means, zone, upstreams, query, lambda reply: self._done(key, query.question_end, reply))
         pending.search.start()
+
+    def _search_again(self, means: Means, key: bytes, pending: _Pending) -> None:
+        """Ask other upstreams what is asked already; what nobody waits for is not asked any more."""
+        if pending.search is not None:
+            pending.search.close()
+        if not pending.waiting:
+            del self._pending[key]
+            if pending.timer is not None:
+                pending.timer.cancel()
+            return
+        query = pending.waiting[0].forward.query
+        zone, upstreams = self.upstreams_for(query.name)
+        if upstreams is None:
+            self._done(key, query.question_end, None)
+        else:
+            self._start(means, zone, upstreams, key, pending, query)
 
     def _leads_back(self, route: Route) -> None:
         """What was asked by a way that turned out to lead back here is asked of others."""

@@ -316,9 +316,15 @@ def _slowness(state: UpstreamState[K]) -> tuple[bool, float]:
     return state.suspect is not None or state.failing, float("inf") if srtt is None else srtt
 
 
-def by_zone(zones: Mapping[bytes, Sequence[K]], policy: Policy, timeout: float) -> dict[bytes, Upstreams[K]]:
-    """The upstreams of each zone. One that several zones name has one state."""
-    states = {key: UpstreamState(key) for keys in zones.values() for key in keys}
+def by_zone(
+    zones: Mapping[bytes, Sequence[K]], policy: Policy, timeout: float, known: Iterable[UpstreamState[K]] = ()
+) -> dict[bytes, Upstreams[K]]:
+    """The upstreams of each zone. One that several zones name has one state: that among `known`, if it is there."""
+    states = {state.key: state for state in known}
+    for keys in zones.values():
+        for key in keys:
+            if key not in states:
+                states[key] = UpstreamState(key)
     return {
         zone: Upstreams((states[key] for key in dict.fromkeys(keys)), policy, timeout) for zone, keys in zones.items()
     }
