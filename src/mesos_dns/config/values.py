@@ -143,6 +143,8 @@ class Config:
     #: Whom to be from the start on, and its group, by name or number; "": whoever started the program, and the usual group. See `account`.
     user: str = ""
     group: str = ""
+    #: Whether `resolvers` are those that /etc/resolv.conf had, and change with it (`system_resolvers.SystemResolvers`).
+    system_resolvers: bool = False
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).

@@ -23,6 +23,7 @@ from mesos_dns.certificates import KeyPair
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.metrics import Metric, counter, summed
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.liveness import TICK_SECONDS, Liveness, Verdict
 from mesos_dns.workers.propagation import Propagation
@@ -38,6 +39,7 @@ from mesos_dns.workers.protocol import (
     ProtocolError,
     Renew,
     Report,
+    Resolvers,
     Settings,
     encode,
 )
@@ -179,6 +181,11 @@ class WorkerHandle:
     def listen(self) -> None:
         """Let the worker answer what comes to its sockets, which must be bound."""
         self._may_listen = True
+        self._news.set()
+
+    def forward(self, options: ForwardOptions) -> None:
+        """Have the worker, and those that come after it, ask the upstreams of `options`; all else in it must be as it was."""
+        self._settings = msgspec.structs.replace(self._settings, forward=options)
         self._news.set()
 
     def start(self) -> None:
@@ -323,11 +330,14 @@ class WorkerHandle:
             hold = self._settings.hold or self._zones.loaded
             self._renewed = False
             writer.write(encode(msgspec.structs.replace(self._settings, hold=hold)))
-            listens = False
+            listens, asked = False, self._settings.forward
             while True:
                 if self._renewed and self._settings.tls is not None:
                     self._renewed = False
                     writer.write(encode(Renew(self._settings.tls)))
+                if self._settings.forward is not asked:
+                    asked = self._settings.forward
+                    writer.write(encode(Resolvers(asked.upstreams)))
                 if self._may_listen and not listens:
                     listens = True
                     writer.write(encode(Listen()))
@@ -337,8 +347,8 @@ class WorkerHandle:
                     writer.write(self._next_portion())
                     await writer.drain()
                 self._news.clear()
-                is_done = not self._backlog and (not self._stale or self._behind)
-                if is_done and listens == self._may_listen and not self._renewed:
+                told = listens == self._may_listen and asked is self._settings.forward and not self._renewed
+                if told and not self._backlog and (not self._stale or self._behind):
                     await self._news.wait()
                 if self._heartbeat_due:
                     self._heartbeat_due = False

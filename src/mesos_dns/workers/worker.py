@@ -47,6 +47,7 @@ from mesos_dns.workers.protocol import (
     ProtocolError,
     Renew,
     Report,
+    Resolvers,
     Settings,
     SnapshotBegin,
     ZoneUpdate,
@@ -74,6 +75,7 @@ class Worker:
     def __init__(self, settings: Settings, tell: "ControlLink") -> None:
         self._tell = tell
         self._hold = settings.hold
+        self._loop_key = settings.loop_key
         self._may_listen = False
         self._listens = False
         self._options = AnswerOptions(settings.recursion, settings.truncate_bit)
@@ -171,6 +173,9 @@ class Worker:
                 context = server_context(pair, PROTOCOL)
                 for listener in self._tls:
                     listener.use(context)
+            case Resolvers(upstreams):
+                self._forwarder.use(upstreams, LoopWatch(self._loop_key, routes_of(upstreams)))
+                self._responder.forget()
             case Heartbeat():
                 pass
             case _:
