@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -15,8 +16,8 @@ from mesos_dns.limits import MAX_FORWARDS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter, gauge
 from mesos_dns.serve.forward import observed, rewrite
-from mesos_dns.serve.forward.cache import ForwardCache, cache_key
-from mesos_dns.serve.forward.flights import CACHED, FORWARDED, Flight, Flights
+from mesos_dns.serve.forward.cache import ForwardCache, cache_key, question_of
+from mesos_dns.serve.forward.flights import CACHED, FORWARDED, Flight, Flights, Share
 from mesos_dns.serve.forward.inflight import Question
 from mesos_dns.serve.forward.loops import LoopWatch, Route
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
@@ -43,9 +44,16 @@ _SHED: Final = counter("forward_shed", "Questions answered with SERVFAIL at once
 _PENDING: Final = gauge("forward_pending", "Clients' questions that wait for upstreams.", by_worker=True)
 _KEPT: Final = gauge("forward_cache_entries", "Answers about outside names in the cache.", by_worker=True)
 
-#: Clients that wait for upstreams at the same time, all together, and requests of one client among them: a quarter of the others.
+#: Clients that wait for upstreams at the same time, all together.
 MAX_WAITING: Final = 4 * MAX_FORWARDS
+#: Requests of one client among them once there is a crowd. As long as there is none its share is nobody's loss: it may be a resolver
+#: that asks for thousands of users.
 MAX_WAITING_PER_CLIENT: Final = MAX_FORWARDS // 4
+#: Different questions that are asked, and clients that wait, which are a crowd: half of the most. The rest is for the other clients.
+CROWD_QUESTIONS: Final = MAX_FORWARDS // 2
+CROWD_WAITING: Final = MAX_WAITING // 2
+#: Seconds between two moments in which failures are forgiven, as upstreams are back: in between each is remembered as long as the first.
+FORGIVE_SECONDS: Final = 5.0
 #: Seconds for which clients wait if there is an answer that is out of date (RFC 8767 section 5: the client response timer).
 STALE_AFTER_SECONDS: Final = 1.8
 
@@ -61,9 +69,11 @@ class _Waiting(NamedTuple):
 class _Pending:
     """A question that is asked of upstreams, and who waits for its answer."""
 
-    __slots__ = ("is_slow", "search", "stale", "timer", "waiting")
+    __slots__ = ("is_slow", "search", "stale", "timer", "upstreams", "waiting", "zone")
 
-    def __init__(self, stale: bytes) -> None:
+    def __init__(self, stale: bytes, zone: bytes, upstreams: Upstreams[Upstream]) -> None:
+        self.zone = zone
+        self.upstreams = upstreams
         #: What there is if no upstream answers; empty if there is nothing.
         self.stale = stale
         self.waiting: list[_Waiting] = []
@@ -113,6 +123,9 @@ class Forwarder:
         self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout)
         self._cache = _cache(options)
         self._warn = RateLimited(log)
+        #: Zones whose upstreams all fail, and when failures were forgiven last.
+        self._troubled: set[bytes] = set()
+        self._forgiven = float("-inf")
         self._pending: dict[bytes, _Pending | Flight] = {}
         #: Those who wait for the answer to what is in flight.
         self._joined: dict[bytes, list[_Waiting]] = {}
@@ -134,7 +147,7 @@ class Forwarder:
             self.counters,
             (*own, *options.private, *options.upstreams),
             own,
-            most_per_client=MAX_WAITING_PER_CLIENT,
+            share=Share(CROWD_QUESTIONS, MAX_WAITING_PER_CLIENT),
         )
 
     def __repr__(self) -> str:
@@ -214,6 +227,7 @@ class Forwarder:
         self._terms = self._terms._replace(loops=loops)
         self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout, known)
         self._cache = _cache(options)
+        self._troubled.clear()
         self.flights.give_up()
         self.flights.renew(self._cache)
         means = self._means
@@ -291,11 +305,7 @@ class Forwarder:
                 self.counters.add(_LOOPED)
                 send(self._refuse(forward.query, msg.SERVFAIL, msg.EDE_OTHER, b"forwarding loop"))
                 return
-        if (
-            (pending is None and len(self._pending) >= MAX_FORWARDS)
-            or self._waiting >= MAX_WAITING
-            or self._clients[forward.client] >= MAX_WAITING_PER_CLIENT
-        ):
+        if self._has_no_room(forward.client, is_new=pending is None):
             # Names of the zone must stay answerable when the upstreams hang, and one client must not take the place of all.
             if stale:
                 self._send_stale(stale, waiting)
@@ -312,6 +322,14 @@ class Forwarder:
         else:
             self._search(means, key, forward, stale, waiting)
 
+    def _has_no_room(self, client: bytes, *, is_new: bool) -> bool:
+        """Whether a request cannot wait; `is_new` says that nobody waits for its answer yet."""
+        questions, waiting = len(self._pending) if is_new else 0, self._waiting
+        if questions >= MAX_FORWARDS or waiting >= MAX_WAITING:
+            return True
+        crowd = questions >= CROWD_QUESTIONS or waiting >= CROWD_WAITING
+        return crowd and self._clients[client] >= MAX_WAITING_PER_CLIENT
+
     def _search(self, means: Means, key: bytes, forward: Forward, stale: bytes, *waiting: _Waiting) -> None:
         zone, upstreams = self.upstreams_for(forward.query.name)
         if upstreams is None:
@@ -320,17 +338,16 @@ class Forwarder:
             self.flights.learn(
                 forward.query.name, zone, upstreams, trusted=upstreams.states[0].key in self._terms.trusted
             )
-        pending = self._pending[key] = _Pending(stale)
+        pending = self._pending[key] = _Pending(stale, zone, upstreams)
         pending.waiting += waiting
         if stale:
             # Also if nobody waits yet: who asks when the answer has become stale waits no longer for that.
             pending.timer = asyncio.get_running_loop().call_later(STALE_AFTER_SECONDS, self._answer_stale, pending)
-        self._start(means, zone, upstreams, key, pending, forward.query)
+        self._start(means, key, pending, forward.query)
 
-    def _start(
-        self, means: Means, zone: bytes, upstreams: Upstreams[Upstream], key: bytes, pending: _Pending, query: Query
-    ) -> None:
-        pending.search = Search(means, zone, upstreams, query, lambda reply: self._done(key, query.question_end, reply))
+    def _start(self, means: Means, key: bytes, pending: _Pending, query: Query) -> None:
+        done = partial(self._done, key, query.question_end)
+        pending.search = Search(means, pending.zone, pending.upstreams, query, done)
         pending.search.start()
 
     def _search_again(self, means: Means, key: bytes, pending: _Pending) -> None:
@@ -343,11 +360,12 @@ class Forwarder:
                 pending.timer.cancel()
             return
         query = pending.waiting[0].forward.query
-        zone, upstreams = self.upstreams_for(query.name)
+        pending.zone, upstreams = self.upstreams_for(query.name)
         if upstreams is None:
             self._done(key, query.question_end, None)
         else:
-            self._start(means, zone, upstreams, key, pending, query)
+            pending.upstreams = upstreams
+            self._start(means, key, pending, query)
 
     def _leads_back(self, route: Route) -> None:
         """What was asked by a way that turned out to lead back here is asked of others."""
@@ -364,7 +382,7 @@ class Forwarder:
         means = self._means or self._begin()
         key, route = flight.key, flight.route
         waiting = _waiting(flight)
-        pending = self._pending[key] = _Pending(b"")
+        pending = self._pending[key] = _Pending(b"", route.zone, route.upstreams)
         pending.waiting = [waiting, *self._joined.pop(key, ())]
         self._waiting += 1
         self._clients[flight.client] += 1
@@ -375,7 +393,7 @@ class Forwarder:
             route.zone,
             route.upstreams,
             query,
-            lambda reply: self._done(key, query.question_end, reply),
+            partial(self._done, key, query.question_end),
             flight.asked,
         )
         pending.search.adopt(route.line.state, question, flight.asked)
@@ -389,7 +407,7 @@ class Forwarder:
     def ask_slowly(self, flight: Flight) -> None:
         """Part of `flights.Keeper`."""
         self.submit(*_waiting(flight))
-        pending = _Pending(b"")
+        pending = _Pending(b"", flight.route.zone, flight.route.upstreams)
         pending.waiting = self._joined.pop(flight.key, [])
         for waiting in self._taken(pending):
             self.submit(*waiting)
@@ -397,7 +415,7 @@ class Forwarder:
     def tell_joined(self, flight: Flight, reply: bytes) -> None:
         """Part of `flights.Keeper`."""
         if self._joined and (joined := self._joined.pop(flight.key, None)):
-            pending = _Pending(b"")
+            pending = _Pending(b"", flight.route.zone, flight.route.upstreams)
             pending.waiting = joined
             self._tell(pending, reply, failed=False)
 
@@ -411,10 +429,12 @@ class Forwarder:
             pending.timer.cancel()
         failed = reply is None or (self._options.ask_next_on_failure and reply[3] & 15 in FAILURES)
         if failed:
-            self._cache.fail(key, now)
+            self._failed(key, pending, reply, now)
         elif reply is not None and not (search and search.lacks_signatures):
             # Kept, an answer without signatures would be bogus to a validator for as long as it lives.
             self._cache.put(key, reply, question_end, now)
+        if self._troubled and not failed:
+            self._back(pending.zone, now)
         self._tell(pending, reply, failed=failed)
 
     def _tell(self, pending: _Pending, reply: bytes | None, *, failed: bool) -> None:
@@ -430,6 +450,22 @@ class Forwarder:
             else:
                 self.counters.add(_FAILED)
                 waiting.send(self._refuse(waiting.forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
+
+    def _failed(self, key: bytes, pending: _Pending, reply: bytes | None, now: float) -> None:
+        """Remember a failure: for a moment only if nobody is there, who may be back at any time."""
+        states = pending.upstreams.states
+        question = question_of(key)
+        down = reply is None and all(state.closed_to(question) for state in states)
+        if down or all(state.failing for state in states):
+            self._troubled.add(pending.zone)
+        self._cache.fail(key, now, down=down)
+
+    def _back(self, zone: bytes, now: float) -> None:
+        """An upstream of `zone` has answered: what failed while none did may be asked again."""
+        if zone in self._troubled and now - self._forgiven >= FORGIVE_SECONDS:
+            self._troubled.discard(zone)
+            self._forgiven = now
+            self._cache.forgive(now)
 
     def _answer_stale(self, pending: _Pending) -> None:
         """Upstreams take long: clients get what there is, and the search goes on for those to come."""

@@ -214,7 +214,8 @@ class Attempts(Generic[K]):
             if state.suspect is not None:
                 state.judge(now, self._chance)
                 if state.closed_to(self._question) and state.may_probe(now) and not self._has(state):
-                    end = now + state.probe(now, self._chance)
+                    alone = all(other.closed_to(self._question) for other in self._order)
+                    end = now + state.probe(now, self._chance, alone=alone)
                     self._ask(state, now, 0.0, min(end, self._deadline), probe=True)
                     return state
         return None
@@ -258,8 +259,9 @@ class Attempts(Generic[K]):
             soonest = min(soonest, self._next_at)
         waiting = False
         for attempt in self._attempts:
-            # Who has a bad reply does not wait for one that is down.
-            if not attempt.over and not (self._replied and attempt.state.closed_to(self._question)):
+            # Who has a bad reply does not wait for one that is down; nor does anybody once that is silent to a probe.
+            hopeless = self._replied or (attempt.probe and attempt.silent == _NOTED)
+            if not attempt.over and not (hopeless and attempt.state.closed_to(self._question)):
                 waiting = True
                 soonest = min(soonest, attempt.silent, attempt.end)
         return soonest - now if waiting else 0.0
