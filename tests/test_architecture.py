@@ -82,7 +82,7 @@ PURE_SERVE = ours(
     *("serve.connections", "serve.large", "serve.traffic", "serve.turns"),
     *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
     *("serve.responder", "serve.forward.rewrite", "serve.forward.records", "serve.forward.segments"),
-    *("serve.forward.keeping", "serve.forward.cache"),
+    *("serve.forward.keeping", "serve.forward.cache", "serve.forward.aliases"),
     *("serve.forward.capability", "serve.forward.health", "serve.forward.upstreams"),
     *("serve.forward.wheel", "serve.forward.options", "serve.forward.observed"),
     *("serve.forward.check", "serve.forward.private", "serve.forward.loops", "serve.forward.terms"),
@@ -129,6 +129,9 @@ MAY_IMPORT = {
     "mesos_dns.serve.forward.wheel": (),
     "mesos_dns.serve.forward.options": (),
     "mesos_dns.serve.forward.check": ours("dns", "serve.forward.records", "serve.forward.rewrite"),
+    "mesos_dns.serve.forward.aliases": ours(
+        "dns", *(f"serve.forward.{part}" for part in ("check", "records", "rewrite"))
+    ),
     "mesos_dns.serve.forward.private": ours("dns", "serve.request"),
     "mesos_dns.serve.forward.loops": ours("dns", "serve.forward.options", "serve.request"),
     "mesos_dns.serve.forward.terms": ours(

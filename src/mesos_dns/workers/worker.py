@@ -18,7 +18,9 @@ from typing import Final
 from mesos_dns import collector, landlock, logs, metrics, privileges
 from mesos_dns.certificates import KeyPair
 from mesos_dns.concurrency import bound_complaints, spawn
+from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
+from mesos_dns.dns.message import Query
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward.forwarder import Forwarder
@@ -27,6 +29,7 @@ from mesos_dns.serve.forward.private import PrivateZones
 from mesos_dns.serve.forward.terms import Terms
 from mesos_dns.serve.kernel import QueueDrops
 from mesos_dns.serve.loop import DirectEventLoop
+from mesos_dns.serve.request import Forward
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
 from mesos_dns.serve.tls import PROTOCOL, TlsListener
@@ -84,13 +87,14 @@ class Worker:
         self._zones = Zones.of(settings.zones)
         #: Snapshots under way, by apex.
         self._loading: dict[bytes, Zone] = {}
-        answerer = Answerer(self._zones, self._options, self._random)
+        self._answerer = answerer = Answerer(self._zones, self._options, self._random)
         self._responder = Responder(answerer, family=_family(sockets))
         self._forwarder = Forwarder(
             settings.forward,
             truncate_bit=settings.truncate_bit,
             refuse=answerer.refusal,
             terms=_terms(settings),
+            ours=self._ours,
         )
         self._listeners: list[BatchedListener | PlainListener | TcpListener] = []
         self._tls: list[TlsListener] = []
@@ -198,11 +202,19 @@ class Worker:
     def _loaded(self, apex: bytes, serial: int) -> None:
         """Answer from the zone that was being loaded."""
         self._zones.replace(self._loading.pop(apex))
-        self._responder.use(Answerer(self._zones, self._options, self._random))
+        self._answerer = Answerer(self._zones, self._options, self._random)
+        self._responder.use(self._answerer)
         if not self._loading:
             collector.set_aside()
         self._listen_if_due()
         self._tell.send(Ack(apex, serial))
+
+    def _ours(self, query: Query, limit: int, client: bytes) -> bytes:
+        """What an alias of an outside name leaves open about a name of ours."""
+        response = self._answerer.compose(query, limit, client, tcp=True)
+        if isinstance(response, Forward):
+            return self._answerer.refusal(query, msg.REFUSED)
+        return response.message(query.octets)
 
     def counters(self, *, whole: bool = False) -> dict[str, float]:
         """Counts since the start, by series; `whole` as `Responder.counts` has it."""

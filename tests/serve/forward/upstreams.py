@@ -121,13 +121,13 @@ def truncated(octets):
     return say(octets, flags=dns.flags.TC)
 
 
-def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None, **more):
+def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None, ours=None, **more):
     """A forwarder that asks `upstreams` in this order; without a cache unless `cache_octets` says so. `more` is of options and terms."""
     table = zones if zones is not None else {ROOT: [upstream.address for upstream in upstreams]}
     terms = Terms(**{name: more.pop(name) for name in Terms._fields if name in more})
     table = {zone: [options.Upstream(*each) for each in those] for zone, those in table.items()}
     told = options.ForwardOptions(table, timeout, **more)
-    FORWARDERS.append(Forwarder(told, truncate_bit=truncate_bit, refuse=REFUSE, terms=terms))
+    FORWARDERS.append(Forwarder(told, truncate_bit=truncate_bit, refuse=REFUSE, terms=terms, ours=ours))
     return FORWARDERS[-1]
 
 

@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -15,7 +15,8 @@ from mesos_dns.dns.message import Query
 from mesos_dns.limits import MAX_FORWARDS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter, gauge
-from mesos_dns.serve.forward import observed, rewrite
+from mesos_dns.serve.forward import aliases, observed, rewrite
+from mesos_dns.serve.forward.aliases import leads_here
 from mesos_dns.serve.forward.cache import ForwardCache, cache_key, question_of
 from mesos_dns.serve.forward.flights import CACHED, FORWARDED, Flight, Flights, Share
 from mesos_dns.serve.forward.inflight import Question
@@ -56,6 +57,13 @@ CROWD_WAITING: Final = MAX_WAITING // 2
 FORGIVE_SECONDS: Final = 5.0
 #: Seconds for which clients wait if there is an answer that is out of date (RFC 8767 section 5: the client response timer).
 STALE_AFTER_SECONDS: Final = 1.8
+
+
+class Ours(Protocol):
+    """Answers questions about our own zones."""
+
+    def __call__(self, query: Query, limit: int, client: bytes) -> bytes:
+        """The whole reply to `query` for `client`, in at most `limit` octets."""
 
 
 class _Waiting(NamedTuple):
@@ -108,16 +116,26 @@ def _cache(options: ForwardOptions) -> ForwardCache:
 class Forwarder:
     """Answers outside names. `refuse` makes replies without records; `terms` say what is not for upstreams at all.
 
+    `ours` answers what aliases of outside names leave open about our own names; without it clients get the aliases alone.
+
     Upstreams are those of the closest zone above a name. The same question of several clients is asked once.
     """
 
     def __init__(
-        self, options: ForwardOptions, *, truncate_bit: bool, refuse: Refuse, terms: Terms | None = None
+        self,
+        options: ForwardOptions,
+        *,
+        truncate_bit: bool,
+        refuse: Refuse,
+        terms: Terms | None = None,
+        ours: Ours | None = None,
     ) -> None:
         self._options = options
         self._truncate_bit = truncate_bit
         self._refuse = refuse
         self._terms = terms or Terms()
+        self._ours = ours
+        self._own_labels = aliases.first_labels(self._terms.own)
         # Here, not with the first question: to read what authorities there are takes a while.
         self._tls = context_for(options)
         self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout)
@@ -180,7 +198,8 @@ class Forwarder:
                 send(reply)
                 if found.prefetch and key not in self._pending and len(self._pending) < MAX_FORWARDS:
                     self._search(means, key, forward, found.reply)
-                return reply
+                # Our own records are as they are now.
+                return None if leads_here(found.reply) else reply
         if (here := self._terms.answer_here(forward, self._refuse, self.counters)) is not None:
             send(here)
             return None
@@ -428,6 +447,8 @@ class Forwarder:
         if pending.timer is not None:
             pending.timer.cancel()
         failed = reply is None or (self._options.ask_next_on_failure and reply[3] & 15 in FAILURES)
+        if reply is not None and self._ours is not None:
+            reply = aliases.noted(reply, question_end, self._terms.own, self._own_labels)
         if failed:
             self._failed(key, pending, reply, now)
         elif reply is not None and not (search and search.lacks_signatures):
@@ -498,6 +519,12 @@ class Forwarder:
     def _for_client(self, reply: bytes, forward: Forward, limit: int) -> bytes | None:
         """The reply for one client; None if it cannot be passed on to it."""
         try:
+            if leads_here(reply) and self._ours is not None:
+                query = aliases.query_for(reply, forward.query)
+                end, our_end = forward.query.question_end, query.question_end
+                room = max(limit - (len(reply) - end) - len(forward.options), msg.PLAIN_UDP_SIZE)
+                ours = self._ours(query, min(room, aliases.most_octets(query)), forward.client)
+                reply = aliases.completed(reply, end, ours, our_end, truncate=limit < msg.TCP_SIZE)
             return rewrite.for_client(reply, forward, limit, truncate_bit=self._truncate_bit, trusted=True)
         except BadReplyError as error:
             self._warn.warning("pass", "an upstream's answer cannot be passed on: %s", error)
