@@ -85,6 +85,7 @@ PURE_SERVE = ours(
     *("serve.forward.keeping", "serve.forward.cache", "serve.forward.aliases"),
     *("serve.forward.capability", "serve.forward.health", "serve.forward.upstreams"),
     *("serve.forward.wheel", "serve.forward.options", "serve.forward.observed"),
+    *("serve.forward.case", "serve.forward.padding"),
     *("serve.forward.check", "serve.forward.private", "serve.forward.loops", "serve.forward.terms"),
 )
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend", "web.doh", "web.exposition")
@@ -127,6 +128,8 @@ MAY_IMPORT = {
     "mesos_dns.serve.forward.upstreams": ours("serve.forward.health"),
     "mesos_dns.serve.forward.observed": ours("metrics", "serve.forward.health", "serve.forward.options"),
     "mesos_dns.serve.forward.wheel": (),
+    "mesos_dns.serve.forward.case": (),
+    "mesos_dns.serve.forward.padding": (),
     "mesos_dns.serve.forward.options": (),
     "mesos_dns.serve.forward.check": ours("dns", "serve.forward.records", "serve.forward.rewrite"),
     "mesos_dns.serve.forward.aliases": ours(

@@ -122,6 +122,7 @@ def test_settings():
         ForwardCAFile="authorities.pem",
         PrivateZones=["Corp.Example"],
         ForwardNonRecursive=True,
+        ForwardMixedCase=True,
     )
     assert assembly.settings(config, 2, hold=True) == Settings(
         zones=[assembly.authority(config)],
@@ -144,6 +145,7 @@ def test_settings():
             private=[b"\4corp\7example\0"],
             non_recursive=True,
             ca_file="authorities.pem",
+            mixed_case=True,
         ),
         listeners=[],
         verbosity=2,

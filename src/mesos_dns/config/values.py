@@ -127,6 +127,7 @@ class Config:
     forward_non_recursive: bool = False
     #: "": the authorities of the system say who an upstream over TLS is.
     forward_ca_file: str = ""
+    forward_mixed_case: bool = False
     #: Serve DNS over TLS, on `listener`.
     tls_on: bool = False
     tls_port: int = 853
@@ -292,6 +293,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _list("PrivateZones", "private_zones"),
     _switch("ForwardNonRecursive", "forward_non_recursive"),
     _text("ForwardCAFile", "forward_ca_file"),
+    _switch("ForwardMixedCase", "forward_mixed_case"),
     _switch("TlsOn", "tls_on"),
     _integer("TlsPort", "tls_port", 0, _UINT16),
     _text("TlsCertFile", "tls_cert_file"),

@@ -294,6 +294,7 @@ class Forwarder:
             own=self._terms.own,
             trusted=frozenset(self._terms.trusted),
             ask_next_on_failure=options.ask_next_on_failure,
+            mixed_case=options.mixed_case,
             warn=self._warn,
             failing=set(),
             observed=self._observed,

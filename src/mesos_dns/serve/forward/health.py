@@ -13,7 +13,7 @@ questions met silence.
 from collections.abc import Callable, Hashable
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from mesos_dns.serve.forward.capability import Edns, Tcp
+from mesos_dns.serve.forward.capability import Case, Edns, Tcp
 
 K = TypeVar("K", bound=Hashable)
 Chance = Callable[[], float]
@@ -80,7 +80,7 @@ class UpstreamState(Generic[K]):
     """One upstream, shared by all zones that name it. `key` says which."""
 
     __slots__ = (
-        *("key", "edns", "tcp", "asked", "srtt", "delay", "silence", "suspect"),
+        *("key", "edns", "tcp", "case", "asked", "srtt", "delay", "silence", "suspect"),
         *(
             "_rttvar",
             "_usual",
@@ -100,6 +100,7 @@ class UpstreamState(Generic[K]):
         self.key = key
         self.edns = Edns()
         self.tcp = Tcp()
+        self.case = Case()
         #: Questions sent.
         self.asked = 0
         #: Smoothed round-trip time in seconds (RFC 6298 section 2); None before the first answer.
