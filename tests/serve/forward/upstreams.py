@@ -155,15 +155,16 @@ class StreamUpstream:
     With `closes_after` it closes each connection after so many queries. With the context `tls` it is to prove `name`.
     """
 
-    def __init__(self, answer, *, closes_after=None, tls=None, name="", host="127.0.0.1"):
-        self.answer, self._closes_after, self._tls, self._name, self._host = answer, closes_after, tls, name, host
+    def __init__(self, answer, *, closes_after=None, tls=None, name="", host="127.0.0.1", port=0):
+        self.answer, self._closes_after, self._tls, self._name = answer, closes_after, tls, name
+        self._bind = host, port
         #: The queries of each connection.
         self.asked = []
         self.writers = []
         self._news = asyncio.Event()
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._serve, *self._bind, ssl=self._tls)
         self.address = options.Upstream(*self._server.sockets[0].getsockname()[:2], self._name)
         return self
 

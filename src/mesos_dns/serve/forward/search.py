@@ -23,6 +23,7 @@ from mesos_dns.serve.forward.check import usable
 from mesos_dns.serve.forward.health import UpstreamState
 from mesos_dns.serve.forward.observed import Observed
 from mesos_dns.serve.forward.options import Upstream
+from mesos_dns.serve.forward.padding import padded
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
 from mesos_dns.serve.forward.records import BadReplyError
@@ -171,8 +172,11 @@ class Search:
         if means.mixed_case and not upstream.tls_name and state.case.used(now):
             end = self._query.question_end - 4
             sent = sent[:HEADER_SIZE] + mixed(sent[HEADER_SIZE:end], os.urandom(end - HEADER_SIZE)) + sent[end:]
-        # Whoever is to prove its name is never asked in plain text (RFC 8310 section 5).
-        pool = means.streams if upstream.tls_name else means.pool
+        pool: UdpPool | StreamPool = means.pool
+        if upstream.tls_name:
+            # Whoever is to prove its name is never asked in plain text (RFC 8310 section 5).
+            pool = means.streams
+            sent = padded(sent) if edns else sent
         self._questions[upstream] = pool.ask(
             upstream,
             sent,
