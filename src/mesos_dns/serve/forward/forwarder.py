@@ -354,7 +354,7 @@ class Forwarder:
         zone, upstreams = self.upstreams_for(forward.query.name)
         if upstreams is None:
             return
-        if not means.prober.knows_loops:
+        if not (means.prober.knows_loops or means.mixed_case):
             self.flights.learn(
                 forward.query.name, zone, upstreams, trusted=upstreams.states[0].key in self._terms.trusted
             )
