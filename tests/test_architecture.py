@@ -82,7 +82,7 @@ PURE_SERVE = ours(
     *("serve.connections", "serve.large", "serve.traffic", "serve.turns"),
     *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
     *("serve.responder", "serve.forward.rewrite", "serve.forward.records", "serve.forward.segments"),
-    *("serve.forward.keeping", "serve.forward.cache", "serve.forward.aliases"),
+    *("serve.forward.keeping", "serve.forward.cache", "serve.forward.aliases", "serve.forward.outages"),
     *("serve.forward.capability", "serve.forward.health", "serve.forward.upstreams"),
     *("serve.forward.wheel", "serve.forward.options", "serve.forward.observed"),
     *("serve.forward.case", "serve.forward.padding"),
@@ -120,7 +120,7 @@ MAY_IMPORT = {
     "mesos_dns.serve.forward.segments": (),
     "mesos_dns.serve.forward.keeping": ours("dns", "serve.forward.records"),
     "mesos_dns.serve.forward.cache": ours(
-        "dns", *(f"serve.forward.{part}" for part in ("keeping", "records", "segments"))
+        "dns", *(f"serve.forward.{part}" for part in ("keeping", "options", "records", "segments"))
     ),
     "mesos_dns.serve.forward.rewrite": ours("dns", "serve.request", "serve.forward.records"),
     "mesos_dns.serve.forward.capability": (),
@@ -132,8 +132,9 @@ MAY_IMPORT = {
     "mesos_dns.serve.forward.padding": (),
     "mesos_dns.serve.forward.options": (),
     "mesos_dns.serve.forward.check": ours("dns", "serve.forward.records", "serve.forward.rewrite"),
+    "mesos_dns.serve.forward.outages": ours("serve.forward.upstreams"),
     "mesos_dns.serve.forward.aliases": ours(
-        "dns", *(f"serve.forward.{part}" for part in ("check", "records", "rewrite"))
+        *("dns", "serve.request"), *(f"serve.forward.{part}" for part in ("check", "records", "rewrite"))
     ),
     "mesos_dns.serve.forward.private": ours("dns", "serve.request"),
     "mesos_dns.serve.forward.loops": ours("dns", "serve.forward.options", "serve.request"),

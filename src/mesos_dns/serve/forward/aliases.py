@@ -7,7 +7,7 @@ the name that the alias leads to (RFC 1034 section 5.3.3: resolvers do). So of s
 
 import struct
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
@@ -17,6 +17,7 @@ from mesos_dns.limits import MAX_NAME
 from mesos_dns.serve.forward.check import MAX_ALIASES
 from mesos_dns.serve.forward.records import AD, HEADER, LEADS_HERE, first, walk
 from mesos_dns.serve.forward.rewrite import MAX_SORTED, Record, record_at, written
+from mesos_dns.serve.request import Forward
 
 _SHORT: Final = struct.Struct("!H")
 _SHORTS: Final = struct.Struct("!HH")
@@ -32,6 +33,13 @@ _POINTER_REACH: Final = 0x4000
 #: Of a reply that is an answer to the question, or says that there is none.
 _ANSWERS: Final = (msg.NOERROR, msg.NXDOMAIN)
 _RCODE: Final = 0x000F
+
+
+class Ours(Protocol):
+    """Answers questions about our own zones."""
+
+    def __call__(self, query: Query, limit: int, client: bytes) -> bytes:
+        """The whole reply to `query` for `client`, in at most `limit` octets."""
 
 
 def leads_here(reply: bytes) -> bool:
@@ -81,9 +89,15 @@ def query_for(reply: bytes, query: Query) -> Query:
     return Query(octets, query.flags, target.lower(), query.qtype, query.qclass, len(octets), None, signed=False)
 
 
-def most_octets(query: Query) -> int:
-    """Octets of our reply to `query` that may be put behind aliases: but for addresses each record is taken apart for that."""
-    return msg.TCP_SIZE if query.qtype in _ADDRESS_RECORDS else MAX_SORTED
+def complete(reply: bytes, forward: Forward, limit: int, ours: Ours) -> bytes:
+    """`reply`, which `noted` made, completed for the client of `forward`; hardly more than `limit` octets."""
+    question = query_for(reply, forward.query)
+    end = forward.query.question_end
+    room = max(limit - (len(reply) - end) - len(forward.options), msg.PLAIN_UDP_SIZE)
+    # But for addresses each record is taken apart to be put behind the aliases.
+    most = msg.TCP_SIZE if question.qtype in _ADDRESS_RECORDS else MAX_SORTED
+    said = ours(question, min(room, most), forward.client)
+    return completed(reply, end, said, question.question_end, truncate=limit < msg.TCP_SIZE)
 
 
 def completed(reply: bytes, question_end: int, ours: bytes, our_end: int, *, truncate: bool) -> bytes:

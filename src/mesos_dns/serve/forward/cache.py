@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query
 from mesos_dns.serve.forward.keeping import TTL, Kept, is_answer, kept
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.serve.forward.records import AD, HEADER, BadReplyError
 from mesos_dns.serve.forward.segments import Segments
 
@@ -320,3 +321,13 @@ class ForwardCache:
 
     def _counts(self, failure: _Failure) -> bool:
         return failure.until - failure.seconds >= self._forgiven
+
+
+def cache_for(options: ForwardOptions) -> ForwardCache:
+    """An empty cache as `options` want it."""
+    return ForwardCache(
+        options.cache_octets,
+        min_ttl=options.cache_min_ttl,
+        max_ttl=options.cache_max_ttl,
+        stale_seconds=options.stale_seconds,
+    )

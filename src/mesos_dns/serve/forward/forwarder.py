@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -16,12 +16,13 @@ from mesos_dns.limits import MAX_FORWARDS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter, gauge
 from mesos_dns.serve.forward import aliases, observed, rewrite
-from mesos_dns.serve.forward.aliases import leads_here
-from mesos_dns.serve.forward.cache import ForwardCache, cache_key, question_of
+from mesos_dns.serve.forward.aliases import Ours, leads_here
+from mesos_dns.serve.forward.cache import cache_for, cache_key, question_of
 from mesos_dns.serve.forward.flights import CACHED, FORWARDED, Flight, Flights, Share
 from mesos_dns.serve.forward.inflight import Question
 from mesos_dns.serve.forward.loops import LoopWatch, Route
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
+from mesos_dns.serve.forward.outages import Outages
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
 from mesos_dns.serve.forward.records import BadReplyError
@@ -53,17 +54,8 @@ MAX_WAITING_PER_CLIENT: Final = MAX_FORWARDS // 4
 #: Different questions that are asked, and clients that wait, which are a crowd: half of the most. The rest is for the other clients.
 CROWD_QUESTIONS: Final = MAX_FORWARDS // 2
 CROWD_WAITING: Final = MAX_WAITING // 2
-#: Seconds between two moments in which failures are forgiven, as upstreams are back: in between each is remembered as long as the first.
-FORGIVE_SECONDS: Final = 5.0
 #: Seconds for which clients wait if there is an answer that is out of date (RFC 8767 section 5: the client response timer).
 STALE_AFTER_SECONDS: Final = 1.8
-
-
-class Ours(Protocol):
-    """Answers questions about our own zones."""
-
-    def __call__(self, query: Query, limit: int, client: bytes) -> bytes:
-        """The whole reply to `query` for `client`, in at most `limit` octets."""
 
 
 class _Waiting(NamedTuple):
@@ -104,15 +96,6 @@ def _waiting(flight: Flight) -> _Waiting:
     return _Waiting(Forward(query, flight.client), msg.udp_limit(query.edns), send)
 
 
-def _cache(options: ForwardOptions) -> ForwardCache:
-    return ForwardCache(
-        options.cache_octets,
-        min_ttl=options.cache_min_ttl,
-        max_ttl=options.cache_max_ttl,
-        stale_seconds=options.stale_seconds,
-    )
-
-
 class Forwarder:
     """Answers outside names. `refuse` makes replies without records; `terms` say what is not for upstreams at all.
 
@@ -139,11 +122,9 @@ class Forwarder:
         # Here, not with the first question: to read what authorities there are takes a while.
         self._tls = context_for(options)
         self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout)
-        self._cache = _cache(options)
+        self._cache = cache_for(options)
         self._warn = RateLimited(log)
-        #: Zones whose upstreams all fail, and when failures were forgiven last.
-        self._troubled: set[bytes] = set()
-        self._forgiven = float("-inf")
+        self._outages = Outages()
         self._pending: dict[bytes, _Pending | Flight] = {}
         #: Those who wait for the answer to what is in flight.
         self._joined: dict[bytes, list[_Waiting]] = {}
@@ -245,8 +226,8 @@ class Forwarder:
         self._options = options
         self._terms = self._terms._replace(loops=loops)
         self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout, known)
-        self._cache = _cache(options)
-        self._troubled.clear()
+        self._cache = cache_for(options)
+        self._outages = Outages()
         self.flights.give_up()
         self.flights.renew(self._cache)
         means = self._means
@@ -451,12 +432,13 @@ class Forwarder:
         if reply is not None and self._ours is not None:
             reply = aliases.noted(reply, question_end, self._terms.own, self._own_labels)
         if failed:
-            self._failed(key, pending, reply, now)
+            down = self._outages.failed(pending.zone, pending.upstreams, question_of(key), replied=reply is not None)
+            self._cache.fail(key, now, down=down)
         elif reply is not None and not (search and search.lacks_signatures):
             # Kept, an answer without signatures would be bogus to a validator for as long as it lives.
             self._cache.put(key, reply, question_end, now)
-        if self._troubled and not failed:
-            self._back(pending.zone, now)
+        if self._outages.lasting and not failed and self._outages.over(pending.zone, now):
+            self._cache.forgive(now)
         self._tell(pending, reply, failed=failed)
 
     def _tell(self, pending: _Pending, reply: bytes | None, *, failed: bool) -> None:
@@ -472,22 +454,6 @@ class Forwarder:
             else:
                 self.counters.add(_FAILED)
                 waiting.send(self._refuse(waiting.forward.query, msg.SERVFAIL, msg.EDE_NO_REACHABLE_AUTHORITY))
-
-    def _failed(self, key: bytes, pending: _Pending, reply: bytes | None, now: float) -> None:
-        """Remember a failure: for a moment only if nobody is there, who may be back at any time."""
-        states = pending.upstreams.states
-        question = question_of(key)
-        down = reply is None and all(state.closed_to(question) for state in states)
-        if down or all(state.failing for state in states):
-            self._troubled.add(pending.zone)
-        self._cache.fail(key, now, down=down)
-
-    def _back(self, zone: bytes, now: float) -> None:
-        """An upstream of `zone` has answered: what failed while none did may be asked again."""
-        if zone in self._troubled and now - self._forgiven >= FORGIVE_SECONDS:
-            self._troubled.discard(zone)
-            self._forgiven = now
-            self._cache.forgive(now)
 
     def _answer_stale(self, pending: _Pending) -> None:
         """Upstreams take long: clients get what there is, and the search goes on for those to come."""
@@ -521,11 +487,7 @@ class Forwarder:
         """The reply for one client; None if it cannot be passed on to it."""
         try:
             if leads_here(reply) and self._ours is not None:
-                query = aliases.query_for(reply, forward.query)
-                end, our_end = forward.query.question_end, query.question_end
-                room = max(limit - (len(reply) - end) - len(forward.options), msg.PLAIN_UDP_SIZE)
-                ours = self._ours(query, min(room, aliases.most_octets(query)), forward.client)
-                reply = aliases.completed(reply, end, ours, our_end, truncate=limit < msg.TCP_SIZE)
+                reply = aliases.complete(reply, forward, limit, self._ours)
             return rewrite.for_client(reply, forward, limit, truncate_bit=self._truncate_bit, trusted=True)
         except BadReplyError as error:
             self._warn.warning("pass", "an upstream's answer cannot be passed on: %s", error)
