@@ -125,6 +125,10 @@ def upstreams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
         "failing.example.": [NameServer(saying(2)), NameServer(saying(5)), NameServer(honest)],
         "servfail.example.": [NameServer(saying(2))],
         "six.example.": [NameServer(honest, host="::1")],
+        "refusing-six.example.": [nobody(host="::1"), NameServer(honest, host="::1")],
+        "silent-six.example.": [NameServer(silent, host="::1"), NameServer(honest, host="::1")],
+        "truncating-six.example.": [NameServer(truncated, whole, host="::1")],
+        "notcp-six.example.": [NameServer(truncated, host="::1")],
     }
     with bed(tmp_path_factory.mktemp("faults"), zones, timeout=TIMEOUT) as running:
         yield running
@@ -381,3 +385,13 @@ def test_an_upstream_that_dies_lives_and_dies(upstreams: Bed) -> None:
 
 def test_an_upstream_over_ipv6(upstreams: Bed) -> None:
     assert addresses(upstreams.ask("www.six.example.")) == [ADDRESS]
+
+
+def test_upstreams_over_ipv6_that_fail(upstreams: Bed) -> None:
+    for how in ("refusing", "silent"):
+        assert addresses(upstreams.ask(f"www.{how}-six.example.")) == [ADDRESS]
+        assert [len(server.asked) for server in upstreams.servers[f"{how}-six.example."]] == [how == "silent", 1]
+    query = wire.query(1, "www.truncating-six.example.", "A")
+    assert sorted(addresses(client.ask_tcp(upstreams.program.dns, query))) == sorted(MANY)
+    assert "TC" in upstreams.ask("www.notcp-six.example.")["flags"]
+    until(lambda: "upstream ::1 port " in upstreams.program.log(), upstreams.program.log)
