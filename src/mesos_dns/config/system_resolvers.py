@@ -66,7 +66,7 @@ class SystemResolvers:
             return None
         for message in ignored if is_new else ():
             log.warning("/etc/resolv.conf: %s", message)
-        log.info("/etc/resolv.conf has changed: outside names are asked of %s from now on", ", ".join(found))
+        log.warning("/etc/resolv.conf has changed: outside names are asked of %s from now on", ", ".join(found))
         self._resolvers = found
         return found
 

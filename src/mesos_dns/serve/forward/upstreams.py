@@ -21,7 +21,7 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Generic
 
-from mesos_dns.serve.forward.health import Chance, K, UpstreamState
+from mesos_dns.serve.forward.health import MIN_RUN_SECONDS, Chance, K, UpstreamState
 
 #: Seconds from the first attempt within which every upstream that may be asked is asked, however many there are.
 ALL_ASKED_SECONDS: Final = 0.4
@@ -259,11 +259,16 @@ class Attempts(Generic[K]):
             soonest = min(soonest, self._next_at)
         waiting = False
         for attempt in self._attempts:
-            # Who has a bad reply does not wait for one that is down; nor does anybody once that is silent to a probe.
-            hopeless = self._replied or (attempt.probe and attempt.silent == _NOTED)
-            if not attempt.over and not (hopeless and attempt.state.closed_to(self._question)):
-                waiting = True
-                soonest = min(soonest, attempt.silent, attempt.end)
+            if attempt.over:
+                continue
+            # Who has a bad reply does not wait for one that is down, and nobody waits for long.
+            patience = attempt.asked + MIN_RUN_SECONDS if attempt.probe else self._deadline
+            if (self._replied or patience <= now + _EARLY) and attempt.state.closed_to(self._question):
+                continue
+            waiting = True
+            soonest = min(soonest, attempt.silent, attempt.end)
+            if patience > now:
+                soonest = min(soonest, patience)
         return soonest - now if waiting else 0.0
 
     def _hasten(self, now: float) -> None:
