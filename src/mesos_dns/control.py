@@ -91,6 +91,7 @@ class Control:
         self._waiting: asyncio.Task[bool] | None = None
         #: What goes on beside the generation in force, and ends with it.
         self._beside: list[asyncio.Task[None]] = []
+        self._following: asyncio.Task[None] | None = None
         self._warn = RateLimited(log)
         self._listeners: Listeners | None = None
         self._generation: Generation | None = None
@@ -136,8 +137,15 @@ class Control:
         for task in self._beside:
             task.cancel()
         self._beside = [spawn(self._start_over(generation), name="start over")]
+        self._follow(generation, config)
+
+    def _follow(self, generation: Generation, config: Config) -> None:
+        """Follow /etc/resolv.conf from now on if `config` says so, or no more."""
+        if self._following is not None:
+            self._following.cancel()
+            self._following = None
         if config.system_resolvers:
-            self._beside.append(spawn(self._follow_resolvers(generation, config), name="follow resolv.conf"))
+            self._following = spawn(self._follow_resolvers(generation, config), name="follow resolv.conf")
 
     # --- reload --------------------------------------------------------------------------------
 
@@ -192,6 +200,7 @@ class Control:
         """Show another certificate to clients that connect from now on: nothing else changes, and connections go on."""
         _tell_warnings(loaded)
         generation.renew(wanted)
+        self._follow(generation, loaded.config)
         generation.reload = Reload("in force", at=time.time())
         certificate = wanted.certificate
         if certificate is not None:
@@ -245,7 +254,7 @@ class Control:
                 resolvers = file.look()
                 if resolvers is not None:
                     config = dataclasses.replace(config, resolvers=resolvers)
-                    generation.ask(plan(config, verbosity=self._verbosity))
+                    generation.forward(plan(config, verbosity=self._verbosity))
             except Exception:  # noqa: BLE001 - whatever it is, the next look may go well
                 self._warn.log(
                     logging.ERROR,
@@ -331,8 +340,9 @@ class Control:
 
     async def _stop(self) -> None:
         self._ending.set()
-        for task in self._beside:
-            task.cancel()
+        for task in (*self._beside, self._following):
+            if task is not None:
+                task.cancel()
         if self._waiting is not None:
             self._waiting.cancel()
         async with self._one_reload:

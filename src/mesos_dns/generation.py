@@ -146,7 +146,7 @@ class Generation:
         if plan.certificate is not None:
             self.pool.renew(plan.certificate.pair)
 
-    def ask(self, plan: Plan) -> None:
+    def forward(self, plan: Plan) -> None:
         """Have the resolvers of `plan` asked from now on; nothing else of it is taken."""
         worker = msgspec.structs.replace(self.plan.worker, forward=plan.worker.forward)
         self.plan = msgspec.structs.replace(self.plan, worker=worker, shown=plan.shown)

@@ -27,9 +27,7 @@ class Channel:
     #: The other side has said that it ends: nothing more comes from it, and it may still take something.
     over = False
 
-    def __init__(
-        self, context: ssl.SSLContext, name: str | None = None, session: ssl.SSLSession | None = None
-    ) -> None:
+    def __init__(self, context: ssl.SSLContext, name: str | None = None, session: ssl.SSLSession | None = None) -> None:
         """`session`, of an earlier connection to the same server with the same context, is resumed if the server agrees."""
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(

@@ -41,6 +41,7 @@ from mesos_dns.workers.protocol import (
     Report,
     Resolvers,
     Settings,
+    ToWorker,
     encode,
 )
 from mesos_dns.workers.questions import Asking
@@ -108,7 +109,8 @@ class WorkerHandle:
         self._heartbeat_due = False
         self._stale = True  # The worker lacks a snapshot.
         self._may_listen = False
-        self._renewed = False
+        #: What has changed in the settings since the worker was told, by its kind.
+        self._changes: dict[type, ToWorker] = {}
         self._backlog: deque[bytes] = deque()
         self._backlog_size = 0
         self._process: Child | None = None
@@ -175,7 +177,7 @@ class WorkerHandle:
     def renew(self, pair: KeyPair) -> None:
         """Show new connections over TLS another certificate."""
         self._settings = msgspec.structs.replace(self._settings, tls=pair)
-        self._renewed = True
+        self._changes[Renew] = Renew(pair)
         self._news.set()
 
     def listen(self) -> None:
@@ -186,6 +188,7 @@ class WorkerHandle:
     def forward(self, options: ForwardOptions) -> None:
         """Have the worker, and those that come after it, ask the upstreams of `options`; all else in it must be as it was."""
         self._settings = msgspec.structs.replace(self._settings, forward=options)
+        self._changes[Resolvers] = Resolvers(options.upstreams)
         self._news.set()
 
     def start(self) -> None:
@@ -328,16 +331,12 @@ class WorkerHandle:
         try:
             # Nothing is lost while a new worker loads what others had already: queries wait in the socket.
             hold = self._settings.hold or self._zones.loaded
-            self._renewed = False
+            self._changes.clear()
             writer.write(encode(msgspec.structs.replace(self._settings, hold=hold)))
-            listens, asked = False, self._settings.forward
+            listens = False
             while True:
-                if self._renewed and self._settings.tls is not None:
-                    self._renewed = False
-                    writer.write(encode(Renew(self._settings.tls)))
-                if self._settings.forward is not asked:
-                    asked = self._settings.forward
-                    writer.write(encode(Resolvers(asked.upstreams)))
+                while self._changes:
+                    writer.write(encode(self._changes.popitem()[1]))
                 if self._may_listen and not listens:
                     listens = True
                     writer.write(encode(Listen()))
@@ -347,8 +346,8 @@ class WorkerHandle:
                     writer.write(self._next_portion())
                     await writer.drain()
                 self._news.clear()
-                told = listens == self._may_listen and asked is self._settings.forward and not self._renewed
-                if told and not self._backlog and (not self._stale or self._behind):
+                is_done = not self._backlog and (not self._stale or self._behind)
+                if is_done and listens == self._may_listen and not self._changes:
                     await self._news.wait()
                 if self._heartbeat_due:
                     self._heartbeat_due = False
