@@ -1,8 +1,9 @@
 """Does memory stay flat? The program for an hour with everything that could leave something behind.
 
 `python -m bench.soak --minutes 60`: the demo's cluster with churn and failovers, questions about it, questions for upstreams
-that are silent, refuse, talk garbage or truncate, TCP and HTTP clients that come and go in every way. All on
-loopback, at a bounded rate, and it ends by itself. Prints memory each ten seconds, and at the end how much it grows.
+that are silent, refuse, talk garbage, truncate or come and go, TCP and HTTP clients that come and go in every way. With
+`--forwards` nothing but questions for such upstreams, each about another name, none of which helps. All on loopback, at a bounded rate, and it
+ends by itself. Prints memory each ten seconds, and at the end how much it grows.
 """
 
 import argparse
@@ -35,7 +36,15 @@ SETTLED: Final = 0.5
 TIMEOUT: Final = 1
 PATIENCE: Final = 3.0
 #: Names outside the cluster, by what their upstream does.
-ZONES: Final = ("silent.test", "refusing.test", "noise.test", "damaged.test", "large.test", "good.test")
+ZONES: Final = (
+    *("silent.test", "refusing.test", "noise.test", "damaged.test", "forged.test", "servfail.test", "flapping.test"),
+    *("large.test", "good.test"),
+)
+#: Those of them that are of no help, or only now and then.
+FAILING: Final = ZONES[:7]
+#: Seconds for which an upstream that comes and goes is there, and as long is not.
+FLAPPING: Final = 15.0
+CACHE_OCTETS: Final = 1 << 20
 FIXED: Final = ("leader.mesos", "master.mesos", "slave.mesos", "_leader._tcp.mesos")
 #: Names of the cluster that are asked for, and unknown ones: few, so that caches are full long before the end.
 NAMES: Final = 200
@@ -49,7 +58,7 @@ _RESET: Final = struct.pack("ii", 1, 0)
 
 def reply_to(query: bytes, manner: str) -> bytes | None:
     """What an upstream of this manner says to a query over UDP; None for silence."""
-    if len(query) < 17 or manner == "silent":
+    if len(query) < 17 or manner == "silent" or (manner == "flapping" and time.monotonic() // FLAPPING % 2):
         return None
     if manner == "noise":
         return os.urandom(40)
@@ -57,6 +66,10 @@ def reply_to(query: bytes, manner: str) -> bytes | None:
     count = 100 if manner == "large" else 1
     head = query[:2] + struct.pack("!HHHHH", 0x8180, 1, count, 0, 0) + query[12:end]
     records = b"".join(b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2" + bytes((n,)) for n in range(count))
+    if manner == "servfail":
+        return query[:2] + struct.pack("!HHHHH", 0x8182, 1, 0, 0, 0) + query[12:end]
+    if manner == "forged":
+        return bytes((query[0] ^ 1,)) + head[1:] + records
     if manner == "damaged":
         return head + records[:-1]
     if manner == "large":
@@ -111,11 +124,14 @@ class Clients:
     http: int
     names: Sequence[str]
     randomness: random.Random
+    forwards: bool = False
     counts: Counter[str] = field(default_factory=Counter)
 
     def question(self) -> bytes:
         some = self.randomness
-        if some.random() < 0.5:
+        if self.forwards:
+            name = f"n{some.randrange(10**9)}.{some.choice(FAILING)}"
+        elif some.random() < 0.5:
             name = some.choice(self.names)
         elif some.random() < 0.2:
             name = f"n{some.randrange(NAMES)}.mesos"
@@ -183,7 +199,7 @@ class Clients:
 
     async def go_on(self, rate: float, until: float) -> None:
         """Ask `rate` times a second on average; never more than `rate` x `PATIENCE` are under way."""
-        kinds = (self.udp,) * 8 + (self.tcp,) * 3 + (self.web,)
+        kinds = (self.udp,) * 8 + (self.tcp,) * 3 + (self.web,) * (not self.forwards)
         async with asyncio.TaskGroup() as group:
             while time.monotonic() < until:
                 group.create_task(self.once(self.randomness.choice(kinds)))
@@ -249,6 +265,8 @@ def configuration(masters: int, ports: dict[str, int]) -> dict[str, Any]:
         "resolvers": [f"{ADDRESS}:{ports['good.test']}"],
         "ZoneResolvers": {zone: [f"{ADDRESS}:{port}"] for zone, port in ports.items()},
         "timeout": TIMEOUT,
+        # Full long before the end.
+        "CacheOctets": CACHE_OCTETS,
         "EnumerationOn": True,
     }
 
@@ -266,7 +284,7 @@ async def run(options: argparse.Namespace, folder: Path) -> list[Sample]:
         server = stack.enter_context(servers.mesos_dns(config, folder))
         await asyncio.to_thread(servers.wait_until_ready, server)
         names = await asyncio.to_thread(owners, server.http)
-        clients = Clients(int(config["port"]), int(config["httpport"]), names, random.Random(1))
+        clients = Clients(int(config["port"]), int(config["httpport"]), names, random.Random(1), options.forwards)
         begun = time.monotonic()
         until = begun + options.minutes * 60
         async with asyncio.TaskGroup() as group:
@@ -279,6 +297,7 @@ async def run(options: argparse.Namespace, folder: Path) -> list[Sample]:
                 await asyncio.sleep(min(SAMPLE, max(0.0, until - time.monotonic())))
         samples.append(look(server, (time.monotonic() - begun) / 60))
         print(", ".join(f"{count} {what}" for what, count in sorted(clients.counts.items())))
+        print(", ".join(f"{count} {what}" for what, count in (await asyncio.to_thread(counters, server.http)).items()))
     return samples
 
 
@@ -287,6 +306,13 @@ def owners(http: str) -> list[str]:
     with urllib.request.urlopen(f"{http}/v1/axfr", timeout=PATIENCE) as answer:
         records = json.load(answer)["Records"]
     return [*sorted({name.rstrip(".") for kind in ("As", "SRVs") for name in records[kind]})[:NAMES], *FIXED]
+
+
+def counters(http: str) -> dict[str, int]:
+    """What the program says that it did with outside names."""
+    with urllib.request.urlopen(f"{http}/v1/status", timeout=PATIENCE) as answer:
+        found: dict[str, int] = json.load(answer)["counters"]
+    return {name: count for name, count in found.items() if name.startswith(("forward", "upstream"))}
 
 
 def line(sample: Sample) -> str:
@@ -301,6 +327,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=100.0, help="questions, connections and requests a second (100)")
     parser.add_argument("--tasks", type=int, default=400, help="tasks of the simulated cluster (400)")
     parser.add_argument("--churn", type=float, default=5.0, help="events in the cluster each second (5)")
+    parser.add_argument("--forwards", action="store_true", help="questions for upstreams that fail, and no others")
     options = parser.parse_args()
     print("minutes, then RSS (PSS) in MB of each process")
     with tempfile.TemporaryDirectory(prefix="mesos-dns-soak-") as folder:

@@ -82,9 +82,10 @@ PURE_SERVE = ours(
     *("serve.connections", "serve.cookies", "serve.large", "serve.traffic", "serve.turns"),
     *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
     *("serve.responder", "serve.forward.rewrite", "serve.forward.records", "serve.forward.segments"),
-    *("serve.forward.keeping", "serve.forward.cache"),
+    *("serve.forward.keeping", "serve.forward.cache", "serve.forward.aliases", "serve.forward.outages"),
     *("serve.forward.capability", "serve.forward.health", "serve.forward.upstreams"),
     *("serve.forward.wheel", "serve.forward.options", "serve.forward.observed"),
+    *("serve.forward.case", "serve.forward.padding"),
     *("serve.forward.check", "serve.forward.private", "serve.forward.loops", "serve.forward.terms"),
 )
 PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend", "web.doh", "web.exposition")
@@ -120,7 +121,7 @@ MAY_IMPORT = {
     "mesos_dns.serve.forward.segments": (),
     "mesos_dns.serve.forward.keeping": ours("dns", "serve.forward.records"),
     "mesos_dns.serve.forward.cache": ours(
-        "dns", *(f"serve.forward.{part}" for part in ("keeping", "records", "segments"))
+        "dns", *(f"serve.forward.{part}" for part in ("keeping", "options", "records", "segments"))
     ),
     "mesos_dns.serve.forward.rewrite": ours("dns", "serve.request", "serve.forward.records"),
     "mesos_dns.serve.forward.capability": (),
@@ -128,8 +129,14 @@ MAY_IMPORT = {
     "mesos_dns.serve.forward.upstreams": ours("serve.forward.health"),
     "mesos_dns.serve.forward.observed": ours("metrics", "serve.forward.health", "serve.forward.options"),
     "mesos_dns.serve.forward.wheel": (),
+    "mesos_dns.serve.forward.case": (),
+    "mesos_dns.serve.forward.padding": (),
     "mesos_dns.serve.forward.options": (),
     "mesos_dns.serve.forward.check": ours("dns", "serve.forward.records", "serve.forward.rewrite"),
+    "mesos_dns.serve.forward.outages": ours("serve.forward.upstreams"),
+    "mesos_dns.serve.forward.aliases": ours(
+        *("dns", "serve.request"), *(f"serve.forward.{part}" for part in ("check", "records", "rewrite"))
+    ),
     "mesos_dns.serve.forward.private": ours("dns", "serve.request"),
     "mesos_dns.serve.forward.loops": ours("dns", "serve.forward.options", "serve.request"),
     "mesos_dns.serve.forward.terms": ours(

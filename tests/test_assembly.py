@@ -127,6 +127,7 @@ def test_settings():
         ServerId="ns1 in rack 7",
         ServerVersion="@version",
         MinimalAny="always",
+        ForwardMixedCase=True,
     )
     assert assembly.settings(config, 2, hold=True) == Settings(
         zones=[assembly.authority(config)],
@@ -149,6 +150,7 @@ def test_settings():
             private=[b"\4corp\7example\0"],
             non_recursive=True,
             ca_file="authorities.pem",
+            mixed_case=True,
         ),
         listeners=[],
         verbosity=2,

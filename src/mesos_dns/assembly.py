@@ -175,6 +175,7 @@ def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
             private=list(zones_of(config.private_zones)) if config.external_on else [],
             non_recursive=config.forward_non_recursive,
             ca_file=config.forward_ca_file if config.external_on else "",
+            mixed_case=config.forward_mixed_case,
         ),
         listeners=[],
         verbosity=verbosity,

@@ -6,10 +6,12 @@ configuration is bad, or its sockets cannot be had, nothing changes.
 """
 
 import asyncio
+import dataclasses
 import logging
 import signal
 import ssl
 import time
+import traceback
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -18,7 +20,9 @@ from mesos_dns.assembly import Address, Plan, plan
 from mesos_dns.certificates import Certificate
 from mesos_dns.concurrency import bound_complaints, spawn
 from mesos_dns.config import Config, ConfigError, Loaded
+from mesos_dns.config.system_resolvers import LOOK_SECONDS, SystemResolvers
 from mesos_dns.generation import Generation, MakeSource, Reload
+from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.sources import follow
 from mesos_dns.sockets import BindError, Sockets
 from mesos_dns.tls import server_context
@@ -85,8 +89,10 @@ class Control:
         self._one_reload = asyncio.Lock()
         #: The part of a reload that can be given up.
         self._waiting: asyncio.Task[bool] | None = None
-        self._starting_over: asyncio.Task[None] | None = None
-        self._giving_way: asyncio.Task[None] | None = None
+        #: What goes on beside the generation in force, and ends with it.
+        self._beside: list[asyncio.Task[None]] = []
+        self._following: asyncio.Task[None] | None = None
+        self._warn = RateLimited(log)
         self._listeners: Listeners | None = None
         self._generation: Generation | None = None
 
@@ -109,8 +115,8 @@ class Control:
             self._generation = self._new_generation(wanted, self._listeners)
             self._generation.pool.listen()
             self._generation.start()
-            self._giving_way = spawn(self._give_way(self._generation), name="give way")
-            self._starting_over = spawn(self._start_over(self._generation), name="start over")
+            self._accompany(self._generation, config)
+            self._beside.append(spawn(self._give_way(self._generation), name="give way"))
             log.info("serving %s.: %s", wanted.shown.domain, self._listeners)
             if early_signals.hangup_came():
                 self._on_hangup()
@@ -125,6 +131,21 @@ class Control:
             privileges.forbid_dumps()
         pairs = listeners.sockets.pairs[: wanted.workers]
         return Generation(wanted, pairs, self._spawner, self._generation, make_source=self._make_source)
+
+    def _accompany(self, generation: Generation, config: Config) -> None:
+        """Begin what goes on beside the generation in force, instead of what went on beside the one before."""
+        for task in self._beside:
+            task.cancel()
+        self._beside = [spawn(self._start_over(generation), name="start over")]
+        self._follow(generation, config)
+
+    def _follow(self, generation: Generation, config: Config) -> None:
+        """Follow /etc/resolv.conf from now on if `config` says so, or no more."""
+        if self._following is not None:
+            self._following.cancel()
+            self._following = None
+        if config.system_resolvers:
+            self._following = spawn(self._follow_resolvers(generation, config), name="follow resolv.conf")
 
     # --- reload --------------------------------------------------------------------------------
 
@@ -166,10 +187,7 @@ class Control:
                 listeners.https.context = server_context(wanted.certificate.pair, *HTTP_PROTOCOLS)
             new.counted_before = old.counters()
             self._generation, self._listeners = new, listeners
-            for task in (self._starting_over, self._giving_way):
-                if task is not None:
-                    task.cancel()
-            self._starting_over = spawn(self._start_over(new), name="start over")
+            self._accompany(new, loaded.config)
             lower_priority(self._niceness)  # It serves, and the one before may never have come to that.
             # Queries that wait in sockets which are about to go are answered before these are closed.
             present.sockets.retire(len(new.pool.workers) if present.sockets is listeners.sockets else 0)
@@ -182,6 +200,7 @@ class Control:
         """Show another certificate to clients that connect from now on: nothing else changes, and connections go on."""
         _tell_warnings(loaded)
         generation.renew(wanted)
+        self._follow(generation, loaded.config)
         generation.reload = Reload("in force", at=time.time())
         certificate = wanted.certificate
         if certificate is not None:
@@ -225,6 +244,24 @@ class Control:
         """Once names are served nothing is as urgent as answers."""
         if await generation.serving():
             lower_priority(self._niceness)
+
+    async def _follow_resolvers(self, generation: Generation, config: Config) -> None:
+        """Have those asked that /etc/resolv.conf names, whenever it changes."""
+        file = SystemResolvers(config)
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                resolvers = file.look()
+                if resolvers is not None:
+                    config = dataclasses.replace(config, resolvers=resolvers)
+                    generation.forward(plan(config, verbosity=self._verbosity))
+            except Exception:  # noqa: BLE001 - whatever it is, the next look may go well
+                self._warn.log(
+                    logging.ERROR,
+                    "mistake",
+                    "following /etc/resolv.conf failed by an internal error: please report it\n%s",
+                    traceback.format_exc(),
+                )
 
     async def _start_over(self, generation: Generation) -> None:
         """Make a new generation if following the cluster ended by a mistake; the old one serves on."""
@@ -303,7 +340,7 @@ class Control:
 
     async def _stop(self) -> None:
         self._ending.set()
-        for task in (self._starting_over, self._giving_way):
+        for task in (*self._beside, self._following):
             if task is not None:
                 task.cancel()
         if self._waiting is not None:

@@ -151,6 +151,12 @@ class Generation:
         if plan.certificate is not None:
             self.pool.renew(plan.certificate.pair)
 
+    def forward(self, plan: Plan) -> None:
+        """Have the resolvers of `plan` asked from now on; nothing else of it is taken."""
+        worker = msgspec.structs.replace(self.plan.worker, forward=plan.worker.forward)
+        self.plan = msgspec.structs.replace(self.plan, worker=worker, shown=plan.shown)
+        self.pool.forward(plan.worker.forward)
+
     async def serving(self) -> bool:
         """Wait until the first state is taken and every worker answers from it; False if it never will."""
         failed = spawn(self.failed.wait(), name="wait for failure")

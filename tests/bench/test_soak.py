@@ -1,7 +1,9 @@
+import random
+
 import pytest
 from bench.soak import Sample, growth, reply_to, slope
 
-from bench import wire
+from bench import soak, wire
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,26 @@ def test_growth_is_that_of_the_second_half():
     _, row = growth(samples)
     # 0.5 MB a minute: 500 kB, and 720 MB in a day.
     assert row.split() == ["control", "1", "10.0", "31.0", "31.0", "500.0", "720.0"]
+
+
+def test_upstreams_that_fail(monkeypatch):
+    query = wire.query("a.test", wire.A)
+    assert reply_to(query, "forged")[:2] != query[:2]
+    assert reply_to(query, "forged")[2:] == reply_to(query, "good")[2:]
+    assert reply_to(query, "servfail")[3] & 15 == 2
+    there = []
+    for now in (0.0, soak.FLAPPING, 2 * soak.FLAPPING):
+        monkeypatch.setattr(soak.time, "monotonic", lambda now=now: now)
+        there.append(reply_to(query, "flapping") is not None)
+    assert there == [True, False, True]
+
+
+def test_questions_for_those_alone():
+    clients = soak.Clients(1, 2, ["a.mesos"], random.Random(1), forwards=True)
+    asked = b"".join(clients.question() for _ in range(200))
+    assert all(bytes((len(zone) - 5,)) + zone[:-5].encode() in asked for zone in soak.FAILING)
+    assert b"mesos" not in asked
+    assert b"good" not in asked
 
 
 def test_upstreams():

@@ -100,6 +100,7 @@ def test_the_configuration_is_shown_as_go_shows_it(changed, go):
     ours |= {"ForwardPolicy": "sequential", "AskNextOnFailure": True, "CacheOctets": 16 * 1024**2}
     ours |= {"CacheMinTTL": 0, "CacheMaxTTL": 86400, "CacheStaleSeconds": 86400}
     ours |= {"TrustedResolvers": [], "PrivateZones": ["special-use"], "ForwardNonRecursive": False, "ForwardCAFile": ""}
+    ours |= {"ForwardMixedCase": False}
     ours |= {"TlsOn": False, "TlsPort": 853, "TlsCertFile": "", "TlsKeyFile": ""}
     ours |= {"HttpsOn": False, "HttpsPort": 443, "DohOn": False}
     ours |= {"User": "", "Group": ""}
@@ -115,7 +116,7 @@ def test_keys_are_shown_in_the_order_of_go_and_of_the_fork():
     assert shown[shown.index("IAMConfigFile") + 1] == "ResolvSubnetFirst"
     ours = ["Workers", "HealthAware", "FailoverGraceSeconds", "MesosSource", "ReconcileSeconds"]
     ours += ["ForwardPolicy", "AskNextOnFailure", "CacheOctets", "CacheMinTTL", "CacheMaxTTL", "CacheStaleSeconds"]
-    ours += ["TrustedResolvers", "PrivateZones", "ForwardNonRecursive", "ForwardCAFile"]
+    ours += ["TrustedResolvers", "PrivateZones", "ForwardNonRecursive", "ForwardCAFile", "ForwardMixedCase"]
     ours += ["TlsOn", "TlsPort", "TlsCertFile", "TlsKeyFile", "HttpsOn", "HttpsPort", "DohOn"]
     ours += ["User", "Group"]
     ours += ["CookiesOn", "CookieSecrets", "ServerId", "ServerVersion", "MinimalAny"]

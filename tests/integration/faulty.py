@@ -213,9 +213,9 @@ def _sender(sock: socket.socket, address: Any) -> Callable[[bytes], object]:
     return send
 
 
-def nobody() -> NameServer:
+def nobody(host: str = "127.0.0.1") -> NameServer:
     """An address where nobody listens."""
-    server = NameServer(silent)
+    server = NameServer(silent, host=host)
     server.start = lambda: None  # type: ignore[method-assign]
     return server
 

@@ -181,6 +181,45 @@ def test_only_what_belongs_comes_back_and_ad_from_whom_is_trusted(
         assert ask(program, "leader.mesos.")["answer"][0].endswith(" 127.0.0.1")
 
 
+# --- aliases of our own names ------------------------------------------------------------------
+
+
+def aliased(query: dns.message.Message) -> dns.message.Message:
+    """Names of alias.example are aliases of the same below mesos, of which the world knows nothing."""
+    reply = dns.message.make_response(query)
+    name = query.question[0].name
+    target = name.to_text().replace("alias.example.", "mesos.")
+    reply.answer.append(dns.rrset.from_text(name, 300, "IN", "CNAME", target))
+    reply.authority.append(dns.rrset.from_text(".", 900, "IN", "SOA", "a. b. 1 2 3 4 900"))
+    reply.set_rcode(dns.rcode.NXDOMAIN)
+    return reply
+
+
+def test_an_alias_of_a_name_of_ours_is_completed(master: Master, tmp_path: Path) -> None:
+    with (
+        serving(aliased) as (upstream,),
+        Program(tmp_path, masters=[master.endpoint], Resolvers=[upstream.text], Workers=1) as program,
+    ):
+        program.wait_ready()
+        alias = "web.marathon.alias.example. 300 IN CNAME web.marathon.mesos."
+        ours = sorted(ask(program, "web.marathon.mesos.")["answer"])
+        query = wire.query(0, "web.marathon.alias.example.", "A")
+        for reply in (
+            ask(program, "web.marathon.alias.example."),
+            ask(program, "web.marathon.alias.example.", edns=1232),
+            client.ask_tcp(program.dns, query),
+        ):
+            assert reply["rcode"] == "NOERROR"
+            assert reply["answer"][0].split()[0] == alias.split(maxsplit=1)[0]
+            assert reply["answer"][0].split()[2:] == alias.split()[2:]
+            assert sorted(reply["answer"][1:]) == ours
+            assert not {"AA", "AD", "TC"} & set(reply["flags"])
+        nobody = ask(program, "nobody.alias.example.")
+        assert (nobody["rcode"], len(nobody["answer"])) == ("NXDOMAIN", 1)
+        assert nobody["authority"][0].startswith("mesos. 60 IN SOA")
+        assert upstream.asked == ["web.marathon.alias.example.", "nobody.alias.example."]
+
+
 # --- loops -------------------------------------------------------------------------------------
 
 

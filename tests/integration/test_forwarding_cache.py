@@ -212,6 +212,35 @@ def test_without_a_cache_without_a_second_opinion_and_in_any_order(tmp_path_fact
             assert len({sock.recv(65535)[1] for _ in range(10)}) == 10
 
 
+def respelled(asked: Asked) -> None:
+    """An answer that makes all letters of the question small."""
+    reply = asked.reply("192.0.2.1")
+    asked.send(reply[:12] + reply[12:40].lower() + reply[40:])
+
+
+def test_mixed_case_with_upstreams_that_keep_it_and_that_do_not(tmp_path_factory: pytest.TempPathFactory) -> None:
+    zones = {
+        "keeping.example.": [NameServer(honest, honest)],
+        "changing.example.": [NameServer(respelled, respelled)],
+        "withouttcp.example.": [NameServer(respelled)],
+    }
+    with bed(tmp_path_factory.mktemp("case"), zones, ForwardMixedCase=True) as running:
+        for zone, (server,) in zones.items():
+            names = [f"number{n}.{zone}" for n in range(8)]
+            for name in names:
+                assert running.ask(name)["answer"] == [f"{name} 300 IN A 192.0.2.1"]
+                assert running.ask(name.upper())["answer"] == [f"{name.upper()} 300 IN A 192.0.2.1"], "from the cache"
+            spelled = server.names()
+            if zone == "keeping.example.":
+                assert [name.lower() for name in spelled] == names
+                assert not set(spelled) & set(names), "by chance one of a billion"
+                assert not server.asked_tcp
+            else:
+                assert spelled[-7:] == names[1:], "as the client spells it"
+                assert len(server.asked_tcp) == (zone == "changing.example.")
+                assert len(spelled) == 8 + (zone == "withouttcp.example.")
+
+
 def test_bounds_of_times_to_live_and_the_fastest_first(tmp_path_factory: pytest.TempPathFactory) -> None:
     fast, slow = NameServer(honest), NameServer(after_some_work)
     brief, lasting = with_ttl(1), with_ttl(300)

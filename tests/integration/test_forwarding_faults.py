@@ -125,6 +125,10 @@ def upstreams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
         "failing.example.": [NameServer(saying(2)), NameServer(saying(5)), NameServer(honest)],
         "servfail.example.": [NameServer(saying(2))],
         "six.example.": [NameServer(honest, host="::1")],
+        "refusing-six.example.": [nobody(host="::1"), NameServer(honest, host="::1")],
+        "silent-six.example.": [NameServer(silent, host="::1"), NameServer(honest, host="::1")],
+        "truncating-six.example.": [NameServer(truncated, whole, host="::1")],
+        "notcp-six.example.": [NameServer(truncated, host="::1")],
     }
     with bed(tmp_path_factory.mktemp("faults"), zones, timeout=TIMEOUT) as running:
         yield running
@@ -224,7 +228,7 @@ def test_when_all_are_dead_questions_fail_at_once(upstreams: Bed, waited: dict[s
         assert upstreams.failure(f"x{n}.dead.example.") == ("SERVFAIL", (22,))
         took.append(time.monotonic() - began)
     assert median(took) < TIMEOUT / 4
-    assert upstreams.failure("0.dead.example.")[1] == (13,)
+    assert upstreams.failure("0.dead.example.")[1] in [(13,), (22,)]
 
 
 def test_an_answer_at_the_very_end_of_the_time_out_is_one_or_it_is_too_late(waited: dict[str, bytes]) -> None:
@@ -269,13 +273,13 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
-def test_a_client_that_floods_a_dead_zone_is_shed_and_others_are_served(upstreams: Bed) -> None:
+def test_a_client_that_floods_a_dead_zone_gets_half_of_the_room_and_others_are_served(upstreams: Bed) -> None:
     replies = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.2", 0))
         sock.connect(upstreams.program.dns)
         sock.setblocking(False)
-        for n in range(600):
+        for n in range(900):
             sock.send(wire.query(n, f"{n}.flood.example.", "A", edns=1232))
             if n % 50 == 49:
                 upstreams.ours()
@@ -285,7 +289,7 @@ def test_a_client_that_floods_a_dead_zone_is_shed_and_others_are_served(upstream
                         replies.append(sock.recv(65535))
     assert len(replies) > 300
     assert {failure(reply) for reply in replies} == {("SERVFAIL", (0,))}
-    assert len(upstreams.servers["flood.example."][0].asked) <= 250
+    assert len(upstreams.servers["flood.example."][0].asked) <= 500
     until(lambda: upstreams.count("forward_shed") > 300, "it is not counted")
 
 
@@ -381,3 +385,13 @@ def test_an_upstream_that_dies_lives_and_dies(upstreams: Bed) -> None:
 
 def test_an_upstream_over_ipv6(upstreams: Bed) -> None:
     assert addresses(upstreams.ask("www.six.example.")) == [ADDRESS]
+
+
+def test_upstreams_over_ipv6_that_fail(upstreams: Bed) -> None:
+    for how in ("refusing", "silent"):
+        assert addresses(upstreams.ask(f"www.{how}-six.example.")) == [ADDRESS]
+        assert [len(server.asked) for server in upstreams.servers[f"{how}-six.example."]] == [how == "silent", 1]
+    query = wire.query(1, "www.truncating-six.example.", "A")
+    assert sorted(addresses(client.ask_tcp(upstreams.program.dns, query))) == sorted(MANY)
+    assert "TC" in upstreams.ask("www.notcp-six.example.")["flags"]
+    until(lambda: "upstream ::1 port " in upstreams.program.log(), upstreams.program.log)

@@ -18,7 +18,7 @@ EXTRA_KEYS = {
     **dict.fromkeys(("ForwardPolicy", "AskNextOnFailure", "CacheOctets"), ""),
     **dict.fromkeys(("CacheMinTTL", "CacheMaxTTL", "CacheStaleSeconds"), ""),
     **dict.fromkeys(("TrustedResolvers", "PrivateZones", "ForwardNonRecursive", "ForwardCAFile"), ""),
-    **dict.fromkeys(("User", "Group"), ""),
+    **dict.fromkeys(("ForwardMixedCase", "User", "Group"), ""),
     **dict.fromkeys(("CookiesOn", "CookieSecrets", "ServerId", "ServerVersion", "MinimalAny"), ""),
 }
 NOTHING = {"hosts": {"host": "", "ip": ""}, "services": {"service": "", "host": "", "ip": "", "port": ""}}

@@ -12,7 +12,9 @@ import time
 import dns.rcode
 import pytest
 from tests.serve.asking import AUTHORITY, ask, edits, make_zone, option, read, texts
+from tests.serve.forward.upstreams import Upstream, honest
 
+from mesos_dns.dns import name as names
 from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Sockets
@@ -187,6 +189,34 @@ async def test_a_change_reaches_all_workers():
             with contextlib.closing(other):
                 assert await other.udp() == ["1.2.3.11", "1.2.3.12"]
                 assert await other.udp("new.mesos.") == ["1.2.3.13"]
+
+
+async def test_other_upstreams_reach_all_workers_and_those_that_come_after_them():
+    async with Upstream(honest) as former, Upstream(honest) as latter:
+
+        def options(upstream):
+            return ForwardOptions({names.ROOT: [upstream.address]}, 5.0)
+
+        async with running(workers=2, forward=options(former)) as it:
+            await it.serving()
+            assert await it.client.udp("a.example.test.") == ["192.0.2.1"]
+            it.pool.forward(options(latter))
+            it.change(f"{NAME} A 1.2.3.12", 4712)
+            await it.serving(4712)  # told behind it
+            asked = len(former.asked)
+            for n in range(8):
+                with contextlib.closing(Client(it.sockets.port)) as other:
+                    assert await other.udp(f"{n}.example.test.") == ["192.0.2.1"]
+                    assert await other.udp() == ["1.2.3.11", "1.2.3.12"]
+            it.signal(signal.SIGKILL)
+            async with asyncio.timeout(PATIENCE):
+                while not it.handle.restarts or not it.handle.is_serving:
+                    it.pool._changed.clear()
+                    await it.pool._changed.wait()
+            for n in range(8):
+                with contextlib.closing(Client(it.sockets.port)) as other:
+                    assert await other.udp(f"x{n}.example.test.") == ["192.0.2.1"]
+            assert len(former.asked) == asked
 
 
 async def test_counters_are_summed_over_the_lives_of_a_worker():

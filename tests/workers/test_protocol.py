@@ -17,6 +17,7 @@ from mesos_dns.workers.protocol import (
     Listener,
     ProtocolError,
     Report,
+    Resolvers,
     Settings,
     SnapshotBegin,
     ZoneUpdate,
@@ -54,6 +55,7 @@ FRAMES = [
     ),
     ZoneUpdate(MESOS, 1700000000, [], complete=True),
     ZoneUpdate(OTHER, 1700000001, [edit(b"\1a\5other\0", 1, (b"\1\2\3\4",), ())], complete=True),
+    Resolvers({b"\0": [Upstream("8.8.4.4", 53)]}),
     Ack(OTHER, 1700000001),
     Report({"misses": 3, "hits": 2**40}),
 ]

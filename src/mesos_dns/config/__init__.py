@@ -19,6 +19,7 @@ from mesos_dns.config.addresses import Unfit, absolute_name, host_and_port
 from mesos_dns.config.host import Host, ThisHost, reason
 from mesos_dns.config.json import clean, parse_iam
 from mesos_dns.config.layers import Layer, from_environ, from_file
+from mesos_dns.config.system_resolvers import RESOLV_CONF
 from mesos_dns.config.values import (
     HOST_NAME,
     KEYS,
@@ -52,7 +53,6 @@ __all__ = [
     "load",
 ]
 
-RESOLV_CONF: Final = "/etc/resolv.conf"
 #: In the place of a path: the configuration comes from standard input.
 STANDARD_INPUT: Final = "-"
 #: Problems, and warnings, of one configuration that are reported; the rest is counted. Nobody mends more
@@ -172,6 +172,7 @@ class _Draft:
     ensemble: zookeeper.Ensemble | None = None
     certificate: Certificate | None = None
     account: Account | None = None
+    system_resolvers: bool = False
     flawed: set[str] = field(default_factory=set)
 
     def refuse(self, key: str, message: str, *others: str) -> None:
@@ -275,6 +276,7 @@ def _find_resolvers(draft: _Draft, host: Host) -> None:
     except OSError as error:
         draft.refuse("Resolvers", f"is empty, and {RESOLV_CONF} cannot be read: {reason(error)}; name the resolvers")
         return
+    draft.system_resolvers = True
     local = host.addresses()
     draft.values["Resolvers"], ignored = rules.name_servers(text, local, rules.Listening.of(draft.values))
     draft.origins["Resolvers"] = f"{RESOLV_CONF}, as Resolvers is empty in {draft.origins['Resolvers']}"
@@ -368,5 +370,10 @@ def _finished(draft: _Draft) -> Config:
     fields["soa_mname"] = absolute_name(fields["soa_mname"])
     fields["soa_rname"] = absolute_name(fields["soa_rname"].replace("@", "."))
     return Config(
-        **fields, iam=draft.iam, ensemble=draft.ensemble, certificate=draft.certificate, account=draft.account
+        **fields,
+        iam=draft.iam,
+        ensemble=draft.ensemble,
+        certificate=draft.certificate,
+        account=draft.account,
+        system_resolvers=draft.system_resolvers,
     )

@@ -79,7 +79,12 @@ class Listening(NamedTuple):
     @classmethod
     def of(cls, values: Values) -> "Listening":
         """From the configuration; nowhere with `DnsOn` off."""
-        return cls(ip(values["Listener"]) or "" if values["DnsOn"] else "", values["Port"])
+        return cls.at(values["Listener"], values["Port"], on=values["DnsOn"])
+
+    @classmethod
+    def at(cls, listener: str, port: int, *, on: bool) -> "Listening":
+        """`listener` as configured; nowhere if DNS is not `on`."""
+        return cls(ip(listener) or "" if on else "", port)
 
     def takes(self, address: str, local: Callable[[], frozenset[str]]) -> bool:
         """Whether what this machine sends to `address`, in normal form, arrives here.

@@ -131,6 +131,7 @@ class Config:
     forward_non_recursive: bool = False
     #: "": the authorities of the system say who an upstream over TLS is.
     forward_ca_file: str = ""
+    forward_mixed_case: bool = False
     #: Serve DNS over TLS, on `listener`.
     tls_on: bool = False
     tls_port: int = 853
@@ -156,6 +157,8 @@ class Config:
     server_version: str = ""
     #: "udp", "always" or "never".
     minimal_any: str = "udp"
+    #: Whether `resolvers` are those that /etc/resolv.conf had, and change with it (`system_resolvers.SystemResolvers`).
+    system_resolvers: bool = False
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
@@ -303,6 +306,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _list("PrivateZones", "private_zones"),
     _switch("ForwardNonRecursive", "forward_non_recursive"),
     _text("ForwardCAFile", "forward_ca_file"),
+    _switch("ForwardMixedCase", "forward_mixed_case"),
     _switch("TlsOn", "tls_on"),
     _integer("TlsPort", "tls_port", 0, _UINT16),
     _text("TlsCertFile", "tls_cert_file"),

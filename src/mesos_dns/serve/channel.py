@@ -27,9 +27,12 @@ class Channel:
     #: The other side has said that it ends: nothing more comes from it, and it may still take something.
     over = False
 
-    def __init__(self, context: ssl.SSLContext, name: str | None = None) -> None:
+    def __init__(self, context: ssl.SSLContext, name: str | None = None, session: ssl.SSLSession | None = None) -> None:
+        """`session`, of an earlier connection to the same server with the same context, is resumed if the server agrees."""
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._in, self._out, server_side=name is None, server_hostname=name)
+        self._tls = context.wrap_bio(
+            self._in, self._out, server_side=name is None, server_hostname=name, session=session
+        )
         #: What is said before the handshake is done; None from then on.
         self._early: bytearray | None = bytearray()
 
@@ -41,6 +44,17 @@ class Channel:
     def is_open(self) -> bool:
         """Whether the handshake is done."""
         return self._early is None
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the server agreed to resume the session; its certificate was verified then, and not now."""
+        return bool(self._tls.session_reused)
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """What a later connection may resume, from the first thing that was said on; None if the server wants no such thing."""
+        session = self._tls.session
+        return session if session is not None and session.has_ticket else None
 
     def send(self, octets: bytes) -> None:
         """Say `octets`, as soon as the handshake is done; a client's first call begins it. Raises ssl.SSLError."""

@@ -23,6 +23,7 @@ from mesos_dns.certificates import KeyPair
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.metrics import Metric, counter, summed
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.liveness import TICK_SECONDS, Liveness, Verdict
 from mesos_dns.workers.propagation import Propagation
@@ -39,7 +40,9 @@ from mesos_dns.workers.protocol import (
     ProtocolError,
     Renew,
     Report,
+    Resolvers,
     Settings,
+    ToWorker,
     encode,
 )
 from mesos_dns.workers.questions import Asking
@@ -105,8 +108,8 @@ class WorkerHandle:
         self._propagation = propagation
         self._news = asyncio.Event()
         self._heartbeat_due = False
-        #: What is different from the settings that the process was given, by kind.
-        self._notices: dict[type, bytes] = {}
+        #: What has changed in the settings since the worker was told, by its kind.
+        self._changes: dict[type, ToWorker] = {}
         self._stale = True  # The worker lacks a snapshot.
         self._may_listen = False
         self._backlog: deque[bytes] = deque()
@@ -175,18 +178,24 @@ class WorkerHandle:
     def renew(self, pair: KeyPair) -> None:
         """Show new connections over TLS another certificate."""
         self._settings = msgspec.structs.replace(self._settings, tls=pair)
-        self._notices[Renew] = encode(Renew(pair))
+        self._changes[Renew] = Renew(pair)
         self._news.set()
 
     def use_cookies(self, cookies: CookieSecrets) -> None:
         """Have the worker, and those that follow it, work with other secrets."""
         self._settings = msgspec.structs.replace(self._settings, cookies=cookies)
-        self._notices[CookieSecrets] = encode(cookies)
+        self._changes[CookieSecrets] = cookies
         self._news.set()
 
     def listen(self) -> None:
         """Let the worker answer what comes to its sockets, which must be bound."""
         self._may_listen = True
+        self._news.set()
+
+    def forward(self, options: ForwardOptions) -> None:
+        """Have the worker, and those that come after it, ask the upstreams of `options`; all else in it must be as it was."""
+        self._settings = msgspec.structs.replace(self._settings, forward=options)
+        self._changes[Resolvers] = Resolvers(options.upstreams)
         self._news.set()
 
     def start(self) -> None:
@@ -329,12 +338,12 @@ class WorkerHandle:
         try:
             # Nothing is lost while a new worker loads what others had already: queries wait in the socket.
             hold = self._settings.hold or self._zones.loaded
-            self._notices.clear()
+            self._changes.clear()
             writer.write(encode(msgspec.structs.replace(self._settings, hold=hold)))
             listens = False
             while True:
-                while self._notices:
-                    writer.write(self._notices.popitem()[1])
+                while self._changes:
+                    writer.write(encode(self._changes.popitem()[1]))
                 if self._may_listen and not listens:
                     listens = True
                     writer.write(encode(Listen()))
@@ -345,7 +354,7 @@ class WorkerHandle:
                     await writer.drain()
                 self._news.clear()
                 is_done = not self._backlog and (not self._stale or self._behind)
-                if is_done and listens == self._may_listen and not self._notices:
+                if is_done and listens == self._may_listen and not self._changes:
                     await self._news.wait()
                 if self._heartbeat_due:
                     self._heartbeat_due = False

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mesos_dns.certificates import KeyPair
 from mesos_dns.metrics import Metric, summed
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.handle import WorkerHandle
 from mesos_dns.workers.propagation import Propagation
@@ -69,6 +70,11 @@ class WorkerPool:
         """Have all workers work with other secrets of cookies."""
         for worker in self.workers:
             worker.use_cookies(cookies)
+
+    def forward(self, options: ForwardOptions) -> None:
+        """Have the upstreams of `options` asked from now on; all else in it must be as it was."""
+        for worker in self.workers:
+            worker.forward(options)
 
     async def stop(self) -> None:
         """Drain all workers."""

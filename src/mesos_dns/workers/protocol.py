@@ -2,9 +2,9 @@
 
 A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
 Control sends `Settings` once, and `Listen` when the worker may answer; for each zone a snapshot (`SnapshotBegin`, and the zone's
-updates up to the first one that is complete) and updates as the zone changes; `Renew` when it has another certificate, `CookieSecrets`
-when other secrets are in use from now on; `Heartbeat` when there is nothing else to say. A worker sends `Declared` once, `Ack` when it
-answers from a serial, and `Report` with each tick of the clock.
+updates up to the first one that is complete) and updates as the zone changes; `Resolvers` when others are to be asked, `Renew` when it has
+another certificate, `CookieSecrets` when other secrets are in use from now on; `Heartbeat` when there is nothing else to say. A worker sends
+`Declared` once, `Ack` when it answers from a serial, and `Report` with each tick of the clock.
 
 Questions that come to control (DNS over HTTPS) go over a second connection, where they wait behind no zone: `Ask`, and `Told` for each.
 """
@@ -19,7 +19,7 @@ from mesos_dns.certificates import KeyPair
 from mesos_dns.limits import MAX_EXAMPLE_TEXT
 from mesos_dns.metrics import Metric
 from mesos_dns.quoting import escaped
-from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.zone.change import RRsetChange
 from mesos_dns.zone.zone import Authority
 
@@ -109,6 +109,12 @@ class Renew(msgspec.Struct, frozen=True, array_like=True, tag="renew"):
     tls: KeyPair
 
 
+class Resolvers(msgspec.Struct, frozen=True, array_like=True, tag="resolvers"):
+    """Others are to be asked from now on: `upstreams` as in `ForwardOptions`."""
+
+    upstreams: dict[bytes, list[Upstream]]
+
+
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
     """Control is there, though it has nothing to say."""
 
@@ -145,7 +151,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True, tag="told"):
     octets: bytes
 
 
-ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Renew | CookieSecrets | Heartbeat
+ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Renew | CookieSecrets | Resolvers | Heartbeat
 FromWorker = Ack | Declared | Report
 Frame = ToWorker | FromWorker | Ask | Told
 

@@ -19,7 +19,9 @@ from typing import Final
 from mesos_dns import collector, landlock, logs, metrics, privileges
 from mesos_dns.certificates import KeyPair
 from mesos_dns.concurrency import bound_complaints, spawn
+from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
+from mesos_dns.dns.message import Query
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.cookies import ServerCookies
@@ -29,6 +31,7 @@ from mesos_dns.serve.forward.private import PrivateZones
 from mesos_dns.serve.forward.terms import Terms
 from mesos_dns.serve.kernel import QueueDrops
 from mesos_dns.serve.loop import DirectEventLoop
+from mesos_dns.serve.request import Forward
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
 from mesos_dns.serve.tls import PROTOCOL, TlsListener
@@ -50,6 +53,7 @@ from mesos_dns.workers.protocol import (
     ProtocolError,
     Renew,
     Report,
+    Resolvers,
     Settings,
     SnapshotBegin,
     ZoneUpdate,
@@ -77,6 +81,7 @@ class Worker:
     def __init__(self, settings: Settings, tell: "ControlLink") -> None:
         self._tell = tell
         self._hold = settings.hold
+        self._loop_key = settings.loop_key
         self._may_listen = False
         self._listens = False
         self._options = AnswerOptions(
@@ -87,7 +92,7 @@ class Worker:
         self._zones = Zones.of(settings.zones)
         #: Snapshots under way, by apex.
         self._loading: dict[bytes, Zone] = {}
-        answerer = Answerer(self._zones, self._options, self._random)
+        self._answerer = answerer = Answerer(self._zones, self._options, self._random)
         cookies = None if settings.cookies is None else ServerCookies(settings.cookies.secrets, time.time)
         self._responder = Responder(answerer, cookies=cookies, family=_family(sockets))
         self._forwarder = Forwarder(
@@ -95,6 +100,7 @@ class Worker:
             truncate_bit=settings.truncate_bit,
             refuse=answerer.refusal,
             terms=_terms(settings),
+            ours=self._ours,
         )
         self._listeners: list[BatchedListener | PlainListener | TcpListener] = []
         self._tls: list[TlsListener] = []
@@ -160,14 +166,7 @@ class Worker:
         """Apply one frame from control. Short, since packets wait meanwhile."""
         match frame:
             case ZoneUpdate(apex, serial, changes, complete):
-                change = ZoneChange(serial, changes, complete)
-                loading = self._loading.get(apex)
-                if loading is not None:
-                    loading.apply(change)
-                    if complete:
-                        self._loaded(apex, serial)
-                else:
-                    self._update(apex, change)
+                self._take_update(apex, ZoneChange(serial, changes, complete))
             case SnapshotBegin(apex):
                 self._loading[apex] = Zone(self._zone_of(apex).authority)
             case CookieSecrets():
@@ -179,10 +178,22 @@ class Worker:
                 context = server_context(pair, PROTOCOL)
                 for listener in self._tls:
                     listener.use(context)
+            case Resolvers(upstreams):
+                self._forwarder.use(upstreams, LoopWatch(self._loop_key, routes_of(upstreams)))
+                self._responder.forget()
             case Heartbeat():
                 pass
             case _:
                 raise ProtocolError(f"an unexpected frame: {type(frame).__name__}")
+
+    def _take_update(self, apex: bytes, change: ZoneChange) -> None:
+        loading = self._loading.get(apex)
+        if loading is None:
+            self._update(apex, change)
+            return
+        loading.apply(change)
+        if change.complete:
+            self._loaded(apex, change.serial)
 
     def _use_cookies(self, frame: CookieSecrets) -> None:
         if self._responder.cookies is not None:
@@ -205,11 +216,19 @@ class Worker:
     def _loaded(self, apex: bytes, serial: int) -> None:
         """Answer from the zone that was being loaded."""
         self._zones.replace(self._loading.pop(apex))
-        self._responder.use(Answerer(self._zones, self._options, self._random))
+        self._answerer = Answerer(self._zones, self._options, self._random)
+        self._responder.use(self._answerer)
         if not self._loading:
             collector.set_aside()
         self._listen_if_due()
         self._tell.send(Ack(apex, serial))
+
+    def _ours(self, query: Query, limit: int, client: bytes) -> bytes:
+        """What an alias of an outside name leaves open about a name of ours."""
+        response = self._answerer.compose(query, limit, client, tcp=True)
+        if isinstance(response, Forward):
+            return self._answerer.refusal(query, msg.REFUSED)
+        return response.message(query.octets)
 
     def counters(self, *, whole: bool = False) -> dict[str, float]:
         """Counts since the start, by series; `whole` as `Responder.counts` has it."""

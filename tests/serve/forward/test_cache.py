@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.serve.asking import ask, parse
 from tests.serve.forward.replies import question, reply_to, transcript
 
-from mesos_dns.serve.forward.cache import ForwardCache, Found, cache_key
+from mesos_dns.serve.forward.cache import ForwardCache, Found, cache_key, question_of
 
 RD, AD, CD, DO = dns.flags.RD, dns.flags.AD, dns.flags.CD, dns.flags.DO
 ROOM = 1 << 20
@@ -39,8 +39,8 @@ class Shell:
     def find(self, now):
         return self.cache.find(self.key, now)
 
-    def fail(self, now):
-        self.cache.fail(self.key, now)
+    def fail(self, now, *, down=False):
+        self.cache.fail(self.key, now, down=down)
 
     def ttl(self, now):
         """The TTL of the first record."""
@@ -240,6 +240,11 @@ def test_nxdomain_may_be_stale_too():
     assert (found.fresh, found.recheck, found.reply[3] & 15) == (False, False, 3)
 
 
+def test_the_question_of_a_key():
+    query = question("wWw.Example.test.", "SRV")
+    assert question_of(cache_key(query)) == (query.name, query.qtype)
+
+
 # --- failures (RFC 9520) -----------------------------------------------------------------------
 
 
@@ -254,6 +259,34 @@ def test_failures_are_remembered_longer_each_time_but_no_longer_than_five_minute
             now += 1
         lasted.append(now - start)
     assert lasted == [5, 10, 20, 40, 80, 160, 300, 300]
+
+
+def test_while_all_upstreams_are_down_a_failure_is_remembered_for_a_second_and_no_longer_each_time():
+    www = Shell()
+    for now in range(0, 100, 2):
+        www.fail(now, down=True)
+        assert www.find(now + 0.9).failed
+        assert www.find(now + 1) is None
+    www.fail(100)  # one is back, and fails
+    assert (www.find(104.9).failed, www.find(105)) == (True, None)
+
+
+def test_while_all_upstreams_are_down_they_are_asked_again_soon_for_what_is_stale():
+    www = Shell()
+    www.put(ADDRESS.format(60), now=0)
+    www.fail(61, down=True)
+    assert [www.find(now).recheck for now in (61.9, 62)] == [False, True]
+
+
+def test_what_failed_while_upstreams_were_in_trouble_may_be_asked_again_when_they_are_back():
+    www = Shell()
+    for now in (0, 5, 15, 35):
+        www.fail(now)
+    assert www.find(36).failed
+    www.cache.forgive(36)
+    assert www.find(36) is None
+    www.fail(36)  # and counts as the first failure
+    assert (www.find(40.9).failed, www.find(41)) == (True, None)
 
 
 def test_failures_at_the_same_time_are_one():

@@ -374,6 +374,7 @@ async def test_a_loop_that_is_found_ends_flights(flown):
 
 async def test_one_client_has_its_share_and_all_have_a_bound(monkeypatch):
     monkeypatch.setattr(forwarding, "MAX_WAITING_PER_CLIENT", 10)
+    monkeypatch.setattr(forwarding, "CROWD_QUESTIONS", 10)
 
     def first_only(octets):
         return by_name(octets) if octets[13:15] == b"n0" else None

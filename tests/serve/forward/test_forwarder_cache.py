@@ -280,6 +280,7 @@ async def test_a_failure_in_the_background_changes_nothing_for_clients():
 
 async def test_one_client_cannot_wait_in_the_place_of_all(monkeypatch):
     monkeypatch.setattr(forwarding, "MAX_WAITING_PER_CLIENT", 2)
+    monkeypatch.setattr(forwarding, "CROWD_QUESTIONS", 2)
     async with Later() as upstream:
         forwarder = caching(upstream)
         greedy = [send(forwarder, ask(f"n{n}.{NAME}", payload=1232), client=b"one.") for n in range(3)]
@@ -295,6 +296,23 @@ async def test_one_client_cannot_wait_in_the_place_of_all(monkeypatch):
         assert send(forwarder, ask(f"n3.{NAME}"), client=b"one.") == []
 
 
+async def test_a_resolver_that_asks_for_many_may_wait_with_many_questions_unless_there_is_a_crowd(monkeypatch):
+    monkeypatch.setattr(forwarding, "MAX_WAITING_PER_CLIENT", 2)
+    monkeypatch.setattr(forwarding, "CROWD_QUESTIONS", 8)
+    monkeypatch.setattr(forwarding, "CROWD_WAITING", 12)
+    async with Later() as upstream:
+        forwarder = caching(upstream)
+        # Of different names: eight, then others have the rest of the room, each up to his share.
+        assert [len(send(forwarder, ask(f"n{n}.{NAME}"), client=b"many")) for n in range(9)] == [0] * 8 + [1]
+        assert [len(send(forwarder, ask(f"o{n}.{NAME}"), client=b"one.")) for n in range(3)] == [0, 0, 1]
+        # Of one that is asked for already: as long as few wait.
+        assert [len(send(forwarder, ask(f"n0.{NAME}"), client=b"many")) for n in range(3)] == [0, 0, 1]
+        await upstream.until_asked(10)
+        upstream.answer()
+        await forwarder.drained()
+        assert not forwarder._clients
+
+
 async def test_clients_that_wait_are_bounded_also_if_all_ask_the_same(monkeypatch):
     monkeypatch.setattr(forwarding, "MAX_WAITING", 2)
     async with Later() as upstream:
@@ -307,6 +325,27 @@ async def test_clients_that_wait_are_bounded_also_if_all_ask_the_same(monkeypatc
         upstream.answer()
         await forwarder.drained()
         assert texts(read(send(forwarder)[0]).answer)
+
+
+async def test_what_failed_in_an_outage_is_asked_again_as_soon_as_anything_is_answered():
+    answers = [lambda octets: say(octets, rcode=SERVFAIL)]
+    async with Upstream(lambda octets: answers[-1](octets)) as upstream:  # noqa: PLW0108 - another each time
+        forwarder = caching(upstream)
+        names = [f"{n}.example.test." for n in range(4)]
+        for name in names:
+            assert errors(await told(send(forwarder, ask(name, payload=1232)))) == []
+        answers.append(honest)
+        # Remembered, until the upstream has shown that it is well.
+        assert errors(await told(send(forwarder, ask(names[0], payload=1232)))) == [13]
+        for name in (NAME, *names):
+            assert read(await submit(forwarder, ask(name))).rcode() == 0
+        # Only so often.
+        answers.append(answers[0])
+        for name in ("a.test.", "b.test.", "c.test."):
+            await submit(forwarder, ask(name))
+        answers.append(honest)
+        await submit(forwarder, ask("d.test."))
+        assert errors(await told(send(forwarder, ask("a.test.", payload=1232)))) == [13]
 
 
 async def test_who_may_not_wait_gets_what_is_stale(monkeypatch):

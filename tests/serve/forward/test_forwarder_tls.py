@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import dns.edns
 import dns.flags
 import dns.message
 import pytest
@@ -57,7 +58,8 @@ async def test_all_is_asked_over_one_connection_and_nothing_in_plain_text(certif
             assert texts(reply.answer) == [f"n{n}.example.test. 300 IN A 192.0.2.1"]
         assert list(map(len, upstream.asked)) == [3]
         sent = dns.message.from_wire(upstream.asked[0][0])
-        assert (sent.payload, sent.options) == (1232, ())
+        assert (sent.payload, [option.otype for option in sent.options]) == (1232, [dns.edns.OptionType.PADDING])
+        assert {len(octets) for octets in upstream.asked[0]} == {128}
         assert upstream.in_plain_text == []
         forwarder.close()
         assert forwarder._means.streams.connections == 0

@@ -15,6 +15,7 @@ from tests.serve.forward.asked import LONG, SHORT, Asked, outcomes, turns, until
 from tests.serve.forward.upstreams import NAME, StreamUpstream, honest, say, silent, unused_address
 
 from mesos_dns.serve.forward import stream as streaming
+from mesos_dns.serve.forward import tls
 from mesos_dns.serve.forward.stream import (
     MANY_QUESTIONS_PER_CONNECTION,
     MOST_CONNECTIONS_PER_UPSTREAM,
@@ -358,6 +359,56 @@ async def test_a_tls_connection_that_ends_costs_no_answer(secure):
     await Asked(pool, secure.address).outcome()
     secure.writers[0].close()
     assert isinstance(await Asked(pool, secure.address).outcome(), bytes)
+
+
+def resumed(pool):
+    """Of each open connection whether it resumed a session."""
+    return [one._tls.resumed for connections in pool._connections.values() for one in connections]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_later_connection_resumes_the_session_of_an_earlier_one(certificates, monkeypatch, version):
+    server = certificates.server_context()
+    server.maximum_version = version
+    async with StreamUpstream(honest, tls=server, name="resolver.example") as upstream:
+        pool = StreamPool(most=100, context=strict_context(certificates.path("ca.pem")))
+        told = []
+        for _ in range(4):
+            await Asked(pool, upstream.address).outcome()
+            told += resumed(pool)
+            upstream.writers[-1].close()
+            await until(lambda: not pool.connections)
+        assert told == [False, True, True, True]
+        assert repr(pool.sessions) == "Sessions(1)"
+        # A certificate is not good for ever.
+        monkeypatch.setattr(tls, "VERIFIED_SECONDS", 0)
+        await Asked(pool, upstream.address).outcome()
+        assert resumed(pool) == [False]
+        pool.close()
+
+
+async def test_a_session_is_for_one_connection_and_one_name(secure):
+    pool = secure.pool()
+    await Asked(pool, secure.address).outcome()
+    secure.writers[0].close()
+    await until(lambda: not pool.connections)
+    await outcomes([Asked(pool, secure.address, alone=True) for _ in range(3)])
+    assert pool.sessions._kept
+    other = secure.address._replace(tls_name="other.example")
+    assert isinstance(await Asked(pool, other).outcome(), ssl.SSLCertVerificationError)
+
+
+async def test_a_server_that_forgot_its_sessions_is_asked_as_if_for_the_first_time(certificates):
+    pool = StreamPool(most=100, context=strict_context(certificates.path("ca.pem")))
+    async with StreamUpstream(honest, tls=certificates.server_context(), name="resolver.example") as upstream:
+        address = upstream.address
+        await Asked(pool, address).outcome()
+    await until(lambda: not pool.connections)
+    again = StreamUpstream(honest, tls=certificates.server_context(), name="resolver.example", port=address.port)
+    async with again:
+        assert isinstance(await Asked(pool, address).outcome(), bytes)
+        assert resumed(pool) == [False]
+        pool.close()
 
 
 async def test_a_name_that_no_server_can_have(certificates):

@@ -121,13 +121,13 @@ def truncated(octets):
     return say(octets, flags=dns.flags.TC)
 
 
-def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None, **more):
+def make_forwarder(*upstreams, timeout=5.0, truncate_bit=True, zones=None, ours=None, **more):
     """A forwarder that asks `upstreams` in this order; without a cache unless `cache_octets` says so. `more` is of options and terms."""
     table = zones if zones is not None else {ROOT: [upstream.address for upstream in upstreams]}
     terms = Terms(**{name: more.pop(name) for name in Terms._fields if name in more})
     table = {zone: [options.Upstream(*each) for each in those] for zone, those in table.items()}
     told = options.ForwardOptions(table, timeout, **more)
-    FORWARDERS.append(Forwarder(told, truncate_bit=truncate_bit, refuse=REFUSE, terms=terms))
+    FORWARDERS.append(Forwarder(told, truncate_bit=truncate_bit, refuse=REFUSE, terms=terms, ours=ours))
     return FORWARDERS[-1]
 
 
@@ -155,15 +155,16 @@ class StreamUpstream:
     With `closes_after` it closes each connection after so many queries. With the context `tls` it is to prove `name`.
     """
 
-    def __init__(self, answer, *, closes_after=None, tls=None, name="", host="127.0.0.1"):
-        self.answer, self._closes_after, self._tls, self._name, self._host = answer, closes_after, tls, name, host
+    def __init__(self, answer, *, closes_after=None, tls=None, name="", host="127.0.0.1", port=0):
+        self.answer, self._closes_after, self._tls, self._name = answer, closes_after, tls, name
+        self._bind = host, port
         #: The queries of each connection.
         self.asked = []
         self.writers = []
         self._news = asyncio.Event()
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._serve, *self._bind, ssl=self._tls)
         self.address = options.Upstream(*self._server.sockets[0].getsockname()[:2], self._name)
         return self
 

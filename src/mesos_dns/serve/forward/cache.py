@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query
 from mesos_dns.serve.forward.keeping import TTL, Kept, is_answer, kept
+from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.serve.forward.records import AD, HEADER, BadReplyError
 from mesos_dns.serve.forward.segments import Segments
 
@@ -23,6 +24,9 @@ _FLAGS: Final = struct.Struct("!H")
 _STALE_TTL_SECONDS: Final = 30
 #: What is stale is given at once for so long after upstreams failed (RFC 8767 section 5: the failure recheck timer).
 _RECHECK_SECONDS: Final = 30
+#: The same, and how long a failure is remembered, while all upstreams are down: to ask costs nothing then, and they may be back
+#: soon (RFC 9520 section 3.2: one second at least).
+_DOWN_SECONDS: Final = 1
 #: How long a failure is remembered; each that follows, for twice as long as the one before (RFC 9520 section 3.2).
 _FAILURE_SECONDS: Final = 5
 #: How long it is remembered at most, and how long after its end another still counts as one that follows.
@@ -78,6 +82,11 @@ def cache_key(query: Query) -> bytes:
     if query.edns is not None and query.edns.do:
         bits = bits & ~AD | msg.DO
     return query.name + _TAIL.pack(query.qtype, query.qclass, bits)
+
+
+def question_of(key: bytes) -> tuple[bytes, int]:
+    """Name and type of the question that has this key: what upstreams are silent to, or not."""
+    return key[: -_TAIL.size], _TAIL.unpack_from(key, len(key) - _TAIL.size)[0]
 
 
 class _Entry:
@@ -186,6 +195,8 @@ class ForwardCache:
         self._min_ttl = min_ttl
         self._max_ttl = max_ttl
         self._stale_seconds = stale_seconds
+        #: Failures before this moment do not count.
+        self._forgiven = -inf
 
     def __repr__(self) -> str:
         parts = f"{self._positive!r}, negative {self._negative!r}, new {self._new!r}, failures {self._failures!r}"
@@ -204,7 +215,7 @@ class ForwardCache:
         entry = self._entry(key)
         if entry is None:
             failure = self._failures.get(key)
-            return _FAILED if failure is not None and now < failure.until else None
+            return _FAILED if failure is not None and now < failure.until and self._counts(failure) else None
         if now < entry.expires:
             entry.asked += 1
             if now < entry.prefetch_from or entry.asked < _POPULAR_TIMES:
@@ -278,23 +289,45 @@ class ForwardCache:
         most = min(self._max_ttl, _MOST_NEGATIVE_SECONDS) if answer.negative else self._max_ttl
         return min(max(answer.seconds, self._min_ttl), most)
 
-    def fail(self, key: bytes, now: float) -> None:
+    def fail(self, key: bytes, now: float, *, down: bool = False) -> None:
         """Upstreams were asked, and all were silent or refused: no NOERROR, no NXDOMAIN (RFC 9520 section 2).
 
-        What is fresh or stale is then given without asking for a while; without that the failure is remembered.
+        What is fresh or stale is then given without asking for a while; without that the failure is remembered. That while is short if
+        all upstreams are `down`, whatever they are asked.
         """
         entry = self._entry(key)
         if entry is not None:
             if now < entry.expires + self._stale_seconds:
-                entry.recheck_from = now + _RECHECK_SECONDS
+                entry.recheck_from = now + (_DOWN_SECONDS if down else _RECHECK_SECONDS)
                 return
             self._positive.discard(key)
             self._negative.discard(key)
         last = self._failures.get(key)
-        if last is None or now >= last.until + _MOST_FAILURE_SECONDS:
-            seconds = _FAILURE_SECONDS
-        elif now >= last.until:
-            seconds = min(2 * last.seconds, _MOST_FAILURE_SECONDS)
-        else:
+        if last is not None and not self._counts(last):
+            last = None
+        if last is not None and now < last.until:
             return  # One of several that were under way at the same time.
+        if down:
+            seconds = _DOWN_SECONDS
+        elif last is None or now >= last.until + _MOST_FAILURE_SECONDS:
+            seconds = _FAILURE_SECONDS
+        else:
+            seconds = min(max(2 * last.seconds, _FAILURE_SECONDS), _MOST_FAILURE_SECONDS)
         self._failures.put(key, _Failure(now + seconds, seconds))
+
+    def forgive(self, now: float) -> None:
+        """Upstreams are back: what failed before `now` may be asked again."""
+        self._forgiven = now
+
+    def _counts(self, failure: _Failure) -> bool:
+        return failure.until - failure.seconds >= self._forgiven
+
+
+def cache_for(options: ForwardOptions) -> ForwardCache:
+    """An empty cache as `options` want it."""
+    return ForwardCache(
+        options.cache_octets,
+        min_ttl=options.cache_min_ttl,
+        max_ttl=options.cache_max_ttl,
+        stale_seconds=options.stale_seconds,
+    )

@@ -1,4 +1,4 @@
-"""What an upstream can do beside plain DNS over UDP: EDNS and TCP, remembered for a while. Pure.
+"""What an upstream can do beside plain DNS over UDP: EDNS, TCP, keeping letters as they are; remembered for a while. Pure.
 
 Times are seconds of a monotonic clock. What fails here says nothing about the upstream's health.
 """
@@ -11,6 +11,8 @@ PLAIN_SECONDS: Final = 900.0
 PLAIN_AFTER_SILENCE_SECONDS: Final = 60.0
 #: Seconds for which an upstream is not asked over TCP after several attempts in a row failed.
 NO_TCP_SECONDS: Final = 10.0
+#: Seconds for which an upstream that does not keep the case of letters is asked in that of the client.
+ANY_CASE_SECONDS: Final = 900.0
 #: Attempts over TCP that must fail in a row for that.
 MANY_TCP_FAILURES: Final = 3
 
@@ -88,3 +90,23 @@ class Tcp:
         self.error = text
         if self.failures >= MANY_TCP_FAILURES:
             self._until = now + NO_TCP_SECONDS
+
+
+class Case:
+    """Whether an upstream sends a question back in the letters that it came in."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until = float("-inf")
+
+    def __repr__(self) -> str:
+        return f"Case(until={self._until})"
+
+    def used(self, now: float) -> bool:
+        """Whether its questions may be in mixed case."""
+        return now >= self._until
+
+    def lost(self, now: float) -> None:
+        """It sent a question back in other letters, and nothing shows that somebody else did."""
+        self._until = now + ANY_CASE_SECONDS

@@ -87,6 +87,13 @@ class Line:
         self.flights.look(self)
 
 
+class Share(NamedTuple):
+    """From `crowd` questions under way on, one client may have `most` of them and no more."""
+
+    crowd: int
+    most: int
+
+
 class Route(NamedTuple):
     """The way of the questions for all names below `parent` (lower-case wire form)."""
 
@@ -140,7 +147,7 @@ class Flights:
         configured: Sequence[bytes],
         own: Sequence[bytes],
         *,
-        most_per_client: int,
+        share: Share,
     ) -> None:
         self._keeper = keeper
         self._cache = cache
@@ -149,7 +156,7 @@ class Flights:
         self._counters = counters
         self._observed = Observed()
         self._parents_of_configured = {names.parent(zone) for zone in configured if zone != names.ROOT}
-        self._most_per_client = most_per_client
+        self._crowd, self._most_per_client = share
         self._tails = Tails(own)
         self._lines: dict[Upstream, Line] = {}
         #: By parent. Those who have the questions look here first.
@@ -197,6 +204,12 @@ class Flights:
             line = self._lines[first.key] = Line(self, first, self._observed.of(first.key))
         self.routes[parent] = Route(parent, line, upstreams.states[1:], zone, upstreams, trusted)
 
+    def renew(self, cache: ForwardCache) -> None:
+        """Keep answers in `cache` from now on, and learn anew whom to ask. Nothing may be under way."""
+        self._cache = cache
+        self.routes.clear()
+        self._lines.clear()
+
     def forget_routes(self) -> None:
         """Nothing flies from now on, until it is learnt anew."""
         self.routes.clear()
@@ -229,7 +242,7 @@ class Flights:
         if cache_key in pending:
             return False
         waiting = clients.get(client, 0)
-        if waiting >= self._most_per_client or len(pending) >= MAX_FORWARDS:
+        if len(pending) >= self._crowd and (waiting >= self._most_per_client or len(pending) >= MAX_FORWARDS):
             return False
         clients[client] = waiting + 1
         self.count += 1

@@ -3,8 +3,11 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
+
+import msgspec
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
@@ -12,12 +15,14 @@ from mesos_dns.dns.message import Query
 from mesos_dns.limits import MAX_FORWARDS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter, gauge
-from mesos_dns.serve.forward import observed, rewrite
-from mesos_dns.serve.forward.cache import ForwardCache, cache_key
-from mesos_dns.serve.forward.flights import CACHED, FORWARDED, Flight, Flights
+from mesos_dns.serve.forward import aliases, observed, rewrite
+from mesos_dns.serve.forward.aliases import Ours, leads_here
+from mesos_dns.serve.forward.cache import cache_for, cache_key, question_of
+from mesos_dns.serve.forward.flights import CACHED, FORWARDED, Flight, Flights, Share
 from mesos_dns.serve.forward.inflight import Question
-from mesos_dns.serve.forward.loops import Route
+from mesos_dns.serve.forward.loops import LoopWatch, Route
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
+from mesos_dns.serve.forward.outages import Outages
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
 from mesos_dns.serve.forward.records import BadReplyError
@@ -41,9 +46,14 @@ _SHED: Final = counter("forward_shed", "Questions answered with SERVFAIL at once
 _PENDING: Final = gauge("forward_pending", "Clients' questions that wait for upstreams.", by_worker=True)
 _KEPT: Final = gauge("forward_cache_entries", "Answers about outside names in the cache.", by_worker=True)
 
-#: Clients that wait for upstreams at the same time, all together, and requests of one client among them: a quarter of the others.
+#: Clients that wait for upstreams at the same time, all together.
 MAX_WAITING: Final = 4 * MAX_FORWARDS
+#: Requests of one client among them once there is a crowd. As long as there is none its share is nobody's loss: it may be a resolver
+#: that asks for thousands of users.
 MAX_WAITING_PER_CLIENT: Final = MAX_FORWARDS // 4
+#: Different questions that are asked, and clients that wait, which are a crowd: half of the most. The rest is for the other clients.
+CROWD_QUESTIONS: Final = MAX_FORWARDS // 2
+CROWD_WAITING: Final = MAX_WAITING // 2
 #: Seconds for which clients wait if there is an answer that is out of date (RFC 8767 section 5: the client response timer).
 STALE_AFTER_SECONDS: Final = 1.8
 
@@ -65,9 +75,11 @@ class _Waiting(NamedTuple):
 class _Pending:
     """A question that is asked of upstreams, and who waits for its answer."""
 
-    __slots__ = ("is_slow", "search", "stale", "timer", "waiting")
+    __slots__ = ("is_slow", "search", "stale", "timer", "upstreams", "waiting", "zone")
 
-    def __init__(self, stale: bytes) -> None:
+    def __init__(self, stale: bytes, zone: bytes, upstreams: Upstreams[Upstream]) -> None:
+        self.zone = zone
+        self.upstreams = upstreams
         #: What there is if no upstream answers; empty if there is nothing.
         self.stale = stale
         self.waiting: list[_Waiting] = []
@@ -93,26 +105,32 @@ def _waiting(flight: Flight) -> _Waiting:
 class Forwarder:
     """Answers outside names. `refuse` makes replies without records; `terms` say what is not for upstreams at all.
 
+    `ours` answers what aliases of outside names leave open about our own names; without it clients get the aliases alone.
+
     Upstreams are those of the closest zone above a name. The same question of several clients is asked once.
     """
 
     def __init__(
-        self, options: ForwardOptions, *, truncate_bit: bool, refuse: Refuse, terms: Terms | None = None
+        self,
+        options: ForwardOptions,
+        *,
+        truncate_bit: bool,
+        refuse: Refuse,
+        terms: Terms | None = None,
+        ours: Ours | None = None,
     ) -> None:
         self._options = options
         self._truncate_bit = truncate_bit
         self._refuse = refuse
         self._terms = terms or Terms()
+        self._ours = ours
+        self._own_labels = aliases.first_labels(self._terms.own)
         # Here, not with the first question: to read what authorities there are takes a while.
         self._tls = context_for(options)
         self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout)
-        self._cache = ForwardCache(
-            options.cache_octets,
-            min_ttl=options.cache_min_ttl,
-            max_ttl=options.cache_max_ttl,
-            stale_seconds=options.stale_seconds,
-        )
+        self._cache = cache_for(options)
         self._warn = RateLimited(log)
+        self._outages = Outages()
         self._pending: dict[bytes, _Pending | Flight] = {}
         #: Those who wait for the answer to what is in flight.
         self._joined: dict[bytes, list[_Waiting]] = {}
@@ -134,7 +152,7 @@ class Forwarder:
             self.counters,
             (*own, *options.private, *options.upstreams),
             own,
-            most_per_client=MAX_WAITING_PER_CLIENT,
+            share=Share(CROWD_QUESTIONS, MAX_WAITING_PER_CLIENT),
         )
 
     def __repr__(self) -> str:
@@ -167,7 +185,8 @@ class Forwarder:
                 send(reply)
                 if found.prefetch and key not in self._pending and len(self._pending) < MAX_FORWARDS:
                     self._search(means, key, forward, found.reply)
-                return reply
+                # Our own records are as they are now.
+                return None if leads_here(found.reply) else reply
         if (here := self._terms.answer_here(forward, self._refuse, self.counters)) is not None:
             send(here)
             return None
@@ -200,6 +219,33 @@ class Forwarder:
             name = names.parent(name)
         found = self._zones.get(name)
         return name, found if found is not None and found.states else None
+
+    def use(self, upstreams: Mapping[bytes, Sequence[Upstream]], loops: LoopWatch) -> None:
+        """Ask others from now on, by zone as in `ForwardOptions`; `loops` watches them.
+
+        What is under way is asked once more, of these. What the former ones said is forgotten: others may know other names.
+        """
+        known = [state for each in self._zones.values() for state in each.states]
+        options = msgspec.structs.replace(
+            self._options, upstreams={zone: list(servers) for zone, servers in upstreams.items()}
+        )
+        self._options = options
+        self._terms = self._terms._replace(loops=loops)
+        self._zones = by_zone(options.upstreams, Policy(options.policy), options.timeout, known)
+        self._cache = cache_for(options)
+        self._outages = Outages()
+        self.flights.give_up()
+        self.flights.renew(self._cache)
+        means = self._means
+        if means is None:
+            return
+        means.failing.intersection_update(set().union(*options.upstreams.values()))
+        means = self._means = means._replace(
+            prober=Prober(loops, options.timeout, self._leads_back, means.streams),
+        )
+        for key, pending in list(self._pending.items()):
+            assert isinstance(pending, _Pending)
+            self._search_again(means, key, pending)
 
     async def drained(self) -> None:
         """Wait until nobody waits."""
@@ -235,6 +281,7 @@ class Forwarder:
             own=self._terms.own,
             trusted=frozenset(self._terms.trusted),
             ask_next_on_failure=options.ask_next_on_failure,
+            mixed_case=options.mixed_case,
             warn=self._warn,
             failing=set(),
             observed=self._observed,
@@ -265,11 +312,7 @@ class Forwarder:
                 self.counters.add(_LOOPED)
                 send(self._refusal(forward, msg.SERVFAIL, msg.EDE_OTHER, _LOOP))
                 return
-        if (
-            (pending is None and len(self._pending) >= MAX_FORWARDS)
-            or self._waiting >= MAX_WAITING
-            or self._clients[forward.client] >= MAX_WAITING_PER_CLIENT
-        ):
+        if self._has_no_room(forward.client, is_new=pending is None):
             # Names of the zone must stay answerable when the upstreams hang, and one client must not take the place of all.
             if stale:
                 self._send_stale(stale, waiting)
@@ -286,22 +329,50 @@ class Forwarder:
         else:
             self._search(means, key, forward, stale, waiting)
 
+    def _has_no_room(self, client: bytes, *, is_new: bool) -> bool:
+        """Whether a request cannot wait; `is_new` says that nobody waits for its answer yet."""
+        questions, waiting = len(self._pending) if is_new else 0, self._waiting
+        if questions >= MAX_FORWARDS or waiting >= MAX_WAITING:
+            return True
+        crowd = questions >= CROWD_QUESTIONS or waiting >= CROWD_WAITING
+        return crowd and self._clients[client] >= MAX_WAITING_PER_CLIENT
+
     def _search(self, means: Means, key: bytes, forward: Forward, stale: bytes, *waiting: _Waiting) -> None:
         zone, upstreams = self.upstreams_for(forward.query.name)
         if upstreams is None:
             return
-        if not means.prober.knows_loops:
+        if not (means.prober.knows_loops or means.mixed_case):
             self.flights.learn(
                 forward.query.name, zone, upstreams, trusted=upstreams.states[0].key in self._terms.trusted
             )
-        pending = self._pending[key] = _Pending(stale)
+        pending = self._pending[key] = _Pending(stale, zone, upstreams)
         pending.waiting += waiting
         if stale:
             # Also if nobody waits yet: who asks when the answer has become stale waits no longer for that.
             pending.timer = asyncio.get_running_loop().call_later(STALE_AFTER_SECONDS, self._answer_stale, pending)
-        query = forward.query
-        pending.search = Search(means, zone, upstreams, query, lambda reply: self._done(key, query.question_end, reply))
+        self._start(means, key, pending, forward.query)
+
+    def _start(self, means: Means, key: bytes, pending: _Pending, query: Query) -> None:
+        done = partial(self._done, key, query.question_end)
+        pending.search = Search(means, pending.zone, pending.upstreams, query, done)
         pending.search.start()
+
+    def _search_again(self, means: Means, key: bytes, pending: _Pending) -> None:
+        """Ask other upstreams what is asked already; what nobody waits for is not asked any more."""
+        if pending.search is not None:
+            pending.search.close()
+        if not pending.waiting:
+            del self._pending[key]
+            if pending.timer is not None:
+                pending.timer.cancel()
+            return
+        query = pending.waiting[0].forward.query
+        pending.zone, upstreams = self.upstreams_for(query.name)
+        if upstreams is None:
+            self._done(key, query.question_end, None)
+        else:
+            pending.upstreams = upstreams
+            self._start(means, key, pending, query)
 
     def _leads_back(self, route: Route) -> None:
         """What was asked by a way that turned out to lead back here is asked of others."""
@@ -318,7 +389,7 @@ class Forwarder:
         means = self._means or self._begin()
         key, route = flight.key, flight.route
         waiting = _waiting(flight)
-        pending = self._pending[key] = _Pending(b"")
+        pending = self._pending[key] = _Pending(b"", route.zone, route.upstreams)
         pending.waiting = [waiting, *self._joined.pop(key, ())]
         self._waiting += 1
         self._clients[flight.client] += 1
@@ -329,7 +400,7 @@ class Forwarder:
             route.zone,
             route.upstreams,
             query,
-            lambda reply: self._done(key, query.question_end, reply),
+            partial(self._done, key, query.question_end),
             flight.asked,
         )
         pending.search.adopt(route.line.state, question, flight.asked)
@@ -343,7 +414,7 @@ class Forwarder:
     def ask_slowly(self, flight: Flight) -> None:
         """Part of `flights.Keeper`."""
         self.submit(*_waiting(flight))
-        pending = _Pending(b"")
+        pending = _Pending(b"", flight.route.zone, flight.route.upstreams)
         pending.waiting = self._joined.pop(flight.key, [])
         for waiting in self._taken(pending):
             self.submit(*waiting)
@@ -351,7 +422,7 @@ class Forwarder:
     def tell_joined(self, flight: Flight, reply: bytes) -> None:
         """Part of `flights.Keeper`."""
         if self._joined and (joined := self._joined.pop(flight.key, None)):
-            pending = _Pending(b"")
+            pending = _Pending(b"", flight.route.zone, flight.route.upstreams)
             pending.waiting = joined
             self._tell(pending, reply, failed=False)
 
@@ -364,11 +435,16 @@ class Forwarder:
         if pending.timer is not None:
             pending.timer.cancel()
         failed = reply is None or (self._options.ask_next_on_failure and reply[3] & 15 in FAILURES)
+        if reply is not None and self._ours is not None:
+            reply = aliases.noted(reply, question_end, self._terms.own, self._own_labels)
         if failed:
-            self._cache.fail(key, now)
+            down = self._outages.failed(pending.zone, pending.upstreams, question_of(key), replied=reply is not None)
+            self._cache.fail(key, now, down=down)
         elif reply is not None and not (search and search.lacks_signatures):
             # Kept, an answer without signatures would be bogus to a validator for as long as it lives.
             self._cache.put(key, reply, question_end, now)
+        if self._outages.lasting and not failed and self._outages.over(pending.zone, now):
+            self._cache.forgive(now)
         self._tell(pending, reply, failed=failed)
 
     def _tell(self, pending: _Pending, reply: bytes | None, *, failed: bool) -> None:
@@ -422,6 +498,8 @@ class Forwarder:
     def _for_client(self, reply: bytes, forward: Forward, limit: int) -> bytes | None:
         """The reply for one client; None if it cannot be passed on to it."""
         try:
+            if leads_here(reply) and self._ours is not None:
+                reply = aliases.complete(reply, forward, limit, self._ours)
             return rewrite.for_client(reply, forward, limit, truncate_bit=self._truncate_bit, trusted=True)
         except BadReplyError as error:
             self._warn.warning("pass", "an upstream's answer cannot be passed on: %s", error)

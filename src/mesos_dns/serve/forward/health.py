@@ -4,7 +4,7 @@ Times are seconds of a monotonic clock. `chance` gives numbers in [0, 1), as ran
 
 An upstream that answers is *sound*. If a question is not answered when others would be, it becomes *suspect*: it is
 still asked, but another beside it soon after. If nothing at all comes for a second, its circuit opens: it is asked no
-more but for probes, whose distance doubles. A single ICMP refusal opens the circuit at once. Any reply closes it.
+more but for probes, whose distance doubles, up to a few seconds if nobody else is there. A single ICMP refusal opens the circuit at once. Any reply closes it.
 
 Silence to one name is not the end of an upstream: its circuit opens for that question alone, until several different
 questions met silence.
@@ -13,7 +13,7 @@ questions met silence.
 from collections.abc import Callable, Hashable
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from mesos_dns.serve.forward.capability import Edns, Tcp
+from mesos_dns.serve.forward.capability import Case, Edns, Tcp
 
 K = TypeVar("K", bound=Hashable)
 Chance = Callable[[], float]
@@ -40,6 +40,8 @@ PROBE_SECONDS: Final = 1.0
 REFUSED_PROBE_SECONDS: Final = 0.25
 #: Seconds between two probes at most; they double from the first on, and get up to a quarter more by chance.
 MAX_PROBE_SECONDS: Final = 30.0
+#: The same while no other upstream may be asked: all clients wait for the end of that, and a question every few seconds burdens nobody.
+MAX_LONE_PROBE_SECONDS: Final = 3.0
 #: Seconds after which a round-trip time is too old to be averaged with a new one.
 STALE_SECONDS: Final = 10.0
 #: Seconds between two questions to a suspect upstream that are listened to although the client has its answer.
@@ -78,7 +80,7 @@ class UpstreamState(Generic[K]):
     """One upstream, shared by all zones that name it. `key` says which."""
 
     __slots__ = (
-        *("key", "edns", "tcp", "asked", "srtt", "delay", "silence", "suspect"),
+        *("key", "edns", "tcp", "case", "asked", "srtt", "delay", "silence", "suspect"),
         *(
             "_rttvar",
             "_usual",
@@ -98,6 +100,7 @@ class UpstreamState(Generic[K]):
         self.key = key
         self.edns = Edns()
         self.tcp = Tcp()
+        self.case = Case()
         #: Questions sent.
         self.asked = 0
         #: Smoothed round-trip time in seconds (RFC 6298 section 2); None before the first answer.
@@ -152,9 +155,12 @@ class UpstreamState(Generic[K]):
         """Whether a probe is due, if the circuit is open."""
         return now >= self._probe_at
 
-    def probe(self, now: float, chance: Chance) -> float:
-        """A probe goes out at `now`. The seconds until the next one may: as long this one is listened to."""
-        self._back_off = min(2 * self._back_off, MAX_PROBE_SECONDS)
+    def probe(self, now: float, chance: Chance, *, alone: bool = False) -> float:
+        """A probe goes out at `now`. The seconds until the next one may: as long this one is listened to.
+
+        `alone` says that there is nobody else to ask.
+        """
+        self._back_off = min(2 * self._back_off, MAX_LONE_PROBE_SECONDS if alone else MAX_PROBE_SECONDS)
         interval = self._back_off * (1 + chance() / 4)
         self._probed = now
         self._probe_at = now + interval

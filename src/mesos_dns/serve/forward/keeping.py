@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from mesos_dns.dns import message as msg
-from mesos_dns.serve.forward.records import FIXED, HEADER, BadReplyError, first, owner_end, walk
+from mesos_dns.serve.forward.records import FIXED, HEADER, LEADS_HERE, BadReplyError, first, owner_end, walk
 
 TTL: Final = struct.Struct("!I")
 _ANSWER, _AUTHORITY, _ADDITIONAL = range(3)
@@ -60,7 +60,7 @@ def is_answer(reply: bytes, question_end: int) -> bool:
 def kept(reply: bytes, question_end: int, qtype: int) -> Kept | None:
     """What to keep of an answer to a question for `qtype`; None if it must not be kept, or is too large.
 
-    A positive answer is true for the smallest TTL in its answer section and its proofs. A negative one, which may begin
+    A positive answer, and what leads to one of our own names, is true for the smallest TTL in its answer section and its proofs. A negative one, which may begin
     with aliases (RFC 2308 section 2), in addition for the smaller of the SOA's TTL and MINIMUM (section 5); without
     SOA it is none or a referral. Raises BadReplyError if its records make no sense.
     """
@@ -84,7 +84,8 @@ def kept(reply: bytes, question_end: int, qtype: int) -> Kept | None:
         elif section == _AUTHORITY and rrtype == _SOA:
             soa = min(soa, ttl)
         found = found or (section == _ANSWER and qtype in (rrtype, _ANY))
-    negative = flags & 15 == msg.NXDOMAIN or not found
+    # The rest of what leads to one of our names is not kept, and so says nothing here.
+    negative = flags & 15 == msg.NXDOMAIN or not (found or flags & LEADS_HERE)
     if negative:
         if soa == _TTL_END:
             return None

@@ -47,8 +47,10 @@ class LoopWatch:
     """Which upstreams lead back to this server. `key` is the same in all its workers, and known to nobody else."""
 
     def __init__(self, key: bytes, routes: Sequence[Route]) -> None:
-        self._key = key
         self._routes = tuple(routes)
+        # Who knows other routes has other numbers for them, as two workers have for a moment when they change: it takes no
+        # probe of the other for its own.
+        self._key = hmac.digest(key, repr(self._routes).encode(), hashlib.sha256)
         self._numbers = {route: n for n, route in enumerate(self._routes)}
         #: When each was probed last.
         self._probed: dict[Route, float] = {}

@@ -25,7 +25,7 @@ class ForwardOptions(msgspec.Struct, frozen=True, array_like=True):
     `upstreams.Policy`, says in which order. With `ask_next_on_failure` SERVFAIL and the like of one make the next one be asked.
     The cache of a worker has `cache_octets`, none if that is 0; what it keeps lives between `cache_min_ttl` and `cache_max_ttl`,
     and is served for `stale_seconds` longer if no upstream answers. `trusted`, `private` (zones in wire form, lower case) and
-    `non_recursive` are as in `terms`. The authorities for upstreams over TLS are those in `ca_file` (PEM), or the system's if
+    `non_recursive` are as in `terms`. With `mixed_case` questions over UDP are in letters of any case. The authorities for upstreams over TLS are those in `ca_file` (PEM), or the system's if
     that is "".
     """
 
@@ -41,3 +41,4 @@ class ForwardOptions(msgspec.Struct, frozen=True, array_like=True):
     private: list[bytes] = []
     non_recursive: bool = False
     ca_file: str = ""
+    mixed_case: bool = False

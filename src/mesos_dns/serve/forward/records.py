@@ -14,6 +14,8 @@ AD: Final = 0x0020
 
 #: What is wrong with a compressed name whose pointer does not point to an earlier name (RFC 1035 section 4.1.4).
 ASTRAY: Final = "a name in it points forward, or into the header"
+#: The header bit that marks the aliases of one of our own names (see `aliases`): Z, which no message has (RFC 1035 section 4.1.1).
+LEADS_HERE: Final = 0x0040
 
 
 class BadReplyError(Exception):

@@ -6,6 +6,7 @@ Whom to ask and for how long is the word of `upstreams`, what a reply is worth t
 import asyncio
 import errno
 import logging
+import os
 import random
 import ssl
 from collections.abc import Callable, Sequence
@@ -17,10 +18,12 @@ from mesos_dns.dns.message import HEADER_SIZE, Query
 from mesos_dns.logs import RateLimited
 from mesos_dns.serve import channel
 from mesos_dns.serve.forward import rewrite
+from mesos_dns.serve.forward.case import mixed
 from mesos_dns.serve.forward.check import usable
 from mesos_dns.serve.forward.health import UpstreamState
 from mesos_dns.serve.forward.observed import Observed
 from mesos_dns.serve.forward.options import Upstream
+from mesos_dns.serve.forward.padding import padded
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
 from mesos_dns.serve.forward.records import BadReplyError
@@ -57,6 +60,7 @@ class Means(NamedTuple):
     own: Sequence[bytes]
     trusted: frozenset[Upstream]
     ask_next_on_failure: bool
+    mixed_case: bool
     warn: RateLimited
     #: Upstreams that failed when they were asked last, and that people were told of.
     failing: set[Upstream]
@@ -165,8 +169,14 @@ class Search:
         self._asked.append(state)
         means.observed.of(upstream).requests += 1
         sent = rewrite.question(self._query, 0, edns=edns)
-        # Whoever is to prove its name is never asked in plain text (RFC 8310 section 5).
-        pool = means.streams if upstream.tls_name else means.pool
+        if means.mixed_case and not upstream.tls_name and state.case.used(now):
+            end = self._query.question_end - 4
+            sent = sent[:HEADER_SIZE] + mixed(sent[HEADER_SIZE:end], os.urandom(end - HEADER_SIZE)) + sent[end:]
+        pool: UdpPool | StreamPool = means.pool
+        if upstream.tls_name:
+            # Whoever is to prove its name is never asked in plain text (RFC 8310 section 5).
+            pool = means.streams
+            sent = padded(sent) if edns else sent
         self._questions[upstream] = pool.ask(
             upstream,
             sent,
@@ -211,6 +221,9 @@ class Search:
         rcode, end = reply[3] & 15, self._query.question_end
         beyond = rewrite.extended_rcode(reply, end)
         sent = self._questions.pop(state.key).sent
+        if self._means.mixed_case and self._is_respelled(sent, reply):
+            self._ask_who_respelled(state, sent, now)
+            return True
         if (beyond or rcode in _REJECTIONS) and attempts.without_edns(state, now):
             if not self._ask(state, now, edns=False):
                 self._go_on()
@@ -291,11 +304,14 @@ class Search:
     def _incomplete(
         self, state: UpstreamState[Upstream], truncated: bytes, within: float, error: OSError | None
     ) -> None:
+        self._tell_no_tcp(state, within, error)
+        self._finish(truncated)
+
+    def _tell_no_tcp(self, state: UpstreamState[Upstream], within: float, error: OSError | None) -> None:
         if error is None:
             self._no_tcp(state, f"no answer within {within:.1f} s")
         else:
             self._no_tcp(state, words(error), own=error.errno in _OWN_ERRORS)
-        self._finish(truncated)
 
     def _no_tcp(self, state: UpstreamState[Upstream], reason: str, *, own: bool = False) -> None:
         if not own:
@@ -318,6 +334,67 @@ class Search:
             *state.key.address,
             reason,
         )
+
+    # --- mixed case ----------------------------------------------------------------------------
+
+    def _is_respelled(self, sent: bytes, reply: bytes) -> bool:
+        """Whether the question was in mixed case, and comes back in another."""
+        end = self._query.question_end
+        asked = sent[HEADER_SIZE:end]
+        return len(reply) >= end and reply[HEADER_SIZE:end] != asked and asked != self._query.octets[HEADER_SIZE:end]
+
+    def _ask_who_respelled(self, state: UpstreamState[Upstream], sent: bytes, now: float) -> None:
+        """Somebody who forges answers, or an upstream that does not keep letters as they are? Over TCP nobody can forge."""
+        if not state.tcp.used(now):
+            self._ask_in_any_case(state)
+            return
+        self._unwatch()
+        within = min(max(self._deadline - now, 0.0), MAX_TCP_SECONDS)
+        self._over_tcp = self._means.streams.ask(
+            state.key,
+            sent,
+            self._query.question_end,
+            partial(self._take_proven, state, sent),
+            partial(self._unproven, state, within),
+            now + within,
+        )
+
+    def _take_proven(self, state: UpstreamState[Upstream], sent: bytes, reply: bytes) -> bool:
+        self._over_tcp = None
+        now = self._loop.time()
+        if self._is_respelled(sent, reply):
+            state.case.lost(now)
+        else:
+            self._means.warn.warning(
+                f"case {state.key}",
+                "a reply in the name of upstream %s port %d is passed over: it spells the question otherwise, and over TCP the upstream does not",
+                *state.key.address,
+            )
+        try:
+            reply = self._checked(state, reply)
+        except BadReplyError as error:
+            self._failed(state, str(error))
+        else:
+            self._judge(state, sent, reply, now)
+        self._go_on()
+        return True
+
+    def _unproven(self, state: UpstreamState[Upstream], within: float, error: OSError | None) -> None:
+        self._over_tcp = None
+        self._tell_no_tcp(state, within, error)
+        self._ask_in_any_case(state)
+
+    def _ask_in_any_case(self, state: UpstreamState[Upstream]) -> None:
+        """Without TCP it cannot be told: then an answer is worth more than a few bits."""
+        attempts = self._attempts
+        if attempts is None:
+            return
+        now = self._loop.time()
+        state.case.lost(now)
+        if not self._ask(state, now, edns=attempts.edns):
+            self._go_on()
+        elif self._tick is None and attempts.wait:
+            self._tick = self._means.pool.timers.watch(self, now + attempts.wait)
 
     # --- the end -------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ question an answer if it gave some before: those in flight go over a new one (se
 connection on which a question got no answer in time takes no more: its upstream may be gone without a word.
 
 Over TLS (RFC 7858) an upstream is asked only if it proves its name: the strict profile of RFC 8310; there is no way back to plain TCP.
-Queries are not padded (RFC 8467): that is an option of the OPT record, and whoever makes the query makes that.
+Sessions are resumed (`tls.Sessions`). Padding (RFC 8467) is an option of the OPT record, and whoever makes the query makes that.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from mesos_dns.serve.channel import Channel
 from mesos_dns.serve.forward.inflight import Ids, Question, Timers, canceled
 from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.forward.rewrite import answers
+from mesos_dns.serve.forward.tls import Sessions
 from mesos_dns.serve.loop import add_reader, remove_reader
 
 #: Seconds that a connection without questions is kept: "of the order of a few seconds" (RFC 7766 section 6.2.3).
@@ -52,6 +53,7 @@ class StreamPool:
     def __init__(self, *, most: int, context: ssl.SSLContext | None = None) -> None:
         self._most = most
         self._context = context
+        self.sessions = Sessions()
         self._loop = asyncio.get_running_loop()
         self.timers = Timers()
         self.ids = Ids()
@@ -142,15 +144,16 @@ class StreamPool:
     # --- its own -------------------------------------------------------------------------------
 
     def _connect(self, upstream: Upstream) -> "_Connection":
-        name, tls = upstream.tls_name, None
+        name, tls, verified = upstream.tls_name, None, 0.0
         if name:
             if self._context is None:
                 raise OSError(errno.EPROTO, "there are no authorities to verify it with")
+            session, verified = self.sessions.take(upstream, self._loop.time())
             try:
-                tls = Channel(self._context, name)
+                tls = Channel(self._context, name, session)
             except ValueError as error:
                 raise OSError(errno.EINVAL, f"{quoted(name)} cannot be the name of a server: {error}") from None
-        connection = _Connection(self, upstream, tls)
+        connection = _Connection(self, upstream, tls, verified)
         self._connections.setdefault(upstream, {})[connection] = None
         return connection
 
@@ -170,8 +173,8 @@ class _StreamQuestion(Question):
 class _Connection:
     """One connection to an upstream, and the questions that wait for a reply on it."""
 
-    def __init__(self, pool: StreamPool, upstream: Upstream, tls: Channel | None) -> None:
-        """Begin to connect. Raises OSError if that fails at once."""
+    def __init__(self, pool: StreamPool, upstream: Upstream, tls: Channel | None, verified: float) -> None:
+        """Begin to connect; `verified` is of the session of `tls`. Raises OSError if that fails at once."""
         family = socket.AF_INET6 if ":" in upstream.host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._loop = asyncio.get_running_loop()
@@ -187,6 +190,7 @@ class _Connection:
         self._pool = pool
         self._upstream = upstream
         self._tls = tls
+        self._verified = verified
         #: By ID.
         self.waiting: dict[bytes, _StreamQuestion] = {}
         #: It takes no more questions.
@@ -342,12 +346,19 @@ class _Connection:
             question = self.waiting.get(reply[:2])
             if question is None:
                 continue  # It was given up.
-            self._proven = True
+            if not self._proven:
+                self._prove()
             if answers(reply, question.sent, question.length):
                 question.take(reply)
             else:
                 question.fail(OSError(errno.EBADMSG, "over TCP it answers another question"))
         del received[:at]
+
+    def _prove(self) -> None:
+        """It works: its first answer has come."""
+        self._proven = True
+        if self._tls is not None:
+            self._pool.sessions.keep(self._upstream, self._tls, self._verified, self._loop.time())
 
     def _close(self) -> None:
         if self._socket.fileno() < 0:

@@ -21,7 +21,7 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Generic
 
-from mesos_dns.serve.forward.health import Chance, K, UpstreamState
+from mesos_dns.serve.forward.health import MIN_RUN_SECONDS, Chance, K, UpstreamState
 
 #: Seconds from the first attempt within which every upstream that may be asked is asked, however many there are.
 ALL_ASKED_SECONDS: Final = 0.4
@@ -214,7 +214,8 @@ class Attempts(Generic[K]):
             if state.suspect is not None:
                 state.judge(now, self._chance)
                 if state.closed_to(self._question) and state.may_probe(now) and not self._has(state):
-                    end = now + state.probe(now, self._chance)
+                    alone = all(other.closed_to(self._question) for other in self._order)
+                    end = now + state.probe(now, self._chance, alone=alone)
                     self._ask(state, now, 0.0, min(end, self._deadline), probe=True)
                     return state
         return None
@@ -258,10 +259,16 @@ class Attempts(Generic[K]):
             soonest = min(soonest, self._next_at)
         waiting = False
         for attempt in self._attempts:
-            # Who has a bad reply does not wait for one that is down.
-            if not attempt.over and not (self._replied and attempt.state.closed_to(self._question)):
-                waiting = True
-                soonest = min(soonest, attempt.silent, attempt.end)
+            if attempt.over:
+                continue
+            # Who has a bad reply does not wait for one that is down, and nobody waits for long.
+            patience = attempt.asked + MIN_RUN_SECONDS if attempt.probe else self._deadline
+            if (self._replied or patience <= now + _EARLY) and attempt.state.closed_to(self._question):
+                continue
+            waiting = True
+            soonest = min(soonest, attempt.silent, attempt.end)
+            if patience > now:
+                soonest = min(soonest, patience)
         return soonest - now if waiting else 0.0
 
     def _hasten(self, now: float) -> None:
@@ -316,9 +323,15 @@ def _slowness(state: UpstreamState[K]) -> tuple[bool, float]:
     return state.suspect is not None or state.failing, float("inf") if srtt is None else srtt
 
 
-def by_zone(zones: Mapping[bytes, Sequence[K]], policy: Policy, timeout: float) -> dict[bytes, Upstreams[K]]:
-    """The upstreams of each zone. One that several zones name has one state."""
-    states = {key: UpstreamState(key) for keys in zones.values() for key in keys}
+def by_zone(
+    zones: Mapping[bytes, Sequence[K]], policy: Policy, timeout: float, known: Iterable[UpstreamState[K]] = ()
+) -> dict[bytes, Upstreams[K]]:
+    """The upstreams of each zone. One that several zones name has one state: that among `known`, if it is there."""
+    states = {state.key: state for state in known}
+    for keys in zones.values():
+        for key in keys:
+            if key not in states:
+                states[key] = UpstreamState(key)
     return {
         zone: Upstreams((states[key] for key in dict.fromkeys(keys)), policy, timeout) for zone, keys in zones.items()
     }
