@@ -1,13 +1,14 @@
 """From the configuration to the plain values that the parts take: asked once, answered in one `Plan`."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from mesos_dns.config import Config, as_json, host_and_port
+from mesos_dns.config import Config, access, as_json, host_and_port
 from mesos_dns.dns import name as names
+from mesos_dns.dns.prefixes import ClientList, Prefix
 from mesos_dns.limits import MAX_NAME
 from mesos_dns.mesos.options import ClientOptions, IamAccount, SourceOptions, ZooKeeperOptions
 from mesos_dns.mesos.state import Endpoint
@@ -16,6 +17,7 @@ from mesos_dns.names.suffixes import Rules
 from mesos_dns.names.table import REDIRECTS
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.forward.private import zones_of
+from mesos_dns.serve.ratelimit import Rates
 from mesos_dns.workers.protocol import Settings
 from mesos_dns.zone.zone import Authority
 
@@ -55,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True):
     `zones` are those of which this server is the authority; the first is that of the Mesos domain. `naming` says how things are
     called, `grace` how many seconds what a change of master hid is held (None: as long as the masters' flags say), `source` which masters are read and how. `dns` is where DNS is served by `workers` processes (0: not at all; the
     address is then still that of this server's own name), `worker` what each of them is told, its sockets and `hold` apart.
-    `http` is where the HTTP API is served, None if it is not.
+    `http` is where the HTTP API is served, None if it is not, and `http_clients` who may use it.
     """
 
     zones: tuple[Authority, ...]
@@ -66,6 +68,7 @@ class Plan(msgspec.Struct, frozen=True):
     workers: int
     worker: Settings
     http: Address | None
+    http_clients: ClientList
     shown: Shown
 
 
@@ -78,8 +81,9 @@ def plan(config: Config, *, verbosity: int = 0, cores: int | None = None) -> Pla
         source=source_options(config),
         dns=Address(config.listener, config.port),
         workers=worker_count(config, cores),
-        worker=settings(config, verbosity, hold=False),
+        worker=settings(config, verbosity, hold=False, cores=cores),
         http=Address(config.http_listener, config.http_port) if config.http_on else None,
+        http_clients=client_list(config.allow_http),
         shown=Shown(
             domain=config.domain,
             mname=config.soa_mname,
@@ -133,7 +137,7 @@ def rules(config: Config) -> Rules:
     )
 
 
-def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
+def settings(config: Config, verbosity: int, *, hold: bool, cores: int | None = None) -> Settings:
     """What a worker needs to know, its sockets and the key of its probes apart. `hold`: not to answer before it has the zone."""
     upstreams = {names.from_text(zone): [Upstream(*u) for u in us] for zone, us in config.zone_upstreams.items()}
     upstreams[names.ROOT] = [Upstream(*upstream) for upstream in config.upstreams]
@@ -158,6 +162,43 @@ def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
         listeners=[],
         verbosity=verbosity,
         hold=hold,
+        allow_query=client_list(config.allow_query),
+        allow_recursion=client_list(config.allow_recursion),
+        rates=rates(config, cores),
+    )
+
+
+def client_list(texts: Sequence[str]) -> ClientList:
+    """A list of clients as it is configured."""
+    entries = [access.entry(text) for text in texts]
+    allowed, excluded = (
+        tuple(Prefix(*prefix) for entry in entries if entry.excludes is excludes for prefix in entry.prefixes)
+        for excludes in (False, True)
+    )
+    return ClientList(
+        allowed=allowed,
+        excluded=excluded,
+        local=any(entry.local and not entry.excludes for entry in entries),
+        not_local=any(entry.local and entry.excludes for entry in entries),
+    )
+
+
+def rates(config: Config, cores: int | None = None) -> Rates | None:
+    """How often the same may be said over UDP; None if that is not limited. Workers share the rates evenly."""
+    responses = config.rate_limit_responses_per_second
+    if not responses:
+        return None
+    return Rates(
+        responses=responses,
+        nxdomains=config.rate_limit_nxdomains_per_second or responses,
+        errors=config.rate_limit_errors_per_second or responses,
+        share=1 / max(1, worker_count(config, cores)),
+        window=config.rate_limit_window,
+        slip=config.rate_limit_slip,
+        ipv4=config.rate_limit_ipv4_prefix_length,
+        ipv6=config.rate_limit_ipv6_prefix_length,
+        exempt=client_list(config.rate_limit_exempt_clients),
+        log_only=config.rate_limit_log_only,
     )
 
 

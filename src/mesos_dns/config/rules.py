@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
-from mesos_dns.config import addresses
+from mesos_dns.config import access, addresses
 from mesos_dns.config.addresses import Unfit, ip
 from mesos_dns.config.values import IamAccount
 from mesos_dns.quoting import quoted
@@ -291,6 +291,14 @@ def _forwarding(values: Values) -> Iterator[Finding]:
         yield "CacheMinTTL", f"is {low}, more than CacheMaxTTL, which is {high}; make it smaller, or that one larger"
 
 
+def _access(values: Values) -> Iterator[Finding]:
+    """Lists of clients. Those that may be empty are only lists of exceptions."""
+    for key in ("AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit.ExemptClients"):
+        if values[key] or not key.startswith("RateLimit."):
+            for message in access.complaints(values[key]):
+                yield key, message
+
+
 RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _servers,
     _masters,
@@ -309,6 +317,7 @@ RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _authentication,
     _source,
     _forwarding,
+    _access,
 )
 
 
@@ -401,3 +410,12 @@ def advice(values: Values) -> Iterator[Finding]:
         yield "Masters", message
     if values["ExternalOn"]:
         yield from _forwarding_advice(values)
+    yield from _rate_limit_advice(values)
+
+
+def _rate_limit_advice(values: Values) -> Iterator[Finding]:
+    if not values["RateLimit.ResponsesPerSecond"]:
+        for key in ("NxdomainsPerSecond", "ErrorsPerSecond", "ExemptClients", "LogOnly"):
+            if values[f"RateLimit.{key}"]:
+                message = "has no effect, because RateLimit.ResponsesPerSecond is 0; set it to limit responses"
+                yield f"RateLimit.{key}", message

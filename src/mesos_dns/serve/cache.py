@@ -178,12 +178,18 @@ class ResponseCache(Generic[T]):
         most_found: int = _MOST_FOUND,
         most_missing: int = _MOST_MISSING,
         outside: Store[T] | None = None,
+        *,
+        outside_for_all: bool = True,
     ) -> None:
+        """Answers of upstreams are among `entries` only if they are `outside_for_all`: then whoever asks may have them."""
         #: Each entry gives what the store made of the responses, in turn and without end. Read by the
         #: answering loops directly: a call for each packet would cost more than the look-up.
         self.entries: dict[bytes, Iterator[T]] = {}
         #: The parts of truncated answers: which of them a client gets, says `part_start`.
         self.parts: dict[bytes, Sequence[T]] = {}
+        #: Answers of upstreams that not all clients may have.
+        self.outside: dict[bytes, T] = {}
+        self._outside_for_all = outside_for_all
         self._found = _Kind(most_found, found)
         self._missing = _Kind(most_missing, missing)
         self._outside = None if outside is None else _Kind(_MOST_OUTSIDE, outside)
@@ -238,7 +244,11 @@ class ResponseCache(Generic[T]):
         orders = Orders(body, ((header, 0, len(body)),), opt, end, found)
         kind = self._outside
         if kind is not None and self._make_room(kind, (key,), kind.store.weight(orders)):
-            self.entries[key] = repeat(kind.store.put(orders)[0])
+            kept = kind.store.put(orders)[0]
+            if self._outside_for_all:
+                self.entries[key] = repeat(kept)
+            else:
+                self.outside[key] = kept
 
     def forget_outside(self) -> None:
         """Drop the answers of upstreams. Below a millisecond, as they are few."""
@@ -247,12 +257,15 @@ class ResponseCache(Generic[T]):
             for keys, _ in dropped:
                 for key in keys:
                     self.entries.pop(key, None)
+            self.outside.clear()
 
     def _make_room(self, kind: _Kind[T], keys: tuple[bytes, ...], weight: int) -> bool:
-        if weight > kind.store.room or any(key in self.entries or key in self.parts for key in keys):
+        if weight > kind.store.room or any(
+            key in self.entries or key in self.parts or key in self.outside for key in keys
+        ):
             return False
         for gone in kind.push(keys, weight):
-            if self.entries.pop(gone, None) is None:
+            if self.entries.pop(gone, None) is None and self.outside.pop(gone, None) is None:
                 del self.parts[gone]
         return True
 
@@ -264,6 +277,8 @@ class ResponseCache(Generic[T]):
                 self._garbage.append(dropped)
         self.entries = {}
         self.parts = {}
+        # At most `_MOST_OUTSIDE`, below a millisecond.
+        self.outside.clear()
 
     @property
     def has_garbage(self) -> bool:

@@ -360,6 +360,13 @@ def error(query: Query, rcode: int, ede: int | None = None, text: bytes = b"") -
     return Response(_header(flags, 0, 0, 0, opt), b"", opt, query.question_end, False, keep=False)
 
 
+def cut(query: Query, rcode: int) -> Response:
+    """A response with nothing but TC: who asked may ask again over TCP."""
+    response = error(query, rcode)
+    header = response.header
+    return response._replace(header=bytes((header[0] | msg.TC >> 8, *header[1:])))
+
+
 def with_options(opt: bytes, options: bytes) -> bytes:
     """The OPT record `opt`, with further options."""
     if not options:

@@ -9,12 +9,13 @@ from typing import Any, Final, TypeVar
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE, Query, Rejected
+from mesos_dns.dns.prefixes import Clients
 from mesos_dns.metrics import Counts, Metric, counter
 from mesos_dns.serve.answer import Answerer
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS, Pieces, ResponseCache, Store
 from mesos_dns.serve.fast import FastAnswers
 from mesos_dns.serve.keys import OPT_RECORDS, SMALL, alternate_key, any_key, has_options, options_of, owner_of
-from mesos_dns.serve.policy import Drop, Policy, Refuse, Verdict
+from mesos_dns.serve.policy import PROHIBITED, Drop, Policy, Refuse, Verdict
 from mesos_dns.serve.render import Orders, Response, error
 from mesos_dns.serve.request import CLOSE, Close, Forward, Reply, Request, Transport
 
@@ -24,6 +25,9 @@ _HITS: Final = counter("hits", "Queries answered from a response cache.")
 _MISSES: Final = counter("misses", "Queries from the zones answered afresh.")
 _DROPPED: Final = counter("dropped", "Queries that got no answer because of a policy.")
 _REFUSED: Final = counter("refused", "Queries that a policy refused.")
+_NO_RECURSION: Final = counter(
+    "recursion_refused", "Questions about outside names of clients that may not ask them (`AllowRecursion`)."
+)
 _REJECTED: Final = counter(
     "rejected", "Messages answered with an error without a look at their question: FORMERR, NOTIMP."
 )
@@ -56,8 +60,10 @@ class Responder:
     A listener adds to `hits` and `misses` what it answers from a cache of its own, or with `fast`.
     """
 
-    def __init__(self, answerer: Answerer, policy: Policy | None = None) -> None:
+    def __init__(self, answerer: Answerer, policy: Policy | None = None, recursion: Clients | None = None) -> None:
+        """`recursion` are those who may ask about names outside; None for everybody."""
         self.policy = policy
+        self.recursion = recursion
         self.counters = Counts()
         self.hits = 0
         self.misses = 0
@@ -76,7 +82,7 @@ class Responder:
 
     def cache(self, found: Store[T], missing: Store[T], outside: Store[T] | None = None) -> ResponseCache[T]:
         """A cache for a listener, which is emptied whenever the zone changes."""
-        cache = ResponseCache(found, missing, outside=outside)
+        cache = ResponseCache(found, missing, outside=outside, outside_for_all=self.recursion is None)
         self._caches.append(cache)
         return cache
 
@@ -87,6 +93,10 @@ class Responder:
             way.use(answerer)
         self.fast = self._udp.fast
         self.forget()
+
+    def may_recurse(self, client: bytes) -> bool:
+        """Whether a client may ask about names outside."""
+        return self.recursion is None or self.recursion.allows(client)
 
     def forget(self) -> None:
         """Empty the caches after a change of the zone."""
@@ -116,7 +126,7 @@ class Responder:
 
     def respond_udp(self, octets: bytes, client: bytes = b"") -> Reply:
         """The reply to a datagram."""
-        if self.policy is None:
+        if self.policy is None or client in self.policy.usual:
             entry = self._udp.cache.entries.get(any_key(octets))
             if entry is not None:
                 self.hits += 1
@@ -125,7 +135,7 @@ class Responder:
 
     def respond_tcp(self, octets: bytes, client: bytes = b"", keepalive: int | None = None) -> Reply:
         """The same for a message over TCP, without its length octets."""
-        if self.policy is None:
+        if self.policy is None or client in self.policy.usual:
             # What `respond` would come to, sooner.
             key = any_key(octets)
             entry = self._tcp.cache.entries.get(key)
@@ -190,6 +200,9 @@ class Responder:
         room = len(options) if query.edns is not None else 0
         response = self._answerer.compose(query, limit - room, request.client, tcp=tcp)
         if isinstance(response, Forward):
+            if not self.may_recurse(request.client):
+                self.counters.add(_NO_RECURSION)
+                return error(query, *PROHIBITED).message(request.octets, options)
             return response._replace(options=options) if room else response
         self.misses += 1
         return response.message(request.octets, options)

@@ -21,6 +21,7 @@ from time import monotonic
 from typing import Final
 
 from mesos_dns.dns import message as msg
+from mesos_dns.dns.prefixes import client_of
 from mesos_dns.dns.rdata import address_text
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.logs import RateLimited
@@ -28,7 +29,7 @@ from mesos_dns.metrics import counter
 from mesos_dns.serve.accepting import acceptor
 from mesos_dns.serve.connections import Connection, Connections, State, files_needed, most_within
 from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, has_input, poller
-from mesos_dns.serve.request import CLOSE, Forward, client_of
+from mesos_dns.serve.request import CLOSE, Forward
 from mesos_dns.serve.responder import ForwardTo, Responder
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ before other work gets its turn.
 import asyncio
 import logging
 import socket
-import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -16,10 +15,19 @@ from typing import Final
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE
+from mesos_dns.dns.prefixes import client_of
 from mesos_dns.limits import ZONE_PARTS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import counter
 from mesos_dns.serve import batch
+from mesos_dns.serve.ancillary import (
+    ANCILLARY_ROOM,
+    Ancillary,
+    ancillary_of,
+    ask_for_source,
+    is_wildcard,
+    with_any_interface,
+)
 from mesos_dns.serve.batch import LEAD, NEGATIVES, QUESTION_ROOM, SILENCE, STRIDE, Batch, Bodies, RingBuffer, ring_size
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS, OUTSIDE_OCTETS
 from mesos_dns.serve.keys import (
@@ -31,11 +39,12 @@ from mesos_dns.serve.keys import (
     any_key,
     owner_of,
 )
+from mesos_dns.serve.limiting import ResponseLimit
 from mesos_dns.serve.loop import DirectReader, add_reader, remove_reader
 from mesos_dns.serve.nxdomain import ReadyNxdomain
 from mesos_dns.serve.policy import Policy, Verdict
 from mesos_dns.serve.render import LARGEST_KEPT
-from mesos_dns.serve.request import Forward, Reply, Request, Transport, client_of, part_start
+from mesos_dns.serve.request import Forward, Reply, Request, Transport, part_start
 from mesos_dns.serve.responder import ForwardTo, Responder, cache_response, outside_response
 
 log = logging.getLogger(__name__)
@@ -62,10 +71,8 @@ _DENSE_DATAGRAMS: Final = 4
 _ABSENT_LOOKED_AT: Final = 8
 #: Seconds for which an answer of an upstream is given without another look: its times to live are right to the second.
 OUTSIDE_SECONDS: Final = 1.0
-#: Octets for what the kernel says beside a datagram: the address that was asked.
-_ANCILLARY_ROOM: Final = 64
-_IPV6_PKTINFO: Final = getattr(socket, "IPV6_PKTINFO", 50)
-_IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
+#: Clients whose addresses are kept in both forms by a listener that is asked singly. Beyond, all are forgotten.
+_MOST_ADDRESSES: Final = 4096
 #: Where each datagram of a batch begins.
 _STARTS: Final = tuple(range(LEAD, batch.BATCH * STRIDE, STRIDE))
 #: What the cache is asked to give for a key that it does not have: no descriptor, and this for all keys.
@@ -73,25 +80,32 @@ _UNKNOWN: Final = repeat(b"")
 _ALL_UNKNOWN: Final = repeat(_UNKNOWN)
 
 
-def udp_listener(sock: socket.socket, responder: Responder, forward: ForwardTo) -> "BatchedListener | PlainListener":
+def udp_listener(
+    sock: socket.socket, responder: Responder, forward: ForwardTo, limit: ResponseLimit | None = None
+) -> "BatchedListener | PlainListener":
     """The fastest listener that this system can have for a bound socket."""
-    return (BatchedListener if batch.available() else PlainListener)(sock, responder, forward)
+    return (BatchedListener if batch.available() else PlainListener)(sock, responder, forward, limit)
 
 
 class _Listener(ABC):
     """One bound UDP socket and what answers it. `start` and `stop` say when."""
 
-    def __init__(self, sock: socket.socket, responder: Responder, forward: ForwardTo) -> None:
+    def __init__(
+        self, sock: socket.socket, responder: Responder, forward: ForwardTo, limit: ResponseLimit | None = None
+    ) -> None:
         self._socket = sock
         self._fd = sock.fileno()
         self._responder = responder
         self._forward = forward
+        self._limit = limit
+        #: Addresses of clients, by their text.
+        self._packed: dict[str, bytes] = {}
         self._warn = RateLimited(log)
         self._forwarded = False
-        self._wildcard = _is_wildcard(sock)
+        self._wildcard = is_wildcard(sock)
         sock.setblocking(False)
         if self._wildcard:
-            _ask_for_source(sock)
+            ask_for_source(sock)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._socket.getsockname()!r})"
@@ -140,16 +154,24 @@ class _Listener(ABC):
 
     def _client(self, host: str) -> bytes:
         """The client with that source address."""
-        return client_of(socket.inet_pton(self._socket.family, host.partition("%")[0]))
+        packed = self._packed.get(host)
+        if packed is None:
+            if len(self._packed) >= _MOST_ADDRESSES:
+                self._packed.clear()
+            packed = client_of(socket.inet_pton(self._socket.family, host.partition("%")[0]))
+            self._packed[host] = packed
+        return packed
 
     def _submit(self, forward: Forward, send: Callable[[bytes], None]) -> bytes | None:
         self._forwarded = True
+        if self._limit is not None:
+            send = self._limit.sender(forward, send)
         return self._forward(forward, msg.udp_limit(forward.query.edns), send)
 
-    def _send(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
+    def _send(self, reply: bytes, address: tuple[object, ...], ancillary: Ancillary) -> None:
         try:
             if ancillary:
-                self._socket.sendmsg([reply], _with_any_interface(ancillary), 0, address)
+                self._socket.sendmsg([reply], with_any_interface(ancillary), 0, address)
             else:
                 self._socket.sendto(reply, address)
         except OSError:
@@ -159,8 +181,10 @@ class _Listener(ABC):
 class BatchedListener(_Listener):
     """Many datagrams with each system call."""
 
-    def __init__(self, sock: socket.socket, responder: Responder, forward: ForwardTo) -> None:
-        super().__init__(sock, responder, forward)
+    def __init__(
+        self, sock: socket.socket, responder: Responder, forward: ForwardTo, limit: ResponseLimit | None = None
+    ) -> None:
+        super().__init__(sock, responder, forward, limit)
         rings = sum(ring_size(room, LARGEST_KEPT) for room in (FOUND_OCTETS, MISSING_OCTETS, OUTSIDE_OCTETS))
         self._bodies = bodies = Bodies(OPT_RECORDS.values(), NEGATIVES + rings)
         self._batch = Batch(sock.family, bodies, with_source=self._wildcard)
@@ -174,7 +198,7 @@ class BatchedListener(_Listener):
         self._asked_again: list[bytes] = []
         self._nxdomain = ReadyNxdomain(responder.fast, self._cache.entries)
         #: Queries of the present batch that are not ours: they wait until what is ours is answered.
-        self._outside: list[tuple[bytes, Forward, tuple[object, ...], list[tuple[int, int, bytes]]]] = []
+        self._outside: list[tuple[bytes, Forward, tuple[object, ...], Ancillary]] = []
         self._forgetting: asyncio.TimerHandle | None = None
 
     async def stop(self) -> None:
@@ -207,7 +231,8 @@ class BatchedListener(_Listener):
         receive, receive_message, send = sock.recvfrom_into, sock.recvmsg_into, sock.sendto
         responder, cache, find_key = self._responder, self._cache, self._edns.key
         unpack, join, buffers, wildcard = batch.DESCRIPTOR.unpack, b"".join, (self._buffer,), self._wildcard
-        ancillary: list[tuple[int, int, bytes]] = []
+        ancillary: Ancillary = []
+        packed, limited = self._packed, self._limit is not None
         last, run, dense = 0.0, 0, False
 
         def read(now: float = 0.0, /) -> bool:  # noqa: C901, PLR0912 - each call more costs a microsecond
@@ -224,7 +249,7 @@ class BatchedListener(_Listener):
             last = now
             try:
                 if wildcard:
-                    length, ancillary, _, address = receive_message(buffers, _ANCILLARY_ROOM)
+                    length, ancillary, _, address = receive_message(buffers, ANCILLARY_ROOM)
                 else:
                     length, address = receive(buffer)
             except BlockingIOError:
@@ -236,7 +261,8 @@ class BatchedListener(_Listener):
             folded = octets.lower()
             key = b"" if length < HEADER_SIZE else find_key(folded) if folded[11] else folded[2:]
             entry = cache.entries.get(key)
-            if entry is None or responder.policy is not None:
+            policy = responder.policy
+            if entry is None or limited or (policy is not None and packed.get(address[0]) not in policy.usual):
                 return self._answer_single(key, octets, address, ancillary)
             responder.hits += 1
             at, end, _, size, opt, opt_size, header = unpack(next(entry))
@@ -258,15 +284,15 @@ class BatchedListener(_Listener):
 
         return read
 
-    def _answer_single(
-        self, key: bytes, octets: bytes, address: tuple[str, int], ancillary: list[tuple[int, int, bytes]]
-    ) -> bool:
+    def _answer_single(self, key: bytes, octets: bytes, address: tuple[str, int], ancillary: Ancillary) -> bool:
         """Answer a datagram that is not to be had by `key` alone; whether it was not forwarded."""
         reply = self._reply(key, octets, address)
         if isinstance(reply, Forward):
             self._ask_outside(key, reply, address, ancillary)
         elif isinstance(reply, bytes):
-            self._send(reply, address, ancillary)
+            allowed = reply if self._limit is None else self._limit.reply(octets, self._client(address[0]), reply)
+            if allowed is not None:
+                self._send(allowed, address, ancillary)
         while self._asked_again:
             cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
         self._responder.reclaim(1)
@@ -280,16 +306,26 @@ class BatchedListener(_Listener):
             verdict = responder.policy.judge(request)
             if verdict is not None:
                 return responder.answer(request, verdict)
-            entry = cache.entries.get(key)
-            if entry is not None:
-                responder.hits += 1
-                return self._bodies.message(next(entry), octets)
+        kept = self._kept(key, self._client(address[0]))
+        if kept:
+            responder.hits += 1
+            return self._bodies.message(kept, octets)
         descriptor = self._ready_nxdomain().find(key)
         if descriptor is not None:
             responder.misses += 1
             self._asked_again += cache.repeated((key,))
             return self._bodies.message(descriptor, octets)
         return self._reply_slowly(key, Request(octets, self._client(address[0]), Transport.UDP), None)
+
+    def _kept(self, key: bytes, client: bytes) -> bytes:
+        """The descriptor that is kept under `key` for a client; empty if there is none."""
+        cache = self._cache
+        kept = next(cache.entries.get(key, _UNKNOWN))
+        if not kept and key in cache.parts:
+            kept = cache.part(key, client, owner_of(key)) or b""
+        if not kept and key in cache.outside and self._responder.may_recurse(client):
+            kept = cache.outside[key]
+        return kept
 
     def _answer(self, lengths: list[int]) -> None:
         """Answer one batch. This is the hottest code of the program.
@@ -308,24 +344,24 @@ class BatchedListener(_Listener):
         policy = self._responder.policy
         verdicts = {} if policy is None else self._judge(policy, keys, lengths)
         descriptors = list(map(next, map(self._cache.entries.get, keys, _ALL_UNKNOWN)))
-        if all(descriptors):
+        known, limit = all(descriptors), self._limit
+        if known:
             self._responder.hits += len(descriptors)
-            failed = self._batch.send(self._fd, descriptors, gaps=False)
         else:
             self._answer_rest(keys, lengths, descriptors, verdicts)
-            failed = self._batch.send(self._fd, descriptors)
-            while self._asked_again:
-                cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
-            if self._outside:
-                outside, self._outside = self._outside, []
-                for each in outside:
-                    self._ask_outside(*each)
+        if limit is not None:
+            limit.batch(self._batch, keys, lengths, descriptors)
+        failed = self._batch.send(self._fd, descriptors, gaps=not known or limit is not None)
+        while self._asked_again:
+            cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
+        if self._outside:
+            outside, self._outside = self._outside, []
+            for each in outside:
+                self._ask_outside(*each)
         if failed:
             self._responder.count(_SEND_FAILED, failed)
 
-    def _ask_outside(
-        self, key: bytes, forward: Forward, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]
-    ) -> None:
+    def _ask_outside(self, key: bytes, forward: Forward, address: tuple[object, ...], ancillary: Ancillary) -> None:
         """Have a query answered that is not ours, and keep for a moment what is known by heart."""
         reply = self._submit(forward, lambda late: self._send(late, address, ancillary))
         if reply is None:
@@ -344,9 +380,14 @@ class BatchedListener(_Listener):
 
     def _judge(self, policy: Policy, keys: list[bytes], lengths: list[int]) -> dict[int, Verdict]:
         """What becomes of those datagrams that get another answer than the usual one. They lose their keys."""
-        verdicts = {}
+        verdicts: dict[int, Verdict] = {}
+        sources, usual = self._batch.sources(len(lengths)), policy.usual
+        if usual.issuperset(sources):
+            return verdicts
         for i, length in enumerate(lengths):
-            verdict = policy.judge(Request(self._batch.datagram(i, length), self._batch.client(i), Transport.UDP))
+            if sources[i] in usual:
+                continue
+            verdict = policy.judge(Request(self._batch.datagram(i, length), sources[i], Transport.UDP))
             if verdict is not None:
                 verdicts[i] = verdict
                 keys[i] = b""
@@ -357,7 +398,9 @@ class BatchedListener(_Listener):
     ) -> None:
         """Fill in the descriptors that are not to be had by the key alone."""
         absent: list[bytes] = []
-        parts, client = self._cache.parts, self._batch.client
+        parts, outside, client = self._cache.parts, self._cache.outside, self._batch.client
+        may_recurse = self._responder.recursion
+        sources = self._batch.sources(len(lengths)) if outside else []
         nxdomain, fast = self._ready_nxdomain(), self._responder.fast
         below, owners, children = nxdomain.below, fast.parts, fast.children
         fresh = 0
@@ -368,6 +411,9 @@ class BatchedListener(_Listener):
             if parts and key in parts:
                 kept = parts[key]
                 descriptors[i] = kept[part_start(client(i), owner_of(key), len(kept))]
+                continue
+            if outside and key in outside and may_recurse is not None and may_recurse.allows(sources[i]):
+                descriptors[i] = outside[key]
                 continue
             fresh += 1
             # As `find` does, without a call, for all but the first below each parent.
@@ -396,11 +442,13 @@ class BatchedListener(_Listener):
         """The descriptor for a datagram for which there is nothing ready."""
         request = Request(self._batch.datagram(i, length), self._batch.client(i), Transport.UDP)
         reply = self._reply_slowly(key, request, verdict)
+        if isinstance(reply, bytes) and self._limit is not None:
+            reply = self._limit.reply(request.octets, request.client, reply)
         if isinstance(reply, bytes):
             return self._batch.whole(i, reply)
         if isinstance(reply, Forward):
             address = self._batch.address(i, self._socket.family)
-            ancillary = _ancillary(self._batch.control(i))
+            ancillary = ancillary_of(self._batch.control(i))
             self._outside.append((key, reply, address, ancillary))
         return SILENCE
 
@@ -414,12 +462,10 @@ class BatchedListener(_Listener):
         if key != known:
             # An OPT record of a form that is not known yet, or a long name.
             self._edns.learn(key, octets)
-        descriptor = next(cache.entries.get(key, _UNKNOWN))
-        if key in cache.parts:
-            descriptor = cache.part(key, client, owner_of(key)) or b""
-        if descriptor:
+        kept = self._kept(key, client)
+        if kept:
             responder.hits += 1
-            return self._bodies.message(descriptor, octets)
+            return self._bodies.message(kept, octets)
         response = responder.fast.respond(key, client)
         if response is None:
             return responder.respond_fresh(request)
@@ -439,46 +485,20 @@ class PlainListener(_Listener):
     def _answer_some(self) -> Iterator[int]:
         while True:
             try:
-                octets, ancillary, _, address = self._socket.recvmsg(batch.LARGEST, 64 if self._wildcard else 0)
+                octets, ancillary, _, address = self._socket.recvmsg(
+                    batch.LARGEST, ANCILLARY_ROOM if self._wildcard else 0
+                )
             except BlockingIOError:
                 break
             self._answer(octets, address, ancillary)
             yield 1
 
-    def _answer(self, octets: bytes, address: tuple[str, int], ancillary: list[tuple[int, int, bytes]]) -> None:
-        reply = self._responder.respond_udp(octets, self._client(address[0]))
+    def _answer(self, octets: bytes, address: tuple[str, int], ancillary: Ancillary) -> None:
+        client = self._client(address[0])
+        reply = self._responder.respond_udp(octets, client)
+        if isinstance(reply, bytes) and self._limit is not None:
+            reply = self._limit.reply(octets, client, reply)
         if isinstance(reply, bytes):
             self._send(reply, address, ancillary)
         elif isinstance(reply, Forward):
             self._submit(reply, lambda late: self._send(late, address, ancillary))
-
-
-def _with_any_interface(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
-    """As in a batch: the source address is the one that was asked, the interface is free."""
-    return [
-        (level, kind, bytes(4) + octets[4:] if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO) else octets)
-        for level, kind, octets in ancillary
-        if kind in (_IP_PKTINFO, _IPV6_PKTINFO)
-    ]
-
-
-def _ancillary(control: bytes) -> list[tuple[int, int, bytes]]:
-    """A control message in the kernel's layout, in the form that Python's sockets take."""
-    if not control:
-        return []
-    _, level, kind = struct.unpack_from("@Nii", control)
-    return [(level, kind, control[16 : struct.unpack_from("@N", control)[0]])]
-
-
-def _is_wildcard(sock: socket.socket) -> bool:
-    return sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
-
-
-def _ask_for_source(sock: socket.socket) -> None:
-    """Have each datagram tell which of our addresses it was sent to (RFC 2181 section 4)."""
-    if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, getattr(socket, "IPV6_RECVPKTINFO", 49), 1)
-    elif hasattr(socket, "IP_PKTINFO"):
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_PKTINFO, 1)
-    else:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)

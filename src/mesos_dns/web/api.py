@@ -5,6 +5,7 @@ method 405, no JSON wanted 406.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 from random import Random
@@ -12,12 +13,13 @@ from typing import Final
 
 from aiohttp import web
 
+from mesos_dns.dns.rdata import pack_address
 from mesos_dns.logs import RateLimited
 from mesos_dns.quoting import quoted
 from mesos_dns.web import views
 from mesos_dns.web.backend import Backend
 from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable, match, moved_body
-from mesos_dns.web.sending import headers, send_json, text
+from mesos_dns.web.sending import JSON, headers, send_json, text
 
 log = logging.getLogger(__name__)
 
@@ -64,18 +66,30 @@ class Api:
         return text(500, "500: Internal Server Error")
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        backend = self._current()
+        if not backend.may_ask(client_of(request)):
+            return self._forbid(request)
         try:
             found = match(request.rel_url.raw_path)
         except BadPathError:
             return text(400, "400: Bad Request")
         if isinstance(found, Moved):
             return _redirect(request, found)
-        backend = self._current()
         if found is None or (found.endpoint in _DUMPS and not backend.enumeration_on):
             return text(404, "404: Page Not Found")
         if found.endpoint in _PROBES:
             return _probe(request, found, backend)
         return await self._answer_v1(request, found, backend)
+
+    def _forbid(self, request: web.BaseRequest) -> web.Response:
+        """As every other error in plain text, unless the client wants JSON."""
+        self._problems.warning("forbidden", "HTTP: %s may not ask: it is not in AllowHttp", request.remote)
+        why = f"{request.remote} is not among those who may use this server (AllowHttp)"
+        if "json" in request.headers.get("Accept", ""):
+            return web.Response(
+                status=403, body=json.dumps({"error": "Forbidden", "reason": why}).encode(), headers=headers(JSON)
+            )
+        return text(403, f"403: Forbidden\n{why}\n")
 
     async def _answer_v1(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
         if request.method != "GET":
@@ -124,6 +138,11 @@ class Api:
                     domain=backend.domain,
                 )
         raise AssertionError(found)
+
+
+def client_of(request: web.BaseRequest) -> bytes:
+    """The packed address that a request came from; no octets if its connection is gone already."""
+    return pack_address((request.remote or "").partition("%")[0]) or b""
 
 
 def _redirect(request: web.BaseRequest, moved: Moved) -> web.Response:

@@ -47,6 +47,9 @@ class Backend(Protocol):
     def domain(self) -> str:
         """`Domain`."""
 
+    def may_ask(self, client: bytes) -> bool:
+        """Whether a client may use the HTTP server at all, by its packed address (`AllowHttp`); no octets if nobody knows it."""
+
     def config_json(self) -> Mapping[str, Any]:
         """Every configuration key with its effective value, in order, ready for JSON and free of secrets."""
 

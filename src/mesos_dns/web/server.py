@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 #: Connections at once: monitoring and a few people; further ones are closed at once.
 MAX_HTTP_CONNECTIONS: Final = 256
+#: Connections of one address, so that there is always room for others.
+MAX_HTTP_PER_CLIENT: Final = 64
 #: Octets of a request line: a name of 255 octets, each percent-encoded, needs 800.
 MAX_HTTP_LINE: Final = 4096
 #: Octets of one header field: cookies and tokens of proxies in front of us reach some thousand.
@@ -46,6 +49,8 @@ class HttpServer:
         self._aiohttp_log.addFilter(self._note_complaint)
         #: Open connections, with the timer of those that have not asked anything yet.
         self._open: dict[asyncio.Transport, asyncio.TimerHandle | None] = {}
+        #: How many connections each address has.
+        self._clients: Counter[str] = Counter()
         self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
         #: Host and port that it listens on, once started.
@@ -110,6 +115,16 @@ class HttpServer:
                 "full", "HTTP: %d connections are open, no more are taken; who holds them?", len(self._open)
             )
             return False
+        client = _address(transport)
+        if self._clients[client] >= MAX_HTTP_PER_CLIENT:
+            self._warnings.warning(
+                "share",
+                "HTTP: %s holds %d connections, as many as one client may; no more of its are taken",
+                client,
+                self._clients[client],
+            )
+            return False
+        self._clients[client] += 1
         loop = asyncio.get_running_loop()
         self._open[transport] = loop.call_later(HTTP_REQUEST_SECONDS, transport.abort)
         return True
@@ -117,7 +132,12 @@ class HttpServer:
     def closed(self, transport: asyncio.Transport) -> None:
         """Forget a connection."""
         self._cancel_timer(transport)
-        self._open.pop(transport, None)
+        if transport in self._open:
+            del self._open[transport]
+            client = _address(transport)
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
 
     def _cancel_timer(self, transport: asyncio.Transport) -> None:
         timer = self._open.get(transport)
@@ -168,6 +188,12 @@ class _Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         if self._inner is not None:
             self._inner.resume_writing()
+
+
+def _address(transport: asyncio.Transport) -> str:
+    """The address of the other end; "" if it was gone before anybody looked. It stays the same for the transport's life."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if peer else ""
 
 
 def _bind(host: str, port: int) -> socket.socket:

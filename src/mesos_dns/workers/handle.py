@@ -21,6 +21,7 @@ import msgspec
 
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
+from mesos_dns.dns.prefixes import Prefix
 from mesos_dns.metrics import counter
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.liveness import TICK_SECONDS, Liveness, Verdict
@@ -32,6 +33,7 @@ from mesos_dns.workers.protocol import (
     Heartbeat,
     Listen,
     Listener,
+    Networks,
     ProtocolError,
     Report,
     Settings,
@@ -90,6 +92,8 @@ class WorkerHandle:
         self._heartbeat_due = False
         self._stale = True  # The worker lacks a snapshot.
         self._may_listen = False
+        #: The networks of this machine are others than the worker knows.
+        self._networks_due = False
         self._backlog: deque[bytes] = deque()
         self._backlog_size = 0
         self._process: Child | None = None
@@ -156,6 +160,12 @@ class WorkerHandle:
     def listen(self) -> None:
         """Let the worker answer what comes to its sockets, which must be bound."""
         self._may_listen = True
+        self._news.set()
+
+    def networks_found(self, networks: tuple[Prefix, ...]) -> None:
+        """Tell the worker, and each one after it, of the networks of this machine's interfaces."""
+        self._settings = msgspec.structs.replace(self._settings, networks=networks)
+        self._networks_due = True
         self._news.set()
 
     def start(self) -> None:
@@ -283,6 +293,7 @@ class WorkerHandle:
             # Nothing is lost while a new worker loads what others had already: queries wait in the socket.
             hold = self._settings.hold or self._zones.loaded
             writer.write(encode(msgspec.structs.replace(self._settings, hold=hold)))
+            self._networks_due = False
             listens = False
             while True:
                 if self._may_listen and not listens:
@@ -296,6 +307,9 @@ class WorkerHandle:
                 self._news.clear()
                 if not self._backlog and (not self._stale or self._behind) and listens == self._may_listen:
                     await self._news.wait()
+                if self._networks_due:
+                    self._networks_due = False
+                    writer.write(encode(Networks(self._settings.networks)))
                 if self._heartbeat_due:
                     self._heartbeat_due = False
                     writer.write(encode(Heartbeat()))

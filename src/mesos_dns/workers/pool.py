@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
+from mesos_dns.dns.prefixes import Prefix
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.handle import WorkerHandle
 from mesos_dns.workers.protocol import Settings
@@ -37,6 +38,11 @@ class WorkerPool:
         """Let all workers answer; their sockets must be bound."""
         for worker in self.workers:
             worker.listen()
+
+    def networks_found(self, networks: tuple[Prefix, ...]) -> None:
+        """Tell all workers of the networks of this machine's interfaces."""
+        for worker in self.workers:
+            worker.networks_found(networks)
 
     async def stop(self) -> None:
         """Drain all workers."""

@@ -2,7 +2,7 @@
 
 A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
 Control sends `Settings` once, and `Listen` when the worker may answer; for each zone a snapshot (`SnapshotBegin`, and the zone's
-updates up to the first one that is complete) and updates as the zone changes; `Heartbeat` when there is nothing else to say. A
+updates up to the first one that is complete) and updates as the zone changes; `Networks` when those of the machine change; `Heartbeat` when there is nothing else to say. A
 worker sends `Ack` when it answers from a serial, and `Report` with each tick of the clock.
 """
 
@@ -12,7 +12,9 @@ from typing import Final
 
 import msgspec
 
+from mesos_dns.dns.prefixes import ClientList, Prefix
 from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.ratelimit import Rates
 from mesos_dns.zone.change import RRsetChange
 from mesos_dns.zone.zone import Authority
 
@@ -35,7 +37,8 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
 
     With `hold` the worker answers nothing before it has all zones: others
     answer from the same sockets, or will not miss an answer that comes a moment later. `loop_key` is random, and the same for all workers
-    that share sockets.
+    that share sockets. `allow_query` are those who may ask, `allow_recursion` those who may also ask about names outside; `rates` bound
+    responses over UDP, if there are any. `networks` are those of this machine's interfaces.
     """
 
     zones: list[Authority]
@@ -46,6 +49,10 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     verbosity: int
     hold: bool
     loop_key: bytes = b""
+    allow_query: ClientList = ClientList()
+    allow_recursion: ClientList = ClientList()
+    rates: Rates | None = None
+    networks: tuple[Prefix, ...] = ()
 
 
 class SnapshotBegin(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
@@ -74,6 +81,12 @@ class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
     """The sockets are bound, and what comes to them is the worker's to answer."""
 
 
+class Networks(msgspec.Struct, frozen=True, array_like=True, tag="networks"):
+    """The networks of this machine's interfaces are others than before."""
+
+    networks: tuple[Prefix, ...]
+
+
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
     """Control is there, though it has nothing to say."""
 
@@ -84,7 +97,7 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
     counts: dict[str, int]
 
 
-ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Heartbeat
+ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Networks | Heartbeat
 FromWorker = Ack | Report
 Frame = ToWorker | FromWorker
 

@@ -16,12 +16,16 @@ from typing import Final
 from mesos_dns import collector, logs
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
+from mesos_dns.dns.prefixes import Clients
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward.forwarder import Forwarder
 from mesos_dns.serve.forward.loops import LoopWatch, routes_of
 from mesos_dns.serve.forward.private import PrivateZones
 from mesos_dns.serve.forward.terms import Terms
+from mesos_dns.serve.limiting import ResponseLimit
 from mesos_dns.serve.loop import DirectEventLoop
+from mesos_dns.serve.policy import Access
+from mesos_dns.serve.ratelimit import RateLimiter
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
 from mesos_dns.serve.udp import BatchedListener, PlainListener, udp_listener
@@ -34,6 +38,7 @@ from mesos_dns.workers.protocol import (
     FromWorker,
     Heartbeat,
     Listen,
+    Networks,
     ProtocolError,
     Report,
     Settings,
@@ -70,7 +75,15 @@ class Worker:
         #: Snapshots under way, by apex.
         self._loading: dict[bytes, Zone] = {}
         answerer = Answerer(self._zones, self._options, self._random)
-        self._responder = Responder(answerer)
+        self._query = Clients(settings.allow_query, settings.networks)
+        self._recursion = Clients(settings.allow_recursion, settings.networks)
+        # A policy costs something: none if everybody may ask.
+        self._responder = Responder(
+            answerer,
+            None if settings.allow_query.is_everybody else Access(self._query),
+            None if settings.allow_recursion.is_everybody else self._recursion,
+        )
+        self._limit = _limit(settings, self._zones, self._responder)
         self._forwarder = Forwarder(
             settings.forward,
             truncate_bit=settings.truncate_bit,
@@ -80,8 +93,10 @@ class Worker:
         self._listeners: list[BatchedListener | PlainListener | TcpListener] = []
         for listener in settings.listeners:
             sock = socket.socket(fileno=listener.fd)
-            kind = udp_listener if listener.udp else TcpListener
-            self._listeners.append(kind(sock, self._responder, self._forwarder.submit))
+            if listener.udp:
+                self._listeners.append(udp_listener(sock, self._responder, self._forwarder.submit, self._limit))
+            else:
+                self._listeners.append(TcpListener(sock, self._responder, self._forwarder.submit))
 
     def __repr__(self) -> str:
         return f"Worker({self._zones!r}, {self._responder!r})"
@@ -129,6 +144,11 @@ class Worker:
             case Listen():
                 self._may_listen = True
                 self._listen_if_due()
+            case Networks(networks):
+                self._query.use(networks)
+                self._recursion.use(networks)
+                if self._limit is not None:
+                    self._limit.limiter.use(networks)
             case Heartbeat():
                 pass
             case _:
@@ -162,6 +182,20 @@ class Worker:
         counts = self._responder.counts()
         counts.update(self._forwarder.counters.snapshot())
         return dict(counts)
+
+
+def _limit(settings: Settings, zones: Zones, responder: Responder) -> ResponseLimit | None:
+    """What holds responses back, if anything does."""
+    if settings.rates is None:
+        return None
+
+    def zone_of(name: bytes) -> bytes:
+        zone = zones.find(name)
+        return b"" if zone is None else zone.authority.apex
+
+    limiter = RateLimiter(settings.rates, zone_of)
+    limiter.use(settings.networks)
+    return ResponseLimit(limiter, responder.counters)
 
 
 def _terms(settings: Settings) -> Terms:
