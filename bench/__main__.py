@@ -14,6 +14,7 @@ from bench import (
     forwarding,
     freshness,
     lifecycle,
+    optional,
     probing,
     queries,
     ratios,
@@ -28,6 +29,7 @@ from bench.servers import OTHER, OURS, ROOT, UnavailableError, other_checkout
 #: The parts in the order in which they run.
 PARTS: Final[dict[str, Callable[[Bed], None]]] = {
     "answers": answering.measure,
+    "options": optional.measure,
     "forwarded": forwarding.measure,
     "latency": probing.measure_latency,
     "beside-tcp": starving.measure,

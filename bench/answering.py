@@ -1,10 +1,12 @@
 """Part `answers`: what an answer costs, and how many a core gives, beside NSD and Knot."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from bench import dnsperf, queries, ratios, servers, tcp
 from bench.bed import SEED, Bed, Cluster, say
@@ -53,18 +55,26 @@ def start_all(bed: Bed, cluster: Cluster, stack: ExitStack, peers: tuple[str, ..
 
 
 def start_mesos_dns(
-    bed: Bed, state: Path | None, stack: ExitStack, program: Program, *, workers: int, upstream: int | None = None
+    bed: Bed,
+    state: Path | None,
+    stack: ExitStack,
+    program: Program,
+    *,
+    workers: int,
+    upstream: int | None = None,
+    keys: Mapping[str, Any] = MappingProxyType({}),
 ) -> Server:
     """Mesos-DNS, ready, with its workers on the server cores and its control process on the others.
 
-    It polls once an hour, so that no poll falls into a measurement of answers.
+    It polls once an hour, so that no poll falls into a measurement of answers. `keys` are further ones of its
+    configuration.
     """
     if state is None:
         raise UnavailableError("Mesos-DNS needs a state: it is left out with --zone")
     source = stack.enter_context(state_master())
     source.serving = body("state", state.read_bytes(), source.port)
     config = servers.mesos_dns_config(source.port, workers=workers, refresh=3600, upstream=upstream)
-    server = stack.enter_context(servers.mesos_dns(config, bed.folder, program))
+    server = stack.enter_context(servers.mesos_dns({**config, **keys}, bed.folder, program))
     servers.wait_until_ready(server)
     if len(server.workers()) < workers:
         raise server.failure(f"{len(server.workers())} processes below the first, expected {workers} workers")
@@ -73,7 +83,9 @@ def start_mesos_dns(
 
 
 @dataclass(slots=True)
-class _Runs:
+class Runs:
+    """What was measured of one server, by run."""
+
     cpu_us: list[float] = field(default_factory=list)
     qps: list[float] = field(default_factory=list)
     latency_ms: list[float] = field(default_factory=list)
@@ -83,31 +95,36 @@ class _Runs:
 
 def compare(bed: Bed, cluster: Cluster, found: list[Server], workload: queries.Workload) -> None:
     """One workload, all servers, interleaved: what disturbs the machine disturbs them alike."""
-    runs = {server.name: _Runs() for server in found}
+    runs = {server.name: Runs() for server in found}
     for turn in range(bed.settings.runs):
-        seconds = bed.settings.seconds + (bed.settings.warm_up if turn == 0 else 0)
         try:
-            messages = queries.questions(workload, cluster.names, seconds=seconds, seed=SEED + turn)
+            asking = asking_for(bed, cluster, workload, turn)
         except queries.NothingToAskError as error:
             bed.skip(workload.title, error)
             return
-        asking = dnsperf.Asking(
-            bed.queries(workload.name, messages),
-            bed.settings.seconds,
-            bed.load_cores,
-            tcp=workload.tcp,
-            outstanding=workload.outstanding,
-            rate=workload.rate,
-            per_connection=workload.per_connection,
-        )
         for server in ratios.turned(found, turn):
             if server.name in runs and not one_run(bed, server, workload, asking, runs[server.name], first=turn == 0):
                 del runs[server.name]
     _add(bed, cluster, workload, runs)
 
 
-def _add(bed: Bed, cluster: Cluster, workload: queries.Workload, runs: dict[str, _Runs]) -> None:
-    tables: dict[str, tuple[Callable[[_Runs], list[float]], str]] = {
+def asking_for(bed: Bed, cluster: Cluster, workload: queries.Workload, turn: int) -> dnsperf.Asking:
+    """What is asked in one turn; NothingToAskError when the zone lacks the names."""
+    seconds = bed.settings.seconds + (bed.settings.warm_up if turn == 0 else 0)
+    messages = queries.questions(workload, cluster.names, seconds=seconds, seed=SEED + turn)
+    return dnsperf.Asking(
+        bed.queries(workload.name, messages),
+        bed.settings.seconds,
+        bed.load_cores,
+        tcp=workload.tcp,
+        outstanding=workload.outstanding,
+        rate=workload.rate,
+        per_connection=workload.per_connection,
+    )
+
+
+def _add(bed: Bed, cluster: Cluster, workload: queries.Workload, runs: dict[str, Runs]) -> None:
+    tables: dict[str, tuple[Callable[[Runs], list[float]], str]] = {
         "cpu": (lambda each: each.cpu_us, "NSD"),
         "qps": (lambda each: each.qps, "NSD"),
         "latency": (lambda each: each.latency_ms, "NSD"),
@@ -122,7 +139,7 @@ def _add(bed: Bed, cluster: Cluster, workload: queries.Workload, runs: dict[str,
 
 
 def one_run(
-    bed: Bed, server: Server, workload: queries.Workload, asking: dnsperf.Asking, runs: _Runs, *, first: bool
+    bed: Bed, server: Server, workload: queries.Workload, asking: dnsperf.Asking, runs: Runs, *, first: bool
 ) -> bool:
     """Measure once; False, and a reason noted, when the server did not answer as expected."""
     what = f"{workload.title}, {server.name}"

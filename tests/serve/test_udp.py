@@ -431,6 +431,8 @@ class Moods:
         {1: Drop(), 2: Refuse(dns.rcode.REFUSED, 18), 3: Answer(b"\0\3\0\2us"), 4: Answer(), 5: None}
     )
 
+    usual = frozenset()
+
     def __init__(self):
         self.clients = set()
 

@@ -54,7 +54,7 @@ _WORDS: Final = DESCRIPTOR.size // 8
 #: The descriptor of a datagram that gets no reply.
 SILENCE: Final = bytes(DESCRIPTOR.size)
 #: Where in a descriptor octets 2 to 12 of the header stand: zeros if the reply is whole.
-HEADER: Final = slice(48, 58)
+HEADER_AT: Final = 48
 #: Octets of the ID.
 _ID: Final = 2
 

@@ -7,12 +7,12 @@ from typing import Final
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
-from mesos_dns.dns.message import HEADER_SIZE, Query
+from mesos_dns.dns.message import Query, Rejected
 from mesos_dns.dns.rdata import address_text
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter
 from mesos_dns.serve.answer import clean_wildcards
-from mesos_dns.serve.batch import HEADER, SILENCE, Batch, truncated
+from mesos_dns.serve.batch import HEADER_AT, SILENCE, Batch, truncated
 from mesos_dns.serve.keys import BEHIND_NAME, NAME
 from mesos_dns.serve.policy import Credentials, Unknown
 from mesos_dns.serve.ratelimit import Fate, Over, RateLimiter
@@ -27,6 +27,10 @@ _LIMITED: Final = counter(
     "cookie, or sent since limits are only logged.",
     fate=("dropped", "truncated", "challenged", "sent", "trusted", "logged"),
 )
+
+
+#: Octets of the ID, in front of the rest of the header.
+_ID: Final = 2
 
 
 class ResponseLimit:
@@ -47,8 +51,7 @@ class ResponseLimit:
         Whole replies are not looked at: those go through `reply`.
         """
         clients = datagrams.sources(len(descriptors))
-        heads = [each[HEADER] for each in descriptors]
-        for over in self.limiter.judge(zip(clients, keys, heads, strict=True), monotonic()):
+        for over in self.limiter.judge(clients, keys, descriptors, monotonic(), at=HEADER_AT):
             i = over.place
             fate, instead = self._decide(over, datagrams.datagram(i, lengths[i]), clients[i])
             if instead is not None:
@@ -58,19 +61,20 @@ class ResponseLimit:
             elif fate is Fate.TRUNCATED:
                 descriptors[i] = truncated(descriptors[i])
 
-    def reply(self, octets: bytes, client: bytes, reply: bytes) -> bytes | None:
-        """What is sent in the place of the whole `reply` to the query `octets`: mostly that; None for nothing."""
-        head = reply[2:HEADER_SIZE]
-        query = msg.parse(octets)
-        key = _key(query) if isinstance(query, Query) else b""
-        for over in self.limiter.judge(((client, key, head),), monotonic()):
+    def reply(self, octets: bytes, client: bytes, reply: bytes, key: bytes = b"") -> bytes | None:
+        """What is sent in the place of the whole `reply` to the query `octets`: mostly that; None for nothing.
+
+        `key` is that of the query, or empty if it is not known.
+        """
+        key = key or _key(msg.parse(octets))
+        for over in self.limiter.judge((client,), (key,), (reply,), monotonic(), at=_ID):
             fate, instead = self._decide(over, octets, client)
             if instead is not None:
                 return instead
             if fate is Fate.DROPPED:
                 return None
-            if fate is Fate.TRUNCATED and isinstance(query, Query):
-                return cut(query, head[1] & 15).message(octets)
+            if fate is Fate.TRUNCATED and isinstance(query := msg.parse(octets), Query):
+                return cut(query, reply[3] & 15).message(octets)
         return reply
 
     def sender(self, forward: Forward, send: Callable[[bytes], None]) -> Callable[[bytes], None]:
@@ -111,6 +115,7 @@ class ResponseLimit:
         )
 
 
-def _key(query: Query) -> bytes:
-    """A key with the name that is looked up for a query: the many spellings of one name with `.*` are one."""
-    return bytes(NAME) + (clean_wildcards(query.name) if b"*" in query.name else query.name) + bytes(BEHIND_NAME)
+def _key(query: Query | Rejected | None) -> bytes:
+    """A key with the name that is looked up for a query: the many spellings of one name with `.*` are one. The root if there is none."""
+    name = query.name if isinstance(query, Query) else names.ROOT
+    return bytes(NAME) + (clean_wildcards(name) if b"*" in name else name) + bytes(BEHIND_NAME)

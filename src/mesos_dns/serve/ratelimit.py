@@ -10,8 +10,9 @@ NSD and Knot do it; what is beyond the limit is dropped, or cut to nothing but t
 | NXDOMAIN, or no records | the zone: an attacker can make up names without end |
 | an error | nothing more |
 
-Each account has a balance. It grows with time up to the rate, each response takes one, and while it is below zero responses are held back.
-So an attack that goes on is held back for as long as it lasts, and up to `window` seconds longer.
+Each account begins with as many responses as the rate allows in a second. When they are used up it gets what the time since then has brought,
+at most the same again; while it is overdrawn responses are held back. So nothing gets more than the rate for long, nor more than twice
+the rate at once, and an attack is held back for as long as it lasts, and up to `window` seconds longer.
 """
 
 from collections import OrderedDict
@@ -23,7 +24,7 @@ import msgspec
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.prefixes import ClientList, Clients, Prefix, client_of, prefix_of
-from mesos_dns.serve.keys import owner_of
+from mesos_dns.serve.keys import BEHIND_NAME, BEHIND_NAME_EDNS, NAME, owner_of
 
 #: Accounts that a worker keeps, 20 MB: attackers may use all addresses that there are. Those that were used last stay.
 MAX_ACCOUNTS: Final = 50_000
@@ -80,13 +81,14 @@ class Over(NamedTuple):
 
 
 class _Account:
-    """How many responses are left; below zero: how many were too many."""
+    """How many responses are left, but for what time has brought since `seen`; below zero: how many were too many."""
 
-    __slots__ = ("balance", "held", "seen")
+    __slots__ = ("held", "left", "seen")
 
-    def __init__(self, balance: float, now: float) -> None:
-        self.balance = balance
+    def __init__(self, left: float, now: float) -> None:
+        self.left = left
         self.seen = now
+        #: Responses that were held back.
         self.held = 0
 
 
@@ -113,32 +115,32 @@ class RateLimiter:
         self.exempt.use(networks)
         self._networks.clear()
 
-    def judge(self, responses: Iterable[tuple[bytes, bytes, bytes]], now: float) -> list[Over]:
+    def judge(
+        self, clients: Iterable[bytes], keys: Iterable[bytes], heads: Iterable[bytes], now: float, *, at: int = 0
+    ) -> list[Over]:
         """Count responses, and tell which are beyond the limit.
 
-        Of each: the packed address of its client, the key of its query (see `keys`), and octets 2 to 12 of its header; all
-        zeros or less for no response.
+        Of each: the packed address of its client, the key of its query (see `keys`), and octets in which octets 2 to 12 of its header
+        stand from `at` on; all zeros for no response.
         """
         over = []
         networks, accounts = self._networks, self._accounts
-        for place, (client, key, header) in enumerate(responses):
+        code, high, low = at + 1, at + 4, at + 5
+        for place, (client, key, head) in enumerate(zip(clients, keys, heads)):  # noqa: B905 - strict costs
             network = networks.get(client)
             if network is None:
                 network = self._network(client)
-            if not network:
+            if not (network and head[at]):
                 continue
-            # A response of the usual kind, which has records; 0x80 is QR.
-            if header[:1] >= b"\x80" and not header[1] & 15 and (header[4] or header[5]):
-                about = owner_of(key)
-            elif header[:1] >= b"\x80":
-                about = self._about(key, header)
+            if (head[low] or head[high]) and not head[code] & 15:
+                # As `owner_of`, without a call.
+                about = key[NAME : -BEHIND_NAME_EDNS if key[NAME - 1] else -BEHIND_NAME]
             else:
-                continue
-            account = accounts.get((network, about))
-            if account is None or account.seen != now:
-                account = self._caught_up((network, about), account, now)
-            account.balance -= 1
-            if account.balance < 0:
+                about = self._about(key, head[code] & 15)
+            account = accounts.get((network, about)) or self._open(network, about, now)
+            account.left -= 1.0
+            # What time has brought is only looked at when it is needed.
+            if account.left < 0 and self._catch_up(network, about, account, now) < 0:
                 over.append(self._held(place, network, about, account))
         return over
 
@@ -153,9 +155,9 @@ class RateLimiter:
     def _length(self, network: bytes) -> int:
         return self.rates.ipv4 if len(network) == 4 else self.rates.ipv6
 
-    def _about(self, key: bytes, header: bytes) -> bytes:
+    def _about(self, key: bytes, rcode: int) -> bytes:
         """What stands in the place of the name for a response without records."""
-        if header[1] & 15 not in (msg.NOERROR, msg.NXDOMAIN):
+        if rcode not in (msg.NOERROR, msg.NXDOMAIN):
             return _ERROR
         return _NEGATIVE + self._zone_of(owner_of(key))
 
@@ -165,24 +167,26 @@ class RateLimiter:
             return rates.errors
         return rates.nxdomains if about[:1] == _NEGATIVE else rates.responses
 
-    def _caught_up(self, which: tuple[bytes, bytes], account: _Account | None, now: float) -> _Account:
-        """The account with what time has brought it."""
-        rate = self._rate(which[1])
-        if account is None:
-            if len(self._accounts) >= MAX_ACCOUNTS:
-                self._accounts.popitem(last=False)
-            account = self._accounts[which] = _Account(rate, now)
-        else:
-            self._accounts.move_to_end(which)
-        account.balance = min(float(rate), account.balance + (now - account.seen) * rate * self.rates.share)
-        account.seen = now
+    def _open(self, network: bytes, about: bytes, now: float) -> _Account:
+        """A new account, in the place of the one that was not looked at for longest if there are too many."""
+        if len(self._accounts) >= MAX_ACCOUNTS:
+            self._accounts.popitem(last=False)
+        account = self._accounts[network, about] = _Account(self._rate(about), now)
         return account
 
+    def _catch_up(self, network: bytes, about: bytes, account: _Account, now: float) -> float:
+        """Add what time has brought since the last time; what is left then."""
+        rate = self._rate(about)
+        growth = rate * self.rates.share
+        account.left = min(float(rate), account.left + (now - account.seen) * growth)
+        account.left = max(account.left, -self.rates.window * growth)
+        account.seen = now
+        self._accounts.move_to_end((network, about))
+        return account.left
+
     def _held(self, place: int, network: bytes, about: bytes, account: _Account) -> Over:
-        rates = self.rates
-        account.balance = max(account.balance, -rates.window * self._rate(about) * rates.share)
         account.held += 1
-        slips = rates.slip and account.held % rates.slip == 0
+        slips = self.rates.slip and account.held % self.rates.slip == 0
         fate = (Fate.SENT if about == _ERROR else Fate.TRUNCATED) if slips else Fate.DROPPED
         negative = about[:1] == _NEGATIVE
         prefix = Prefix(network, self._length(network))

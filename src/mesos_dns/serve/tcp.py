@@ -11,7 +11,6 @@ import contextlib
 import errno
 import logging
 import os
-import resource
 import socket
 import struct
 from collections import deque
@@ -22,12 +21,12 @@ from typing import Final
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.prefixes import client_of
-from mesos_dns.dns.rdata import address_text
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import counter
 from mesos_dns.serve.accepting import acceptor
-from mesos_dns.serve.connections import Connection, Connections, State, files_needed, most_within
+from mesos_dns.serve.connections import Connection, Connections, State
+from mesos_dns.serve.pressure import Pressure
 from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, has_input, poller
 from mesos_dns.serve.request import CLOSE, Forward
 from mesos_dns.serve.responder import ForwardTo, Responder
@@ -37,8 +36,13 @@ log = logging.getLogger(__name__)
 _CONNECTIONS: Final = counter("tcp_connections", "TCP connections accepted.")
 _REFUSED: Final = counter("tcp_refused", "TCP connections closed at once: all others were waiting for answers.")
 _EVICTED: Final = counter("tcp_evicted", "Idle TCP connections closed for newer ones.")
+_OVER_SHARE: Final = counter(
+    "tcp_over_share",
+    "TCP connections of clients that had as many as one may have: an idle one of their own made room, or none did.",
+)
 
-#: Connections of one client: resolvers pipeline, and many tasks may share the address of their agent.
+#: Connections of one client, which over IPv6 is a network of 64 bits: resolvers pipeline, and many tasks may share the address
+#: of their agent.
 MAX_TCP_PER_CLIENT: Final = 200
 #: Forwarded queries under way for one connection; then no more is read from it.
 MAX_TCP_PENDING: Final = 100
@@ -112,6 +116,7 @@ class TcpListener:
         self._stopping = False
         self._settled = asyncio.Event()
         self._warn = RateLimited(log)
+        self._pressure = Pressure(self._connections, self._warn)
 
     def __repr__(self) -> str:
         return f"TcpListener({self._name()!r}, connections={len(self._connections)})"
@@ -126,7 +131,7 @@ class TcpListener:
         # Inherited by what is accepted. Otherwise the second small reply would wait for the client's delayed ACK.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._accept_one = acceptor(self._socket)
-        self._fit_into_files()
+        self._pressure.fit_into_files()
         self._poller.register(self._listening, READ)
         self._loop.add_reader(self._poller.fileno(), self._on_ready)
 
@@ -197,46 +202,21 @@ class TcpListener:
     def _make_room(self, client: bytes, now: float) -> bool:
         """Close the idlest connection for a new one of `client`; false if there is none that may be closed."""
         if self._connections.is_over_its_share(client):
-            self._warn.warning(
-                "share",
-                "TCP: %s holds %d connections, as many as one client may; its idlest is closed for each new one",
-                address_text(client),
-                self._connections.most_per_client,
-            )
+            self.responder.count(_OVER_SHARE)
+            self._pressure.share(client)
         else:
-            self._warn.warning(
-                "full",
-                "TCP: all %d connections are in use, the idlest is closed for each new one; most are held by %s",
-                len(self._connections),
-                self._holder(),
-            )
+            self._pressure.full()
         candidates = list(islice(self._connections.candidates(client, now), _LOOKED_AT))
         if not candidates:
-            self._warn.warning(
-                "refused",
-                "TCP: a new connection is refused, all others wait for answers; most are held by %s",
-                self._holder(),
-            )
+            self._pressure.refused()
             return False
         self._close(next((each for each in candidates if not has_input(each.fd)), candidates[0]))
         self.responder.count(_EVICTED)
         return True
 
-    def _holder(self) -> str:
-        client, count = self._connections.largest_holder()
-        return f"{address_text(client)} ({count})"
-
     def _make_room_for_file(self, error: OSError, now: float) -> bool:
         """No connection can be accepted for lack of files, memory or the like: close the idlest one, or pause and return false."""
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._warn.warning(
-            "exhausted",
-            "TCP: cannot accept on %s: %s; %d connections are open, the limit of open files is %d",
-            self._name(),
-            error.strerror,
-            len(self._connections),
-            soft,
-        )
+        self._pressure.exhausted(self._name(), error)
         idlest = next(self._connections.candidates(b"", now), None) if error.errno == errno.EMFILE else None
         if idlest is not None:
             self._close(idlest)
@@ -249,19 +229,6 @@ class TcpListener:
     def _accept_again(self) -> None:
         self._pause = None
         self._poller.modify(self._listening, READ)
-
-    def _fit_into_files(self) -> None:
-        """Take fewer connections if the limit of open files is too low for all."""
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        needed = files_needed(self._connections.most)
-        if soft != resource.RLIM_INFINITY and soft < needed:
-            self._connections.most = most_within(soft)
-            log.warning(
-                "TCP: the limit of open files is %d, %d are needed; only %d connections are taken, set LimitNOFILE (ulimit -n)",
-                soft,
-                needed,
-                self._connections.most,
-            )
 
     # --- turns ---------------------------------------------------------------------------------
 

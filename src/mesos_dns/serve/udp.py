@@ -15,14 +15,14 @@ from typing import Final
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE
-from mesos_dns.dns.prefixes import client_of
 from mesos_dns.limits import ZONE_PARTS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import counter
 from mesos_dns.serve import batch
-from mesos_dns.serve.ancillary import (
+from mesos_dns.serve.addresses import (
     ANCILLARY_ROOM,
     Ancillary,
+    PackedAddresses,
     ancillary_of,
     ask_for_source,
     is_wildcard,
@@ -71,8 +71,6 @@ _DENSE_DATAGRAMS: Final = 4
 _ABSENT_LOOKED_AT: Final = 8
 #: Seconds for which an answer of an upstream is given without another look: its times to live are right to the second.
 OUTSIDE_SECONDS: Final = 1.0
-#: Clients whose addresses are kept in both forms by a listener that is asked singly. Beyond, all are forgotten.
-_MOST_ADDRESSES: Final = 4096
 #: Where each datagram of a batch begins.
 _STARTS: Final = tuple(range(LEAD, batch.BATCH * STRIDE, STRIDE))
 #: What the cache is asked to give for a key that it does not have: no descriptor, and this for all keys.
@@ -98,8 +96,8 @@ class _Listener(ABC):
         self._responder = responder
         self._forward = forward
         self._limit = limit
-        #: Addresses of clients, by their text.
-        self._packed: dict[str, bytes] = {}
+        self._packed = PackedAddresses(sock.family)
+        self._client = self._packed.client
         self._warn = RateLimited(log)
         self._forwarded = False
         self._wildcard = is_wildcard(sock)
@@ -151,16 +149,6 @@ class _Listener(ABC):
     @abstractmethod
     def _answer_some(self) -> Iterator[int]:
         """Answer some datagrams, and say how many; then the next, until none waits. OSError if none can be received."""
-
-    def _client(self, host: str) -> bytes:
-        """The client with that source address."""
-        packed = self._packed.get(host)
-        if packed is None:
-            if len(self._packed) >= _MOST_ADDRESSES:
-                self._packed.clear()
-            packed = client_of(socket.inet_pton(self._socket.family, host.partition("%")[0]))
-            self._packed[host] = packed
-        return packed
 
     def _submit(self, forward: Forward, send: Callable[[bytes], None]) -> bytes | None:
         self._forwarded = True
@@ -232,7 +220,7 @@ class BatchedListener(_Listener):
         responder, cache, find_key = self._responder, self._cache, self._edns.key
         unpack, join, buffers, wildcard = batch.DESCRIPTOR.unpack, b"".join, (self._buffer,), self._wildcard
         ancillary: Ancillary = []
-        packed, limited = self._packed, self._limit is not None
+        packed, limited = self._packed.known, self._limit is not None
         last, run, dense = 0.0, 0, False
 
         def read(now: float = 0.0, /) -> bool:  # noqa: C901, PLR0912 - each call more costs a microsecond
@@ -290,7 +278,7 @@ class BatchedListener(_Listener):
         if isinstance(reply, Forward):
             self._ask_outside(key, reply, address, ancillary)
         elif isinstance(reply, bytes):
-            allowed = reply if self._limit is None else self._limit.reply(octets, self._client(address[0]), reply)
+            allowed = reply if self._limit is None else self._limit.reply(octets, self._client(address[0]), reply, key)
             if allowed is not None:
                 self._send(allowed, address, ancillary)
         while self._asked_again:

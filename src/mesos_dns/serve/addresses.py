@@ -1,16 +1,41 @@
-"""Which of our addresses a datagram was sent to, and that its reply comes from there (RFC 2181 section 4). Edge: socket."""
+"""Who sent a datagram, and which of our addresses it was sent to, so that its reply comes from there (RFC 2181 section 4). Edge: socket."""
 
 import socket
 import struct
 from typing import Final
+
+from mesos_dns.dns.prefixes import client_of
 
 #: Octets for what the kernel says beside a datagram: the address that was asked.
 ANCILLARY_ROOM: Final = 64
 _IPV6_PKTINFO: Final = getattr(socket, "IPV6_PKTINFO", 50)
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
 
+#: Clients whose addresses are kept in both forms. Beyond, all are forgotten.
+_MOST_ADDRESSES: Final = 4096
+
 #: What the kernel says beside a datagram, in the form that Python's sockets take: level, kind, octets.
 Ancillary = list[tuple[int, int, bytes]]
+
+
+class PackedAddresses:
+    """The clients behind the addresses that the sockets of a family give as text. Those of late are remembered."""
+
+    def __init__(self, family: int) -> None:
+        self._family = family
+        self.known: dict[str, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"PackedAddresses({len(self.known)})"
+
+    def client(self, host: str) -> bytes:
+        """The client with that address, packed."""
+        packed = self.known.get(host)
+        if packed is None:
+            if len(self.known) >= _MOST_ADDRESSES:
+                self.known.clear()
+            packed = self.known[host] = client_of(socket.inet_pton(self._family, host.partition("%")[0]))
+        return packed
 
 
 def with_any_interface(ancillary: Ancillary) -> Ancillary:
