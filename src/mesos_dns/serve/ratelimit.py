@@ -178,7 +178,8 @@ class RateLimiter:
         """Add what time has brought since the last time; what is left then."""
         rate = self._rate(about)
         growth = rate * self.rates.share
-        account.left = min(float(rate), account.left + (now - account.seen) * growth)
+        # The response that is judged has been taken off already.
+        account.left = min(rate - 1.0, account.left + (now - account.seen) * growth)
         account.left = max(account.left, -self.rates.window * growth)
         account.seen = now
         self._accounts.move_to_end((network, about))
