@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesos_dns.dns import name as names
+from mesos_dns.dns.prefixes import ClientList, Clients
 from mesos_dns.dns.rdata import Record, pack_address
 from mesos_dns.mesos.state import Delta, Task
 from mesos_dns.names.model import Model
@@ -35,9 +36,13 @@ class Cluster:
     said: list[str] = field(default_factory=list)
     config: Mapping[str, Any] = field(default_factory=lambda: {"RefreshSeconds": 60, "Masters": None})
     reads: int = 0
+    http_clients: Clients = field(default_factory=lambda: Clients(ClientList()))
 
     def is_shared(self, record: Record) -> bool:
         return self.counts.is_shared(record)
+
+    def may_ask(self, client: bytes) -> bool:
+        return self.http_clients.allows(client)
 
     def ready(self) -> tuple[bool, list[str]]:
         return not self.reasons, self.reasons
@@ -81,8 +86,10 @@ def packed(*texts: str) -> tuple[bytes, ...]:
 
 
 @asynccontextmanager
-async def connected(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection(host, port)
+async def connected(
+    host: str, port: int, **more: Any
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(host, port, **more)
     try:
         yield reader, writer
     finally:

@@ -7,12 +7,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.zone.changes import edit
 
+from mesos_dns.dns.prefixes import ClientList, Prefix
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
+from mesos_dns.serve.ratelimit import Rates
 from mesos_dns.workers.protocol import (
     MAX_FRAME,
     Ack,
     FrameReader,
     Listener,
+    Networks,
     ProtocolError,
     Report,
     Settings,
@@ -37,7 +40,11 @@ FRAMES = [
         listeners=[Listener(3, udp=True), Listener(4, udp=False)],
         verbosity=1,
         hold=False,
+        allow_query=ClientList(allowed=(Prefix(b"\x0a\0\0\0", 8),), excluded=(Prefix(bytes(16), 64),), local=True),
+        rates=Rates(5, 6, 7, share=0.5, exempt=ClientList()),
+        networks=(Prefix(b"\xc0\0\2\0", 24),),
     ),
+    Networks((Prefix(b"\xc0\0\2\0", 24), Prefix(bytes(16), 64))),
     SnapshotBegin(MESOS),
     ZoneUpdate(
         MESOS,
@@ -62,7 +69,7 @@ def test_frames_come_back_in_order():
 
 def test_a_change_comes_back_as_a_change():
     reader = FrameReader()
-    reader.feed(encode(FRAMES[4]))
+    reader.feed(encode(FRAMES[5]))
     frame = next(reader)
     assert isinstance(frame, ZoneUpdate)
     owners, removed, added = frame.changes[0]
