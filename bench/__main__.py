@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import (
+    amplification,
     answering,
     flooded,
     forwarding,
@@ -30,6 +31,7 @@ from bench.servers import OTHER, OURS, ROOT, UnavailableError, other_checkout
 PARTS: Final[dict[str, Callable[[Bed], None]]] = {
     "answers": answering.measure,
     "options": optional.measure,
+    "amplification": amplification.measure,
     "forwarded": forwarding.measure,
     "latency": probing.measure_latency,
     "beside-tcp": starving.measure,

@@ -100,6 +100,15 @@ def test_the_configuration_is_shown_as_go_shows_it(changed, go):
     ours |= {"ForwardPolicy": "sequential", "AskNextOnFailure": True, "CacheOctets": 16 * 1024**2}
     ours |= {"CacheMinTTL": 0, "CacheMaxTTL": 86400, "CacheStaleSeconds": 86400}
     ours |= {"TrustedResolvers": [], "PrivateZones": ["special-use"], "ForwardNonRecursive": False, "ForwardCAFile": ""}
+    ours |= {"AllowQuery": ["any"], "AllowRecursion": ["@loopback", "@local", "@private"], "AllowHttp": ["any"]}
+    ours["RateLimit"] = dict.fromkeys(("ResponsesPerSecond", "NxdomainsPerSecond", "ErrorsPerSecond"), 0) | {
+        "Window": 15,
+        "Slip": 2,
+        "IPv4PrefixLength": 24,
+        "IPv6PrefixLength": 56,
+        "ExemptClients": [],
+        "LogOnly": False,
+    }
     assert shown == GO_BASE | go | ours
     assert list(shown["ZoneResolvers"]) == list(go.get("ZoneResolvers", {}))
 
@@ -112,6 +121,7 @@ def test_keys_are_shown_in_the_order_of_go_and_of_the_fork():
     ours = ["Workers", "HealthAware", "FailoverGraceSeconds", "MesosSource", "ReconcileSeconds"]
     ours += ["ForwardPolicy", "AskNextOnFailure", "CacheOctets", "CacheMinTTL", "CacheMaxTTL", "CacheStaleSeconds"]
     ours += ["TrustedResolvers", "PrivateZones", "ForwardNonRecursive", "ForwardCAFile"]
+    ours += ["AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit"]
     assert [key for key in shown if key not in GO_BASE][2:] == ours
 
 
