@@ -11,6 +11,7 @@ from typing import Any
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rrset
 import pytest
 from tests.integration import netns, wire
 from tests.integration.masters import Master
@@ -19,20 +20,42 @@ from tests.integration.test_forwarding import honest, serving
 
 ROOT = Path(__file__).parents[2]
 WEB, OUTSIDE = "web.marathon.mesos.", "www.example.com."
+#: An outside name with more addresses than fit without EDNS.
+LARGE = "large.example.com."
 UDP, TCP = socket.SOCK_DGRAM, socket.SOCK_STREAM
+
+
+def with_many(state: bytes) -> bytes:
+    """The state with 300 tasks called `many`, each with an address of its own."""
+    document = json.loads(state)
+    (framework,) = document["frameworks"]
+    one = json.dumps(framework["tasks"][0]).replace("web", "many")
+    for n in range(300):
+        framework["tasks"].append(
+            json.loads(one.replace("many.1", f"many.{n}").replace("10.2.0.1", f"10.4.{n // 200}.{n % 200}"))
+        )
+    return json.dumps(document).encode()
+
+
+def answering(query: dns.message.Message) -> dns.message.Message:
+    reply = honest(query)
+    if query.question[0].name.to_text() == LARGE:
+        addresses = [f"192.0.2.{n}" for n in range(70)]
+        reply.answer = [dns.rrset.from_text(LARGE, 300, "IN", "A", *addresses)]
+    return reply
 
 
 @pytest.fixture(scope="module")
 def master_of_all() -> Generator[Master]:
     serving_master = Master(("127.0.0.1", 0), b"")
-    serving_master.body = sample_state(serving_master.endpoint)
+    serving_master.body = with_many(sample_state(serving_master.endpoint))
     yield serving_master
     serving_master.close()
 
 
 def started(master: Master, folder: Path, **keys: Any) -> Generator[Program]:
     with (
-        serving(honest) as (upstream,),
+        serving(answering) as (upstream,),
         Program(folder, masters=[master.endpoint], Resolvers=[upstream.text], **keys) as running,
     ):
         running.wait_ready()
@@ -45,6 +68,7 @@ def guarded(master_of_all: Master, tmp_path_factory: pytest.TempPathFactory) -> 
     yield from started(
         master_of_all,
         tmp_path_factory.mktemp("guarded"),
+        Workers=1,
         AllowQuery=["any", "!127.0.0.9"],
         AllowRecursion=["127.0.0.0/29"],
         AllowHttp=["127.0.0.1"],
@@ -217,6 +241,103 @@ def test_exempt_networks_are_not_limited(limited: Program) -> None:
     replies = burst(limited, "127.9.1.1", 50)
     assert len(replies) == 50
     assert not any(reply.flags & dns.flags.TC for reply in replies)
+
+
+# --- sizes and connections ---------------------------------------------------------------------
+
+
+def replies(program: Program, queries: list[bytes]) -> list[bytes]:
+    """The octets of the reply to each query, one after the other."""
+    with socket.socket(socket.AF_INET, UDP) as sock:
+        sock.settimeout(PATIENCE)
+        sock.connect(program.dns)
+        found = []
+        for query in queries:
+            sock.send(query)
+            found.append(sock.recv(65535))
+        return found
+
+
+def test_no_reply_over_udp_is_larger_than_1232_octets_nor_than_its_client_takes(guarded: Program) -> None:
+    """Whatever is asked, in whatever size: also names of 300 instances, and an outside answer of 70 addresses."""
+    names = ["many.marathon.mesos.", "_many._tcp.marathon.mesos.", "mesos.", "nobody.mesos.", "slave.mesos.", LARGE]
+    largest = 0
+    for _ in range(3):
+        for size in (None, 0, 100, 512, 700, 1232, 1233, 4096, 65535):
+            bound = 512 if size is None else min(max(size, 512), 1232)
+            queries = [
+                wire.query(n, name, rrtype, edns=size, do=do)
+                for n, name in enumerate(names)
+                for rrtype in ("A", "AAAA", "SRV", "ANY", "SOA", "NS", "TXT")
+                for do in ([False, True] if size is not None else [False])
+            ]
+            sizes = [len(reply) for reply in replies(guarded, queries)]
+            assert max(sizes) <= bound
+            largest = max(largest, *sizes)
+    assert largest > 1100
+
+
+def idle_connections(program: Program, source: str, count: int) -> list[socket.socket]:
+    found = []
+    for _ in range(count):
+        sock = socket.socket()
+        sock.settimeout(PATIENCE)
+        sock.bind((source, 0))
+        sock.connect(program.dns)
+        found.append(sock)
+    return found
+
+
+def test_one_client_has_its_share_of_tcp_connections_and_others_have_room(guarded: Program) -> None:
+    held = idle_connections(guarded, "127.0.0.3", 200)
+    friend = idle_connections(guarded, "127.0.0.4", 1)[0]
+    try:
+        more = idle_connections(guarded, "127.0.0.3", 50)
+        held += more
+        # Its own first ones had to go, nobody else's.
+        for sock in held[:50]:
+            assert sock.recv(1) == b""
+        octets = wire.query(1, WEB, "A")
+        for sock in (friend, held[-1], held[60]):
+            sock.sendall(len(octets).to_bytes(2) + octets)
+            assert sock.recv(2, socket.MSG_WAITALL)
+        assert ask(guarded, "127.0.0.5", WEB, TCP).answer
+    finally:
+        for sock in (friend, *held):
+            sock.close()
+
+    def counted() -> bool:
+        counters = json.loads(guarded.get("/v1/status")[1])["counters"]
+        return bool(counters.get("tcp_over_share", 0) >= 50)
+
+    until(counted, lambda: guarded.get("/v1/status")[1])
+    assert "TCP: 127.0.0.3 holds 200 connections, as many as one client may" in guarded.log()
+
+
+def test_one_client_has_its_share_of_http_connections_and_others_have_room(limited: Program) -> None:
+    endpoint = ("127.0.0.1", limited.http_port)
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    held = []
+    try:
+        for _ in range(64):
+            held.append(socket.create_connection(endpoint, PATIENCE, ("127.0.0.3", 0)))
+            held[-1].sendall(request)
+            assert held[-1].recv(100)
+        with socket.create_connection(endpoint, PATIENCE, ("127.0.0.3", 0)) as more:
+            assert is_closed(more)
+        with socket.create_connection(endpoint, PATIENCE, ("127.0.0.4", 0)) as other:
+            other.sendall(request)
+            assert other.recv(100).startswith(b"HTTP/1.1 200")
+    finally:
+        for sock in held:
+            sock.close()
+
+
+def is_closed(sock: socket.socket) -> bool:
+    try:
+        return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 # --- what is wrong -----------------------------------------------------------------------------

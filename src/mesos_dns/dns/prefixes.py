@@ -5,10 +5,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from mesos_dns.limits import MAX_KNOWN_CLIENTS
+
 #: IPv6 addresses that stand for IPv4 ones (RFC 4291 section 2.5.5.2).
 _MAPPED: Final = bytes(10) + b"\xff\xff"
-#: Clients that are remembered as allowed: more than the machines of a large cluster. Beyond, all are forgotten.
-MAX_KNOWN_CLIENTS: Final = 65_536
 
 
 def client_of(packed: bytes) -> bytes:
