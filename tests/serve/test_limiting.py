@@ -7,7 +7,7 @@ import dns.flags
 import dns.rcode
 import pytest
 from tests.serve.asking import ask, read
-from tests.serve.test_policy import NEVER
+from tests.serve.test_policy import forget_nothing
 from tests.serve.test_udp import NAME, SPARSE, WAYS, Server
 from tests.serve.test_udp_outside import OUTSIDE, Upstream
 
@@ -177,7 +177,7 @@ def test_who_has_proven_its_address_is_not_held_back_and_others_may_be_asked_to(
 def test_answers_of_upstreams_are_limited_from_the_cache_and_afresh(way, alone):
     server = Server(way, rates=RATES)
     server.listener._forward = Upstream().forward
-    server.listener._forgetting = NEVER
+    forget_nothing(server)
     told = outcomes(server, server.client(), ask(OUTSIDE, payload=1232), 8, alone=alone)
     assert told == [WHOLE, WHOLE, None, TRUNCATED, None, TRUNCATED, None, TRUNCATED]
     server.close()

@@ -81,7 +81,9 @@ class Server:
         self.forwarded = []
         self.limit = None if rates is None else ResponseLimit(RateLimiter(rates, apex_of), self.responder.counters)
         kind = {"batched": BatchedListener, "plain": PlainListener}[way]
-        self.listener = kind(self.socket, self.responder, lambda *forward: self.forwarded.append(forward), self.limit)
+        self.listener = kind(
+            self.socket, self.responder, lambda *forward: self.forwarded.append(forward), limit=self.limit
+        )
         self.read = self.listener.reader()
         self._clients = []
 

@@ -10,7 +10,7 @@ from tests.serve.asking import ask, option, parse, read
 from tests.serve.test_udp import NAME, Server
 
 from mesos_dns.serve import batch as batches
-from mesos_dns.serve import udp
+from mesos_dns.serve import outside
 from mesos_dns.serve.forward import rewrite
 from mesos_dns.serve.request import Forward
 
@@ -74,7 +74,7 @@ async def test_another_question_is_asked_of_the_upstream():
 
 
 async def test_after_a_moment_it_is_asked_again(monkeypatch):
-    monkeypatch.setattr(udp, "OUTSIDE_SECONDS", 0.01)
+    monkeypatch.setattr(outside, "OUTSIDE_SECONDS", 0.01)
     upstream = Upstream()
     async with serving(upstream) as server, asyncio.timeout(5):
         while len(upstream.asked) < 3:

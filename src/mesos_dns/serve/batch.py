@@ -19,7 +19,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, cycle
+from itertools import accumulate, chain, cycle
 from typing import Final
 
 from mesos_dns.dns import message as msg
@@ -44,6 +44,7 @@ NEGATIVES: Final = (QUESTION_ROOM + 1) * SLOT
 LARGEST: Final = 65536
 _CONTROL = 64
 _NAME = 32
+_PEER = _CONTROL + _NAME
 _MMSGHDR = 64
 _MSG_DONTWAIT = 0x40
 
@@ -57,6 +58,7 @@ SILENCE: Final = bytes(DESCRIPTOR.size)
 HEADER_AT: Final = 48
 #: Octets of the ID.
 _ID: Final = 2
+_NO_CONTROL: Final = bytes(_CONTROL)
 
 
 def truncated(descriptor: bytes) -> bytes:
@@ -192,6 +194,63 @@ def ring_size(room: int, largest: int) -> int:
     return room + 2 * largest
 
 
+class Outbox:
+    """Replies to datagrams that were received earlier, many with one system call."""
+
+    def __init__(self, family: int, *, with_source: bool, size: int = BATCH) -> None:
+        libc = _libc()
+        self.size = size
+        self._with_source = with_source
+        self._messages = _Memory(size * SLOT)
+        self._peers = _Memory(size * _PEER)
+        self._parts = _Memory(size * ctypes.sizeof(_Iovec))
+        self._headers = _Memory(size * _MMSGHDR)
+        for i in range(size):
+            header = _Mmsghdr.from_buffer(self._headers.octets, i * _MMSGHDR).hdr
+            header.name, header.namelen = self._peers.address + i * _PEER, _name_size(family)
+            header.iov, header.iovlen = self._parts.address + i * ctypes.sizeof(_Iovec), 1
+            if with_source:
+                header.control, header.controllen = self._peers.address + i * _PEER + _NAME, _control_size(family)
+        parts = memoryview(self._parts.octets).cast("L")
+        self._bases, self._sizes = parts[0::2], parts[1::2]
+        self._sendmmsg = libc.sendmmsg
+        self._sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
+
+    def __repr__(self) -> str:
+        return f"Outbox(size={self.size})"
+
+    def send(self, fd: int, peers: Sequence[bytes], messages: Sequence[bytes]) -> int:
+        """Send messages[i], of at most SLOT octets, to peers[i] (see `Batch.peer`); at most `size` of them.
+
+        Returns how many could not be sent, as `Batch.send`.
+        """
+        count = len(messages)
+        octets = b"".join(messages)
+        self._messages.octets[: len(octets)] = octets
+        self._peers.octets[: count * _PEER] = b"".join(peers)
+        sizes = list(map(len, messages))
+        self._sizes[:count] = memoryview(array("L", sizes))
+        self._bases[:count] = memoryview(array("L", accumulate(sizes[:-1], initial=self._messages.address)))
+        first = failed = 0
+        while first < count:
+            sent = int(self._sendmmsg(fd, self._headers.address + first * _MMSGHDR, count - first, _MSG_DONTWAIT))
+            if sent <= 0:
+                # The error is that of the first datagram of the rest: skip it, try the others.
+                failed += 1
+                sent = 1
+            first += sent
+        return failed
+
+
+def _name_size(family: int) -> int:
+    return 28 if family == socket.AF_INET6 else 16
+
+
+def _control_size(family: int) -> int:
+    """Octets of the one control message that we ask for: IPV6_PKTINFO, IP_PKTINFO."""
+    return socket.CMSG_SPACE(20 if family == socket.AF_INET6 else 12)
+
+
 class Batch:
     """Buffers for up to `size` datagrams of one socket.
 
@@ -257,7 +316,7 @@ class Batch:
         to_send.iov, to_send.iovlen = self._descriptors.address + i * DESCRIPTOR.size, 3
         for header in (received, to_send):
             # All addresses of a family have one length, so nothing has to be put back between two calls.
-            header.name, header.namelen = self._names.address + i * _NAME, 28 if family == socket.AF_INET6 else 16
+            header.name, header.namelen = self._names.address + i * _NAME, _name_size(family)
             if with_source:
                 header.control, header.controllen = self._controls.address + i * _CONTROL, _CONTROL
 
@@ -363,6 +422,15 @@ class Batch:
         if self._is_v6:
             return client_of(octets[at + 8 : at + 24])
         return octets[at + 4 : at + 8]
+
+    def peer(self, i: int) -> bytes:
+        """Where datagram i came from, and which address of ours it was sent to, in a form that is for `Outbox` alone."""
+        name = self._names.octets[i * _NAME : (i + 1) * _NAME]
+        if not self._with_source:
+            return name + _NO_CONTROL
+        control = self._controls.octets[i * _CONTROL : (i + 1) * _CONTROL]
+        # The reply takes the route to the client, which need not be where the query came in.
+        return name + (control if self._is_v6 else control[:16] + bytes(4) + control[20:])
 
     def address(self, i: int, family: int) -> tuple[object, ...]:
         """Where datagram i came from, in the form that Python's sockets take."""

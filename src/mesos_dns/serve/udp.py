@@ -10,6 +10,7 @@ import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import repeat
 from typing import Final
 
@@ -28,7 +29,18 @@ from mesos_dns.serve.addresses import (
     is_wildcard,
     with_any_interface,
 )
-from mesos_dns.serve.batch import LEAD, NEGATIVES, QUESTION_ROOM, SILENCE, STRIDE, Batch, Bodies, RingBuffer, ring_size
+from mesos_dns.serve.batch import (
+    LEAD,
+    NEGATIVES,
+    QUESTION_ROOM,
+    SILENCE,
+    STRIDE,
+    Batch,
+    Bodies,
+    Outbox,
+    RingBuffer,
+    ring_size,
+)
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS, OUTSIDE_OCTETS
 from mesos_dns.serve.keys import (
     BEHIND_NAME,
@@ -42,6 +54,7 @@ from mesos_dns.serve.keys import (
 from mesos_dns.serve.limiting import ResponseLimit
 from mesos_dns.serve.loop import DirectReader, add_reader, remove_reader
 from mesos_dns.serve.nxdomain import ReadyNxdomain
+from mesos_dns.serve.outside import FastForward, NoFastForward, Outside
 from mesos_dns.serve.policy import Policy, Verdict
 from mesos_dns.serve.render import LARGEST_KEPT
 from mesos_dns.serve.request import Forward, Reply, Request, Transport, part_start
@@ -69,8 +82,6 @@ _DENSE_DATAGRAMS: Final = 4
 #: Names of one batch which do not exist that are remembered, to be cached if they are asked for again: to remember each
 #: one of a flood is a tenth of what its answer costs, and a name that is asked for often soon is one of the first.
 _ABSENT_LOOKED_AT: Final = 8
-#: Seconds for which an answer of an upstream is given without another look: its times to live are right to the second.
-OUTSIDE_SECONDS: Final = 1.0
 #: Where each datagram of a batch begins.
 _STARTS: Final = tuple(range(LEAD, batch.BATCH * STRIDE, STRIDE))
 #: What the cache is asked to give for a key that it does not have: no descriptor, and this for all keys.
@@ -79,10 +90,16 @@ _ALL_UNKNOWN: Final = repeat(_UNKNOWN)
 
 
 def udp_listener(
-    sock: socket.socket, responder: Responder, forward: ForwardTo, limit: ResponseLimit | None = None
+    sock: socket.socket,
+    responder: Responder,
+    forward: ForwardTo,
+    flights: FastForward | None = None,
+    limit: ResponseLimit | None = None,
 ) -> "BatchedListener | PlainListener":
     """The fastest listener that this system can have for a bound socket."""
-    return (BatchedListener if batch.available() else PlainListener)(sock, responder, forward, limit)
+    if batch.available():
+        return BatchedListener(sock, responder, forward, flights, limit)
+    return PlainListener(sock, responder, forward, limit)
 
 
 class _Listener(ABC):
@@ -170,9 +187,16 @@ class BatchedListener(_Listener):
     """Many datagrams with each system call."""
 
     def __init__(
-        self, sock: socket.socket, responder: Responder, forward: ForwardTo, limit: ResponseLimit | None = None
+        self,
+        sock: socket.socket,
+        responder: Responder,
+        forward: ForwardTo,
+        flights: FastForward | None = None,
+        limit: ResponseLimit | None = None,
     ) -> None:
         super().__init__(sock, responder, forward, limit)
+        # Replies to what goes the short way are not looked at one by one, as limits need it.
+        self._flights = NoFastForward() if flights is None or limit is not None else flights
         rings = sum(ring_size(room, LARGEST_KEPT) for room in (FOUND_OCTETS, MISSING_OCTETS, OUTSIDE_OCTETS))
         self._bodies = bodies = Bodies(OPT_RECORDS.values(), NEGATIVES + rings)
         self._batch = Batch(sock.family, bodies, with_source=self._wildcard)
@@ -186,14 +210,21 @@ class BatchedListener(_Listener):
         self._asked_again: list[bytes] = []
         self._nxdomain = ReadyNxdomain(responder.fast, self._cache.entries)
         #: Queries of the present batch that are not ours: they wait until what is ours is answered.
-        self._outside: list[tuple[bytes, Forward, tuple[object, ...], Ancillary]] = []
-        self._forgetting: asyncio.TimerHandle | None = None
+        self._strangers: list[tuple[bytes, Forward, tuple[object, ...], Ancillary]] = []
+        #: The same for those that may be asked the short way, each with its route and its octets.
+        self._siblings: list[tuple[int, object, bytes]] = []
+        self._outside = Outside(
+            self._fd,
+            Outbox(sock.family, with_source=self._wildcard),
+            self._cache,
+            self._send,
+            partial(responder.count, _SEND_FAILED),
+        )
 
     async def stop(self) -> None:
         """Part of _Listener."""
         await super().stop()
-        if self._forgetting is not None:
-            self._forgetting.cancel()
+        self._outside.stop()
 
     def _answer_some(self) -> Iterator[int]:
         # Under load more datagrams have come while these are answered: they need not wait for a way through the
@@ -274,17 +305,37 @@ class BatchedListener(_Listener):
 
     def _answer_single(self, key: bytes, octets: bytes, address: tuple[str, int], ancillary: Ancillary) -> bool:
         """Answer a datagram that is not to be had by `key` alone; whether it was not forwarded."""
+        policy, client = self._responder.policy, self._client(address[0])
+        usual = policy is None or client in policy.usual
+        if usual and key not in self._cache.outside and self._ask_sibling(key, octets, client, (address, ancillary)):
+            return not self._forwarded
         reply = self._reply(key, octets, address)
         if isinstance(reply, Forward):
             self._ask_outside(key, reply, address, ancillary)
         elif isinstance(reply, bytes):
-            allowed = reply if self._limit is None else self._limit.reply(octets, self._client(address[0]), reply, key)
+            allowed = reply if self._limit is None else self._limit.reply(octets, client, reply, key)
             if allowed is not None:
                 self._send(allowed, address, ancillary)
         while self._asked_again:
             cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
         self._responder.reclaim(1)
         return not isinstance(reply, Forward)
+
+    def _ask_sibling(
+        self, key: bytes, octets: bytes, client: bytes, peer: tuple[tuple[object, ...], Ancillary]
+    ) -> bool:
+        """As `_ask_siblings` for a single datagram; False if it is none of them."""
+        name = key[NAME : -BEHIND_NAME_EDNS if key[NAME - 1 : NAME] == b"\1" else -BEHIND_NAME]
+        flights = self._flights
+        route = flights.routes.get(name[name[0] + 1 :]) if name else None
+        if route is None or not self._responder.may_recurse(client):
+            return False
+        outside = self._outside
+        outside.scheduled = False
+        if not flights.take(route, key, octets, client, outside, peer):
+            return False
+        self._forwarded = flights.send() or outside.scheduled
+        return True
 
     def _reply(self, key: bytes, octets: bytes, address: tuple[str, int]) -> Reply:
         """The reply to a single datagram, whose key is `key` as far as it is known."""
@@ -342,12 +393,31 @@ class BatchedListener(_Listener):
         failed = self._batch.send(self._fd, descriptors, gaps=not known or limit is not None)
         while self._asked_again:
             cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
-        if self._outside:
-            outside, self._outside = self._outside, []
-            for each in outside:
+        if self._strangers:
+            strangers, self._strangers = self._strangers, []
+            for each in strangers:
                 self._ask_outside(*each)
+        if self._siblings:
+            self._ask_siblings(keys)
         if failed:
             self._responder.count(_SEND_FAILED, failed)
+
+    def _ask_siblings(self, keys: list[bytes]) -> None:
+        """Have those queries of the present batch answered whose names stand beside others that were forwarded."""
+        siblings, self._siblings = self._siblings, []
+        batch, flights = self._batch, self._flights
+        take = flights.take
+        for i, route, octets in siblings:
+            client = batch.client(i)
+            if not take(route, keys[i], octets, client, self._outside, batch.peer(i)):
+                reply = self._reply_slowly(keys[i], Request(octets, client, Transport.UDP), None)
+                address, ancillary = batch.address(i, self._socket.family), ancillary_of(batch.control(i))
+                if isinstance(reply, Forward):
+                    self._ask_outside(keys[i], reply, address, ancillary)
+                elif isinstance(reply, bytes):
+                    self._send(reply, address, ancillary)
+        if flights.send() or self._outside.scheduled:
+            self._forwarded = True
 
     def _ask_outside(self, key: bytes, forward: Forward, address: tuple[object, ...], ancillary: Ancillary) -> None:
         """Have a query answered that is not ours, and keep for a moment what is known by heart."""
@@ -358,13 +428,7 @@ class BatchedListener(_Listener):
         response = outside_response(key, forward, reply)
         if response is None or response.question_end > QUESTION_ROOM:
             return
-        self._cache.cache_outside(key, response)
-        if self._forgetting is None:
-            self._forgetting = asyncio.get_running_loop().call_later(OUTSIDE_SECONDS, self._forget_outside)
-
-    def _forget_outside(self) -> None:
-        self._forgetting = None
-        self._cache.forget_outside()
+        self._outside.keep(key, response)
 
     def _judge(self, policy: Policy, keys: list[bytes], lengths: list[int]) -> dict[int, Verdict]:
         """What becomes of those datagrams that get another answer than the usual one. They lose their keys."""
@@ -387,10 +451,11 @@ class BatchedListener(_Listener):
         """Fill in the descriptors that are not to be had by the key alone."""
         absent: list[bytes] = []
         parts, outside, client = self._cache.parts, self._cache.outside, self._batch.client
-        may_recurse = self._responder.recursion
-        sources = self._batch.sources(len(lengths)) if outside else []
+        may_recurse = self._responder.may_recurse
+        sources = self._batch.sources(len(lengths)) if outside or self._flights.routes else []
         nxdomain, fast = self._ready_nxdomain(), self._responder.fast
         below, owners, children = nxdomain.below, fast.parts, fast.children
+        routes, datagram = self._flights.routes, self._batch.datagram
         fresh = 0
         for i, descriptor in enumerate(descriptors):
             if descriptor:
@@ -400,7 +465,7 @@ class BatchedListener(_Listener):
                 kept = parts[key]
                 descriptors[i] = kept[part_start(client(i), owner_of(key), len(kept))]
                 continue
-            if outside and key in outside and may_recurse is not None and may_recurse.allows(sources[i]):
+            if outside and key in outside and may_recurse(sources[i]):
                 descriptors[i] = outside[key]
                 continue
             fresh += 1
@@ -408,6 +473,16 @@ class BatchedListener(_Listener):
             if len(key) > NAME:
                 name = key[NAME : -BEHIND_NAME_EDNS if key[NAME - 1] == 1 else -BEHIND_NAME]
                 ready = below.get(key[: NAME + 1] + key[NAME + 1 + key[NAME] :])
+                if (
+                    ready is None
+                    and name
+                    and (route := routes.get(name[name[0] + 1 :])) is not None
+                    and may_recurse(sources[i])
+                ):
+                    # What is ours is answered first. To send takes the octets of the header.
+                    self._siblings.append((i, route, datagram(i, lengths[i])))
+                    descriptors[i] = SILENCE
+                    continue
                 if ready is None or name in children or name in owners[hash(name) % ZONE_PARTS] or b"*" in name:
                     ready = nxdomain.find(key)
                 if ready is not None:
@@ -437,7 +512,7 @@ class BatchedListener(_Listener):
         if isinstance(reply, Forward):
             address = self._batch.address(i, self._socket.family)
             ancillary = ancillary_of(self._batch.control(i))
-            self._outside.append((key, reply, address, ancillary))
+            self._strangers.append((key, reply, address, ancillary))
         return SILENCE
 
     def _reply_slowly(self, key: bytes, request: Request, verdict: Verdict | None) -> Reply:

@@ -93,10 +93,12 @@ class Worker:
         self._listeners: list[BatchedListener | PlainListener | TcpListener] = []
         for listener in settings.listeners:
             sock = socket.socket(fileno=listener.fd)
-            if listener.udp:
-                self._listeners.append(udp_listener(sock, self._responder, self._forwarder.submit, self._limit))
-            else:
-                self._listeners.append(TcpListener(sock, self._responder, self._forwarder.submit))
+            submit = self._forwarder.submit
+            self._listeners.append(
+                udp_listener(sock, self._responder, submit, self._forwarder.flights, self._limit)
+                if listener.udp
+                else TcpListener(sock, self._responder, submit)
+            )
 
     def __repr__(self) -> str:
         return f"Worker({self._zones!r}, {self._responder!r})"

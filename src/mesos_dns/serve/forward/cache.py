@@ -6,13 +6,16 @@ can push out another: answers that found something, NXDOMAIN and NODATA, both on
 
 import struct
 from math import inf
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query
 from mesos_dns.serve.forward.keeping import TTL, Kept, is_answer, kept
 from mesos_dns.serve.forward.records import AD, HEADER, BadReplyError
 from mesos_dns.serve.forward.segments import Segments
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 _TAIL: Final = struct.Struct("!HHH")
 _FLAGS: Final = struct.Struct("!H")
@@ -143,6 +146,10 @@ class _New(NamedTuple):
         return _NEW_OCTETS + len(key) + len(new.reply)
 
 
+#: What the class does itself, but for a call.
+_new: Final = tuple.__new__
+
+
 class _Failure(NamedTuple):
     """Upstreams failed; they are not asked before `until`, which is `seconds` after."""
 
@@ -169,6 +176,13 @@ class ForwardCache:
         self._positive = Segments(octets - negative - failures - new, _Entry.weight)
         self._negative = Segments(negative, _Entry.weight)
         self._failures = Segments(failures, _Failure.weight)
+        #: Where to look for what is kept, whatever it is.
+        self._places: tuple[Container[bytes], ...] = (
+            *self._new.places,
+            *self._positive.places,
+            *self._negative.places,
+            *self._failures.places,
+        )
         self._min_ttl = min_ttl
         self._max_ttl = max_ttl
         self._stale_seconds = stale_seconds
@@ -201,6 +215,14 @@ class ForwardCache:
             return Found(entry.stale(), recheck=now >= entry.recheck_from)
         return None  # It stays, so that the next answer takes its place among those that are asked for.
 
+    def fresh(self, key: bytes, now: float) -> bytes | None:
+        """The reply that `find` gives, if that is fresh and there is nothing to do but to give it."""
+        entry = self._entry(key)
+        if entry is None or now >= entry.expires or (now >= entry.prefetch_from and entry.asked + 1 >= _POPULAR_TIMES):
+            return None
+        entry.asked += 1
+        return entry.fresh(now)
+
     def put(self, key: bytes, reply: bytes, question_end: int, now: float) -> None:
         """An upstream's `reply`, whose question ends at `question_end`, is kept if that is allowed and useful.
 
@@ -214,6 +236,16 @@ class ForwardCache:
         else:
             self._failures.discard(key)
             self._new.put(key, _New(reply, question_end, now))
+
+    def __contains__(self, key: bytes) -> bool:
+        for place in self._places:  # noqa: SIM110 - a generator would cost more than what it says
+            if key in place:
+                return True
+        return False
+
+    def add(self, key: bytes, reply: bytes, question_end: int, now: float) -> None:
+        """Keep an answer (`is_answer`) to a question about which nothing is kept."""
+        self._new.add(key, _new(_New, (reply, question_end, now)), _NEW_OCTETS + len(key) + len(reply))
 
     def _entry(self, key: bytes) -> _Entry | None:
         """What is kept for `key`. What is new is looked into."""

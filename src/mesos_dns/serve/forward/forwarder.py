@@ -8,11 +8,14 @@ from typing import Final, NamedTuple
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
+from mesos_dns.dns.message import Query
 from mesos_dns.limits import MAX_FORWARDS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter
 from mesos_dns.serve.forward import rewrite
 from mesos_dns.serve.forward.cache import ForwardCache, cache_key
+from mesos_dns.serve.forward.flights import CACHED, FORWARDED, Flight, Flights
+from mesos_dns.serve.forward.inflight import Question
 from mesos_dns.serve.forward.loops import Route
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.forward.pool import UdpPool
@@ -27,8 +30,6 @@ from mesos_dns.serve.request import Forward
 
 log = logging.getLogger(__name__)
 
-_FORWARDED: Final = counter("forwarded", "Questions that an upstream answered.")
-_CACHED: Final = counter("forward_cached", "Questions about outside names that were answered from the cache.")
 _STALE: Final = counter("forward_stale", "Questions answered with what was out of date, as no upstream answered.")
 _JOINED: Final = counter(
     "forward_joined", "Questions that waited for the answer to the same question of somebody else."
@@ -68,6 +69,19 @@ class _Pending:
         self.is_slow = False
 
 
+def _waiting(flight: Flight) -> _Waiting:
+    """The client of a flight, which becomes a question like others."""
+    query = msg.parse(flight.octets)
+    assert isinstance(query, Query)
+    listener, peer = flight.listener, flight.peer
+
+    def send(reply: bytes) -> None:
+        listener.reply(peer, reply)
+        listener.flush()
+
+    return _Waiting(Forward(query, flight.client), msg.udp_limit(query.edns), send)
+
+
 class Forwarder:
     """Answers outside names. `refuse` makes replies without records; `terms` say what is not for upstreams at all.
 
@@ -91,7 +105,9 @@ class Forwarder:
             stale_seconds=options.stale_seconds,
         )
         self._warn = RateLimited(log)
-        self._pending: dict[bytes, _Pending] = {}
+        self._pending: dict[bytes, _Pending | Flight] = {}
+        #: Those who wait for the answer to what is in flight.
+        self._joined: dict[bytes, list[_Waiting]] = {}
         self._waiting = 0
         #: How many requests of each client wait.
         self._clients: Counter[bytes] = Counter()
@@ -99,6 +115,18 @@ class Forwarder:
         self._idle.set()
         self._means: Means | None = None
         self.counters = Counts()
+        own = tuple(self._terms.own)
+        #: Usual questions, which listeners may hand in without a look at them.
+        self.flights = Flights(
+            self,
+            self._cache,
+            self._pending,
+            self._clients,
+            self.counters,
+            (*own, *options.private, *options.upstreams),
+            own,
+            most_per_client=MAX_WAITING_PER_CLIENT,
+        )
 
     def __repr__(self) -> str:
         return f"Forwarder(zones={len(self._zones)}, pending={self.pending}, cached={len(self._cache)})"
@@ -106,7 +134,7 @@ class Forwarder:
     @property
     def pending(self) -> int:
         """How many requests wait for upstreams."""
-        return self._waiting
+        return self._waiting + self.flights.count
 
     def submit(self, forward: Forward, limit: int, send: Callable[[bytes], None]) -> bytes | None:
         """Answer `forward` with at most `limit` octets by calling `send`, now or later, exactly once.
@@ -126,7 +154,7 @@ class Forwarder:
         if found is not None and found.fresh:
             reply = self._for_client(found.reply, forward, limit)
             if reply is not None:
-                self.counters.add(_CACHED)
+                self.counters.add(CACHED)
                 send(reply)
                 if found.prefetch and key not in self._pending and len(self._pending) < MAX_FORWARDS:
                     self._search(means, key, forward, found.reply)
@@ -156,11 +184,15 @@ class Forwarder:
 
     async def drained(self) -> None:
         """Wait until nobody waits."""
+        self.flights.give_up()
         await self._idle.wait()
 
     def close(self) -> None:
         """Let go of everything; who still waits gets no answer."""
+        self.flights.give_up()
+        self.flights.close()
         for pending in self._pending.values():
+            assert isinstance(pending, _Pending)
             if pending.timer is not None:
                 pending.timer.cancel()
             if pending.search is not None:
@@ -187,6 +219,7 @@ class Forwarder:
             warn=self._warn,
             failing=set(),
         )
+        self.flights.begin(self._means.pool, options.timeout)
         return self._means
 
     # --- asking --------------------------------------------------------------------------------
@@ -194,7 +227,7 @@ class Forwarder:
     def _ask(self, means: Means, key: bytes, waiting: _Waiting, stale: bytes, now: float) -> None:
         forward, _, send = waiting
         pending = self._pending.get(key)
-        if pending is not None:
+        if isinstance(pending, _Pending):
             # What was asked for while it was fresh may have become stale since.
             pending.stale = stale or pending.stale
             if pending.is_slow:
@@ -229,7 +262,7 @@ class Forwarder:
         self._idle.clear()
         if pending is not None:
             self.counters.add(_JOINED)
-            pending.waiting.append(waiting)
+            (pending.waiting if isinstance(pending, _Pending) else self._joined.setdefault(key, [])).append(waiting)
         else:
             self._search(means, key, forward, stale, waiting)
 
@@ -237,6 +270,10 @@ class Forwarder:
         zone, upstreams = self.upstreams_for(forward.query.name)
         if upstreams is None:
             return
+        if not means.prober.knows_loops:
+            self.flights.learn(
+                forward.query.name, zone, upstreams, trusted=upstreams.states[0].key in self._terms.trusted
+            )
         pending = self._pending[key] = _Pending(stale)
         pending.waiting += waiting
         if stale:
@@ -248,13 +285,60 @@ class Forwarder:
 
     def _leads_back(self, route: Route) -> None:
         """What was asked by a way that turned out to lead back here is asked of others."""
+        self.flights.forget_routes()
+        self.flights.give_up()
         for pending in list(self._pending.values()):
-            if pending.search is not None:
+            if isinstance(pending, _Pending) and pending.search is not None:
                 pending.search.leads_back(route)
+
+    # --- for flights ---------------------------------------------------------------------------
+
+    def take_over(self, flight: Flight, question: Question) -> None:
+        """Part of `flights.Keeper`."""
+        means = self._means or self._begin()
+        key, route = flight.key, flight.route
+        waiting = _waiting(flight)
+        pending = self._pending[key] = _Pending(b"")
+        pending.waiting = [waiting, *self._joined.pop(key, ())]
+        self._waiting += 1
+        self._clients[flight.client] += 1
+        self._idle.clear()
+        query = waiting.forward.query
+        pending.search = Search(
+            means,
+            route.zone,
+            route.upstreams,
+            query,
+            lambda reply: self._done(key, query.question_end, reply),
+            flight.asked,
+        )
+        pending.search.adopt(route.line.state, question, flight.asked)
+
+    def start(self, flight: Flight) -> None:
+        """Part of `flights.Keeper`."""
+        pending = self._pending.get(flight.key)
+        if isinstance(pending, _Pending) and pending.search is not None:
+            pending.search.start()
+
+    def ask_slowly(self, flight: Flight) -> None:
+        """Part of `flights.Keeper`."""
+        self.submit(*_waiting(flight))
+        pending = _Pending(b"")
+        pending.waiting = self._joined.pop(flight.key, [])
+        for waiting in self._taken(pending):
+            self.submit(*waiting)
+
+    def tell_joined(self, flight: Flight, reply: bytes) -> None:
+        """Part of `flights.Keeper`."""
+        if self._joined and (joined := self._joined.pop(flight.key, None)):
+            pending = _Pending(b"")
+            pending.waiting = joined
+            self._tell(pending, reply, failed=False)
 
     def _done(self, key: bytes, question_end: int, reply: bytes | None) -> None:
         """Upstreams have answered, or none has."""
         pending = self._pending.pop(key)
+        assert isinstance(pending, _Pending)
         search, pending.search = pending.search, None
         now = asyncio.get_running_loop().time()
         if pending.timer is not None:
@@ -265,11 +349,14 @@ class Forwarder:
         elif reply is not None and not (search and search.lacks_signatures):
             # Kept, an answer without signatures would be bogus to a validator for as long as it lives.
             self._cache.put(key, reply, question_end, now)
+        self._tell(pending, reply, failed=failed)
+
+    def _tell(self, pending: _Pending, reply: bytes | None, *, failed: bool) -> None:
         for waiting in self._taken(pending):
             if reply is not None and not (failed and pending.stale):
                 answer = self._for_client(reply, waiting.forward, waiting.limit)
                 if answer is not None:
-                    self.counters.add(_FORWARDED)
+                    self.counters.add(FORWARDED)
                     waiting.send(answer)
                     continue
             if pending.stale:
@@ -289,11 +376,9 @@ class Forwarder:
         taken, pending.waiting = pending.waiting, []
         self._waiting -= len(taken)
         for waiting in taken:
-            client = waiting.forward.client
-            if self._clients[client] > 1:
-                self._clients[client] -= 1
-            else:
-                del self._clients[client]
+            self._clients[waiting.forward.client] -= 1
+            if not self._clients[waiting.forward.client]:
+                del self._clients[waiting.forward.client]
         if not self._waiting:
             self._idle.set()
         return taken

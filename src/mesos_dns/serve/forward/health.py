@@ -175,8 +175,8 @@ class UpstreamState(Generic[K]):
 
     # --- outcomes --------------------------------------------------------------------------------
 
-    def answered(self, rtt: float, now: float, *, edns: bool) -> bool:
-        """A usable answer came after `rtt` seconds. True if that closed the circuit."""
+    def answered(self, rtt: float, now: float, *, edns: bool, times: int = 1) -> bool:
+        """A usable answer came after `rtt` seconds, or so many together. True if that closed the circuit."""
         srtt = self.srtt
         if srtt is None or now - self._good > STALE_SECONDS:
             self.srtt = rtt
@@ -193,7 +193,7 @@ class UpstreamState(Generic[K]):
         else:
             self.delay = min(usual, MAX_DELAY_SECONDS)
             self.silence = min(max(MIN_SILENCE_SECONDS, usual), MAX_SILENCE_SECONDS)
-        self._answered += 1
+        self._answered += times
         self._good = self._heard = now
         if edns:
             self._good_edns = now

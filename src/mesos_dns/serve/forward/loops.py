@@ -37,7 +37,8 @@ NONCE_SIZE: Final = 6
 #: The label of a probe begins so, for whoever finds it in a log; then in hexadecimal digits number of the route, nonce and hash.
 _PREFIX: Final = b"mesos-dns-loop-"
 _HASH_SIZE: Final = 8
-_LABEL_SIZE: Final = len(_PREFIX) + 2 * (2 + NONCE_SIZE + _HASH_SIZE)
+#: Octets of the label of a probe.
+PROBE_LABEL_SIZE: Final = len(_PREFIX) + 2 * (2 + NONCE_SIZE + _HASH_SIZE)
 _HEADER: Final = struct.Struct("!HHHHHH")
 _RR: Final = struct.Struct("!HHHIH")
 
@@ -70,7 +71,7 @@ class LoopWatch:
         """Whether to probe `route` at `now`. `failed` says that it was silent, or said SERVFAIL."""
         last = self._probed.get(route)
         if last is None:
-            return route in self._numbers and 1 + _LABEL_SIZE + len(route[0]) <= MAX_NAME
+            return route in self._numbers and 1 + PROBE_LABEL_SIZE + len(route[0]) <= MAX_NAME
         return now - last >= PROBE_SECONDS and (failed or route in self._looping) and not self.leads_back(route, now)
 
     def probe(self, route: Route, now: float, identifier: int, nonce: bytes) -> bytes:
@@ -79,14 +80,14 @@ class LoopWatch:
         self._looping.pop(route, None)
         label = self._label(self._numbers[route].to_bytes(2) + nonce)
         header = _HEADER.pack(identifier, msg.RD, 1, 0, 0, 0)
-        return header + bytes((_LABEL_SIZE,)) + label + route[0] + struct.pack("!HH", rd.TXT, rd.CLASS_IN)
+        return header + bytes((PROBE_LABEL_SIZE,)) + label + route[0] + struct.pack("!HH", rd.TXT, rd.CLASS_IN)
 
     def returned(self, query: Query, now: float) -> Route | None:
         """The route whose probe `query` is, that leads back from now on; None if it is none."""
         name = query.name
-        if not name.startswith(_PREFIX, 1) or name[0] != _LABEL_SIZE:
+        if not name.startswith(_PREFIX, 1) or name[0] != PROBE_LABEL_SIZE:
             return None
-        label = name[1 : 1 + _LABEL_SIZE]
+        label = name[1 : 1 + PROBE_LABEL_SIZE]
         try:
             said = bytes.fromhex(label[len(_PREFIX) :].decode("ascii"))[: 2 + NONCE_SIZE]
         except ValueError:
@@ -95,7 +96,7 @@ class LoopWatch:
         if not hmac.compare_digest(label, self._label(said)) or number >= len(self._routes):
             return None
         route = self._routes[number]
-        if name[1 + _LABEL_SIZE :] != route[0]:
+        if name[1 + PROBE_LABEL_SIZE :] != route[0]:
             return None
         self._looping[route] = now + PROBE_SECONDS
         return route

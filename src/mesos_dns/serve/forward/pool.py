@@ -19,12 +19,14 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from mesos_dns.dns import message as msg
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter
+from mesos_dns.serve.forward.flights import Flight, Flights
 from mesos_dns.serve.forward.inflight import Ids, Question, Timers, canceled
 from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.forward.rewrite import answers
@@ -52,9 +54,9 @@ class _Peer:
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
         #: All that are open, the oldest first.
-        self.ports: dict[_Port, None] = {}
+        self.ports: dict[Port, None] = {}
         #: The one that the next question goes to.
-        self.current: _Port | None = None
+        self.current: Port | None = None
         #: Questions in flight.
         self.pending = 0
 
@@ -76,9 +78,13 @@ class UdpPool:
         self._peers: dict[Upstream, _Peer] = {}
         self._closed = False
         self._warn = RateLimited(log)
+        #: Where datagrams are received.
+        self.buffer = memoryview(bytearray(msg.TCP_SIZE))
         #: Questions in flight.
         self.pending = 0
         self.counters = Counts() if counters is None else counters
+        #: Whose flights there are, if any are.
+        self.flights: Flights | None = None
 
     def __repr__(self) -> str:
         return f"UdpPool(pending={self.pending}, sockets={self.sockets})"
@@ -131,6 +137,38 @@ class UdpPool:
         question.tick = self.timers.watch(question, deadline)
         return question
 
+    def launch(
+        self, upstream: Upstream, flights: Sequence[Flight], under_way: deque[tuple[Flight, "Port", bytes]]
+    ) -> tuple[int, bool]:
+        """Send the questions of `flights`, and note them in `under_way`. How many could be sent, and whether that scheduled something."""
+        peer = self._peers.get(upstream)
+        if peer is None:
+            peer = self._peers[upstream] = _Peer(upstream)
+        port, draw = peer.current, self._ids.draw
+        sent, scheduled = 0, False
+        try:
+            for flight in flights:
+                if port is None or port.left <= 0:
+                    scheduled = True
+                    port = self._next_port(peer)
+                waiting = port.waiting
+                while (identifier := draw()) in waiting:
+                    pass
+                port.send(flight.message(identifier))
+                port.left -= 1
+                waiting[identifier] = flight
+                under_way.append((flight, port, identifier))
+                sent += 1
+        except OSError as error:
+            if isinstance(error, ConnectionRefusedError) and port is not None:
+                # What an earlier datagram was answered with.
+                self._loop.call_soon(port.fail, error.with_traceback(None))
+            if not peer.ports:
+                self._peers.pop(upstream, None)
+        self.pending += sent
+        peer.pending += sent
+        return sent, scheduled
+
     def close(self) -> None:
         """Close all sockets. Questions in flight fail with ECANCELED, and so does what is asked from now on."""
         self._closed = True
@@ -142,7 +180,7 @@ class UdpPool:
 
     # --- for its sockets -----------------------------------------------------------------------
 
-    def closed(self, peer: _Peer, port: "_Port") -> None:
+    def closed(self, peer: _Peer, port: "Port") -> None:
         """A socket is closed."""
         del peer.ports[port]
         if peer.current is port:
@@ -156,11 +194,11 @@ class UdpPool:
 
     # --- its own -------------------------------------------------------------------------------
 
-    def _next_port(self, peer: _Peer) -> "_Port":
+    def _next_port(self, peer: _Peer) -> "Port":
         """A fresh socket, or the youngest if none can be had. OSError if there is none."""
         if len(peer.ports) < MOST_SOCKETS_PER_UPSTREAM:
             try:
-                port = _Port(self, peer)
+                port = Port(self, peer)
             except OSError as error:
                 if not peer.ports:
                     raise
@@ -188,7 +226,7 @@ class UdpPool:
         return question
 
 
-class _Port:
+class Port:
     """A connected socket, and the questions that wait for a reply on it."""
 
     def __init__(self, pool: UdpPool, peer: _Peer) -> None:
@@ -201,42 +239,69 @@ class _Port:
         except OSError:
             self._socket.close()
             raise
-        self._pool = pool
+        self.pool = pool
         self._peer = peer
         #: By ID.
-        self.waiting: dict[bytes, Question] = {}
+        self.waiting: dict[bytes, Question | Flight] = {}
         #: How many questions it may still take.
         self.left = QUESTIONS_PER_SOCKET
         self.send = self._socket.send
         self._tick = pool.timers.watch(self, asyncio.get_running_loop().time() + SOCKET_SECONDS)
 
     def __repr__(self) -> str:
-        return f"_Port({self._peer.upstream}, waiting={len(self.waiting)}, left={self.left})"
+        return f"Port({self._peer.upstream}, waiting={len(self.waiting)}, left={self.left})"
 
     def _read(self, _: float = 0.0, /) -> bool:
         """Take what has come. What is done with a reply may schedule anything, so the loop gets its turn."""
-        waiting, receive = self.waiting, self._socket.recv
+        waiting, receive, buffer = self.waiting, self._socket.recv_into, self.pool.buffer
+        last: Flight | None = None
+        flights, usual = self.pool.flights, True
         try:
             for _n in range(MOST_DATAGRAMS_PER_TURN):
-                reply = receive(msg.TCP_SIZE)
-                question = waiting.get(reply[:2])
-                if question is None or not answers(reply, question.sent, question.length):
-                    self._pool.stray()
+                reply = buffer[: receive(buffer)].tobytes()
+                identifier = reply[:2]
+                question = waiting.get(identifier)
+                if isinstance(question, Flight):
+                    if flights is not None:
+                        last = question
+                        usual &= flights.replied(self, identifier, question, reply)
+                elif question is None or not answers(reply, question.sent, question.length):
+                    self.pool.stray()
                     continue
-                question.take(reply)
+                else:
+                    usual = False
+                    question.take(reply)
                 if not waiting:
                     break
         except BlockingIOError:
             pass
         except OSError as error:
+            usual = False
             self.fail(error.with_traceback(None))
-        return False
+        if last is not None and flights is not None:
+            flights.settle(last)
+        if self.left <= 0 and not waiting:
+            self._close()
+        return usual
+
+    def landed(self, identifier: bytes) -> None:
+        """A flight is over. Whoever reads sees to it that the socket is closed with the last one."""
+        del self.waiting[identifier]
+        self.pool.pending -= 1
+        self._peer.pending -= 1
+
+    def adopt(self, sent: bytes, length: int, deadline: float) -> Question:
+        """Make of a flight, which was sent with these octets, the question of somebody who says what becomes of it."""
+        question = self.waiting[sent[:2]] = Question(sent, length, None, None)
+        question.port = self
+        question.tick = self.pool.timers.watch(question, deadline)
+        return question
 
     def forget(self, question: Question) -> None:
         """A question is over."""
         del self.waiting[question.sent[:2]]
-        self._pool.timers.unwatch(question, question.tick)
-        self._pool.pending -= 1
+        self.pool.timers.unwatch(question, question.tick)
+        self.pool.pending -= 1
         self._peer.pending -= 1
         if self.left <= 0 and not self.waiting:
             self._close()
@@ -246,8 +311,11 @@ class _Port:
         self.left = 0
         if not self.waiting:
             self._close()
-        for question in list(self.waiting.values()):
-            question.fail(error)
+        for identifier, question in list(self.waiting.items()):
+            if isinstance(question, Question):
+                question.fail(error)
+            elif self.pool.flights is not None:
+                self.pool.flights.failed(self, identifier, question, error)
 
     def expired(self) -> None:
         """It has been used for long enough."""
@@ -260,5 +328,5 @@ class _Port:
             return
         remove_reader(self._socket.fileno())
         self._socket.close()
-        self._pool.timers.unwatch(self, self._tick)
-        self._pool.closed(self._peer, self)
+        self.pool.timers.unwatch(self, self._tick)
+        self.pool.closed(self._peer, self)

@@ -70,13 +70,14 @@ class Search:
         upstreams: Upstreams[Upstream],
         query: Query,
         done: Callable[[bytes | None], None],
+        started: float | None = None,
     ) -> None:
         self._means = means
         self._zone = zone
         self._query = query
         self._done: Callable[[bytes | None], None] | None = done
         self._loop = means.loop
-        now = self._loop.time()
+        now = self._loop.time() if started is None else started
         self._deadline = now + means.timeout
         self._attempts: Attempts[Upstream] | None = upstreams.plan(now, random.random, (query.name, query.qtype))
         self._questions: dict[Upstream, Question] = {}
@@ -95,6 +96,15 @@ class Search:
     def start(self) -> None:
         """Ask the first upstream. `done` may be called before this returns."""
         self._go_on()
+
+    def adopt(self, state: UpstreamState[Upstream], question: "Question", asked: float) -> None:
+        """Before `start`: the first upstream, `state`, was asked `question` at `asked` already."""
+        question.on_reply = partial(self._replied, state)
+        question.on_error = partial(self._unanswered, state)
+        self._questions[state.key] = question
+        self._asked.append(state)
+        if self._attempts is not None:
+            self._attempts.begun(state, asked)
 
     def close(self) -> None:
         """Let go of everything; `done` is not called any more."""

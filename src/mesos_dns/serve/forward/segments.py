@@ -73,6 +73,20 @@ class Segments(Generic[T]):
         while self._octets > self._room:
             self._octets -= self._weight(*self._probationary.popitem(last=False))
 
+    @property
+    def places(self) -> "tuple[OrderedDict[bytes, T], OrderedDict[bytes, T]]":
+        """Where its values are, for those who look into many."""
+        return self._protected, self._probationary
+
+    def add(self, key: bytes, value: T, weight: int) -> None:
+        """Take `value`, whose weight is `weight`, under a key that is not in."""
+        if weight > self._room * _LARGEST_PER_ROOM:
+            return
+        self._octets += weight
+        self._probationary[key] = value
+        while self._octets > self._room:
+            self._octets -= self._weight(*self._probationary.popitem(last=False))
+
     def pop(self, key: bytes) -> T | None:
         """The value of `key`, which has none from now on."""
         value = self._probationary.get(key) or self._protected.get(key)

@@ -100,6 +100,14 @@ class Attempts(Generic[K]):
     def __repr__(self) -> str:
         return f"Attempts(asked={[attempt.state.key for attempt in self._attempts]}, wait={self.wait:g})"
 
+    def begun(self, state: UpstreamState[K], asked: float) -> None:
+        """Note that `state`, the first of the order, was asked at `asked` with EDNS, before the attempts were planned."""
+        self._place = 1
+        self._next_at = late = asked + state.delay
+        self._attempts.append(
+            _Attempt(state, asked, late, asked + state.silence, self._deadline, edns=True, probe=False)
+        )
+
     def next(self, now: float) -> UpstreamState[K] | None:
         """The upstream to ask now, or None. Then look at `wait`."""
         attempts = self._attempts
@@ -279,7 +287,8 @@ class Upstreams(Generic[K]):
         #: In the order of the configuration.
         self.states = tuple(states)
         self._policy = policy
-        self._sequential = policy is Policy.SEQUENTIAL
+        #: Whether the first one is asked first, whatever it takes.
+        self.sequential = policy is Policy.SEQUENTIAL
         self._timeout = timeout
 
     def __repr__(self) -> str:
@@ -290,7 +299,7 @@ class Upstreams(Generic[K]):
 
         `edns` says whether it would have an OPT record.
         """
-        if self._sequential:
+        if self.sequential:
             return Attempts(self.states, None, now, now + self._timeout, chance, question, edns)
         beside = None
         if self._policy is Policy.FASTEST:
