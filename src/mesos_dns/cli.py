@@ -1,7 +1,7 @@
 """The command line: Go-style flags, subcommands, exit codes.
 
     mesos-dns -config=/etc/mesos-dns/config.json -v=1      as the Go program
-    mesos-dns run|check|records|version ...
+    mesos-dns run|check|records|watch|version ...
 
 Exit codes: 0 done, 1 a socket or a master cannot be had, 2 bad flags, 78 (EX_CONFIG) bad configuration.
 What the commands do stands in `commands/`.
@@ -26,8 +26,10 @@ COMMANDS: Final = {
     "run": "serve; the same without a command, as the Go program",
     "check": "print every problem of a configuration, and touch nothing",
     "records": "print the names of a cluster, of its masters or of a saved state",
+    "watch": "print the names that appear and vanish in a running server, as it happens, and why",
     "version": "print the version",
 }
+_URL_HELP: Final = "where the HTTP API is; default: HTTPListener and HttpPort of the configuration"
 _EXAMPLES: Final = """
 examples:
   mesos-dns -config=/etc/mesos-dns/config.json -v=1
@@ -126,6 +128,11 @@ def _command_parser(name: str) -> argparse.ArgumentParser:
     if name == "check":
         parser.add_argument("--strict", action="store_true", help="end with 1 if there are warnings")
         parser.add_argument("--json", action="store_true", help="print problems and warnings as JSON")
+    if name == "watch":
+        parser.add_argument("--url", metavar="URL", help=_URL_HELP)
+        parser.add_argument("--since", type=_serial, metavar="SERIAL", help="begin with what changed after this serial")
+        parser.add_argument("--once", action="store_true", help="print what is known, and end")
+        parser.add_argument("--json", action="store_true", help="print each change as a line of JSON")
     if name == "records":
         where = parser.add_mutually_exclusive_group()
         where.add_argument("--state", metavar="FILE", help="a saved /master/state; - for standard input")
@@ -133,6 +140,12 @@ def _command_parser(name: str) -> argparse.ArgumentParser:
         parser.add_argument("--format", choices=("table", "zone", "json"), default="table", help="default: table")
         parser.add_argument("--no-resolve", action="store_true", help="do not look up host names in the state")
     return parser
+
+
+def _serial(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= 0xFFFFFFFF:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 4294967295, found {quoted(text)}")
 
 
 def _switch(text: str) -> bool:

@@ -34,6 +34,25 @@ def _finished(task: asyncio.Task[Any]) -> None:
         log.error("task %s ended with an error", task.get_name(), exc_info=error)
 
 
+class Broadcast:
+    """Wakes all who wait, whenever something has happened. Nobody need listen."""
+
+    def __init__(self) -> None:
+        self._next = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return "Broadcast()"
+
+    def tell(self) -> None:
+        """It has happened."""
+        event, self._next = self._next, asyncio.Event()
+        event.set()
+
+    async def wait(self) -> None:
+        """Wait until it happens the next time."""
+        await self._next.wait()
+
+
 def let_go(transport: asyncio.BaseTransport) -> None:
     """Break the reference cycles of a transport. Call it in `connection_lost`, when nothing will use it any more.
 

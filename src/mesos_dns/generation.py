@@ -33,6 +33,7 @@ from mesos_dns.publisher import Publisher
 from mesos_dns.sockets import Pair, own_addresses, own_networks
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.spawner import ProcessSpawner
+from mesos_dns.zone.journal import Journal
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
@@ -102,6 +103,8 @@ class Generation:
             last_serial=last_serial,
             grace=plan.grace,
         )
+        if former is not None:
+            self.publisher.journal.inherit(former.publisher.journal)
         self.source = make_source(plan.source)
         #: The networks of this machine's interfaces.
         self._networks: tuple[Prefix, ...] = ()
@@ -152,6 +155,7 @@ class Generation:
         for task in tasks:
             task.cancel()
         self._hosts.stop()
+        self.publisher.news.tell()  # Whoever waits for changes finds them elsewhere from now on.
         await self.pool.stop()
         if tasks:
             await asyncio.wait(tasks)
@@ -293,6 +297,15 @@ class Generation:
     def is_shared(self, record: Record) -> bool:
         """Whether more than one entity contributes `record`."""
         return self.publisher.is_shared(record)
+
+    @property
+    def journal(self) -> Journal:
+        """The newest changes of the zones."""
+        return self.publisher.journal
+
+    async def news(self) -> None:
+        """Wait until the journal has another change, or another generation serves."""
+        await self.publisher.news.wait()
 
     def counters(self) -> Counter[str]:
         """Sums over all workers that ever were; none of them ever steps back."""

@@ -11,15 +11,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+from mesos_dns.concurrency import Broadcast
 from mesos_dns.dns.rdata import Record
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.state import Delta, Observation, Snapshot
+from mesos_dns.names import causes
 from mesos_dns.names.holds import Cause, Held, totals
 from mesos_dns.names.model import Contributions, Model
 from mesos_dns.names.reconciler import Reconciler
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.contributors import Contribution
 from mesos_dns.zone.editor import ZoneEditor
+from mesos_dns.zone.journal import Because, ChangeNotes, Journal
+from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,22 @@ class Publish(Protocol):
 
     def __call__(self, zone: bytes, change: ZoneChange) -> None:
         """Pass on."""
+
+
+class _Noting:
+    """Passes the changes of one zone on, and notes each in the journal with what it is because of."""
+
+    def __init__(self, publish: Publish, zone: Zone, journal: Journal, epoch: Callable[[], float]) -> None:
+        self._zone = zone
+        self._publish = partial(publish, zone.authority.apex)
+        self._notes = ChangeNotes(zone.authority.apex, journal)
+        self._epoch = epoch
+        self.because = Because()
+
+    def __call__(self, change: ZoneChange) -> None:
+        self._publish(change)
+        # All the names that there are with the first state are no news.
+        self._notes.add(change, self.because, self._epoch(), in_full=self._zone.serial != 0)
 
 
 class Publisher:
@@ -58,8 +78,13 @@ class Publisher:
         self._clock = clock
         self._observed = False
         self._found: dict[str, tuple[bytes, ...]] = {}
+        #: The newest changes of the zones.
+        self.journal = Journal()
+        #: Tells of each change that is in the journal.
+        self.news = Broadcast()
+        self._noting = {zone.authority.apex: _Noting(publish, zone, self.journal, epoch) for zone in zones}
         self._editors = {
-            zone.authority.apex: ZoneEditor(zone, partial(publish, zone.authority.apex), epoch, last_serial)
+            zone.authority.apex: ZoneEditor(zone, self._noting[zone.authority.apex], epoch, last_serial)
             for zone in zones
         }
         self._first = next(iter(self._editors.values()))
@@ -67,6 +92,7 @@ class Publisher:
         self._one_at_a_time = asyncio.Lock()
         self._warn = RateLimited(log, interval=600)
         self._holds_log = RateLimited(log, clock=clock)
+        self._news_told = self.journal.count
         #: What the log says is held.
         self._told: frozenset[Cause] = frozenset()
 
@@ -87,7 +113,8 @@ class Publisher:
             self._reconciler.inherit(former._reconciler)
             self.model.know_hosts_of(former.model)
             masters = [self.model.set_masters(former.model.masters, former.model.leader)]
-            await self._apply(_chain(masters, self.model.apply(former.model.everything())))
+            everything = former.model.everything()
+            await self._apply(_chain(masters, self.model.apply(everything)), Because(("the configuration is new",)))
 
     @property
     def next_deadline(self) -> float | None:
@@ -112,12 +139,16 @@ class Publisher:
                 self._observed = True
                 # An empty model withdraws nothing.
                 take = self._load if self.model.is_empty and not self._first.zone.serial else self._apply
+                because = self._because(delta, observation)
                 first = [self.model.set_masters(observation.masters, observation.leader)]
-                await take(_chain(first, self.model.apply(delta)))
+                await take(_chain(first, self.model.apply(delta)), because)
                 self.loaded.set()
                 self._report(delta)
             else:
-                await self._apply(self.model.apply(delta))
+                because = causes.because(self.model, delta)
+                if observation is None:
+                    because = Because(("the time of what was held is up", *because.texts), because.more)
+                await self._apply(self.model.apply(delta), because)
 
     async def hosts_found(self, found: Mapping[str, tuple[bytes, ...]]) -> None:
         """Take addresses of host names. What comes while others are being taken is taken together."""
@@ -126,15 +157,24 @@ class Publisher:
             together, self._found = self._found, {}
             if together:
                 self.model.forget_hosts(self.model.host_names())
-                await self._apply(self.model.set_hosts(together))
+                await self._apply(self.model.set_hosts(together), causes.because_of_hosts(together))
 
     async def self_found(self, addresses: Iterable[bytes]) -> None:
         """Take the addresses of this machine."""
         async with self._one_at_a_time:
-            await self._apply([self.model.set_self(addresses)])
+            await self._apply([self.model.set_self(addresses)], causes.OWN_ADDRESSES)
 
-    async def _apply(self, slices: Iterable[Contributions]) -> None:
+    def _because(self, delta: Delta, snapshot: Snapshot) -> Because:
+        """What the zones change because of when this state is taken."""
+        if self.model.is_empty:
+            return Because((f"the first state of the cluster: {len(snapshot.tasks)} running tasks",))
+        masters = causes.because_of_masters(self.model, snapshot.masters, snapshot.leader)
+        because = causes.because(self.model, delta)
+        return Because((*masters, *because.texts), because.more)
+
+    async def _apply(self, slices: Iterable[Contributions], because: Because) -> None:
         """Let contributions become records. A serial moves at the end, and only if anything changed in its zone."""
+        self._give_reason(because)
         for withdrawn, contributed in slices:
             for editor, lost, gained in self._by_zone(withdrawn, contributed):
                 editor.contribute(lost, gained)
@@ -146,12 +186,23 @@ class Publisher:
                 # Before the first state there is nothing to serve, only parts of it; a worker that had its snapshot
                 # before needs these, too.
                 editor.flush()
+        self._tell_news()
 
-    async def _load(self, slices: Iterable[Contributions]) -> None:
+    def _give_reason(self, because: Because) -> None:
+        for noting in self._noting.values():
+            noting.because = because
+
+    def _tell_news(self) -> None:
+        if self.journal.count != self._news_told:
+            self._news_told = self.journal.count
+            self.news.tell()
+
+    async def _load(self, slices: Iterable[Contributions], because: Because) -> None:
         """Take a first state: workers first, so that they answer, and then these zones, which count.
 
         That takes a second for 100,000 tasks. Until its end the zones are behind their replicas.
         """
+        self._give_reason(because)
         for _, contributed in slices:
             for editor, _, gained in self._by_zone((), contributed):
                 editor.load(gained)
@@ -161,6 +212,7 @@ class Publisher:
         for editor in self._editors.values():
             for _ in editor.count():
                 await asyncio.sleep(0)
+        self._tell_news()
 
     def _by_zone(
         self, withdrawn: Sequence[Contribution], contributed: Sequence[Contribution]

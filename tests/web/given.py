@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from mesos_dns.concurrency import Broadcast
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import ClientList, Clients
 from mesos_dns.dns.rdata import Record, pack_address
@@ -13,6 +14,7 @@ from mesos_dns.mesos.state import Delta, Task
 from mesos_dns.names.model import Model
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.contributors import Contribution, ContributorCounts
+from mesos_dns.zone.journal import Change, Journal
 from mesos_dns.zone.zone import Authority, Zone
 
 MESOS = names.from_text("mesos.")
@@ -37,6 +39,15 @@ class Cluster:
     config: Mapping[str, Any] = field(default_factory=lambda: {"RefreshSeconds": 60, "Masters": None})
     reads: int = 0
     http_clients: Clients = field(default_factory=lambda: Clients(ClientList()))
+    journal: Journal = field(default_factory=Journal)
+    happened: Broadcast = field(default_factory=Broadcast)
+
+    async def news(self) -> None:
+        await self.happened.wait()
+
+    def note(self, change: Change) -> None:
+        self.journal.add(change)
+        self.happened.tell()
 
     def is_shared(self, record: Record) -> bool:
         return self.counts.is_shared(record)

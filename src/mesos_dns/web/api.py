@@ -20,6 +20,7 @@ from mesos_dns.web import views
 from mesos_dns.web.backend import Backend
 from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable, match, moved_body
 from mesos_dns.web.sending import JSON, headers, send_json, text
+from mesos_dns.web.watching import BadSerialError, Watches, serial_of, wants_events
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ HTTP_DUMP_WAIT_SECONDS: Final = 30.0
 _PROBES: Final = {Endpoint.HEALTH, Endpoint.READINESS}
 #: Everything about the whole cluster: large, and only there if `EnumerationOn`.
 _DUMPS: Final = {Endpoint.ENUMERATE, Endpoint.AXFR}
+#: What tells names that nobody asked for.
+_ENUMERATIONS: Final = _DUMPS | {Endpoint.CHANGES}
 _NEED_RECORDS: Final = _DUMPS | {Endpoint.HOSTS, Endpoint.SERVICES}
 
 
@@ -40,6 +43,7 @@ class Api:
         self._random = random or Random()  # noqa: S311 - spreads load over addresses; nothing to guess
         self._dump = asyncio.Semaphore(1)
         self._problems = RateLimited(log)
+        self._watches = Watches(current)
 
     def __repr__(self) -> str:
         return f"Api(dump under way={self._dump.locked()})"
@@ -75,7 +79,7 @@ class Api:
             return text(400, "400: Bad Request")
         if isinstance(found, Moved):
             return _redirect(request, found)
-        if found is None or (found.endpoint in _DUMPS and not backend.enumeration_on):
+        if found is None or (found.endpoint in _ENUMERATIONS and not backend.enumeration_on):
             return text(404, "404: Page Not Found")
         if found.endpoint in _PROBES:
             return _probe(request, found, backend)
@@ -94,6 +98,8 @@ class Api:
     async def _answer_v1(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
         if request.method != "GET":
             return text(405, "405: Method Not Allowed")
+        if found.endpoint is Endpoint.CHANGES and wants_events(request.headers.get("Accept")):
+            return await self._watches.send(request)
         if not acceptable(request.headers.get("Accept")):
             return text(406, "406: Not Acceptable")
         if found.endpoint is Endpoint.PORTS:
@@ -102,6 +108,12 @@ class Api:
             return text(503, "\n".join(["503: no records yet", *backend.ready()[1]]))
         if found.endpoint in _DUMPS:
             return await self._send_dump(request, found, backend)
+        if found.endpoint is Endpoint.CHANGES:
+            try:
+                since = serial_of(request.query.get("since", "0"))
+            except BadSerialError as error:
+                return text(400, f"400: since: {error}")
+            return await send_json(request, views.changes(backend.journal, since, backend.zone.serial))
         return await send_json(request, self._pieces(found, backend))
 
     async def _send_dump(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from mesos_dns.dns.rdata import Record
 from mesos_dns.names.model import Model
+from mesos_dns.zone.journal import Journal
 from mesos_dns.zone.zone import Zone
 
 
@@ -49,6 +50,13 @@ class Backend(Protocol):
 
     def may_ask(self, client: bytes) -> bool:
         """Whether a client may use the HTTP server at all, by its packed address (`AllowHttp`); no octets if nobody knows it."""
+
+    @property
+    def journal(self) -> Journal:
+        """The newest changes of the zones."""
+
+    async def news(self) -> None:
+        """Wait until the journal has another change, or another backend is in its place."""
 
     def config_json(self) -> Mapping[str, Any]:
         """Every configuration key with its effective value, in order, ready for JSON and free of secrets."""

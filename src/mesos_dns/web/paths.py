@@ -19,6 +19,7 @@ class Endpoint(enum.Enum):
     SERVICES = enum.auto()
     ENUMERATE = enum.auto()
     AXFR = enum.auto()
+    CHANGES = enum.auto()
 
 
 class Match(NamedTuple):
@@ -46,6 +47,7 @@ _FIXED: Final = {
     ("v1", "status"): Match(Endpoint.STATUS),
     ("v1", "enumerate"): Match(Endpoint.ENUMERATE),
     ("v1", "axfr"): Match(Endpoint.AXFR),
+    ("v1", "changes"): Match(Endpoint.CHANGES),
 }
 #: What Go leaves as it is in a path, beside letters, digits and `_.-~` (net/url, encodePath).
 _UNESCAPED: Final = "/$&+,:;=@"

@@ -15,6 +15,7 @@ from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A, Record
 from mesos_dns.names.model import Model
 from mesos_dns.web.go_json import line, quote, render
+from mesos_dns.zone.journal import Change, Journal
 from mesos_dns.zone.zone import Zone
 
 #: Names sorted in one go: 2 ms.
@@ -208,3 +209,38 @@ def _section(zone: Zone, rrtype: int, runs: list[tuple[bytes, ...]]) -> Pieces:
         else:
             yield ""
     yield "{}" if opening == "{" else line(2) + "}"
+
+
+# --- changes ---------------------------------------------------------------------------------------
+
+
+def changes(journal: Journal, since: int, serial: int) -> Pieces:
+    """List what changed after the serial `since`, the oldest first; `serial` is the present one."""
+    found, complete = journal.since(since)
+    yield "{" + line(1) + f'"since": {since},' + line(1) + f'"serial": {serial},'
+    yield line(1) + f'"complete": {render(complete)},' + line(1) + '"changes": '
+    opening = "["
+    for change in found:
+        yield opening + line(2) + render(change_of(change), 2)
+        opening = ","
+    yield ("[]" if opening == "[" else line(1) + "]") + line(0) + "}"
+
+
+def change_of(change: Change) -> dict[str, object]:
+    """One change as plain values; `at` is in milliseconds."""
+    return {
+        "serial": change.serial,
+        "zone": names.to_text(change.zone),
+        "at": int(change.at * 1000),
+        "because": list(change.because.texts),
+        "because_more": change.because.more,
+        "appeared": [*map(_record_in_full, change.appeared)],
+        "vanished": [*map(_record_in_full, change.vanished)],
+        "appeared_more": change.more_appeared,
+        "vanished_more": change.more_vanished,
+    }
+
+
+def _record_in_full(record: Record) -> dict[str, str]:
+    owner, rrtype, rdata = record
+    return {"name": names.to_text(owner), "rtype": rd.TYPE_TEXT[rrtype], "rdata": rd.to_text(rrtype, rdata)}
