@@ -11,6 +11,7 @@ from typing import Final
 from bench import (
     amplification,
     answering,
+    encrypted,
     flooded,
     forwarding,
     freshness,
@@ -32,6 +33,7 @@ PARTS: Final[dict[str, Callable[[Bed], None]]] = {
     "answers": answering.measure,
     "options": optional.measure,
     "amplification": amplification.measure,
+    "tls": encrypted.measure,
     "forwarded": forwarding.measure,
     "latency": probing.measure_latency,
     "beside-tcp": starving.measure,

@@ -1,12 +1,10 @@
 """Part `answers`: what an answer costs, and how many a core gives, beside NSD and Knot."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bench import dnsperf, queries, ratios, servers, tcp
 from bench.bed import SEED, Bed, Cluster, say
@@ -62,9 +60,9 @@ def start_mesos_dns(
     *,
     workers: int,
     upstream: int | None = None,
-    keys: Mapping[str, Any] = MappingProxyType({}),
+    **keys: object,
 ) -> Server:
-    """Mesos-DNS, ready, with its workers on the server cores and its control process on the others.
+    """Mesos-DNS with these keys besides, ready, with its workers on the server cores and its control process on the others.
 
     It polls once an hour, so that no poll falls into a measurement of answers. `keys` are further ones of its
     configuration.
@@ -73,8 +71,8 @@ def start_mesos_dns(
         raise UnavailableError("Mesos-DNS needs a state: it is left out with --zone")
     source = stack.enter_context(state_master())
     source.serving = body("state", state.read_bytes(), source.port)
-    config = servers.mesos_dns_config(source.port, workers=workers, refresh=3600, upstream=upstream)
-    server = stack.enter_context(servers.mesos_dns({**config, **keys}, bed.folder, program))
+    config = servers.mesos_dns_config(source.port, workers=workers, refresh=3600, upstream=upstream) | keys
+    server = stack.enter_context(servers.mesos_dns(config, bed.folder, program))
     servers.wait_until_ready(server)
     if len(server.workers()) < workers:
         raise server.failure(f"{len(server.workers())} processes below the first, expected {workers} workers")
@@ -117,6 +115,7 @@ def asking_for(bed: Bed, cluster: Cluster, workload: queries.Workload, turn: int
         bed.settings.seconds,
         bed.load_cores,
         tcp=workload.tcp,
+        tls=workload.tls,
         outstanding=workload.outstanding,
         rate=workload.rate,
         per_connection=workload.per_connection,

@@ -64,6 +64,7 @@ class Asking:
     seconds: float
     cores: set[int]
     tcp: bool = False
+    tls: bool = False
     clients: int = 16
     outstanding: int = 400
     #: Queries a second; 0 is as many as the server answers.
@@ -76,7 +77,7 @@ def command(address: str, port: int, asking: Asking) -> list[str]:
     return [
         *("dnsperf", "-s", address, "-p", str(port), "-B", "-d", str(asking.queries)),
         *("-l", f"{asking.seconds:g}", "-c", str(asking.clients), "-q", str(asking.outstanding), "-t", "1"),
-        *(("-m", "tcp") if asking.tcp else ()),
+        *(("-m", "tcp") if asking.tcp else ("-m", "dot") if asking.tls else ()),
         *(("-Q", str(asking.rate)) if asking.rate else ()),
     ]
 

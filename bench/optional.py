@@ -26,7 +26,7 @@ def measure(bed: Bed) -> None:
         found = []
         for name, keys in OPTIONS.items():
             server = bed.attempt(
-                name, start_mesos_dns, bed, cluster.state, stack, bed.settings.programs[0], workers=1, keys=keys
+                name, start_mesos_dns, bed, cluster.state, stack, bed.settings.programs[0], workers=1, **keys
             )
             if server is not None:
                 server.name = name

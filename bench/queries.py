@@ -34,6 +34,8 @@ class Workload:
     #: No packet may come twice, so the questions grow with the length of the run.
     unrepeated: bool = False
     tcp: bool = False
+    #: Over TCP within TLS.
+    tls: bool = False
     #: Asked by `bench.tcp` instead of dnsperf, which closes no connection and reads no answer above 16 kB.
     own_client: bool = False
     #: Replies after which a TCP connection is closed; 0 is never.
@@ -175,6 +177,14 @@ WORKLOADS: Final = (
     Workload("a-1000", "A, UDP, 1,000 a second", _typed("A"), rate=1_000),
     Workload("a-5000", "A, UDP, 5,000 a second", _typed("A"), rate=5_000, long=True),
     Workload("a-20000", "A, UDP, 20,000 a second", _typed("A"), rate=20_000, long=True),
+)
+
+#: Those of the part `tls`.
+ENCRYPTED: Final = (
+    Workload("tls", "A, TLS", _typed("A"), tls=True),
+    Workload(
+        "tls-single", "A, TLS, one question a connection", _typed("A"), tls=True, own_client=True, per_connection=1
+    ),
 )
 
 

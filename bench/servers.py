@@ -103,6 +103,25 @@ class Server:
         return UnavailableError(f"{self.name}: {what}; it logged: {log.strip() or '(nothing)'}")
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Where DNS over TLS is served, with which certificate."""
+
+    port: int
+    certificate: Path
+    key: Path
+
+    @property
+    def keys(self) -> dict[str, object]:
+        """The same as keys of Mesos-DNS."""
+        return {
+            "TlsOn": True,
+            "TlsPort": self.port,
+            "TlsCertFile": str(self.certificate),
+            "TlsKeyFile": str(self.key),
+        }
+
+
 #: Starts a server and returns it when it answers.
 Start = Callable[[], Server]
 
@@ -197,7 +216,9 @@ def _on(cores: set[int]) -> list[str]:
 
 
 @contextmanager
-def nsd(zones: dict[str, Path], folder: Path, cores: set[int], servers: int = 1) -> Iterator[Server]:
+def nsd(
+    zones: dict[str, Path], folder: Path, cores: set[int], servers: int = 1, tls: Tls | None = None
+) -> Iterator[Server]:
     """NSD with one server process; its two others (transfers, reload) sleep."""
     port = free_port()
     own = folder / f"nsd-{port}"
@@ -221,6 +242,15 @@ server:
   do-ip6: no
   tcp-count: 400
   tcp-query-count: 0
+"""
+    if tls is not None:
+        text += f"""
+  ip-address: {ADDRESS}@{tls.port}
+  tls-port: {tls.port}
+  tls-service-pem: "{tls.certificate}"
+  tls-service-key: "{tls.key}"
+"""
+    text += """
 remote-control:
   control-enable: no
 """

@@ -48,7 +48,7 @@ def run(_address: str, port: int, asking: Asking) -> tuple[Load, float]:
     """Ask for the time given; returns the figures and the client's own processor time."""
     depth = max(asking.outstanding // asking.clients, 1)
     more = ["--connections", str(asking.clients), "--depth", str(depth)]
-    more += ["--per-connection", str(asking.per_connection)]
+    more += ["--per-connection", str(asking.per_connection), *(["--tls"] if asking.tls else [])]
     process = subprocess.Popen(
         command(port, asking.queries, asking.seconds, asking.cores, *more), stdout=subprocess.PIPE, text=True, cwd=ROOT
     )

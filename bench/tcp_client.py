@@ -2,6 +2,7 @@
 
     python -m bench.tcp_client --port 5300 --queries FILE --per-connection 1 --connections 16 --seconds 5
     python -m bench.tcp_client --port 5300 --queries FILE --depth 4 --connections 200 --seconds 5
+    python -m bench.tcp_client --port 8853 --queries FILE --per-connection 1 --tls
 
 Every connection keeps `depth` questions out, reads the whole of each reply, and is closed by this side
 after `per-connection` replies; another one takes its place. Prints `begun` when each of them has had
@@ -16,6 +17,7 @@ import json
 import select
 import signal
 import socket
+import ssl
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.prober import messages
+from mesos_dns.serve.channel import Channel
 
 #: Seconds without an octet after which a connection has failed: as long as a client would wait.
 PATIENCE: Final = 5.0
@@ -64,6 +67,8 @@ class Connection:
     replies: Replies = field(default_factory=Replies)
     #: Octets that the socket did not take yet.
     waiting: bytes = b""
+    #: What is said goes through it, over TLS.
+    channel: Channel | None = None
     #: True while it is watched for room to send.
     blocked: bool = False
     #: Questions that were given to it, and replies that it got.
@@ -86,6 +91,7 @@ class Plan:
     per_connection: int = 0
     count: int = 0
     address: str = "127.0.0.1"
+    tls: bool = False
 
 
 class Client:
@@ -99,6 +105,7 @@ class Client:
         self._waited_for = set(range(plan.connections))
         self._begun = False
         #: Questions as they go over TCP, each with its length.
+        self._context = unverified() if plan.tls else None
         self._framed = [len(question).to_bytes(2, "big") + question for question in plan.questions]
         self.codes: Counter[int] = Counter()
         self.sent = self.answered = self.failed = self.octets = self.asked = self.opened = 0
@@ -161,6 +168,8 @@ class Client:
         made.connect_ex((self._plan.address, self._plan.port))  # a failure shows as an event
         self.opened += 1
         connection = Connection(made, number, last=time.monotonic())
+        if self._context is not None:
+            connection.channel = Channel(self._context, self._plan.address)
         self._open[made.fileno()] = connection
         self._poll.register(made, select.EPOLLIN)
         self._ask(connection)
@@ -178,9 +187,25 @@ class Client:
             connection.asked += 1
             self.sent += 1
         if more:
-            connection.waiting += b"".join(more)
+            connection.waiting += self._on_wire(connection, b"".join(more))
             self.asked += sum(map(len, more)) - 2 * len(more)
             self._send(connection)
+
+    def _on_wire(self, connection: Connection, said: bytes) -> bytes:
+        if connection.channel is None:
+            return said
+        connection.channel.send(said)
+        return connection.channel.outgoing()
+
+    def _heard(self, connection: Connection, octets: bytes) -> bytes:
+        """What is said by octets from the wire; over TLS the next step of a handshake may follow."""
+        if connection.channel is None:
+            return octets
+        said = connection.channel.receive(octets)
+        connection.waiting += connection.channel.outgoing()
+        if connection.waiting:
+            self._send(connection)
+        return said
 
     def _send(self, connection: Connection) -> None:
         try:
@@ -211,7 +236,12 @@ class Client:
             self._fail(connection)
             return
         now = connection.last = time.monotonic()
-        for reply in connection.replies.feed(octets):
+        try:
+            said = self._heard(connection, octets)
+        except ssl.SSLError:
+            self._fail(connection)
+            return
+        for reply in connection.replies.feed(said):
             self._take(connection, reply, now)
         if self._ending:
             if not connection.times:
@@ -256,6 +286,14 @@ class Client:
         connection.socket.close()
 
 
+def unverified() -> ssl.SSLContext:
+    """A client's side of TLS that takes any certificate: it is the server's time that counts. Each connection has a handshake of its own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.tcp_client", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
@@ -265,6 +303,7 @@ def main() -> None:
     parser.add_argument("--per-connection", type=int, default=0, help="replies after which one is closed; 0: never")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--count", type=int, default=0, help="replies after which it ends; 0: only the time ends it")
+    parser.add_argument("--tls", action="store_true", help="speak TLS, and take any certificate")
     options = parser.parse_args()
     plan = Plan(
         options.port,
@@ -274,6 +313,7 @@ def main() -> None:
         options.depth,
         options.per_connection,
         options.count,
+        tls=options.tls,
     )
     client = Client(plan)
 

@@ -66,10 +66,10 @@ def ours(*names):
 #: The command line, and what it puts together. Nothing below may import these.
 TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
-    *("early_signals", "collector", "allocator"),
+    *("telemetry", "early_signals", "collector", "allocator"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
-COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics")
+COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics", "certificates", "tls")
 
 PURE_STATE = ours("mesos.state")
 #: Typed decoding: octets in, values out.
@@ -79,7 +79,7 @@ PURE_MESOS = ours(
     *("mesos.running", "mesos.doubts"),
 )
 PURE_SERVE = ours(
-    *("serve.connections", "serve.large"),
+    *("serve.connections", "serve.large", "serve.traffic", "serve.turns"),
     *(
         "serve.request",
         "serve.policy",
@@ -93,10 +93,10 @@ PURE_SERVE = ours(
     *("serve.responder", "serve.forward.rewrite", "serve.forward.records", "serve.forward.segments"),
     *("serve.forward.keeping", "serve.forward.cache"),
     *("serve.forward.capability", "serve.forward.health", "serve.forward.upstreams"),
-    *("serve.forward.wheel", "serve.forward.options"),
+    *("serve.forward.wheel", "serve.forward.options", "serve.forward.observed"),
     *("serve.forward.check", "serve.forward.private", "serve.forward.loops", "serve.forward.terms"),
 )
-PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend")
+PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend", "web.doh", "web.exposition")
 
 #: Of our own modules, all that a part may import, beside itself, `limits` and `quoting`, which are pure.
 MAY_IMPORT = {
@@ -105,11 +105,16 @@ MAY_IMPORT = {
     "mesos_dns.concurrency": (),
     "mesos_dns.logs": (),
     "mesos_dns.metrics": (),
+    "mesos_dns.certificates": (),
+    "mesos_dns.tls": ours("certificates"),
     "mesos_dns.dns": (),
     "mesos_dns.mesos": COMMON,
     "mesos_dns.zone": ours("dns"),
     "mesos_dns.names": ours("dns", "zone") + PURE_STATE,
-    "mesos_dns.workers.protocol": ours("dns", "zone", "serve.forward.options", "serve.ratelimit"),
+    "mesos_dns.workers.protocol": ours(
+        "certificates", "dns", "metrics", "zone", "serve.forward.options", "serve.ratelimit"
+    ),
+    "mesos_dns.workers.propagation": ours("metrics"),
     "mesos_dns.serve.request": ours("dns"),
     "mesos_dns.serve.policy": ours("dns", "serve.request"),
     "mesos_dns.serve.ratelimit": ours("dns", "serve.keys"),
@@ -117,7 +122,9 @@ MAY_IMPORT = {
     "mesos_dns.serve.large": ours("dns"),
     "mesos_dns.serve.connections": ours("dns"),
     "mesos_dns.serve.render": ours("dns", "zone", "serve.large", "serve.request"),
-    "mesos_dns.serve.cache": ours("serve.render", "serve.request"),
+    "mesos_dns.serve.turns": (),
+    "mesos_dns.serve.traffic": ours("dns", "metrics", "serve.keys", "serve.request"),
+    "mesos_dns.serve.cache": ours("serve.render", "serve.request", "serve.traffic", "serve.turns"),
     "mesos_dns.serve.answer": ours("dns", "zone", "serve.render", "serve.request"),
     "mesos_dns.serve.fast": ours("dns", "zone", "serve.answer", "serve.keys", "serve.render"),
     "mesos_dns.serve.forward.records": ours("dns"),
@@ -130,6 +137,7 @@ MAY_IMPORT = {
     "mesos_dns.serve.forward.capability": (),
     "mesos_dns.serve.forward.health": ours("serve.forward.capability"),
     "mesos_dns.serve.forward.upstreams": ours("serve.forward.health"),
+    "mesos_dns.serve.forward.observed": ours("metrics", "serve.forward.health", "serve.forward.options"),
     "mesos_dns.serve.forward.wheel": (),
     "mesos_dns.serve.forward.options": (),
     "mesos_dns.serve.forward.check": ours("dns", "serve.forward.records", "serve.forward.rewrite"),
@@ -142,7 +150,7 @@ MAY_IMPORT = {
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
     "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),
-    "mesos_dns.config": (),
+    "mesos_dns.config": ours("certificates", "tls"),
     "mesos_dns.demo": (),
 }
 
@@ -181,7 +189,8 @@ def test_a_module_imports_only_what_its_part_may(module):
         for module in SOURCES
         if within(
             module,
-            *ours("quoting", "dns", "names", "zone", "workers.protocol", "workers.replication"),
+            *ours("quoting", "certificates", "dns", "names", "zone", "workers.protocol", "workers.propagation"),
+            *ours("workers.replication"),
             *PURE_MESOS,
             *PURE_SERVE,
             *PURE_WEB,

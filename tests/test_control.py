@@ -5,6 +5,7 @@ import dataclasses
 import gc
 import os
 import signal
+import time
 import weakref
 
 import pytest
@@ -14,6 +15,7 @@ from tests.scripted import CONFIG, PATIENCE, WITH_WORKER, children, listens, tak
 
 from mesos_dns import control as module
 from mesos_dns import generation
+from mesos_dns.certificates import Certificate, KeyPair
 from mesos_dns.config import ConfigError, Problem
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
@@ -113,7 +115,8 @@ async def test_what_the_http_api_reads(running):
     assert it.config_json()["SOASerial"] == it.zone.serial
     assert it.config_json()["Masters"] == ["127.0.0.1:5050"]
     assert it.notes() == []
-    assert it.counters() == {}
+    assert it.counters()['zone_changes{zone="mesos."}'] == 1
+    assert it.status()["counters"]["source_failures"] == 0
     agents = names.from_text("slave.mesos"), rd.A
     assert not it.is_shared((*agents, bytes((10, 1, 0, 0))))
     assert repr(running.control) == f"Control(Generation({it.publisher!r}, WorkerPool([])))"
@@ -398,3 +401,23 @@ async def test_hosts_are_looked_up_in_the_background(running, monkeypatch):
     async with asyncio.timeout(PATIENCE):
         while running.addresses("slave.mesos") != ["10.0.0.7"]:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.001)
+
+
+# --- a certificate -----------------------------------------------------------------------------
+
+
+async def test_a_certificate_that_ends_is_told_of_again_and_again(running, monkeypatch):
+    monkeypatch.setattr(generation, "CERTIFICATE_SECONDS", 0.05)
+    ending = Certificate(KeyPair(b"", b""), "/own.pem", 0.0, time.time() + 86_000)
+    await running.start(dataclasses.replace(CONFIG, certificate=ending))
+    for _ in range(2):
+        assert "TLS: the certificate in /own.pem expires in 1 day, on " in await running.said("TLS: the certificate")
+    told = running.generation.status()["certificate"]
+    assert (told["file"], told["until"]) == ("/own.pem", int(ending.until))
+    assert told["trouble"] in running.generation.notes()
+
+
+async def test_without_workers_nobody_answers_what_comes_over_https(running):
+    await running.start(CONFIG)
+    assert await running.generation.ask(b"x", b"\x7f\0\0\1") is None
+    assert running.generation.status()["certificate"] is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 
 import msgspec
 import pytest
@@ -84,6 +85,16 @@ class Published:
     def assert_replicated(self):
         assert everything(self.replica) == everything(self.zone)
         assert self.replica.serial == self.zone.serial
+        self.assert_counted()
+
+    def assert_counted(self):
+        """The numbers of records are kept in step with the zone, without a look at it."""
+        (editor,) = self.publisher.editors
+        counted = Counter()
+        for _, rrtype, rdataset in everything(self.zone):
+            counted[rrtype] += len(rdataset)
+        assert {rrtype: count for rrtype, count in editor.records.items() if count} == counted
+        assert editor.added - editor.removed == counted.total()
 
 
 def everything(zone):

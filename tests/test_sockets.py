@@ -70,9 +70,9 @@ def test_each_worker_has_a_pair_on_one_port(opened, free_port):
     sockets = opened(port=free_port)
     pairs = sockets.provide(3)
     assert len(pairs) == 3
-    assert {sock.getsockname() for pair in pairs for sock in pair} == {("127.0.0.1", free_port)}
+    assert {sock.getsockname() for pair in pairs for sock in pair[:2]} == {("127.0.0.1", free_port)}
     assert {(pair.udp.type, pair.tcp.type) for pair in pairs} == {(UDP, TCP)}
-    assert not any(sock.getblocking() for pair in pairs for sock in pair)
+    assert not any(sock.getblocking() for pair in pairs for sock in pair[:2])
     assert all(pair.tcp.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for pair in pairs)
     assert repr(sockets) == f"Sockets('127.0.0.1', port={free_port}, pairs=3)"
     assert str(sockets) == f"127.0.0.1 port {free_port} (3 workers)"
@@ -163,7 +163,7 @@ def test_keep_closes_what_is_beyond(opened):
     assert len(sockets.pairs) == 3
     sockets.keep(1)
     assert sockets.pairs == [first]
-    assert [sock.fileno() >= 0 for pair in (first, second, third) for sock in pair] == [True] * 2 + [False] * 4
+    assert [sock.fileno() >= 0 for pair in (first, second, third) for sock in pair[:2]] == [True] * 2 + [False] * 4
     sockets.close()
     assert sockets.pairs == []
     assert free_again(sockets.port)
@@ -347,3 +347,46 @@ def test_the_networks_of_this_machine_are_those_of_its_interfaces_each_once(monk
 
 def test_this_machine_is_in_one_of_its_networks():
     assert prefix_of(b"\x7f\0\0\1", 8) in own_networks()
+
+
+# --- DNS over TLS ------------------------------------------------------------------------------
+
+
+def listening(sock):
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def test_with_tls_each_worker_has_a_socket_more(free_port):
+    with contextlib.closing(Sockets("127.0.0.1", free_port, 0)) as sockets:
+        pairs = sockets.provide(2)
+        assert {pair.tls.getsockname() for pair in pairs} == {("127.0.0.1", sockets.tls_port)}
+        assert all(listening(pair.tls) for pair in pairs)
+        assert str(sockets) == f"127.0.0.1 port {free_port}, TLS port {sockets.tls_port} (2 workers)"
+        assert sockets.serves("127.0.0.1", free_port, 0)
+        assert not sockets.serves("127.0.0.1", free_port)
+        # More of them, beside those that are read: nobody connects before they are bound.
+        sockets.prepare(3)
+        assert [listening(pair.tls) for pair in sockets.pairs] == [True, True, False]
+        sockets.bind()
+        assert listening(sockets.pairs[2].tls)
+        sockets.keep(1)
+        assert pairs[1].tls.fileno() == -1
+
+
+def test_a_port_of_tls_that_somebody_has_is_named_by_its_key(free_port):
+    with taken(0, TCP) as other, contextlib.closing(Sockets("127.0.0.1", free_port, other.getsockname()[1])) as sockets:
+        for way in (sockets.provide, sockets.prepare):
+            with pytest.raises(BindError, match="set another TlsPort or Listener"):
+                way(1)
+            assert sockets.pairs == []
+    assert free_again(free_port)
+
+
+def test_a_port_of_tls_that_this_process_has_is_joined_without_taking_connections(free_port):
+    with contextlib.closing(Sockets("127.0.0.1", 0, free_port)) as present:
+        present.provide(1)
+        with contextlib.closing(Sockets("127.0.0.1", 0, free_port, tls_joins=True)) as new:
+            new.provide(1)
+            assert not listening(new.pairs[0].tls)
+            new.bind()
+            assert listening(new.pairs[0].tls)

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from mesos_dns.certificates import Certificate
 from mesos_dns.config import Config, access, as_json, host_and_port
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import ClientList, Prefix
@@ -56,8 +57,9 @@ class Plan(msgspec.Struct, frozen=True):
 
     `zones` are those of which this server is the authority; the first is that of the Mesos domain. `naming` says how things are
     called, `grace` how many seconds what a change of master hid is held (None: as long as the masters' flags say), `source` which masters are read and how. `dns` is where DNS is served by `workers` processes (0: not at all; the
-    address is then still that of this server's own name), `worker` what each of them is told, its sockets and `hold` apart.
-    `http` is where the HTTP API is served, None if it is not, and `http_clients` who may use it.
+    address is then still that of this server's own name), `tls_port` the port of the same address for DNS over TLS (None: not served), `worker`
+    what each of them is told, its sockets, `hold` and what `certificate` holds apart. `http` is where the HTTP API is served, and `https` where over TLS, None if it is not;
+    `doh` says whether they answer DNS, too, and `http_clients` who may use them. `certificate` is for all that is served over TLS, None if nothing is.
     """
 
     zones: tuple[Authority, ...]
@@ -65,11 +67,19 @@ class Plan(msgspec.Struct, frozen=True):
     grace: float | None
     source: SourceOptions
     dns: Address
+    tls_port: int | None
     workers: int
     worker: Settings
     http: Address | None
     http_clients: ClientList
+    https: Address | None
+    doh: bool
     shown: Shown
+    certificate: Certificate | None
+
+    def differs_in_certificate_alone(self, other: "Plan") -> bool:
+        """Whether the other plan is this one with another certificate: then nothing has to be begun anew."""
+        return self != other and self == msgspec.structs.replace(other, certificate=self.certificate)
 
 
 def plan(config: Config, *, verbosity: int = 0, cores: int | None = None) -> Plan:
@@ -80,10 +90,14 @@ def plan(config: Config, *, verbosity: int = 0, cores: int | None = None) -> Pla
         grace=float(config.failover_grace_seconds) or None,
         source=source_options(config),
         dns=Address(config.listener, config.port),
+        tls_port=config.tls_port if config.tls_on and config.dns_on else None,
         workers=worker_count(config, cores),
         worker=settings(config, verbosity, hold=False, cores=cores),
         http=Address(config.http_listener, config.http_port) if config.http_on else None,
         http_clients=client_list(config.allow_http),
+        https=Address(config.http_listener, config.https_port) if config.https_on else None,
+        doh=config.doh_on,
+        certificate=config.certificate,
         shown=Shown(
             domain=config.domain,
             mname=config.soa_mname,
@@ -162,6 +176,7 @@ def settings(config: Config, verbosity: int, *, hold: bool, cores: int | None = 
         listeners=[],
         verbosity=verbosity,
         hold=hold,
+        questions=config.doh_on,
         allow_query=client_list(config.allow_query),
         allow_recursion=client_list(config.allow_recursion),
         rates=rates(config, cores),

@@ -8,18 +8,21 @@ configuration is bad, or its sockets cannot be had, nothing changes.
 import asyncio
 import logging
 import signal
+import ssl
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from mesos_dns import allocator, collector, early_signals
-from mesos_dns.assembly import Plan, plan
+from mesos_dns.assembly import Address, Plan, plan
+from mesos_dns.certificates import Certificate
 from mesos_dns.concurrency import spawn
 from mesos_dns.config import Config, ConfigError, Loaded
 from mesos_dns.generation import Generation, MakeSource, Reload
 from mesos_dns.mesos.sources import follow
 from mesos_dns.sockets import BindError, Sockets
-from mesos_dns.web.server import HttpServer
+from mesos_dns.tls import server_context
+from mesos_dns.web.server import HTTP_PROTOCOLS, HttpServer
 from mesos_dns.workers.spawner import ProcessSpawner, lower_priority, present_niceness
 
 log = logging.getLogger(__name__)
@@ -33,11 +36,31 @@ class Listeners(NamedTuple):
 
     sockets: Sockets
     web: HttpServer | None
+    https: HttpServer | None = None
 
     def __str__(self) -> str:
-        address = self.web.address if self.web is not None else None
-        http = f"{address[0]} port {address[1]}" if address is not None else "off"
-        return f"DNS {self.sockets}, HTTP {http}"
+        https = f", HTTPS {_place(self.https)}" if self.https is not None else ""
+        return f"DNS {self.sockets}, HTTP {_place(self.web)}{https}"
+
+
+def _place(server: HttpServer | None) -> str:
+    return f"{server.address[0]} port {server.address[1]}" if server is not None and server.address else "off"
+
+
+class RenewalError(Exception):
+    """A certificate is worse than the one that it would replace."""
+
+
+def _check_renewal(present: Certificate | None, wanted: Certificate | None) -> None:
+    """Raise RenewalError if clients would accept the present certificate, and not the wanted one, for its dates."""
+    now = time.time()
+    if present is not None and wanted is not None and present.is_valid(now) and not wanted.is_valid(now):
+        raise RenewalError(f"TlsCertFile: {wanted.trouble(now)}; the one in use is valid until {present.until_text()}")
+
+
+def _tell_warnings(loaded: Loaded) -> None:
+    for warning in loaded.warnings:
+        log.warning("configuration: %s", warning)
 
 
 class Control:
@@ -116,12 +139,15 @@ class Control:
             try:
                 loaded = self._load()
                 wanted = plan(loaded.config, verbosity=self._verbosity)
+                _check_renewal(old.plan.certificate, wanted.certificate)
+                if wanted.differs_in_certificate_alone(old.plan):
+                    self._renew(old, present, wanted, loaded)
+                    return
                 listeners = await self._open_listeners(wanted)
-            except (ConfigError, BindError) as error:
+            except (ConfigError, BindError, RenewalError) as error:
                 self._refuse(old, str(error))
                 return
-            for warning in loaded.warnings:
-                log.warning("configuration: %s", warning)
+            _tell_warnings(loaded)
             old.reload = Reload("waiting", at=time.time())
             log.info("the new configuration waits for a state of its masters; the old one serves meanwhile")
             new = self._new_generation(wanted, listeners)
@@ -131,6 +157,8 @@ class Control:
                 await self._close(listeners, keep=present, workers=len(old.pool.workers))
                 return
             new.reload = Reload("in force", at=time.time())
+            if listeners.https is not None and wanted.certificate is not None:
+                listeners.https.context = server_context(wanted.certificate.pair, *HTTP_PROTOCOLS)
             new.counted_before = old.counters()
             self._generation, self._listeners = new, listeners
             for task in (self._starting_over, self._giving_way):
@@ -144,6 +172,19 @@ class Control:
             new.counted_before = old.counters()
             await self._close(present, keep=listeners, workers=len(new.pool.workers))
             log.info("the new configuration is in force; serving %s.: %s", wanted.shown.domain, listeners)
+
+    def _renew(self, generation: Generation, listeners: Listeners, wanted: Plan, loaded: Loaded) -> None:
+        """Show another certificate to clients that connect from now on: nothing else changes, and connections go on."""
+        _tell_warnings(loaded)
+        generation.renew(wanted)
+        generation.reload = Reload("in force", at=time.time())
+        certificate = wanted.certificate
+        if certificate is not None:
+            if listeners.https is not None:
+                listeners.https.context = server_context(certificate.pair, *HTTP_PROTOCOLS)
+            log.info(
+                "the new certificate in %s is in force, valid until %s", certificate.file, certificate.until_text()
+            )
 
     def _refuse(self, present: Generation, why: str) -> None:
         """Tell that a configuration is not taken: in one line, each problem behind the other."""
@@ -199,9 +240,10 @@ class Control:
         present = self._listeners
         sockets = present.sockets if present is not None else None
         in_use = sockets is not None and bool(sockets.pairs)
-        if sockets is None or not sockets.serves(*wanted.dns):
+        if sockets is None or not sockets.serves(*wanted.dns, wanted.tls_port):
             joins = sockets is not None and in_use and wanted.dns.port == sockets.port
-            sockets = Sockets(*wanted.dns, joins=joins)
+            tls_joins = sockets is not None and in_use and wanted.tls_port == sockets.tls_port is not None
+            sockets = Sockets(*wanted.dns, wanted.tls_port, joins=joins, tls_joins=tls_joins)
             in_use = joins
         before = len(sockets.pairs)
         try:
@@ -209,32 +251,42 @@ class Control:
                 sockets.prepare(wanted.workers)
             else:
                 sockets.provide(wanted.workers)
-            return Listeners(sockets, await self._open_web(wanted))
+            return await self._open_web(wanted, sockets)
         except BindError:
             sockets.keep(before)
             raise
 
-    async def _open_web(self, wanted: Plan) -> HttpServer | None:
-        if wanted.http is None:
-            return None
-        if (
-            self._listeners is not None
-            and self._listeners.web is not None
-            and self._generation is not None
-            and self._generation.plan.http == wanted.http
-        ):
-            return self._listeners.web
-        web = HttpServer(self._current)
+    async def _open_web(self, wanted: Plan, sockets: Sockets) -> Listeners:
+        present, plan_now = self._listeners, self._generation.plan if self._generation is not None else None
+        web = https = None
+        if present is not None and plan_now is not None:
+            web = present.web if plan_now.http == wanted.http else None
+            https = present.https if plan_now.https == wanted.https else None
+        kept = web
+        if web is None and wanted.http is not None:
+            web = await self._start_web(wanted.http)
+        if https is None and wanted.https is not None and wanted.certificate is not None:
+            try:
+                https = await self._start_web(wanted.https, server_context(wanted.certificate.pair, *HTTP_PROTOCOLS))
+            except BindError:
+                if web is not None and web is not kept:
+                    await web.stop()
+                raise
+        return Listeners(sockets, web, https)
+
+    async def _start_web(self, address: Address, context: ssl.SSLContext | None = None) -> HttpServer:
+        web = HttpServer(self._current, context)
         try:
-            await web.start(*wanted.http)
+            await web.start(*address)
         except OSError as error:
-            raise BindError(f"cannot serve HTTP: {error}") from error
+            raise BindError(f"cannot serve {'HTTP' if context is None else 'HTTPS'}: {error}") from error
         return web
 
     async def _close(self, listeners: Listeners, *, keep: Listeners, workers: int) -> None:
         """Close what of `listeners` is not in `keep`, whose sockets serve so many workers."""
-        if listeners.web is not None and listeners.web is not keep.web:
-            await listeners.web.stop()
+        for web in (listeners.web, listeners.https):
+            if web is not None and web not in (keep.web, keep.https):
+                await web.stop()
         if listeners.sockets is not keep.sockets:
             listeners.sockets.close()
         keep.sockets.keep(workers)
@@ -253,8 +305,10 @@ class Control:
             self._waiting.cancel()
         async with self._one_reload:
             pass  # Whichever was under way has tidied up.
-        if self._listeners is not None and self._listeners.web is not None:
-            await self._listeners.web.stop()
+        if self._listeners is not None:
+            for web in (self._listeners.web, self._listeners.https):
+                if web is not None:
+                    await web.stop()
         if self._generation is not None:
             await self._generation.stop()
         if self._listeners is not None:

@@ -8,13 +8,12 @@ import math
 import secrets
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-from mesos_dns import __version__, collector
+from mesos_dns import __version__, collector, telemetry
 from mesos_dns.assembly import Plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
@@ -26,12 +25,14 @@ from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.source import Source
 from mesos_dns.mesos.sources import follow
 from mesos_dns.mesos.state import Observation, Snapshot
+from mesos_dns.metrics import Metric, is_counter, summed
 from mesos_dns.names.holds import totals
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
 from mesos_dns.sockets import Pair, own_addresses, own_networks
 from mesos_dns.workers.pool import WorkerPool
+from mesos_dns.workers.questions import NoAnswerError
 from mesos_dns.workers.spawner import ProcessSpawner
 from mesos_dns.zone.journal import Journal
 from mesos_dns.zone.zone import Zone
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at this machine's own addresses.
 INTERFACE_SECONDS: Final = 30.0
+#: Seconds between two words about a certificate that ends: a day.
+CERTIFICATE_SECONDS: Final = 86_400.0
 #: Held agents, frameworks and tasks that the status shows: a failover of a large cluster holds 100,000.
 MAX_HELD_SHOWN: Final = 100
 
@@ -86,12 +89,21 @@ class Generation:
         self.failed = asyncio.Event()
         self.reload = Reload("none")
         #: Counts of the workers of former generations.
-        self.counted_before: Counter[str] = Counter()
+        self.counted_before: dict[str, float] = {}
+        #: How often another master was followed than before, and which parts of the newest state were of no use, by reason.
+        self.leader_changes = 0
+        self.skipped_parts: Mapping[str, int] = {}
+        self._master_id = ""
         self.model = Model(Naming(plan.naming))
         self.zones = Zones.of(plan.zones)
         self.version = __version__
         self._former = former
-        settings = msgspec.structs.replace(plan.worker, hold=former is not None, loop_key=secrets.token_bytes(16))
+        settings = msgspec.structs.replace(
+            plan.worker,
+            hold=former is not None,
+            loop_key=secrets.token_bytes(16),
+            tls=plan.certificate.pair if plan.certificate is not None else None,
+        )
         self.pool = WorkerPool(pairs, settings, self.zones, spawner)
         last_serial = max((zone.serial for zone in former.zones), default=0) if former is not None else 0
         self.publisher = Publisher(
@@ -131,7 +143,14 @@ class Generation:
             spawn(self._follow(self._follow_source), name="follow the cluster"),
             spawn(self._follow(self._follow_time), name="follow the time"),
             spawn(self._watch_interfaces(), name="watch interfaces"),
+            spawn(self._watch_certificate(), name="watch the certificate"),
         ]
+
+    def renew(self, plan: Plan) -> None:
+        """Take a plan that differs in its certificate alone: it is shown to clients that connect from now on."""
+        self.plan = plan
+        if plan.certificate is not None:
+            self.pool.renew(plan.certificate.pair)
 
     async def serving(self) -> bool:
         """Wait until the first state is taken and every worker answers from it; False if it never will."""
@@ -174,13 +193,28 @@ class Generation:
         await self._inherit()
         async with contextlib.aclosing(self.source.observations()) as observations:
             async for observation in observations:
+                begun, before = time.monotonic(), self._serials()
                 if self.publisher.loaded.is_set():
                     await self.publisher.observe(observation)
                 else:
                     await self._observe_first(observation)
+                self._note(observation, begun, before)
                 if _may_name_hosts(observation):
                     self._hosts.want(self.model.host_names())
                 self._observed.set()
+
+    def _serials(self) -> list[tuple[bytes, int]]:
+        return [(zone.authority.apex, zone.serial) for zone in self.zones]
+
+    def _note(self, observation: Observation, begun: float, before: Sequence[tuple[bytes, int]]) -> None:
+        """Take note of what became of an observation that was taken from `begun` on, with these serials before."""
+        for apex, serial in set(self._serials()).difference(before):
+            self.pool.propagation.published(apex, serial, begun)
+        if isinstance(observation, Snapshot):
+            self.skipped_parts = dict(observation.skipped)
+            if self._master_id not in ("", observation.master_id):
+                self.leader_changes += 1
+            self._master_id = observation.master_id
 
     async def _follow_time(self) -> None:
         """End what is held through a failover when its time is up, also if nothing happens then."""
@@ -238,6 +272,18 @@ class Generation:
             self._http_clients.use(networks)
             self.pool.networks_found(networks)
 
+    async def _watch_certificate(self) -> None:
+        """Tell each day of a certificate that is about to expire, or has."""
+        while self.plan.certificate is not None:
+            await asyncio.sleep(CERTIFICATE_SECONDS)
+            trouble = self._certificate_trouble()
+            if trouble:
+                log.warning("TLS: %s", trouble)
+
+    def _certificate_trouble(self) -> str:
+        certificate = self.plan.certificate
+        return certificate.trouble(time.time()) if certificate is not None else ""
+
     # --- what the HTTP API reads ---------------------------------------------------------------
 
     @property
@@ -291,8 +337,9 @@ class Generation:
         return not reasons, reasons
 
     def notes(self) -> list[str]:
-        """How old the state of the cluster is, what fails at present, and whether another configuration waits or was refused."""
-        return [*self.source.status.notes(time.monotonic()), *([self.reload.note] if self.reload.note else [])]
+        """How old the state of the cluster is, what fails at present, whether another configuration waits or was refused, and a certificate that ends."""
+        more = filter(None, (self.reload.note, self._certificate_trouble()))
+        return [*self.source.status.notes(time.monotonic()), *more]
 
     def is_shared(self, record: Record) -> bool:
         """Whether more than one entity contributes `record`."""
@@ -307,9 +354,36 @@ class Generation:
         """Wait until the journal has another change, or another generation serves."""
         await self.publisher.news.wait()
 
-    def counters(self) -> Counter[str]:
-        """Sums over all workers that ever were; none of them ever steps back."""
-        return self.counted_before + self.pool.counters()
+    def counters(self) -> dict[str, float]:
+        """All counts by series, with those of all workers and generations that ever were: none of them ever steps back."""
+        return summed(self.counted_before, self.pool.counters(), telemetry.counted(self))
+
+    def measured(self) -> tuple[Mapping[str, Metric], Mapping[str, float]]:
+        """What is counted and measured, as declared, and all numbers by series."""
+        return telemetry.measured(self)
+
+    @property
+    def doh_on(self) -> bool:
+        """`DohOn`."""
+        return self.plan.doh
+
+    async def ask(self, octets: bytes, client: bytes) -> bytes | None:
+        """The workers' reply to any DNS message of `client`, its packed address; empty if it deserves none, None if none can be asked."""
+        try:
+            return await self.pool.ask(octets, client)
+        except NoAnswerError:
+            return None
+
+    def _certificate_json(self) -> dict[str, object] | None:
+        certificate = self.plan.certificate
+        if certificate is None:
+            return None
+        return {
+            "file": certificate.file,
+            "since": int(certificate.since),
+            "until": int(certificate.until),
+            "trouble": self._certificate_trouble(),
+        }
 
     def status(self) -> dict[str, object]:
         """How everything does, for people and programs: plain values, seconds, Unix times."""
@@ -320,6 +394,7 @@ class Generation:
             "ready": ready,
             "reasons": reasons,
             "reload": {"state": self.reload.state, "reason": self.reload.reason, "at": int(self.reload.at)},
+            "certificate": self._certificate_json(),
             "source": self.source.status.as_json(now),
             "grace": round(self.publisher.grace),
             "holding": [
@@ -347,7 +422,7 @@ class Generation:
                 for zone in self.zones
             ],
             "workers": [worker.status() for worker in self.pool.workers],
-            "counters": dict(sorted(self.counters().items())),
+            "counters": {series: count for series, count in sorted(self.counters().items()) if is_counter(series)},
         }
 
 

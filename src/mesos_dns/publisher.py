@@ -126,6 +126,16 @@ class Publisher:
         """Seconds that what a change of master hid is held at most."""
         return self._reconciler.grace
 
+    @property
+    def editors(self) -> Iterable[ZoneEditor]:
+        """Those of all zones, in their order."""
+        return self._editors.values()
+
+    @property
+    def held_counts(self) -> dict[str, int]:
+        """How many agents, frameworks and tasks are held."""
+        return self._reconciler.held_counts
+
     def held(self) -> Iterator[Held]:
         """What is served although the last observation lacks it."""
         return self._reconciler.held()

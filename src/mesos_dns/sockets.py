@@ -31,31 +31,38 @@ class BindError(Exception):
 
 
 class Pair(NamedTuple):
-    """What one worker listens on."""
+    """What one worker listens on: UDP and TCP on one port, and TCP on another one for DNS over TLS, if that is served."""
 
     udp: socket.socket
     tcp: socket.socket
+    tls: socket.socket | None = None
 
     def close(self) -> None:
-        """Close both."""
+        """Close all."""
         self.udp.close()
         self.tcp.close()
+        if self.tls is not None:
+            self.tls.close()
 
 
 class Sockets:
-    """One UDP and one TCP socket for each worker, all on the same address and port.
+    """One UDP and one TCP socket for each worker, all on the same address and port, and one for TLS on the port `tls_port`, if given.
 
     Sockets that are bound get queries at once, read or not. So those that join others which are being read are made first
     (`prepare`), handed to workers, and bound when these are ready (`bind`); those that go are taken out of the way of new
     queries first (`retire`), read to the end, and then closed (`keep`).
     """
 
-    def __init__(self, host: str, port: int, *, joins: bool = False) -> None:
-        """`joins`: this process has other sockets on the same port, so that nobody else can have it."""
+    def __init__(
+        self, host: str, port: int, tls_port: int | None = None, *, joins: bool = False, tls_joins: bool = False
+    ) -> None:
+        """`joins`: this process has other sockets on the same port, so that nobody else can have it; `tls_joins`: on that of TLS."""
         self._host = host
-        self._asked_port = port
+        self._asked = port, tls_port
         self._joins = joins
+        self._tls_joins = tls_joins
         self.port = port
+        self.tls_port = tls_port
         self.pairs: list[Pair] = []
         #: How many of `pairs` are bound.
         self._bound = 0
@@ -64,16 +71,23 @@ class Sockets:
         return f"Sockets({self._host!r}, port={self.port}, pairs={len(self.pairs)})"
 
     def __str__(self) -> str:
-        return f"{self._host} port {self.port} ({len(self.pairs)} workers)" if self.pairs else "off"
+        if not self.pairs:
+            return "off"
+        tls = f", TLS port {self.tls_port}" if self.tls_port is not None else ""
+        return f"{self._host} port {self.port}{tls} ({len(self.pairs)} workers)"
 
-    def serves(self, host: str, port: int) -> bool:
+    def serves(self, host: str, port: int, tls_port: int | None = None) -> bool:
         """Whether these sockets are bound to what is asked, or will be."""
-        return (self._host, self._asked_port) == (host, port)
+        return (self._host, self._asked) == (host, (port, tls_port))
 
     def provide(self, count: int) -> list[Pair]:
-        """Bind until there are `count` pairs; all or none. Raises BindError."""
+        """Bind until there are `count` pairs; all or none. Raises BindError.
+
+        With `tls_joins` those for TLS take no connections before `bind`.
+        """
         before = len(self.pairs)
         try:
+            self._claim_tls(count)
             if count and not self.pairs:
                 self.pairs.append(self._first())
                 self.port = self.pairs[0].udp.getsockname()[1]
@@ -86,18 +100,32 @@ class Sockets:
         return self.pairs[:count]
 
     def prepare(self, count: int) -> list[Pair]:
-        """Make sockets until there are `count` pairs, without binding them."""
-        while len(self.pairs) < count:
-            self.pairs.append(Pair(*(_open(self._host, kind, shared=True) for kind in _KINDS)))
+        """Make sockets until there are `count` pairs, without binding them.
+
+        Those for TLS are bound, and take no connections yet. Raises BindError; then there are as many pairs as before.
+        """
+        before = len(self.pairs)
+        self._claim_tls(count)
+        try:
+            while len(self.pairs) < count:
+                tls = self._tls()
+                udp, tcp = (_open(self._host, kind, shared=True) for kind in _KINDS)
+                self.pairs.append(Pair(udp, tcp, tls))
+        except BindError:
+            self.keep(before)
+            raise
         return self.pairs[:count]
 
     def bind(self) -> None:
         """Bind what was prepared: queries come from now on. Raises BindError; what could be bound is bound then."""
         for pair in self.pairs[self._bound :]:
-            for sock, kind in zip(pair, _KINDS, strict=True):
+            for sock, kind in zip((pair.udp, pair.tcp), _KINDS, strict=True):
                 _bind_to(sock, self._host, self.port, kind)
             pair.tcp.listen(BACKLOG)
             self._bound += 1
+        for pair in self.pairs:
+            if pair.tls is not None:
+                pair.tls.listen(BACKLOG)
 
     def retire(self, count: int) -> None:
         """Let no new query come to the UDP sockets of the pairs beyond the first `count`; what waits there stays."""
@@ -120,10 +148,11 @@ class Sockets:
     def _first(self) -> Pair:
         # With SO_REUSEPORT a second server of the same user would share the port without a word, and
         # each would get half of the queries. Without the option the kernel tells.
-        if self._asked_port:
+        port, _ = self._asked
+        if port:
             for kind in () if self._joins else _KINDS:
-                _bind(self._host, self._asked_port, kind, shared=False).close()
-            return self._pair(self._asked_port)
+                _bind(self._host, port, kind, shared=False).close()
+            return self._pair(port)
         for _ in range(_TRIES):
             with contextlib.suppress(BindError):
                 return self._pair(0)
@@ -137,13 +166,33 @@ class Sockets:
             udp.close()
             raise
         tcp.listen(BACKLOG)
-        return Pair(udp, tcp)
+        try:
+            tls = self._tls()
+        except BindError:
+            Pair(udp, tcp).close()
+            raise
+        if tls is not None and not self._tls_joins:
+            tls.listen(BACKLOG)
+        return Pair(udp, tcp, tls)
+
+    def _claim_tls(self, count: int) -> None:
+        """Make sure, before the first socket, that nobody else has the port of TLS. Raises BindError."""
+        if count and self.tls_port and not self.pairs and not self._tls_joins:
+            _bind(self._host, self.tls_port, socket.SOCK_STREAM, shared=False, key="TlsPort").close()
+
+    def _tls(self) -> socket.socket | None:
+        """One more socket for TLS, bound; None if that is not served."""
+        if self.tls_port is None:
+            return None
+        sock = _bind(self._host, self.tls_port, socket.SOCK_STREAM, shared=True, key="TlsPort")
+        self.tls_port = sock.getsockname()[1]
+        return sock
 
 
-def _bind(host: str, port: int, kind: socket.SocketKind, *, shared: bool) -> socket.socket:
+def _bind(host: str, port: int, kind: socket.SocketKind, *, shared: bool, key: str = "Port") -> socket.socket:
     sock = _open(host, kind, shared=shared)
     try:
-        _bind_to(sock, host, port, kind)
+        _bind_to(sock, host, port, kind, key)
     except BindError:
         sock.close()
         raise
@@ -170,13 +219,13 @@ def _open(host: str, kind: socket.SocketKind, *, shared: bool) -> socket.socket:
     return sock
 
 
-def _bind_to(sock: socket.socket, host: str, port: int, kind: socket.SocketKind) -> None:
+def _bind_to(sock: socket.socket, host: str, port: int, kind: socket.SocketKind, key: str = "Port") -> None:
     try:
         sock.bind((host, port))
     except OSError as error:
         protocol = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
         raise BindError(
-            f"cannot listen on {protocol} {host} port {port}: {error.strerror}; {_advice(error)}"
+            f"cannot listen on {protocol} {host} port {port}: {error.strerror}; {_advice(error, key)}"
         ) from error
 
 
@@ -185,16 +234,16 @@ def _near(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
-def _advice(error: OSError) -> str:
+def _advice(error: OSError, key: str = "Port") -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return "another program has it (`ss -lntup` shows which): stop that one, or set another Port or Listener"
+            return f"another program has it (`ss -lntup` shows which): stop that one, or set another {key} or Listener"
         case errno.EACCES | errno.EPERM:
             return "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE (see docs/install.md)"
         case errno.EADDRNOTAVAIL:
             return "Listener must be an address of this machine, 0.0.0.0 or ::"
         case _:
-            return "check Listener and Port"
+            return f"check Listener and {key}"
 
 
 def own_networks() -> tuple[Prefix, ...]:

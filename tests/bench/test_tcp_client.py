@@ -8,6 +8,7 @@ from bench.tcp import load
 from bench.tcp_client import Client, Plan, Replies
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.certificates import Certificates
 
 from bench import tcp_client, wire
 
@@ -54,6 +55,26 @@ def ask(server, **plan):
         server.shutdown()
         server.server_close()  # waits for the threads of all connections
         thread.join()
+
+
+class TlsServer(Server):
+    """The same within TLS, with this certificate."""
+
+    def __init__(self, certificates):
+        super().__init__()
+        self.context = certificates.server_context()
+
+    def get_request(self):
+        sock, address = super().get_request()
+        return self.context.wrap_socket(sock, server_side=True), address
+
+
+def test_questions_go_over_tls(tmp_path):
+    server = TlsServer(Certificates.issued(tmp_path))
+    done = ask(server, connections=2, count=6, per_connection=1, tls=True)
+    assert done["answered"] >= 6
+    assert done["failed"] == 0
+    assert server.connections == done["opened"]
 
 
 def test_each_question_has_a_connection_of_its_own():

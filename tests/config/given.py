@@ -4,15 +4,18 @@ import json
 
 import pytest
 
+from mesos_dns.certificates import Dates
 from mesos_dns.config import ConfigError, interpret
 from mesos_dns.config.addresses import Unfit
 
 PATH = "/etc/mesos-dns/config.json"
+#: The time on this machine: 2027-01-15.
+NOW = 1_800_000_000.0
 MASTERS = {"Masters": ["127.0.0.1:5050"]}
 
 
 class FakeHost:
-    """A machine with two addresses and the given files; `bad` certificates are refused."""
+    """A machine with two addresses and the given files; `bad` certificates are refused. A certificate of ours says for how many seconds it is valid."""
 
     def __init__(self, files=None, *, signs=True):
         self.files = {"/etc/resolv.conf": b"nameserver 192.0.2.53\n"} | (files or {})
@@ -34,6 +37,14 @@ class FakeHost:
     def check_pair(self, cert_file, key_file):
         if "bad" in cert_file + key_file:
             raise Unfit("and KeyFile are not a certificate and its private key in PEM form")
+
+    def examine(self, pair):
+        if b"bad" in pair.chain + pair.key:
+            raise Unfit("do not fit")
+        return Dates(NOW - 86_400, NOW + float(pair.chain))
+
+    def time(self):
+        return NOW
 
     def can_sign(self):
         return self.signs

@@ -135,7 +135,10 @@ def test_counts_never_step_back(master: Master, tmp_path: Path) -> None:
 
         for _ in range(20):
             assert client.ask(program.dns, *QUESTION)["rcode"] == "NOERROR"
-        until(lambda: counters().get("hits", 0) + counters().get("misses", 0) >= 20, "the worker never reports")
+        until(
+            lambda: counters().get("cache_hits", 0) + counters().get("cache_misses", 0) >= 20,
+            "the worker never reports",
+        )
         before = counters()
         os.kill(program.workers()[0], signal.SIGKILL)
         until(lambda: counters().get("worker_restarts") == 1, "no restart is counted")

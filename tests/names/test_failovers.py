@@ -324,7 +324,9 @@ class Failovers(RuleBasedStateMachine):
             ("framework", model.frameworks, self.last.frameworks),
             ("task", model.tasks, self.last.tasks),
         ):
-            assert {(kind, key) for key in have.keys() - said.keys()} == {one for one in held if one[0] == kind}
+            lacking = {(kind, key) for key in have.keys() - said.keys()}
+            assert lacking == {one for one in held if one[0] == kind}
+            assert self.names.reconciler.held_counts[kind] == len(lacking)
 
 
 Failovers.TestCase.settings = settings(stateful_step_count=40, max_examples=60)

@@ -58,6 +58,8 @@ class Client:
 class Server:
     """A listener, what it forwards, and its clients."""
 
+    listener_class = TcpListener
+
     def __init__(self, zone=ZONE, family=socket.AF_INET, address="127.0.0.1", forward=None, responder=None, **options):
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.bind((address, 0))
@@ -65,7 +67,7 @@ class Server:
         self.responder = responder or make_responder(zone)
         self.forwarded = []
         self.arrived = asyncio.Event()
-        self.listener = TcpListener(self.socket, self.responder, forward or self._forward, **options)
+        self.listener = self.listener_class(self.socket, self.responder, forward or self._forward, **options)
         self._clients = []
 
     def _forward(self, forward, limit, send):

@@ -4,6 +4,7 @@ from itertools import accumulate, cycle, islice
 
 from mesos_dns.serve.cache import _MOST_MISSING, ORDER_OCTETS, Pieces, ResponseCache
 from mesos_dns.serve.render import Orders, Response
+from mesos_dns.serve.turns import turns
 
 HEAD = bytes(10)
 ROOM = 1 << 20
@@ -99,11 +100,11 @@ def test_parts_are_given_by_client_and_go_with_the_rest():
 
 def test_turns_are_kept_like_the_rest():
     cache = make_cache(found=2, room=1000)
-    cache.cache_turns(b"t", cycle("ab"), 900)
+    cache.cache_turns(b"t", cycle("ab"), HEAD, 900)
     assert [*islice(cache.entries[b"t"], 3)] == ["a", "b", "a"]
     keep(cache, b"k", b"tail")
     assert set(cache.entries) == {b"k"}
-    cache.cache_turns(b"u", cycle("ab"), 1001)
+    cache.cache_turns(b"u", cycle("ab"), HEAD, 1001)
     assert set(cache.entries) == {b"k"}
 
 
@@ -113,7 +114,7 @@ def test_windows_are_a_sequence():
     assert [response.body for response in kept[1:]] == bodies[1:]
     assert kept[-1].body == bodies[-1]
     assert repr(kept) == "_Windows(3)"
-    assert [response.body for response in islice(store.in_turn(kept), 4)] == [*bodies, bodies[0]]
+    assert [response.body for response in islice(turns(kept)[0], 4)] == [*bodies, bodies[0]]
     assert store.weight(orders(*bodies)) == 24003 + 3 * ORDER_OCTETS
 
 

@@ -7,18 +7,21 @@ from tests.serve.test_responder import ZONE, Hot, make_responder, same, udp_sock
 from mesos_dns.serve.fast import FastAnswers
 from mesos_dns.serve.keys import any_key, owner_of
 from mesos_dns.serve.nxdomain import _MOST_BELOW, _MOST_KINDS, ReadyNxdomain
+from mesos_dns.serve.request import Transport
+from mesos_dns.serve.traffic import Kind, Traffic
 
 __all__ = ["udp_socket"]
 
 DESCRIPTOR = b"a descriptor"
+KIND = Kind(qtype=1, do=False, rcode=3, asked=30, given=80)
 
 
 def ready_for(*names, **edns):
     """What is ready when those names were found not to exist."""
-    ready = ReadyNxdomain(FastAnswers(make_answerer(), tcp=False), None)
+    ready = ReadyNxdomain(FastAnswers(make_answerer(), tcp=False), None, Traffic(Transport.UDP))
     for name in names:
         key = any_key(ask(name, **edns))
-        ready.keep(key, len(owner_of(key)), DESCRIPTOR)
+        ready.keep(key, len(owner_of(key)), DESCRIPTOR, KIND)
     return ready
 
 
@@ -26,7 +29,7 @@ def ready_for(*names, **edns):
 def test_another_name_of_the_same_length(edns):
     ready = ready_for("nope01.mesos.", **edns)
     for name in ("nope02.mesos.", "nope03.mesos.", "abcdef.mesos."):
-        assert ready.find(any_key(ask(name, **edns))) == DESCRIPTOR
+        assert ready.find(any_key(ask(name, **edns))).descriptor == DESCRIPTOR
 
 
 @pytest.mark.parametrize(
@@ -45,14 +48,14 @@ def test_names_that_exist_or_take_a_closer_look(name):
 def test_what_the_loop_reads_is_ready_for_all_but_the_first_label():
     ready = ready_for("nope01.mesos.")
     key = any_key(ask("nope01.mesos."))
-    assert ready.find(key) == DESCRIPTOR
+    assert ready.find(key).descriptor == DESCRIPTOR
     assert list(ready.below) == [key[:11] + key[17:]]
 
 
 def test_a_label_as_long_as_a_redirected_names_is_looked_at_each_time():
     """`agent.mesos` is no owner, and does exist."""
     ready = ready_for("abcde.mesos.")
-    assert ready.find(any_key(ask("abcde.mesos."))) == DESCRIPTOR
+    assert ready.find(any_key(ask("abcde.mesos."))).descriptor == DESCRIPTOR
     assert ready.below == {}
 
 
@@ -69,9 +72,9 @@ def test_it_is_bounded():
     ready.find(key)
     assert len(ready.below) == 1
     for n in range(_MOST_KINDS + 1):
-        ready.keep(n.to_bytes(2, "big") + key[2:], len(owner_of(key)), DESCRIPTOR)
+        ready.keep(n.to_bytes(2, "big") + key[2:], len(owner_of(key)), DESCRIPTOR, KIND)
     assert len(ready._kinds) < _MOST_KINDS
-    assert repr(ready) == f"ReadyNxdomain({len(ready._kinds)} kinds, 1 below parents)"
+    assert repr(ready) == f"ReadyNxdomain({len(ready._kinds)} kinds, 0 below parents)"
 
 
 @pytest.mark.parametrize("name", ["agent.mesos.", "slave.mesos.", "a*cde.mesos.", "nope6.mesos."])

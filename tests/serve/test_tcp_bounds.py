@@ -13,7 +13,7 @@ import pytest
 from tests.serve.asking import ask, make_responder
 from tests.serve.tcp_bed import LARGE, NAME, OTHER, ZONE, Dawdler, Server, framed, until
 
-from mesos_dns.serve import tcp
+from mesos_dns.serve import room, tcp
 from mesos_dns.serve.tcp import ACCEPT_PAUSE, MAX_TCP_PENDING
 from mesos_dns.serve.udp import udp_listener
 
@@ -431,7 +431,7 @@ async def test_a_connection_that_is_gone_before_it_is_accepted_costs_nothing(cap
 
 
 async def test_with_few_files_it_says_at_the_start_what_is_possible(monkeypatch, caplog):
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (250, 250))
+    monkeypatch.setattr(room.resource, "getrlimit", lambda _: (250, 250))
     async with Server() as server:
         assert server.listener._connections.most == 100
     (line,) = warnings(caplog)
@@ -440,7 +440,7 @@ async def test_with_few_files_it_says_at_the_start_what_is_possible(monkeypatch,
 
 @pytest.mark.parametrize("limit", [2050, resource.RLIM_INFINITY])
 async def test_with_enough_files_it_says_nothing(monkeypatch, caplog, limit):
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    monkeypatch.setattr(room.resource, "getrlimit", lambda _: (limit, limit))
     async with Server() as server:
         assert server.listener._connections.most == 1000
     assert warnings(caplog) == []

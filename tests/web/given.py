@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from mesos_dns import metrics
 from mesos_dns.concurrency import Broadcast
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import ClientList, Clients
 from mesos_dns.dns.rdata import Record, pack_address
 from mesos_dns.mesos.state import Delta, Task
+from mesos_dns.metrics import GAUGE, Metric
 from mesos_dns.names.model import Model
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.contributors import Contribution, ContributorCounts
@@ -19,6 +21,7 @@ from mesos_dns.zone.zone import Authority, Zone
 
 MESOS = names.from_text("mesos.")
 NS1 = names.from_text("ns1.mesos.")
+TASKS = Metric("tasks", "Running tasks.", (), GAUGE)
 
 
 @dataclass
@@ -41,6 +44,10 @@ class Cluster:
     http_clients: Clients = field(default_factory=lambda: Clients(ClientList()))
     journal: Journal = field(default_factory=Journal)
     happened: Broadcast = field(default_factory=Broadcast)
+    doh_on: bool = False
+    #: What is told of each question; None: nobody can be asked.
+    told: bytes | None = None
+    asked: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     async def news(self) -> None:
         await self.happened.wait()
@@ -48,6 +55,10 @@ class Cluster:
     def note(self, change: Change) -> None:
         self.journal.add(change)
         self.happened.tell()
+
+    async def ask(self, octets: bytes, client: bytes) -> bytes | None:
+        self.asked.append((octets, client))
+        return self.told
 
     def is_shared(self, record: Record) -> bool:
         return self.counts.is_shared(record)
@@ -63,6 +74,9 @@ class Cluster:
 
     def status(self) -> Mapping[str, Any]:
         return {"version": self.version, "ready": not self.reasons, "workers": [], "held": None}
+
+    def measured(self) -> tuple[Mapping[str, Metric], Mapping[str, float]]:
+        return {**metrics.declared(), TASKS.name: TASKS}, {TASKS.series(): len(self.model.tasks)}
 
     def config_json(self) -> Mapping[str, Any]:
         self.reads += 1
@@ -114,6 +128,7 @@ class Reply:
     status: int
     headers: dict[str, str]
     body: str
+    octets: bytes = b""
 
     @property
     def short(self) -> tuple[int, str, str]:
@@ -147,4 +162,9 @@ class Client:
         head, _, body = reply.partition(b"\r\n\r\n")
         status, *fields = head.decode().split("\r\n")
         pairs = [field.partition(": ") for field in fields]
-        return Reply(int(status.split()[1]), {name.lower(): value for name, _, value in pairs}, body.decode())
+        return Reply(
+            int(status.split()[1]),
+            {name.lower(): value for name, _, value in pairs},
+            body.decode(errors="replace"),
+            body,
+        )

@@ -150,14 +150,14 @@ async def test_without_enumeration_there_are_no_dumps(get, cluster, path, method
 
 async def test_a_second_dump_waits_for_the_first(get, monkeypatch):
     under_way, proceed = asyncio.Event(), asyncio.Event()
-    real = api.send_json
+    real = api.send
 
     async def slowly(request, pieces):
         under_way.set()
         await proceed.wait()
         return await real(request, pieces)
 
-    monkeypatch.setattr(api, "send_json", slowly)
+    monkeypatch.setattr(api, "send", slowly)
     first = asyncio.ensure_future(get("/v1/axfr"))
     await under_way.wait()
     under_way.clear()
@@ -178,7 +178,7 @@ async def test_who_waits_too_long_for_a_dump_is_told_so(get, monkeypatch):
         await proceed.wait()
         return api.text(200, "")
 
-    monkeypatch.setattr(api, "send_json", slowly)
+    monkeypatch.setattr(api, "send", slowly)
     first = asyncio.ensure_future(get("/v1/axfr"))
     await under_way.wait()
     assert (await get("/v1/axfr")).short == (503, TEXT, "503: somebody else is being sent all records; try again later")

@@ -10,6 +10,7 @@ from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable
     [
         ("/healthz", Match(Endpoint.HEALTH)),
         ("/readyz/", Match(Endpoint.READINESS)),
+        ("/metrics", Match(Endpoint.METRICS)),
         ("/v1/version", Match(Endpoint.VERSION)),
         ("/v1/version/", Match(Endpoint.VERSION)),
         ("/v1/%76ersion", Match(Endpoint.VERSION)),

@@ -27,7 +27,16 @@ async def talk(address, *octets, until_end=True, end=None):
 
 
 @pytest.mark.parametrize(
-    "path", [b"/healthz", b"/v1/config", b"/v1/enumerate", b"/v1/axfr", b"/v1/hosts/nginx.marathon.mesos.", b"/nope"]
+    "path",
+    [
+        b"/healthz",
+        b"/metrics",
+        b"/v1/config",
+        b"/v1/enumerate",
+        b"/v1/axfr",
+        b"/v1/hosts/nginx.marathon.mesos.",
+        b"/nope",
+    ],
 )
 async def test_requests(server, path):
     assert await left_by(lambda: talk(server.address, REQUEST % (path, b"close"))) == {}

@@ -12,6 +12,7 @@ from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Pair
 from mesos_dns.workers import handle as module
 from mesos_dns.workers.handle import WorkerHandle
+from mesos_dns.workers.propagation import Propagation
 from mesos_dns.workers.protocol import Ack, FrameReader, Settings, SnapshotBegin, ZoneUpdate, encode
 from mesos_dns.workers.replication import CHANGES_PER_FRAME, FRAME_OCTETS, update_frames
 from mesos_dns.zone.change import ZoneChange
@@ -90,7 +91,7 @@ class Reader:
 async def feeding(zone):
     """A handle that feeds a reader instead of a process."""
     with socket.socket() as one, socket.socket() as two:
-        handle = WorkerHandle(0, Pair(one, two), SETTINGS, Zones([zone]), SPAWNER, lambda: None)
+        handle = WorkerHandle(0, Pair(one, two), SETTINGS, Zones([zone]), SPAWNER, lambda: None, Propagation())
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         _, writer = await asyncio.open_connection(sock=ours)
@@ -227,7 +228,9 @@ async def test_what_a_worker_says_that_is_no_frame_is_told():
     with socket.socket() as one, socket.socket() as two:
         news = []
         handle = WorkerHandle(
-            3, Pair(one, two), SETTINGS, Zones([make_zone()]), SPAWNER, lambda: news.append(dict(handle.serving))
+            *(3, Pair(one, two), SETTINGS, Zones([make_zone()]), SPAWNER),
+            lambda: news.append(dict(handle.serving)),
+            Propagation(),
         )
         reader = asyncio.StreamReader()
         reader.feed_data(encode(Ack(APEX, 7)) + b"\0\0\0\1\xc1")

@@ -175,7 +175,7 @@ async def test_counters(worker):
     feed(worker, *snapshot())
     addresses(worker)
     addresses(worker)
-    assert worker.counters()["misses"] == 2 - worker.counters()["hits"]
+    assert worker.counters()["cache_misses"] == 2 - worker.counters()["cache_hits"]
     assert "forwarded" not in worker.counters()
 
 
@@ -254,8 +254,10 @@ async def test_a_worker_reports_again_and_again_until_it_stops(fed, monkeypatch)
     control.send(settings(), *snapshot())
     await control.receive(Ack)
     feed.tick()
+    # All once, and after that only what has changed.
+    assert await control.receive(Report) == Report(feed.worker.counters(), feed.worker.gauges())
     for _ in range(3):
-        assert await control.receive(Report) == Report(feed.worker.counters())
+        assert await control.receive(Report) == Report({}, None)
     feed.stop_ticking()
     assert feed._ticking.cancelled()
 

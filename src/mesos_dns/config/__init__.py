@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from mesos_dns.certificates import Certificate, KeyPair
 from mesos_dns.config import rules, zookeeper
 from mesos_dns.config.addresses import Unfit, absolute_name, host_and_port
 from mesos_dns.config.host import Host, ThisHost, reason
@@ -152,6 +153,7 @@ class _Draft:
     warnings: list[Problem]
     iam: IamAccount | None = None
     ensemble: zookeeper.Ensemble | None = None
+    certificate: Certificate | None = None
     flawed: set[str] = field(default_factory=set)
 
     def refuse(self, key: str, message: str, *others: str) -> None:
@@ -166,7 +168,7 @@ def _judge(layers: tuple[Layer, ...], path: str, host: Host, *, needs_masters: b
     for rule in rules.RULES:
         for finding in rule(draft.values):
             draft.refuse(*finding)
-    for check in (_find_masters, _find_resolvers, _check_loops, _check_tls, _check_service_account):
+    for check in (_find_masters, _find_resolvers, _check_loops, _check_tls, _read_certificate, _check_service_account):
         check(draft, host)
     if needs_masters:
         for finding in rules.cluster(draft.values):
@@ -279,6 +281,32 @@ def _check_tls(draft: _Draft, host: Host) -> None:
         draft.refuse("CertFile", f"{printable(cert_file)} {problem}")
 
 
+def _read_certificate(draft: _Draft, host: Host) -> None:
+    """Read this server's certificate and key, once: nobody reads these files again before the next reload."""
+    files = {key: draft.values[key] for key in ("TlsCertFile", "TlsKeyFile")}
+    if not rules.serves_tls(draft.values) or not all(files.values()):
+        return
+    read = {}
+    for key, path in files.items():
+        try:
+            read[key] = host.read(path)
+        except OSError as error:
+            advice = "; let the user that runs Mesos-DNS read it" if isinstance(error, PermissionError) else ""
+            draft.refuse(key, f"{printable(path)} cannot be read: {reason(error)}{advice}")
+    if len(read) < len(files) or not draft.unsure.isdisjoint(files):
+        return
+    pair = KeyPair(read["TlsCertFile"], read["TlsKeyFile"])
+    try:
+        dates = host.examine(pair)
+    except Unfit as problem:
+        draft.refuse("TlsCertFile", f"{printable(files['TlsCertFile'])} and TlsKeyFile {problem}", "TlsKeyFile")
+        return
+    draft.certificate = Certificate(pair, printable(files["TlsCertFile"]), *dates)
+    trouble = draft.certificate.trouble(host.time())
+    if trouble:
+        draft.warnings.append(Problem("TlsCertFile", draft.origins["TlsCertFile"], trouble))
+
+
 def _check_service_account(draft: _Draft, host: Host) -> None:
     """Load the account even if it is not used, as in Go."""
     path = draft.values["IAMConfigFile"]
@@ -306,4 +334,4 @@ def _finished(draft: _Draft) -> Config:
     fields["domain"] = fields["domain"].lower()
     fields["soa_mname"] = absolute_name(fields["soa_mname"])
     fields["soa_rname"] = absolute_name(fields["soa_rname"].replace("@", "."))
-    return Config(**fields, iam=draft.iam, ensemble=draft.ensemble)
+    return Config(**fields, iam=draft.iam, ensemble=draft.ensemble, certificate=draft.certificate)

@@ -4,13 +4,16 @@ import errno
 import importlib.util
 import ssl
 import sys
+import time
 from pathlib import Path
 from typing import Protocol
 
 import ifaddr
 
+from mesos_dns.certificates import Dates, KeyPair
 from mesos_dns.config.addresses import Unfit, ip
 from mesos_dns.config.json import MAX_CONFIG_OCTETS
+from mesos_dns.tls import PairError, examined, refuse_password
 
 
 class Host(Protocol):
@@ -27,6 +30,12 @@ class Host(Protocol):
 
     def check_pair(self, cert_file: str, key_file: str) -> None:
         """Raise `Unfit` if the two are not a certificate and its unencrypted key in PEM form."""
+
+    def examine(self, pair: KeyPair) -> Dates:
+        """Tell from when until when this server's certificate is valid. Raise `Unfit` if the pair cannot be used."""
+
+    def time(self) -> float:
+        """Tell the Unix time."""
 
     def can_sign(self) -> bool:
         """Say whether the optional packages that sign in a service account are installed."""
@@ -83,21 +92,27 @@ class ThisHost:
     def check_pair(self, cert_file: str, key_file: str) -> None:
         """See `Host`."""
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert_file, key_file, password=_refuse_password)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert_file, key_file, password=refuse_password)
         except ssl.SSLError as error:
             detail = f" ({error.reason})" if error.reason else ""
             raise Unfit(f"and KeyFile are not a certificate and its private key in PEM form{detail}") from None
         except (OSError, ValueError) as error:
             raise Unfit(f"and KeyFile cannot be loaded: {reason(error)}") from None
 
+    def examine(self, pair: KeyPair) -> Dates:
+        """See `Host`."""
+        try:
+            return examined(pair)
+        except PairError as error:
+            raise Unfit(str(error)) from None
+
+    def time(self) -> float:
+        """See `Host`."""
+        return time.time()
+
     def can_sign(self) -> bool:
         """See `Host`."""
         return all(importlib.util.find_spec(name) is not None for name in ("jwt", "cryptography"))
-
-
-def _refuse_password() -> str:
-    """Answer OpenSSL's question for a password; without this it would ask on the terminal."""
-    raise ValueError("the key is encrypted, and nobody can be asked for its password")
 
 
 def reason(error: Exception) -> str:

@@ -7,6 +7,7 @@ or milder, the rule says so.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -31,7 +32,7 @@ IAM_MEMBERS: Final = 'an IAMConfigFile with non-empty "uid", "private_key" and "
 
 
 def _servers(values: Values) -> Iterator[Finding]:
-    if not values["DnsOn"] and not values["HttpOn"]:
+    if not values["DnsOn"] and not values["HttpOn"] and not values["HttpsOn"]:
         yield "DnsOn", "DnsOn and HttpOn are both false, nothing would be served; set at least one of them to true"
 
 
@@ -106,32 +107,88 @@ def loops(values: Values, local: Callable[[], frozenset[str]]) -> Iterator[Findi
                 found = addresses.resolver(server)
             except Unfit:
                 continue  # said already
-            if found.port == here.port and here.takes(found.host, local):
-                itself = f"this server, which listens on {here.host} port {here.port}"
-                outcome = "it does not speak TLS" if found.tls_name else "it would ask itself without end"
+            over_tls = found.port == values["TlsPort"] and values["TlsOn"]
+            if (found.port == here.port or over_tls) and here.takes(found.host, local):
+                itself = f"this server, which listens on {here.host} port {found.port}"
+                outcome = "it would ask itself without end"
+                if bool(found.tls_name) != (found.port != here.port):
+                    outcome = "it does not speak TLS" if found.tls_name else "it speaks nothing but TLS there"
                 message = f"{quoted(server)} leads back to {itself}: {outcome}; name another resolver"
-                yield key, where + message, "Listener", "Port", "DnsOn"
+                yield key, where + message, "Listener", "Port", "DnsOn", "TlsOn", "TlsPort"
+
+
+class _Port(NamedTuple):
+    """A TCP port that is served: the keys that say where, what is spoken there, and the key that turns it on."""
+
+    key: str
+    listener: str
+    what: str
+    switch: str
+
+
+#: In the order in which they are bound: the later of two that clash is to be altered.
+_PORTS: Final = (
+    _Port("Port", "Listener", "DNS over TCP", "DnsOn"),
+    _Port("TlsPort", "Listener", "DNS over TLS", "TlsOn"),
+    _Port("HttpPort", "HTTPListener", "HTTP", "HttpOn"),
+    _Port("HttpsPort", "HTTPListener", "HTTPS", "HttpsOn"),
+)
 
 
 def _one_port(values: Values) -> Iterator[Finding]:
-    """DNS over TCP and HTTP cannot share an address and a port. A host name is an address of this machine."""
-    dns = Listening.of(values)
-    if not (dns.host and values["HttpOn"]) or dns.port != values["HttpPort"] or not dns.port:
-        return
-    http = ip(values["HTTPListener"] or ANY_4) or ("127.0.0.1" if values["HTTPListener"] == "localhost" else "")
-    both = (
-        dns.host == http
-        or ANY_6 in {dns.host, http}  # takes IPv4, too
-        or (dns.host == ANY_4 and ":" not in http)
-        or (http == ANY_4 and ":" not in dns.host)
-    )
-    if both:
-        shown = values["HTTPListener"] or ANY_4
+    """What is served over TCP needs a port of its own on each address. A host name is an address of this machine."""
+    for one, other in combinations(_PORTS, 2):
+        port = values[one.key]
+        if not (port and port == values[other.key] and values[one.switch] and values[other.switch]):
+            continue
+        if one.listener == other.listener:
+            clash = "on the same address"
+        elif _meet(ip(values[one.listener]) or "", _http_host(values)):
+            shown = values[other.listener] or ANY_4
+            clash = f"and {other.listener} ({shown}) and {one.listener} ({ip(values[one.listener])}) have an address in common"
+        else:
+            continue
         message = (
-            f"is {dns.port}, as Port is, and HTTPListener ({shown}) and Listener ({dns.host}) have an address in common: "
-            "DNS over TCP and HTTP cannot share it; set another HttpPort"
+            f"is {port}, as {one.key} is, {clash}: {one.what} and {other.what} cannot share it; set another {other.key}"
         )
-        yield "HttpPort", message, "Port", "Listener", "HTTPListener", "DnsOn", "HttpOn"
+        yield other.key, message, one.key, one.listener, other.listener, one.switch, other.switch
+
+
+def _http_host(values: Values) -> str:
+    return ip(values["HTTPListener"] or ANY_4) or ("127.0.0.1" if values["HTTPListener"] == "localhost" else "")
+
+
+def _meet(dns: str, http: str) -> bool:
+    """Whether two listening addresses, in normal form or "" if unknown, have one in common."""
+    return bool(dns) and (
+        dns == http
+        or ANY_6 in {dns, http}  # takes IPv4, too
+        or (dns == ANY_4 and ":" not in http)
+        or (http == ANY_4 and ":" not in dns)
+    )
+
+
+def serves_tls(values: Values) -> bool:
+    """Whether anything is served over TLS, so that a certificate is needed."""
+    return bool(values["TlsOn"] or values["HttpsOn"])
+
+
+def _encrypted(values: Values) -> Iterator[Finding]:
+    """DNS over TLS and over HTTPS are answered by the workers, and need a certificate."""
+    for key in ("TlsOn", "DohOn"):
+        if values[key] and not values["DnsOn"]:
+            yield (
+                key,
+                "is true, but DnsOn is false: the processes that answer DNS do not run; set DnsOn to true",
+                "DnsOn",
+            )
+    if values["DohOn"] and not (values["HttpOn"] or values["HttpsOn"]):
+        yield "DohOn", "is true, but neither HttpsOn nor HttpOn is; set HttpsOn to true", "HttpOn", "HttpsOn"
+    if serves_tls(values):
+        switch = "TlsOn" if values["TlsOn"] else "HttpsOn"
+        for key, what in (("TlsCertFile", "certificate"), ("TlsKeyFile", "private key")):
+            if not values[key]:
+                yield key, f"is missing, but {switch} is true; name the PEM file with the {what} of this server", switch
 
 
 def _masters(values: Values) -> Iterator[Finding]:
@@ -313,6 +370,7 @@ RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _fits("SOAMname", addresses.absolute_name),
     _fits("SOARname", lambda text: addresses.absolute_name(text.replace("@", "."))),
     _one_port,
+    _encrypted,
     _client_certificate,
     _authentication,
     _source,
@@ -392,6 +450,14 @@ def _server(text: str) -> addresses.Resolver | str:
         return text
 
 
+def _encryption_advice(values: Values) -> Iterator[Finding]:
+    if serves_tls(values):
+        return
+    for key in ("TlsCertFile", "TlsKeyFile"):
+        if values[key]:
+            yield key, "has no effect: neither TlsOn nor HttpsOn is true"
+
+
 def advice(values: Values) -> Iterator[Finding]:
     """Point out what works, but perhaps not as the operator thinks."""
     for key in ("ReverseDnsOn", "ResolvSubnetFirst"):
@@ -408,6 +474,7 @@ def advice(values: Values) -> Iterator[Finding]:
                 yield key, 'has no effect, because MesosAuthentication is ""; set it to "basic" or "iam"'
     for message in _odd_masters(values["Masters"]):
         yield "Masters", message
+    yield from _encryption_advice(values)
     if values["ExternalOn"]:
         yield from _forwarding_advice(values)
     yield from _rate_limit_advice(values)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
+from mesos_dns.certificates import Certificate
 from mesos_dns.config.addresses import Resolver, resolver
 from mesos_dns.config.zookeeper import Ensemble
 from mesos_dns.quoting import quoted
@@ -117,6 +118,19 @@ class Config:
     forward_non_recursive: bool = False
     #: "": the authorities of the system say who an upstream over TLS is.
     forward_ca_file: str = ""
+    #: Serve DNS over TLS, on `listener`.
+    tls_on: bool = False
+    tls_port: int = 853
+    #: The certificate of this server, for DNS over TLS and HTTPS.
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    #: Serve HTTP over TLS, on `http_listener`.
+    https_on: bool = False
+    https_port: int = 443
+    #: Answer DNS over HTTP, wherever HTTP is served.
+    doh_on: bool = False
+    #: What `tls_cert_file` and `tls_key_file` hold; None if nothing is served over TLS.
+    certificate: Certificate | None = field(default=None, repr=False)
     #: Entries as `config.access` takes them: who may ask at all, about outside names, and over HTTP.
     allow_query: tuple[str, ...] = ("any",)
     allow_recursion: tuple[str, ...] = ("@loopback", "@local", "@private")
@@ -273,6 +287,13 @@ KEYS: Final[tuple[Key, ...]] = (
     _list("PrivateZones", "private_zones"),
     _switch("ForwardNonRecursive", "forward_non_recursive"),
     _text("ForwardCAFile", "forward_ca_file"),
+    _switch("TlsOn", "tls_on"),
+    _integer("TlsPort", "tls_port", 0, _UINT16),
+    _text("TlsCertFile", "tls_cert_file"),
+    _text("TlsKeyFile", "tls_key_file"),
+    _switch("HttpsOn", "https_on"),
+    _integer("HttpsPort", "https_port", 0, _UINT16),
+    _switch("DohOn", "doh_on"),
     _list("AllowQuery", "allow_query"),
     _list("AllowRecursion", "allow_recursion"),
     _list("AllowHttp", "allow_http"),

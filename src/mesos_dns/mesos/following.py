@@ -108,6 +108,11 @@ class Following:
         return self._events_before + self.subscription.events
 
     @property
+    def skipped(self) -> dict[str, int]:
+        """Parts of the events of the present subscription that could not be used, by reason."""
+        return dict(self.subscription.skipped.counts)
+
+    @property
     def is_live(self) -> bool:
         """Whether silence means that nothing happens."""
         one, now = self.subscription, asyncio.get_running_loop().time()

@@ -1,6 +1,6 @@
 """What every source of truth about the cluster, and every detector of masters, looks like from outside. Pure: types only."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Protocol
 
@@ -56,7 +56,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
 
     `using` is how the cluster is followed at the moment, "events" or "polling"; `why` is the reason if it is not the way that was asked for.
     Of events: `events` counts those that told of something, `reads` the whole states that were read besides the first, `differences` what
-    those had that the events had not told.
+    those had that the events had not told; `skipped` parts of the present stream that could not be used, by reason.
     """
 
     leader: Endpoint | None = None
@@ -74,6 +74,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     events: int = 0
     reads: int = 0
     differences: int = 0
+    skipped: Mapping[str, int] = {}
     detector: DetectorStatus | None = None
 
     def notes(self, now: float) -> list[str]:

@@ -140,6 +140,7 @@ class StreamingSource:
                 events=counted.events + now.events,
                 reads=counted.reads + now.reads,
                 differences=counted.differences + now.differences,
+                skipped=now.skipped,
             )
         if self._is_polling and self._polling is not None:
             return replace(

@@ -94,6 +94,11 @@ class Model:
         """How many unhealthy tasks give way to healthy ones of the same names at present."""
         return self._health.left_out
 
+    @property
+    def shared_framework_names(self) -> int:
+        """How many names in DNS several frameworks have: looks at each."""
+        return sum(len(called) > 1 for called in self._called.values())
+
     def contributors(self, owner: bytes, rrtype: int | None = None) -> list[tuple[Record, Contributor]]:
         """Who contributes the records of `owner` (wire form, lower case) at present, one of them for each record and contributor.
 

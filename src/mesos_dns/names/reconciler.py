@@ -138,6 +138,12 @@ class Reconciler:
         """
         return self._deadlines[0] if self._deadlines else None
 
+    @property
+    def held_counts(self) -> dict[str, int]:
+        """How much is held, by kind, at the cost of a look at each agent with held tasks."""
+        tasks = sum(map(len, self._tasks.values()))
+        return {"agent": len(self._agents), "framework": len(self._frameworks), "task": tasks}
+
     def held(self) -> Iterator[Held]:
         """What is in the model although the last observation lacks it."""
         for agent_id, hold in self._agents.items():

@@ -18,8 +18,8 @@ import socket
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain, cycle
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain
 from typing import Final
 
 from mesos_dns.dns import message as msg
@@ -179,10 +179,6 @@ class RingBuffer:
     def weight(self, orders: Orders) -> int:
         """Part of `Store`."""
         return len(orders.octets) + ORDER_OCTETS * len(orders.windows)
-
-    def in_turn(self, kept: Sequence[bytes]) -> Iterator[bytes]:
-        """Part of `Store`."""
-        return cycle(kept)
 
     def clear(self) -> None:
         """Part of `Store`."""

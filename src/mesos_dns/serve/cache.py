@@ -6,13 +6,16 @@ listener can send at once. Keys are those of `keys`.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import cycle, repeat
+from itertools import chain, islice
 from typing import Final, Generic, Protocol, TypeVar, overload
 
 from mesos_dns.serve.render import Orders, Response
-from mesos_dns.serve.request import part_start
+from mesos_dns.serve.request import Transport, part_start
+from mesos_dns.serve.traffic import Kind, Traffic, kind_of
+from mesos_dns.serve.turns import ByClient, Counted, times_given, turns
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 #: Responses that have an answer: the names that clients really ask.
 _MOST_FOUND: Final = 100_000
@@ -30,7 +33,7 @@ OUTSIDE_OCTETS: Final = 4 * 1024 * 1024
 _MOST_OUTSIDE: Final = 4096
 
 
-class Store(Protocol[T]):
+class Store(Protocol[T_co]):
     """Where responses are kept, and how much of them."""
 
     #: Octets that may be kept at the same time.
@@ -39,14 +42,11 @@ class Store(Protocol[T]):
     def weight(self, orders: Orders) -> int:
         """Octets that `orders` will take."""
 
-    def put(self, orders: Orders) -> Sequence[T]:
+    def put(self, orders: Orders) -> Sequence[T_co]:
         """Keep responses: what the listener can send, for each window.
 
         What was put first is dropped first, when there is no more room.
         """
-
-    def in_turn(self, kept: Sequence[T]) -> Iterator[T]:
-        """What `put` gave, one after the other without end."""
 
     def clear(self) -> None:
         """Everything that was put is dropped."""
@@ -81,11 +81,6 @@ def _whole(orders: Orders) -> int:
     return sum(stop - start for _, start, stop in orders.windows)
 
 
-def _endlessly(kept: Sequence[T]) -> Iterator[T]:
-    while True:
-        yield from kept
-
-
 class Pieces:
     """Keeps responses as they are."""
 
@@ -105,16 +100,32 @@ class Pieces:
         windows = _Windows(orders)
         return [*windows] if _whole(orders) <= _READY else windows
 
-    def in_turn(self, kept: Sequence[Response]) -> Iterator[Response]:
-        """Part of Store."""
-        return cycle(kept) if isinstance(kept, list) else _endlessly(kept)
-
     def clear(self) -> None:
         """Part of Store."""
 
 
-#: The keys of a response, and its octets.
-_Kept = tuple[tuple[bytes, ...], int]
+class _Kept:
+    """A response with its keys, and how often it was given."""
+
+    __slots__ = ("counted", "keys", "kind", "source", "weight")
+
+    def __init__(self, keys: tuple[bytes, ...], weight: int, kind: Kind, source: object) -> None:
+        self.keys = keys
+        self.weight = weight
+        self.kind = kind
+        #: What knows how often it was given, and how often of those the traffic knows of.
+        self.source = source
+        self.counted = 0
+
+    def __repr__(self) -> str:
+        return f"_Kept({self.kind}, counted={self.counted})"
+
+    def count(self, traffic: Traffic) -> None:
+        """Tell the traffic how often it was given since the last time."""
+        given = times_given(self.source)
+        if given != self.counted:
+            traffic.add(self.kind, given - self.counted)
+            self.counted = given
 
 
 class _Kind(Generic[T]):
@@ -143,16 +154,20 @@ class _Kind(Generic[T]):
         self.asked.update(hashes)
         return again
 
-    def push(self, keys: tuple[bytes, ...], weight: int) -> list[bytes]:
-        """Take the keys of a response; the keys that have to go for it, before it is put into the store."""
-        self._queue.append((keys, weight))
+    def make_room(self, weight: int) -> Iterator[_Kept]:
+        """What has to go for a response of so many octets, which `push` takes then."""
         self._room -= weight
-        gone: list[bytes] = []
-        while len(self._queue) > self.most or self._room < 0:
-            keys, weight = self._queue.popleft()
-            self._room += weight
-            gone += keys
-        return gone
+        while len(self._queue) >= self.most or self._room < 0:
+            gone = self._queue.popleft()
+            self._room += gone.weight
+            yield gone
+
+    def push(self, kept: _Kept) -> None:
+        """Take a response for which there is room."""
+        self._queue.append(kept)
+
+    def __iter__(self) -> Iterator[_Kept]:
+        return iter(self._queue)
 
     def forget(self) -> tuple[deque[_Kept], set[int]]:
         """Begin anew; what is to be freed bit by bit."""
@@ -178,22 +193,27 @@ class ResponseCache(Generic[T]):
         most_found: int = _MOST_FOUND,
         most_missing: int = _MOST_MISSING,
         outside: Store[T] | None = None,
+        traffic: Traffic | None = None,
         *,
         outside_for_all: bool = True,
     ) -> None:
-        """Answers of upstreams are among `entries` only if they are `outside_for_all`: then whoever asks may have them."""
+        """`traffic` is told how often each response is given.
+
+        Answers of upstreams are among `entries` only if they are `outside_for_all`: then whoever asks may have them.
+        """
         #: Each entry gives what the store made of the responses, in turn and without end. Read by the
         #: answering loops directly: a call for each packet would cost more than the look-up.
         self.entries: dict[bytes, Iterator[T]] = {}
         #: The parts of truncated answers: which of them a client gets, says `part_start`.
-        self.parts: dict[bytes, Sequence[T]] = {}
+        self.parts: dict[bytes, ByClient[T]] = {}
+        self._traffic = Traffic(Transport.UDP) if traffic is None else traffic
         #: Answers of upstreams that not all clients may have.
-        self.outside: dict[bytes, T] = {}
+        self.outside: dict[bytes, Iterator[T]] = {}
         self._outside_for_all = outside_for_all
         self._found = _Kind(most_found, found)
         self._missing = _Kind(most_missing, missing)
         self._outside = None if outside is None else _Kind(_MOST_OUTSIDE, outside)
-        self._garbage: list[dict[bytes, Iterator[T]] | dict[bytes, Sequence[T]] | deque[_Kept] | set[int]] = []
+        self._garbage: list[dict[bytes, Iterator[T]] | dict[bytes, ByClient[T]] | deque[_Kept] | set[int]] = []
 
     def __repr__(self) -> str:
         return f"ResponseCache(found={len(self._found)}, missing={len(self._missing)})"
@@ -201,7 +221,10 @@ class ResponseCache(Generic[T]):
     def part(self, key: bytes, client: bytes, owner: bytes) -> T | None:
         """What is kept for that client of a truncated answer."""
         parts = self.parts.get(key)
-        return None if parts is None else parts[part_start(client, owner, len(parts))]
+        if parts is None:
+            return None
+        parts.times += 1
+        return parts.values[part_start(client, owner, len(parts.values))]
 
     def should_cache(self, key: bytes, *, found: bool) -> bool:
         """Whether the response to `key` is worth keeping: it is when the key was asked for before."""
@@ -219,21 +242,26 @@ class ResponseCache(Generic[T]):
         response where an old one was.
         """
         kind = self._found if orders.found else self._missing
-        if not self._make_room(kind, keys, kind.store.weight(orders)):
+        weight = kind.store.weight(orders)
+        if not self._make_room(kind, keys, weight):
             return
-        kept = kind.store.put(orders)
+        responses = kind.store.put(orders)
         if orders.by_client:
+            parts = ByClient(responses)
             for key in keys:
-                self.parts[key] = kept
+                self.parts[key] = parts
+            kind.push(_Kept(keys, weight, _kind_of(keys[0], orders), parts))
             return
-        entry = repeat(kept[0]) if len(kept) == 1 else kind.store.in_turn(kept)
+        entry, source = turns(responses)
         for key in keys:
             self.entries[key] = entry
+        kind.push(_Kept(keys, weight, _kind_of(keys[0], orders), source))
 
-    def cache_turns(self, key: bytes, turns: Iterator[T], weight: int) -> None:
-        """Keep what gives responses to `key` in turn and without end, and takes about `weight` octets."""
+    def cache_turns(self, key: bytes, responses: Iterator[T], header: bytes, weight: int) -> None:
+        """Keep what gives responses to `key` in turn and without end, and takes about `weight` octets, a third of them in each response."""
         if self._make_room(self._found, (key,), weight):
-            self.entries[key] = turns
+            counted = self.entries[key] = Counted(responses)
+            self._found.push(_Kept((key,), weight, kind_of(key, header, weight // 3), counted))
 
     def cache_outside(self, key: bytes, response: Response) -> None:
         """Keep an answer of an upstream until `forget_outside`, which must be called within a second or so.
@@ -243,20 +271,20 @@ class ResponseCache(Generic[T]):
         header, body, opt, end, found, *_ = response
         orders = Orders(body, ((header, 0, len(body)),), opt, end, found)
         kind = self._outside
-        if kind is not None and self._make_room(kind, (key,), kind.store.weight(orders)):
-            kept = kind.store.put(orders)[0]
-            if self._outside_for_all:
-                self.entries[key] = repeat(kept)
-            else:
-                self.outside[key] = kept
+        weight = 0 if kind is None else kind.store.weight(orders)
+        if kind is not None and self._make_room(kind, (key,), weight):
+            entry, source = turns(kind.store.put(orders))
+            (self.entries if self._outside_for_all else self.outside)[key] = entry
+            kind.push(_Kept((key,), weight, _kind_of(key, orders), source))
 
     def forget_outside(self) -> None:
         """Drop the answers of upstreams. Below a millisecond, as they are few."""
         if self._outside is not None:
             dropped, _ = self._outside.forget()
-            for keys, _ in dropped:
-                for key in keys:
+            for kept in dropped:
+                for key in kept.keys:
                     self.entries.pop(key, None)
+                kept.count(self._traffic)
             self.outside.clear()
 
     def _make_room(self, kind: _Kind[T], keys: tuple[bytes, ...], weight: int) -> bool:
@@ -264,10 +292,21 @@ class ResponseCache(Generic[T]):
             key in self.entries or key in self.parts or key in self.outside for key in keys
         ):
             return False
-        for gone in kind.push(keys, weight):
-            if self.entries.pop(gone, None) is None and self.outside.pop(gone, None) is None:
-                del self.parts[gone]
+        for gone in kind.make_room(weight):
+            gone.count(self._traffic)
+            for key in gone.keys:
+                if self.entries.pop(key, None) is None and self.outside.pop(key, None) is None:
+                    del self.parts[key]
         return True
+
+    def count_some(self, start: int, most: int) -> int:
+        """Tell the traffic how often up to `most` responses were given, from the one at place `start` on; how many these were."""
+        kinds = [self._found, self._missing, *([self._outside] if self._outside is not None else [])]
+        counted = 0
+        for kept in islice(chain.from_iterable(kinds), start, start + most):
+            kept.count(self._traffic)
+            counted += 1
+        return counted
 
     def forget(self) -> None:
         """Drop everything, since the zone changed. Freed bit by bit in `reclaim`: 100,000 responses at once take 23 ms."""
@@ -280,6 +319,10 @@ class ResponseCache(Generic[T]):
         # At most `_MOST_OUTSIDE`, below a millisecond.
         self.outside.clear()
 
+    def __len__(self) -> int:
+        """How many responses are kept."""
+        return len(self._found) + len(self._missing) + (0 if self._outside is None else len(self._outside))
+
     @property
     def has_garbage(self) -> bool:
         """Whether something that was dropped is yet to be freed."""
@@ -291,7 +334,24 @@ class ResponseCache(Generic[T]):
             dropped = self._garbage[-1]
             count = min(most, len(dropped))
             for _ in range(count):
-                dropped.popitem() if isinstance(dropped, dict) else dropped.pop()
+                if isinstance(dropped, dict):
+                    dropped.popitem()
+                elif isinstance(dropped, set):
+                    dropped.pop()
+                else:
+                    dropped.pop().count(self._traffic)
             most -= count + 1
             if not dropped:
                 self._garbage.pop()
+
+    def count_dropped(self) -> None:
+        """Tell the traffic of what was dropped and is not freed yet: the end of a worker does not wait for that."""
+        for dropped in self._garbage:
+            if isinstance(dropped, deque):
+                for kept in dropped:
+                    kept.count(self._traffic)
+
+
+def _kind_of(key: bytes, orders: Orders) -> Kind:
+    header, start, stop = orders.windows[0]
+    return kind_of(key, header, orders.question_end + stop - start + len(orders.opt))

@@ -8,6 +8,7 @@ from mesos_dns.dns.message import HEADER_SIZE
 from mesos_dns.serve.batch import QUESTION_ROOM, Outbox
 from mesos_dns.serve.cache import ResponseCache
 from mesos_dns.serve.render import Response
+from mesos_dns.serve.traffic import Traffic
 
 #: Seconds for which an answer of an upstream is given without another look: its times to live are right to the second.
 OUTSIDE_SECONDS: Final = 1.0
@@ -53,7 +54,7 @@ class NoFastForward:
 class Outside:
     """Sends late replies of one socket, many at once, and keeps answers in the listener's `cache` for a moment.
 
-    `send` sends a single reply; `failed` is told how many could not be sent.
+    `send` sends a single reply; `failed` is told how many could not be sent; `traffic` learns what was replied.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Outside:
         cache: ResponseCache[bytes],
         send: Callable[[bytes, tuple[object, ...], list[tuple[int, int, bytes]]], None],
         failed: Callable[[int], None],
+        traffic: Traffic,
     ) -> None:
         self._fd = fd
         self._outbox = outbox
         self._cache = cache
         self._send = send
         self._failed = failed
+        self._traffic = traffic
         #: What waits for `flush`.
         self._peers: list[bytes] = []
         self._replies: list[bytes] = []
@@ -88,6 +91,7 @@ class Outside:
 
     def reply(self, peer: Peer, message: bytes) -> None:
         """Send `message`, with the next `flush` at the latest."""
+        self._traffic.replied[message[3] & 15, len(message)] += 1
         if isinstance(peer, bytes):
             self._peers.append(peer)
             self._replies.append(message)

@@ -74,6 +74,11 @@ class Response(NamedTuple):
     found: bool
     keep: bool = True
 
+    @property
+    def size(self) -> int:
+        """Octets of the whole reply."""
+        return self.question_end + len(self.body) + len(self.opt)
+
     def message(self, query: bytes, options: bytes = b"") -> bytes:
         """The whole reply to `query`, with further EDNS options if it has an OPT record."""
         header, body, opt, end, _, _ = self

@@ -12,13 +12,20 @@ class Transport(Enum):
 
     UDP = "udp"
     TCP = "tcp"
+    TLS = "tls"
+    HTTPS = "https"
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether nobody on the way reads it: then its length is worth hiding (RFC 7830, RFC 8467)."""
+        return self in (Transport.TLS, Transport.HTTPS)
 
 
 class Request(NamedTuple):
     """A message and who sent it.
 
     `octets` is the whole message, over TCP without its length. `client` is the source address without the port,
-    packed: 4 or 16 octets (see `dns.prefixes.client_of`). `keepalive` is for TCP: units of 100 ms that the connection may stay
+    packed: 4 or 16 octets (see `dns.prefixes.client_of`). `keepalive` is for TCP and TLS: units of 100 ms that the connection may stay
     idle, which a client that sends edns-tcp-keepalive is told (RFC 7828).
     """
 

@@ -3,14 +3,14 @@
 No I/O happens here; a listener turns octets into requests and sends the replies its own way.
 """
 
-from collections import Counter
+import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE, Query, Rejected
 from mesos_dns.dns.prefixes import Clients
-from mesos_dns.metrics import Counts, Metric, counter
+from mesos_dns.metrics import Counts, Metric, counter, gauge
 from mesos_dns.serve.answer import Answerer
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS, Pieces, ResponseCache, Store
 from mesos_dns.serve.fast import FastAnswers
@@ -18,11 +18,13 @@ from mesos_dns.serve.keys import OPT_RECORDS, SMALL, alternate_key, any_key, has
 from mesos_dns.serve.policy import PROHIBITED, Drop, Policy, Refuse, Verdict
 from mesos_dns.serve.render import Orders, Response, error
 from mesos_dns.serve.request import CLOSE, Close, Forward, Reply, Request, Transport
+from mesos_dns.serve.traffic import Traffic, responses
 
 T = TypeVar("T")
 
-_HITS: Final = counter("hits", "Queries answered from a response cache.")
-_MISSES: Final = counter("misses", "Queries from the zones answered afresh.")
+_HITS: Final = counter("cache_hits", "Queries answered from a response cache.")
+_MISSES: Final = counter("cache_misses", "Queries about names in the zones answered afresh.")
+_ENTRIES: Final = gauge("cache_entries", "Questions whose response is kept.", by_worker=True)
 _DROPPED: Final = counter("dropped", "Queries that got no answer because of a policy.")
 _REFUSED: Final = counter("refused", "Queries that a policy refused.")
 _NO_RECURSION: Final = counter(
@@ -40,13 +42,16 @@ ForwardTo = Callable[[Forward, int, Callable[[bytes], None]], bytes | None]
 #: an answer can add, and 0.1 µs each.
 _RECLAIMED_AT_LEAST: Final = 64
 _RECLAIMED_PER_ANSWER: Final = 8
+#: Kept responses that are asked in one go how often they were given: a millisecond at most, twice a second.
+_MOST_COUNTED_AT_ONCE: Final = 2048
 
 
 class _Way:
     """How requests over one transport are answered: from the cache, or fresh."""
 
-    def __init__(self, cache: ResponseCache[Response], answerer: Answerer, *, tcp: bool) -> None:
+    def __init__(self, cache: ResponseCache[Response], answerer: Answerer, traffic: Traffic, *, tcp: bool) -> None:
         self.tcp = tcp
+        self.traffic = traffic
         self.cache = cache
         self.use(answerer)
 
@@ -60,29 +65,41 @@ class Responder:
     A listener adds to `hits` and `misses` what it answers from a cache of its own, or with `fast`.
     """
 
-    def __init__(self, answerer: Answerer, policy: Policy | None = None, recursion: Clients | None = None) -> None:
-        """`recursion` are those who may ask about names outside; None for everybody."""
+    def __init__(
+        self, answerer: Answerer, policy: Policy | None = None, recursion: Clients | None = None, *, family: str = "1"
+    ) -> None:
+        """`recursion` are those who may ask about names outside, None for everybody. `family` is that of the sockets: one of `traffic.FAMILIES`."""
         self.policy = policy
         self.recursion = recursion
         self.counters = Counts()
         self.hits = 0
         self.misses = 0
+        #: What is asked and answered, by transport.
+        self.traffic = {transport: Traffic(transport, family) for transport in Transport}
         self._caches: list[ResponseCache[Any]] = []
+        #: Which response is asked next how often it was given: the number of its cache, and its place there; and the hits when the first was.
+        self._counting = 0, 0
+        self._hits_counted = 0
         #: Whether something that was dropped is yet to be freed: to look costs more than a part of an answer.
         self.to_reclaim = False
         self._answerer = answerer
         # Over TCP the same question may have a larger answer.
-        self._udp = _Way(self.cache(Pieces(FOUND_OCTETS), Pieces(MISSING_OCTETS)), answerer, tcp=False)
-        self._tcp = _Way(self.cache(Pieces(FOUND_OCTETS // 2), Pieces(MISSING_OCTETS)), answerer, tcp=True)
+        udp, tcp = self.traffic[Transport.UDP], self.traffic[Transport.TCP]
+        self._udp = _Way(self.cache(Pieces(FOUND_OCTETS), Pieces(MISSING_OCTETS)), answerer, udp, tcp=False)
+        large = self.cache(Pieces(FOUND_OCTETS // 2), Pieces(MISSING_OCTETS), traffic=tcp)
+        self._tcp = _Way(large, answerer, tcp, tcp=True)
         #: The way to fresh responses over UDP for the listeners that have a cache of their own.
         self.fast = self._udp.fast
 
     def __repr__(self) -> str:
         return f"Responder({self._caches!r})"
 
-    def cache(self, found: Store[T], missing: Store[T], outside: Store[T] | None = None) -> ResponseCache[T]:
-        """A cache for a listener, which is emptied whenever the zone changes."""
-        cache = ResponseCache(found, missing, outside=outside, outside_for_all=self.recursion is None)
+    def cache(
+        self, found: Store[T], missing: Store[T], outside: Store[T] | None = None, traffic: Traffic | None = None
+    ) -> ResponseCache[T]:
+        """A cache for a listener, over UDP without other `traffic`; it is emptied whenever the zone changes."""
+        traffic = traffic or self.traffic[Transport.UDP]
+        cache = ResponseCache(found, missing, outside=outside, traffic=traffic, outside_for_all=self.recursion is None)
         self._caches.append(cache)
         return cache
 
@@ -111,12 +128,42 @@ class Responder:
                 cache.reclaim(_RECLAIMED_AT_LEAST + _RECLAIMED_PER_ANSWER * answered)
             self.to_reclaim = any(cache.has_garbage for cache in self._caches)
 
-    def counts(self) -> Counter[str]:
-        """All counts since the start, by series."""
-        counts = Counter(self.counters.snapshot())
-        counts[_HITS.series()] += self.hits
-        counts[_MISSES.series()] += self.misses
+    def counts(self, *, whole: bool = False) -> dict[str, float]:
+        """All counts since the start, by series. `whole`: all of them to the last packet, however long that takes."""
+        if whole:
+            for cache in self._caches:
+                cache.count_some(0, sys.maxsize)
+                cache.count_dropped()
+        else:
+            self._count_some()
+        counts = self.counters.snapshot()
+        counts[_HITS.series()] = self.hits
+        counts[_MISSES.series()] = self.misses
+        for traffic in self.traffic.values():
+            if traffic.is_used:
+                counts.update(traffic.numbers())
+        counts.update(responses(self.traffic.values()))
         return counts
+
+    def _count_some(self) -> None:
+        """Ask some of the kept responses how often they were given, those that come next: all of them take up to 50 ms."""
+        number, at = self._counting
+        if not number and not at:
+            if self._hits_counted == self.hits:
+                return  # None was.
+            self._hits_counted = self.hits
+        left = _MOST_COUNTED_AT_ONCE
+        while left and number < len(self._caches):
+            counted = self._caches[number].count_some(at, left)
+            left -= counted
+            at += counted
+            if left:
+                number, at = number + 1, 0
+        self._counting = (number, at) if number < len(self._caches) else (0, 0)
+
+    def gauges(self) -> dict[str, float]:
+        """What is at present, by series."""
+        return {_ENTRIES.series(): sum(map(len, self._caches))}
 
     def count(self, what: Metric, times: int = 1) -> None:
         """Add to a counter of a listener."""
@@ -133,8 +180,14 @@ class Responder:
                 return next(entry).message(octets)
         return self.respond(Request(octets, client, Transport.UDP))
 
-    def respond_tcp(self, octets: bytes, client: bytes = b"", keepalive: int | None = None) -> Reply:
-        """The same for a message over TCP, without its length octets."""
+    def respond_tcp(
+        self,
+        octets: bytes,
+        client: bytes = b"",
+        keepalive: int | None = None,
+        transport: Transport = Transport.TCP,
+    ) -> Reply:
+        """The same for a message over TCP, without its length octets, or over TLS."""
         if self.policy is None or client in self.policy.usual:
             # What `respond` would come to, sooner.
             key = any_key(octets)
@@ -142,7 +195,7 @@ class Responder:
             if entry is not None and (keepalive is None or not has_options(key, octets)):
                 self.hits += 1
                 return next(entry).message(octets)
-        return self.respond(Request(octets, client, Transport.TCP, keepalive))
+        return self.respond(Request(octets, client, transport, keepalive))
 
     def respond(self, request: Request) -> Reply:
         """The reply to any request at all."""
@@ -182,12 +235,13 @@ class Responder:
         if response is None:
             return None
         self.misses += 1
+        way.traffic.add_fresh(key, response.header, len(response.body))
         if response.keep and cache.should_cache(key, found=response.found):
             orders = cache_response(cache, key, way.fast)
             if orders is None and way.tcp:
                 turns = way.fast.turns(key)
                 if turns is not None:
-                    cache.cache_turns(key, turns, 3 * len(response.body))
+                    cache.cache_turns(key, turns, response.header, 3 * len(response.body))
         return response
 
     def respond_fresh(self, request: Request, options: bytes = b"") -> Reply:
@@ -198,28 +252,48 @@ class Responder:
         tcp = request.transport is not Transport.UDP
         limit = msg.TCP_SIZE if tcp else msg.udp_limit(query.edns)
         room = len(options) if query.edns is not None else 0
+        traffic = self.traffic[request.transport]
+        traffic.question(query)
         response = self._answerer.compose(query, limit - room, request.client, tcp=tcp)
         if isinstance(response, Forward):
             if not self.may_recurse(request.client):
                 self.counters.add(_NO_RECURSION)
-                return error(query, *PROHIBITED).message(request.octets, options)
+                refusal = error(query, *PROHIBITED)
+                reply = refusal.message(request.octets, options)
+                traffic.reply(reply, opt=refusal.opt)
+                return reply
             return response._replace(options=options) if room else response
         self.misses += 1
-        return response.message(request.octets, options)
+        reply = response.message(request.octets, options)
+        traffic.reply(reply, opt=response.opt)
+        return reply
+
+    def forwarded(self, reply: bytes, transport: Transport) -> None:
+        """Take note of the reply to a forwarded query."""
+        self.traffic[transport].reply(reply)
 
     def _refuse(self, request: Request, refusal: Refuse) -> Reply:
         query = self._parse(request)
         if not isinstance(query, Query):
             return query
         self.counters.add(_REFUSED)
-        return error(query, refusal.rcode, refusal.ede).message(query.octets)
+        response = error(query, refusal.rcode, refusal.ede)
+        reply = response.message(query.octets)
+        traffic = self.traffic[request.transport]
+        traffic.question(query)
+        traffic.reply(reply, opt=response.opt)
+        return reply
 
     def _parse(self, request: Request) -> Query | bytes | Close | None:
         """The query, or the reply to what is none."""
         query = msg.parse(request.octets)
         if isinstance(query, Rejected):
             self.counters.add(_REJECTED)
-            return query.reply()
+            reply = query.reply()
+            traffic = self.traffic[request.transport]
+            traffic.unread(request.octets)
+            traffic.reply(reply)
+            return reply
         if query is None:
             self.counters.add(_IGNORED)
             return None if request.transport is Transport.UDP else CLOSE

@@ -14,31 +14,32 @@ import os
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from time import monotonic
-from typing import Final
+from typing import ClassVar, Final
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.prefixes import client_of
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.logs import RateLimited
-from mesos_dns.metrics import counter
+from mesos_dns.metrics import counter, gauge
 from mesos_dns.serve.accepting import acceptor
 from mesos_dns.serve.connections import Connection, Connections, State
-from mesos_dns.serve.pressure import Pressure
-from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, has_input, poller
-from mesos_dns.serve.request import CLOSE, Forward
+from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, poller
+from mesos_dns.serve.request import CLOSE, Forward, Reply, Transport
 from mesos_dns.serve.responder import ForwardTo, Responder
+from mesos_dns.serve.room import Kind, Room
 
 log = logging.getLogger(__name__)
 
 _CONNECTIONS: Final = counter("tcp_connections", "TCP connections accepted.")
+_OPEN: Final = gauge("tcp_open_connections", "TCP connections of clients that are open.", by_worker=True)
 _REFUSED: Final = counter("tcp_refused", "TCP connections closed at once: all others were waiting for answers.")
 _EVICTED: Final = counter("tcp_evicted", "Idle TCP connections closed for newer ones.")
 _OVER_SHARE: Final = counter(
     "tcp_over_share",
-    "TCP connections of clients that had as many as one may have: an idle one of their own made room, or none did.",
+    "Connections over TCP and TLS of clients that had as many as one may have: an idle one of their own made room, or none.",
 )
 
 #: Connections of one client, which over IPv6 is a network of 64 bits: resolvers pipeline, and many tasks may share the address
@@ -56,14 +57,12 @@ QUERIES_PER_TURN: Final = 100
 #: have 100 of 64 kB waiting on each of its connections.
 OCTETS_PER_TURN: Final = 64 * 1024
 #: Octets received in one go: 100 queries of 40 octets come at once, and no more than can be answered soon.
-_CHUNK: Final = 8 * 1024
+CHUNK: Final = 8 * 1024
 #: Octets handed to the kernel in one go, of those that a slow client did not take yet.
 _PORTION: Final = 256 * 1024
 #: Connections that the poller tells of in one go, and that are accepted in one go; the time is bounded as well.
 _READY_AT_ONCE: Final = 64
 _ACCEPTED_AT_ONCE: Final = 32
-#: Idle connections that are looked at, whether a query has just come, before the idlest is closed anyway.
-_LOOKED_AT: Final = 8
 #: Connections that wait in the kernel to be accepted: those of a second or so.
 _BACKLOG: Final = 512
 #: Seconds without accepting after descriptors or memory ran out: soon enough for clients, and no busy loop.
@@ -78,12 +77,17 @@ _PASSING: Final = (
     errno.EOPNOTSUPP, errno.EPERM, errno.EPROTO,
 )  # fmt: skip
 
+#: Answers a message of a client, who may be told how long the connection may stay idle.
+Respond = Callable[[bytes, bytes, int], Reply]
+
 
 class TcpListener:
     """One listening TCP socket and its connections, all bounded.
 
-    `idle` is how many seconds a connection may stay without a query.
+    `idle` is how many seconds a connection may stay without a query; `others` is how many connections there may be in this process beside these.
     """
+
+    kind: ClassVar = Kind("TCP", _CONNECTIONS, _REFUSED, _EVICTED)
 
     def __init__(
         self,
@@ -94,6 +98,7 @@ class TcpListener:
         idle: float = TCP_IDLE_SECONDS,
         most: int = MAX_TCP_CONNECTIONS,
         most_per_client: int = MAX_TCP_PER_CLIENT,
+        others: int = 0,
     ) -> None:
         self.responder = responder
         self.forward = forward
@@ -116,13 +121,17 @@ class TcpListener:
         self._stopping = False
         self._settled = asyncio.Event()
         self._warn = RateLimited(log)
-        self._pressure = Pressure(self._connections, self._warn)
+        self._room = Room(self.kind, self._connections, self._warn, others)
 
     def __repr__(self) -> str:
-        return f"TcpListener({self._name()!r}, connections={len(self._connections)})"
+        return f"{type(self).__name__}({self._name()!r}, connections={len(self._connections)})"
 
     def _name(self) -> object:
         return self._socket.getsockname() if self._socket.fileno() >= 0 else "closed"
+
+    def gauges(self) -> dict[str, float]:
+        """What is at present, by series."""
+        return {_OPEN.series(): len(self._connections)}
 
     async def start(self) -> None:
         """Accept connections from now on, in the running event loop."""
@@ -131,7 +140,7 @@ class TcpListener:
         # Inherited by what is accepted. Otherwise the second small reply would wait for the client's delayed ACK.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._accept_one = acceptor(self._socket)
-        self._pressure.fit_into_files()
+        self._room.fit_into_files()
         self._poller.register(self._listening, READ)
         self._loop.add_reader(self._poller.fileno(), self._on_ready)
 
@@ -183,7 +192,7 @@ class TcpListener:
                 answered += self._serve(connection, now)
             if monotonic() >= half:
                 break
-        self.responder.count(_CONNECTIONS, taken)
+        self.responder.count(self.kind.taken, taken)
         return answered
 
     def _admit(self, fd: int, client: bytes, now: float) -> Connection | None:
@@ -191,9 +200,9 @@ class TcpListener:
         connections = self._connections
         if connections.crowded(client) and not self._make_room(client, now):
             os.close(fd)
-            self.responder.count(_REFUSED)
+            self.responder.count(self.kind.refused)
             return None
-        connection = self._by_fd[fd] = Connection(fd, client)
+        connection = self._by_fd[fd] = self._connection(fd, client)
         connections.add(connection, now)
         if self._timer is None:
             self._timer = self._loop.call_at(now + self.idle, self._on_timer)
@@ -203,24 +212,20 @@ class TcpListener:
         """Close the idlest connection for a new one of `client`; false if there is none that may be closed."""
         if self._connections.is_over_its_share(client):
             self.responder.count(_OVER_SHARE)
-            self._pressure.share(client)
-        else:
-            self._pressure.full()
-        candidates = list(islice(self._connections.candidates(client, now), _LOOKED_AT))
-        if not candidates:
-            self._pressure.refused()
+        closed = self._room.to_close(client, now)
+        if closed is None:
             return False
-        self._close(next((each for each in candidates if not has_input(each.fd)), candidates[0]))
-        self.responder.count(_EVICTED)
+        self._close(closed)
+        self.responder.count(self.kind.evicted)
         return True
 
     def _make_room_for_file(self, error: OSError, now: float) -> bool:
         """No connection can be accepted for lack of files, memory or the like: close the idlest one, or pause and return false."""
-        self._pressure.exhausted(self._name(), error)
+        self._room.tell_exhausted(self._name(), error)
         idlest = next(self._connections.candidates(b"", now), None) if error.errno == errno.EMFILE else None
         if idlest is not None:
             self._close(idlest)
-            self.responder.count(_EVICTED)
+            self.responder.count(self.kind.evicted)
             return True
         self._poller.modify(self._listening, 0)
         self._pause = self._loop.call_later(ACCEPT_PAUSE, self._accept_again)
@@ -283,6 +288,12 @@ class TcpListener:
 
     # --- one connection ------------------------------------------------------------------------
 
+    def _connection(self, fd: int, client: bytes) -> Connection:
+        return Connection(fd, client)
+
+    def _respond(self) -> Respond:
+        return self.responder.respond_tcp
+
     def _serve(self, connection: Connection, now: float) -> int:
         """Send, receive and answer what can be now; how many queries were answered."""
         if connection.unsent:
@@ -306,24 +317,28 @@ class TcpListener:
     def _receive(self, connection: Connection) -> bool:
         """Take what has come; false if the connection is gone."""
         try:
-            data = os.read(connection.fd, _CHUNK)
+            data = os.read(connection.fd, CHUNK)
         except BlockingIOError:
             return True
         except OSError:
             self._close(connection)
             return False
         if not data:
-            if not connection.pending:
-                self._close(connection)
-                return False
-            # The client has asked all it wanted; it still gets its answers.
-            connection.ending = True
+            return self._ended(connection)
         connection.buffer = connection.buffer + data if connection.buffer else data
+        return True
+
+    def _ended(self, connection: Connection) -> bool:
+        """The client has asked all it wanted: it still gets its answers. False if none is owed to it."""
+        if not connection.pending and not connection.has_query():
+            self._close(connection)
+            return False
+        connection.ending = True
         return True
 
     def _answer(self, connection: Connection) -> int:
         """Answer complete queries in the buffer, with one write, as far as bounds allow; how many."""
-        respond, client, keepalive, until = self.responder.respond_tcp, connection.client, self._keepalive, self._until
+        respond, client, keepalive, until = self._respond(), connection.client, self._keepalive, self._until
         buffer = connection.buffer
         received = len(buffer)
         replies: list[bytes] = []
@@ -360,6 +375,7 @@ class TcpListener:
     def _forwarded(self, connection: Connection, reply: bytes) -> None:
         """A forwarded answer has come, perhaps while its connection's other queries are being answered."""
         connection.pending -= 1
+        self.responder.forwarded(reply, Transport.TCP)
         if connection.closed:
             return
         self._send(connection, _LENGTHS.pack(len(reply)) + reply)
@@ -417,7 +433,9 @@ class TcpListener:
             else:
                 self._poller.modify(connection.fd, events)
         except OSError as error:  # No memory, or too many watches of this user.
-            self._warn.warning("watch", "TCP: a connection is closed, it cannot be watched: %s", error.strerror)
+            self._warn.warning(
+                "watch", "%s: a connection is closed, it cannot be watched: %s", self.kind.name, error.strerror
+            )
             self._close(connection)
         else:
             connection.watched = events
@@ -448,13 +466,14 @@ class TcpListener:
 
     def _read_rest(self, connection: Connection) -> None:
         """Take what a connection has sent until now, and nothing after that."""
-        chunks = [connection.buffer]
-        with contextlib.suppress(OSError):
-            while not connection.ending and (data := os.read(connection.fd, _CHUNK)):
-                chunks.append(data)
-                if len(chunks) > OCTETS_PER_TURN // _CHUNK:
-                    break
-        connection.buffer = b"".join(chunks)
+        for _ in range(OCTETS_PER_TURN // CHUNK):
+            before = len(connection.buffer)
+            if connection.ending:
+                break
+            if not self._receive(connection):
+                return
+            if len(connection.buffer) == before:
+                break
         connection.ending = True
         if not connection.queued:
             connection.queued = True

@@ -59,6 +59,7 @@ from mesos_dns.serve.policy import Policy, Verdict
 from mesos_dns.serve.render import LARGEST_KEPT
 from mesos_dns.serve.request import Forward, Reply, Request, Transport, part_start
 from mesos_dns.serve.responder import ForwardTo, Responder, cache_response, outside_response
+from mesos_dns.serve.traffic import TAIL, kind_of
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +174,11 @@ class _Listener(ABC):
             send = self._limit.sender(forward, send)
         return self._forward(forward, msg.udp_limit(forward.query.edns), send)
 
+    def _send_late(self, reply: bytes, address: tuple[object, ...], ancillary: Ancillary) -> None:
+        """Send the reply to a forwarded query."""
+        self._responder.forwarded(reply, Transport.UDP)
+        self._send(reply, address, ancillary)
+
     def _send(self, reply: bytes, address: tuple[object, ...], ancillary: Ancillary) -> None:
         try:
             if ancillary:
@@ -208,7 +214,8 @@ class BatchedListener(_Listener):
         self._buffer = memoryview(bytearray(batch.LARGEST))
         #: Keys whose responses are to be cached when the present batch is sent.
         self._asked_again: list[bytes] = []
-        self._nxdomain = ReadyNxdomain(responder.fast, self._cache.entries)
+        self._traffic = responder.traffic[Transport.UDP]
+        self._nxdomain = ReadyNxdomain(responder.fast, self._cache.entries, self._traffic)
         #: Queries of the present batch that are not ours: they wait until what is ours is answered.
         self._strangers: list[tuple[bytes, Forward, tuple[object, ...], Ancillary]] = []
         #: The same for those that may be asked the short way, each with its route and its octets.
@@ -219,6 +226,7 @@ class BatchedListener(_Listener):
             self._cache,
             self._send,
             partial(responder.count, _SEND_FAILED),
+            self._traffic,
         )
 
     async def stop(self) -> None:
@@ -334,6 +342,7 @@ class BatchedListener(_Listener):
         outside.scheduled = False
         if not flights.take(route, key, octets, client, outside, peer):
             return False
+        self._traffic.asked[key[-TAIL:], len(key)] += 1
         self._forwarded = flights.send() or outside.scheduled
         return True
 
@@ -349,11 +358,13 @@ class BatchedListener(_Listener):
         if kept:
             responder.hits += 1
             return self._bodies.message(kept, octets)
-        descriptor = self._ready_nxdomain().find(key)
-        if descriptor is not None:
+        ready = self._ready_nxdomain().find(key)
+        if ready is not None:
             responder.misses += 1
+            ready.times += 1
             self._asked_again += cache.repeated((key,))
-            return self._bodies.message(descriptor, octets)
+            return self._bodies.message(ready.descriptor, octets)
+        self._traffic.settle_if_many()
         return self._reply_slowly(key, Request(octets, self._client(address[0]), Transport.UDP), None)
 
     def _kept(self, key: bytes, client: bytes) -> bytes:
@@ -363,7 +374,7 @@ class BatchedListener(_Listener):
         if not kept and key in cache.parts:
             kept = cache.part(key, client, owner_of(key)) or b""
         if not kept and key in cache.outside and self._responder.may_recurse(client):
-            kept = cache.outside[key]
+            kept = next(cache.outside[key])
         return kept
 
     def _answer(self, lengths: list[int]) -> None:
@@ -406,10 +417,12 @@ class BatchedListener(_Listener):
         """Have those queries of the present batch answered whose names stand beside others that were forwarded."""
         siblings, self._siblings = self._siblings, []
         batch, flights = self._batch, self._flights
-        take = flights.take
+        take, asked = flights.take, self._traffic.asked
         for i, route, octets in siblings:
             client = batch.client(i)
-            if not take(route, keys[i], octets, client, self._outside, batch.peer(i)):
+            if take(route, keys[i], octets, client, self._outside, batch.peer(i)):
+                asked[keys[i][-TAIL:], len(keys[i])] += 1
+            else:
                 reply = self._reply_slowly(keys[i], Request(octets, client, Transport.UDP), None)
                 address, ancillary = batch.address(i, self._socket.family), ancillary_of(batch.control(i))
                 if isinstance(reply, Forward):
@@ -421,7 +434,7 @@ class BatchedListener(_Listener):
 
     def _ask_outside(self, key: bytes, forward: Forward, address: tuple[object, ...], ancillary: Ancillary) -> None:
         """Have a query answered that is not ours, and keep for a moment what is known by heart."""
-        reply = self._submit(forward, lambda late: self._send(late, address, ancillary))
+        reply = self._submit(forward, lambda late: self._send_late(late, address, ancillary))
         if reply is None:
             return
         key = key or any_key(forward.query.octets)
@@ -463,10 +476,11 @@ class BatchedListener(_Listener):
             key = keys[i]
             if parts and key in parts:
                 kept = parts[key]
-                descriptors[i] = kept[part_start(client(i), owner_of(key), len(kept))]
+                kept.times += 1
+                descriptors[i] = kept.values[part_start(client(i), owner_of(key), len(kept.values))]
                 continue
             if outside and key in outside and may_recurse(sources[i]):
-                descriptors[i] = outside[key]
+                descriptors[i] = next(outside[key])
                 continue
             fresh += 1
             # As `find` does, without a call, for all but the first below each parent.
@@ -486,11 +500,13 @@ class BatchedListener(_Listener):
                 if ready is None or name in children or name in owners[hash(name) % ZONE_PARTS] or b"*" in name:
                     ready = nxdomain.find(key)
                 if ready is not None:
-                    descriptors[i] = ready
+                    descriptors[i] = ready.descriptor
+                    ready.times += 1
                     absent.append(key)
                     continue
             descriptors[i] = self._answer_singly(i, key, lengths[i], verdicts.get(i))
         self._responder.hits += len(descriptors) - fresh
+        self._traffic.settle_if_many()
         if absent:
             self._responder.misses += len(absent)
             self._asked_again += self._cache.repeated(absent[:_ABSENT_LOOKED_AT])
@@ -498,7 +514,8 @@ class BatchedListener(_Listener):
     def _ready_nxdomain(self) -> ReadyNxdomain:
         if self._nxdomain.generation is not self._cache.entries:
             # The cache has been emptied: the zone is another.
-            self._nxdomain = ReadyNxdomain(self._responder.fast, self._cache.entries)
+            self._traffic.drop_ready()
+            self._nxdomain = ReadyNxdomain(self._responder.fast, self._cache.entries, self._traffic)
         return self._nxdomain
 
     def _answer_singly(self, i: int, key: bytes, length: int, verdict: Verdict | None) -> bytes:
@@ -533,12 +550,14 @@ class BatchedListener(_Listener):
         if response is None:
             return responder.respond_fresh(request)
         responder.misses += 1
+        self._traffic.fresh[response.header, key[-TAIL:], len(key), len(response.body)] += 1
         # Descriptors take the question from the row in which the headers lie.
         if response.question_end <= QUESTION_ROOM:
             if cache.should_cache(key, found=response.found):
                 self._asked_again.append(key)
             if response.header[1] & 15 == msg.NXDOMAIN:
-                self._ready_nxdomain().keep(key, len(owner_of(key)), self._batch.negative(response))
+                kind = kind_of(key, response.header, response.size)
+                self._ready_nxdomain().keep(key, len(owner_of(key)), self._batch.negative(response), kind)
         return response.message(octets)
 
 
@@ -564,4 +583,4 @@ class PlainListener(_Listener):
         if isinstance(reply, bytes):
             self._send(reply, address, ancillary)
         elif isinstance(reply, Forward):
-            self._submit(reply, lambda late: self._send(late, address, ancillary))
+            self._submit(reply, lambda late: self._send_late(late, address, ancillary))

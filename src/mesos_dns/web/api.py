@@ -13,13 +13,15 @@ from typing import Final
 
 from aiohttp import web
 
-from mesos_dns.dns.rdata import pack_address
 from mesos_dns.logs import RateLimited
+from mesos_dns.metrics import Counts, counter
 from mesos_dns.quoting import quoted
 from mesos_dns.web import views
 from mesos_dns.web.backend import Backend
+from mesos_dns.web.dns_query import answer_dns, client_of
+from mesos_dns.web.exposition import exposition
 from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable, match, moved_body
-from mesos_dns.web.sending import JSON, headers, send_json, text
+from mesos_dns.web.sending import JSON, headers, send, text
 from mesos_dns.web.watching import BadSerialError, Watches, serial_of, wants_events
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,11 @@ log = logging.getLogger(__name__)
 #: Seconds that a request for a dump of everything waits for the dump before it.
 HTTP_DUMP_WAIT_SECONDS: Final = 30.0
 
+_REQUESTS: Final = counter(
+    "http_requests",
+    "Requests over HTTP, by status. 500 also for clients that went away or took nothing.",
+    code=("200", "301", "400", "404", "405", "406", "500", "501", "503"),
+)
 _PROBES: Final = {Endpoint.HEALTH, Endpoint.READINESS}
 #: Everything about the whole cluster: large, and only there if `EnumerationOn`.
 _DUMPS: Final = {Endpoint.ENUMERATE, Endpoint.AXFR}
@@ -44,6 +51,7 @@ class Api:
         self._dump = asyncio.Semaphore(1)
         self._problems = RateLimited(log)
         self._watches = Watches(current)
+        self._counts = Counts()
 
     def __repr__(self) -> str:
         return f"Api(dump under way={self._dump.locked()})"
@@ -51,7 +59,7 @@ class Api:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Reply to `request`. A fault of ours becomes a 500 that says nothing; the log says what happened."""
         try:
-            return await self._answer(request)
+            reply = await self._answer(request)
         except ConnectionError as error:
             log.debug("%s from %s: the client is gone", quoted(request.path), request.remote)
             error.__traceback__ = None  # A future of aiohttp has the error, and a frame there the future: a cycle.
@@ -67,6 +75,10 @@ class Api:
             self._problems.log(
                 logging.ERROR, "fault", "%s %s failed", request.method, quoted(request.path), exc_info=True
             )
+        else:
+            self._counts.add(_REQUESTS, str(reply.status))
+            return reply
+        self._counts.add(_REQUESTS, "500")
         return text(500, "500: Internal Server Error")
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -79,10 +91,14 @@ class Api:
             return text(400, "400: Bad Request")
         if isinstance(found, Moved):
             return _redirect(request, found)
-        if found is None or (found.endpoint in _ENUMERATIONS and not backend.enumeration_on):
+        if found is None or not _exists(found.endpoint, backend):
             return text(404, "404: Page Not Found")
         if found.endpoint in _PROBES:
             return _probe(request, found, backend)
+        if found.endpoint is Endpoint.DNS_QUERY:
+            return await answer_dns(request, backend)
+        if found.endpoint is Endpoint.METRICS:
+            return await self._send_metrics(request, backend)
         return await self._answer_v1(request, found, backend)
 
     def _forbid(self, request: web.BaseRequest) -> web.Response:
@@ -113,8 +129,8 @@ class Api:
                 since = serial_of(request.query.get("since", "0"))
             except BadSerialError as error:
                 return text(400, f"400: since: {error}")
-            return await send_json(request, views.changes(backend.journal, since, backend.zone.serial))
-        return await send_json(request, self._pieces(found, backend))
+            return await send(request, views.changes(backend.journal, since, backend.zone.serial))
+        return await send(request, self._pieces(found, backend))
 
     async def _send_dump(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
         try:
@@ -123,9 +139,17 @@ class Api:
         except TimeoutError:
             return text(503, "503: somebody else is being sent all records; try again later")
         try:
-            return await send_json(request, self._pieces(found, backend))
+            return await send(request, self._pieces(found, backend))
         finally:
             self._dump.release()
+
+    async def _send_metrics(self, request: web.BaseRequest, backend: Backend) -> web.StreamResponse:
+        if request.method not in {"GET", "HEAD"}:
+            return text(405, "405: Method Not Allowed")
+        declared, numbers = backend.measured()
+        given = {**numbers, **self._counts.snapshot()}
+        found = exposition(request.headers.get("Accept"), declared, given)
+        return await send(request, found.pieces, found.content_type)
 
     def _pieces(self, found: Match, backend: Backend) -> views.Pieces:
         match found.endpoint:
@@ -152,9 +176,11 @@ class Api:
         raise AssertionError(found)
 
 
-def client_of(request: web.BaseRequest) -> bytes:
-    """The packed address that a request came from; no octets if its connection is gone already."""
-    return pack_address((request.remote or "").partition("%")[0]) or b""
+def _exists(endpoint: Endpoint, backend: Backend) -> bool:
+    """Whether the configuration has it."""
+    if endpoint in _ENUMERATIONS:
+        return backend.enumeration_on
+    return endpoint is not Endpoint.DNS_QUERY or backend.doh_on
 
 
 def _redirect(request: web.BaseRequest, moved: Moved) -> web.Response:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from mesos_dns.dns.rdata import Record
+from mesos_dns.metrics import Metric
 from mesos_dns.names.model import Model
 from mesos_dns.zone.journal import Journal
 from mesos_dns.zone.zone import Zone
@@ -58,6 +59,13 @@ class Backend(Protocol):
     async def news(self) -> None:
         """Wait until the journal has another change, or another backend is in its place."""
 
+    @property
+    def doh_on(self) -> bool:
+        """Whether `/dns-query` exists."""
+
+    async def ask(self, octets: bytes, client: bytes) -> bytes | None:
+        """The reply to any DNS message of `client`, its packed address; empty if it deserves none, None if nobody can be asked."""
+
     def config_json(self) -> Mapping[str, Any]:
         """Every configuration key with its effective value, in order, ready for JSON and free of secrets."""
 
@@ -66,6 +74,9 @@ class Backend(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """How everything does: plain values, ready for JSON."""
+
+    def measured(self) -> tuple[Mapping[str, Metric], Mapping[str, float]]:
+        """What is counted and measured, as declared, by name; and all numbers by series."""
 
     def notes(self) -> Sequence[str]:
         """Lines about how fresh the records are, and what hinders newer ones."""

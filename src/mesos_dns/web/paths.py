@@ -20,6 +20,8 @@ class Endpoint(enum.Enum):
     ENUMERATE = enum.auto()
     AXFR = enum.auto()
     CHANGES = enum.auto()
+    DNS_QUERY = enum.auto()
+    METRICS = enum.auto()
 
 
 class Match(NamedTuple):
@@ -42,6 +44,8 @@ class BadPathError(ValueError):
 _FIXED: Final = {
     ("healthz",): Match(Endpoint.HEALTH),
     ("readyz",): Match(Endpoint.READINESS),
+    ("dns-query",): Match(Endpoint.DNS_QUERY),
+    ("metrics",): Match(Endpoint.METRICS),
     ("v1", "version"): Match(Endpoint.VERSION),
     ("v1", "config"): Match(Endpoint.CONFIG),
     ("v1", "status"): Match(Endpoint.STATUS),

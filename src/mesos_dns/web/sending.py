@@ -32,14 +32,14 @@ def text(status: int, body: str) -> web.Response:
     return web.Response(status=status, body=body.encode("utf-8", "replace"), headers=headers(TEXT))
 
 
-async def send_json(request: web.BaseRequest, pieces: Pieces) -> web.StreamResponse:
+async def send(request: web.BaseRequest, pieces: Pieces, content_type: str = JSON) -> web.StreamResponse:
     """Reply with `pieces`: at once with a Content-Length if they are small, else chunk by chunk as they come.
 
     Raises TimeoutError for a client that does not take them; ConnectionError for one that went away. If
     anything is raised after the reply began, the connection is aborted: only that tells the client that
     the reply is incomplete.
     """
-    reply = _Reply(request)
+    reply = _Reply(request, content_type)
     try:
         # Closed here and not by the collector some day: a dump may remember a hundred thousand records.
         with closing(pieces):
@@ -53,8 +53,9 @@ async def send_json(request: web.BaseRequest, pieces: Pieces) -> web.StreamRespo
 class _Reply:
     """One reply with status 200; it begins when more has been gathered than fits into one chunk."""
 
-    def __init__(self, request: web.BaseRequest) -> None:
+    def __init__(self, request: web.BaseRequest, content_type: str) -> None:
         self._request = request
+        self._content_type = content_type
         self._begun: web.StreamResponse | None = None
         self._gathered: list[str] = []
 
@@ -71,7 +72,7 @@ class _Reply:
                 await asyncio.sleep(0)
                 turn_began = time.monotonic()
         if self._begun is None:
-            return web.Response(body=self._take(), headers=headers(JSON))
+            return web.Response(body=self._take(), headers=headers(self._content_type))
         return await self._write()
 
     def abort(self) -> None:
@@ -80,7 +81,7 @@ class _Reply:
 
     async def _write(self) -> web.StreamResponse:
         if self._begun is None:
-            self._begun = web.StreamResponse(headers=headers(JSON))
+            self._begun = web.StreamResponse(headers=headers(self._content_type))
             await self._begun.prepare(self._request)
         async with asyncio.timeout(HTTP_STALL_SECONDS):
             await self._begun.write(self._take())

@@ -5,13 +5,14 @@ import errno
 import logging
 import os
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
 
-from mesos_dns.concurrency import let_go
+from mesos_dns.concurrency import let_go, spawn
 from mesos_dns.logs import RateLimited
 from mesos_dns.quoting import quoted
 from mesos_dns.web.api import Api
@@ -37,12 +38,18 @@ HTTP_LINGER_SECONDS: Final = 1.0
 MAX_COMPLAINT: Final = 200
 #: Seconds that replies under way get when the server stops, and again for being cancelled.
 HTTP_STOP_SECONDS: Final = 1.0
+#: What clients are told that name what they speak (ALPN): nothing newer than HTTP/1.1.
+HTTP_PROTOCOLS: Final = ("http/1.1",)
 
 
 class HttpServer:
-    """Serves the API over HTTP/1.1 on one address. `start` once, then `stop` once."""
+    """Serves the API over HTTP/1.1 on one address, in TLS if `context` is given. `start` once, then `stop` once.
 
-    def __init__(self, current: Callable[[], Backend]) -> None:
+    Another `context` may be set at any time, for connections to come.
+    """
+
+    def __init__(self, current: Callable[[], Backend], context: ssl.SSLContext | None = None) -> None:
+        self.context = context
         self._api = Api(current)
         self._warnings = RateLimited(log)
         self._aiohttp_log = logging.Logger(f"{__name__}.aiohttp")  # noqa: LOG001 - has no life outside this server
@@ -53,6 +60,8 @@ class HttpServer:
         self._clients: Counter[str] = Counter()
         self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
+        #: What is on the wire, by the transport within TLS.
+        self._wires: dict[asyncio.Transport, asyncio.Transport] = {}
         #: Host and port that it listens on, once started.
         self.address: tuple[str, int] | None = None
 
@@ -64,7 +73,7 @@ class HttpServer:
 
         Raises OSError if the address cannot be bound: its text says which one, why, and what to do.
         """
-        listening = _bind(host, port)
+        listening = _bind(host, port, "HttpPort" if self.context is None else "HttpsPort")
         self._web = web.Server(
             self._answer,
             access_log=None,
@@ -78,7 +87,7 @@ class HttpServer:
         make = self._web
         self._listener = await asyncio.get_running_loop().create_server(lambda: _Connection(make, self), sock=listening)
         self.address = listening.getsockname()[:2]
-        log.info("HTTP API on %s port %d", *self.address)
+        log.info("%s API on %s port %d", "HTTP" if self.context is None else "HTTPS", *self.address)
 
     async def stop(self) -> None:
         """Close the listener at once, and every connection as soon as its reply is sent, or after a few seconds."""
@@ -129,17 +138,27 @@ class HttpServer:
         self._open[transport] = loop.call_later(HTTP_REQUEST_SECONDS, transport.abort)
         return True
 
-    def closed(self, transport: asyncio.Transport) -> None:
-        """Forget a connection."""
-        self._cancel_timer(transport)
-        if transport in self._open:
-            del self._open[transport]
-            client = _address(transport)
+    def secured(self, wire: asyncio.Transport, within: asyncio.Transport) -> None:
+        """A connection has a transport within TLS now, which requests come from."""
+        self._wires[within] = wire
+
+    def tell_insecure(self, client: object, why: str) -> None:
+        """Tell of a client that speaks no TLS, or does not accept this server."""
+        self._warnings.log(logging.INFO, "tls", "HTTPS: a connection of %s failed: %s", client, why)
+
+    def closed(self, wire: asyncio.Transport, within: asyncio.Transport) -> None:
+        """Forget a connection; without TLS both are the same."""
+        self._cancel_timer(wire)
+        if wire in self._open:
+            del self._open[wire]
+            client = _address(wire)
             self._clients[client] -= 1
             if not self._clients[client]:
                 del self._clients[client]
+        self._wires.pop(within, None)
 
     def _cancel_timer(self, transport: asyncio.Transport) -> None:
+        transport = self._wires.get(transport, transport)
         timer = self._open.get(transport)
         if timer is not None:
             timer.cancel()
@@ -149,34 +168,48 @@ class HttpServer:
 class _Connection(asyncio.Protocol):
     """Counts a connection, and passes all that happens to it on to what `make` makes, if it is admitted.
 
-    aiohttp does not bound connections, and older versions let one be silent for ever: hence this layer.
+    aiohttp does not bound connections, and older versions let one be silent for ever: hence this layer. It is there before TLS is,
+    so that handshakes are bounded, too.
     """
 
     def __init__(self, make: Callable[[], asyncio.Protocol], server: HttpServer) -> None:
         self._make = make
         self._inner: asyncio.Protocol | None = None
         self._server = server
+        #: What carries what is said, and what is on the wire: the same without TLS.
         self._transport: asyncio.Transport | None = None
+        self._wire: asyncio.Transport | None = None
+        self._client = ""
+        #: What came before `_inner` was there, which takes a turn of the loop after a handshake.
+        self._early: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = self._wire = transport
         if not self._server.opened(transport):
             transport.abort()
-            return
-        self._inner = self._make()
-        self._inner.connection_made(transport)
+        elif self._server.context is None:
+            self._begin(transport)
+        else:
+            self._client = transport.get_extra_info("peername", ("somebody",))[0]
+            transport.pause_reading()
+            spawn(self._shake_hands(transport, self._server.context), name="shake hands over HTTPS")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._transport is not None:
-            self._server.closed(self._transport)
-            let_go(self._transport)
+        wire, within = self._wire, self._transport
+        self._transport = self._wire = None
+        if wire is not None and within is not None:
+            self._server.closed(wire, within)
+            let_go(wire)
+            let_go(within)
         if self._inner is not None:
             self._inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._inner is not None:
             self._inner.data_received(data)
+        else:
+            self._early.append(data)
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received() if self._inner is not None else None
@@ -189,6 +222,38 @@ class _Connection(asyncio.Protocol):
         if self._inner is not None:
             self._inner.resume_writing()
 
+    def _begin(self, transport: asyncio.Transport) -> None:
+        self._inner = self._make()
+        self._inner.connection_made(transport)
+        early, self._early = self._early, []
+        for data in early:
+            self._inner.data_received(data)
+
+    async def _shake_hands(self, wire: asyncio.Transport, context: ssl.SSLContext) -> None:
+        within = None
+        why = "no handshake within the time for it"
+        try:
+            within = await asyncio.get_running_loop().start_tls(
+                wire,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=HTTP_REQUEST_SECONDS,
+                ssl_shutdown_timeout=HTTP_STOP_SECONDS,
+            )
+        except OSError as error:  # Errors of TLS are such, too.
+            reason = error.reason if isinstance(error, ssl.SSLError) else None
+            why = (reason or str(error) or "it went away").replace("_", " ").lower()
+            error.__traceback__ = None  # A future in a frame there has the error: a cycle.
+        if within is None:
+            # Nobody says `connection_lost` to who was in a handshake; or it is said once more, and does no harm.
+            self._server.tell_insecure(self._client, why)
+            self.connection_lost(None)
+        elif self._transport is not None:
+            self._transport = within
+            self._server.secured(wire, within)
+            self._begin(within)
+
 
 def _address(transport: asyncio.Transport) -> str:
     """The address of the other end; "" if it was gone before anybody looked. It stays the same for the transport's life."""
@@ -196,7 +261,7 @@ def _address(transport: asyncio.Transport) -> str:
     return str(peer[0]) if peer else ""
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, key: str) -> socket.socket:
     v6 = ":" in host
     try:
         return socket.create_server(
@@ -208,16 +273,18 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         # A single argument: then the text is all that str() gives, without the number.
-        raise OSError(f"TCP {host} port {port}: {reason}; {_advice(error)}") from error
+        raise OSError(f"TCP {host} port {port}: {reason}; {_advice(error, key)}") from error
 
 
-def _advice(error: OSError) -> str:
+def _advice(error: OSError, key: str) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return "another program has it (`ss -lntp` shows which): stop that one, or set another HttpPort or HTTPListener"
+            return (
+                f"another program has it (`ss -lntp` shows which): stop that one, or set another {key} or HTTPListener"
+            )
         case errno.EACCES | errno.EPERM:
-            return "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE; set another HttpPort"
+            return f"ports below 1024 need root or the capability CAP_NET_BIND_SERVICE; set another {key}"
         case errno.EADDRNOTAVAIL:
             return "HTTPListener must be an address of this machine, 0.0.0.0 or ::"
         case _:
-            return "check HTTPListener and HttpPort"
+            return f"check HTTPListener and {key}"

@@ -13,21 +13,24 @@ import logging
 import signal
 import socket
 import sys
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from mesos_dns.certificates import KeyPair
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import Prefix
-from mesos_dns.metrics import counter
+from mesos_dns.metrics import Metric, counter, summed
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.liveness import TICK_SECONDS, Liveness, Verdict
+from mesos_dns.workers.propagation import Propagation
 from mesos_dns.workers.protocol import (
     DRAIN_SECONDS,
     Ack,
+    Declared,
     Frame,
     FrameReader,
     Heartbeat,
@@ -35,10 +38,12 @@ from mesos_dns.workers.protocol import (
     Listener,
     Networks,
     ProtocolError,
+    Renew,
     Report,
     Settings,
     encode,
 )
+from mesos_dns.workers.questions import Asking
 from mesos_dns.workers.replication import snapshot_frames
 from mesos_dns.workers.spawner import Child, ProcessSpawner, end_of, ended, look_at
 from mesos_dns.zone.zones import Zones
@@ -74,33 +79,43 @@ class WorkerHandle:
         zones: Zones,
         spawner: ProcessSpawner,
         on_news: Callable[[], None],
+        propagation: Propagation,
     ) -> None:
-        """`on_news` is called whenever `serving` or `trouble` may have changed."""
+        """`on_news` is called whenever `serving` or `trouble` may have changed; `propagation` is told what the worker answers from."""
         self.number = number
         self.restarts = 0
         #: The serials that the worker answers from, by apex.
         self.serving: dict[bytes, int] = {}
         self.pid: int | None = None
-        self.counters: Counter[str] = Counter()
+        self.counters: dict[str, float] = {}
+        #: What the present process measures, by series, and what its code has declared.
+        self.gauges: Mapping[str, float] = {}
+        self.declared: Mapping[str, Metric] = {}
         self._pair = pair
         listeners = [Listener(pair.udp.fileno(), udp=True), Listener(pair.tcp.fileno(), udp=False)]
+        if pair.tls is not None:
+            listeners.append(Listener(pair.tls.fileno(), udp=False, tls=True))
+        #: Asks the process questions that come to control; None without such.
+        self.asking: Asking | None = None
         self._settings = msgspec.structs.replace(settings, listeners=listeners)
         self._zones = zones
         self._spawner = spawner
         self._on_news = on_news
+        self._propagation = propagation
         self._news = asyncio.Event()
         self._heartbeat_due = False
         self._stale = True  # The worker lacks a snapshot.
         self._may_listen = False
         #: The networks of this machine are others than the worker knows.
         self._networks_due = False
+        self._renewed = False
         self._backlog: deque[bytes] = deque()
         self._backlog_size = 0
         self._process: Child | None = None
         self._liveness = Liveness()
         self._stopping = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
-        self._finished_counters: Counter[str] = Counter()
+        self._finished_counters: dict[str, float] = {}
 
     def __repr__(self) -> str:
         serving = [*self.serving.values()]
@@ -132,9 +147,9 @@ class WorkerHandle:
         """Whether there is no snapshot to be had yet."""
         return any(zone.behind for zone in self._zones)
 
-    def total_counters(self) -> Counter[str]:
+    def total_counters(self) -> dict[str, float]:
         """Counts of all processes that this place has had, and how many there were beyond the first."""
-        return self._finished_counters + self.counters + Counter({_RESTARTS.series(): self.restarts})
+        return summed(self._finished_counters, self.counters, {_RESTARTS.series(): self.restarts})
 
     def status(self) -> dict[str, object]:
         """How the worker does, for people and programs: plain values."""
@@ -155,6 +170,12 @@ class WorkerHandle:
                 log.warning("worker %d does not read what it is told; it gets a new snapshot", self.number)
                 self._drop_backlog()
                 self._stale = True
+        self._news.set()
+
+    def renew(self, pair: KeyPair) -> None:
+        """Show new connections over TLS another certificate."""
+        self._settings = msgspec.structs.replace(self._settings, tls=pair)
+        self._renewed = True
         self._news.set()
 
     def listen(self) -> None:
@@ -245,19 +266,25 @@ class WorkerHandle:
             for part in parts:
                 part.cancel()
             writer.close()
+            if self.asking is not None:
+                self.asking.close()
         await asyncio.wait(parts)
         self.pid = None
         self.serving = {}
-        self._finished_counters += self.counters
-        self.counters = Counter()
+        self._propagation.gone(self.number)
+        self._finished_counters = summed(self._finished_counters, self.counters)
+        self.counters = {}
+        self.gauges = {}
         self._on_news()
         return f"{fault}, and was killed" if fault else f"ended unasked ({end_of(process.returncode)})"
 
     async def _start_process(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         ours, theirs = socket.socketpair()
         try:
-            with theirs:
-                fds = (theirs.fileno(), self._pair.udp.fileno(), self._pair.tcp.fileno())
+            with theirs, contextlib.ExitStack() as stack:
+                fds = (theirs.fileno(), *(listener.fd for listener in self._settings.listeners))
+                if self._settings.questions:
+                    fds += (await self._open_questions(stack),)
                 self._process = await self._spawner.start(
                     sys.executable, "-m", "mesos_dns.workers.worker", str(theirs.fileno()), pass_fds=fds
                 )
@@ -270,6 +297,16 @@ class WorkerHandle:
             ours.close()
             raise
         return reader, writer
+
+    async def _open_questions(self, stack: contextlib.ExitStack) -> int:
+        """Make the connection for questions; the worker's end of it, which `stack` closes here."""
+        ours, theirs = socket.socketpair()
+        stack.enter_context(theirs)
+        asking = Asking()
+        await asyncio.get_running_loop().create_connection(lambda: asking, sock=ours)
+        self.asking = asking
+        self._settings = msgspec.structs.replace(self._settings, questions_fd=theirs.fileno())
+        return theirs.fileno()
 
     async def _watch(self, pid: int) -> str:
         """Wait until the worker is lost; why."""
@@ -292,10 +329,11 @@ class WorkerHandle:
         try:
             # Nothing is lost while a new worker loads what others had already: queries wait in the socket.
             hold = self._settings.hold or self._zones.loaded
+            self._renewed = self._networks_due = False
             writer.write(encode(msgspec.structs.replace(self._settings, hold=hold)))
-            self._networks_due = False
             listens = False
             while True:
+                self._tell_what_is_due(writer)
                 if self._may_listen and not listens:
                     listens = True
                     writer.write(encode(Listen()))
@@ -305,20 +343,26 @@ class WorkerHandle:
                     writer.write(self._next_portion())
                     await writer.drain()
                 self._news.clear()
-                if not self._backlog and (not self._stale or self._behind) and listens == self._may_listen:
+                is_done = not self._backlog and (not self._stale or self._behind)
+                if is_done and listens == self._may_listen and not (self._renewed or self._networks_due):
                     await self._news.wait()
-                if self._networks_due:
-                    self._networks_due = False
-                    writer.write(encode(Networks(self._settings.networks)))
-                if self._heartbeat_due:
-                    self._heartbeat_due = False
-                    writer.write(encode(Heartbeat()))
         except OSError as error:
             log.info("the connection to worker %d broke: %s", self.number, error.strerror or error)
             return ""
         except Exception:
             log.exception("worker %d cannot be fed: please report it", self.number)
             return "could not be fed"
+
+    def _tell_what_is_due(self, writer: asyncio.StreamWriter) -> None:
+        if self._renewed and self._settings.tls is not None:
+            self._renewed = False
+            writer.write(encode(Renew(self._settings.tls)))
+        if self._networks_due:
+            self._networks_due = False
+            writer.write(encode(Networks(self._settings.networks)))
+        if self._heartbeat_due:
+            self._heartbeat_due = False
+            writer.write(encode(Heartbeat()))
 
     def _next_portion(self) -> bytes:
         """Some frames of the backlog: together, since each writing is a system call, and a slice of a state has a dozen."""
@@ -362,8 +406,13 @@ class WorkerHandle:
             case Ack(apex, serial):
                 self.serving[apex] = serial
                 self._on_news()
-            case Report(counts):
-                self.counters = Counter(counts)
+                self._propagation.acknowledged(apex, self.number, serial, asyncio.get_running_loop().time())
+            case Report(counts, gauges):
+                self.counters.update(counts)
+                if gauges is not None:
+                    self.gauges = gauges
+            case Declared(metrics):
+                self.declared = {metric.name: metric for metric in metrics}
             case _:
                 raise ProtocolError(f"a frame that is not for control: {type(frame).__name__}")
 

@@ -1,13 +1,17 @@
 """All workers of one configuration: started together, told of each change, stopped together."""
 
 import asyncio
-from collections import Counter
+import contextlib
 from collections.abc import Sequence
 
+from mesos_dns.certificates import KeyPair
 from mesos_dns.dns.prefixes import Prefix
+from mesos_dns.metrics import Metric, summed
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.handle import WorkerHandle
+from mesos_dns.workers.propagation import Propagation
 from mesos_dns.workers.protocol import Settings
+from mesos_dns.workers.questions import NoAnswerError
 from mesos_dns.workers.replication import update_frames
 from mesos_dns.workers.spawner import ProcessSpawner
 from mesos_dns.zone.change import ZoneChange
@@ -22,8 +26,12 @@ class WorkerPool:
 
     def __init__(self, pairs: Sequence[Pair], settings: Settings, zones: Zones, spawner: ProcessSpawner) -> None:
         self._changed = asyncio.Event()
+        self._turn = 0
+        #: How long changes take to be served.
+        self.propagation = Propagation()
         self.workers = [
-            WorkerHandle(n, pair, settings, zones, spawner, self._changed.set) for n, pair in enumerate(pairs)
+            WorkerHandle(n, pair, settings, zones, spawner, self._changed.set, self.propagation)
+            for n, pair in enumerate(pairs)
         ]
 
     def __repr__(self) -> str:
@@ -43,6 +51,25 @@ class WorkerPool:
         """Tell all workers of the networks of this machine's interfaces."""
         for worker in self.workers:
             worker.networks_found(networks)
+
+    def renew(self, pair: KeyPair) -> None:
+        """Let all workers show new connections over TLS another certificate."""
+        for worker in self.workers:
+            worker.renew(pair)
+
+    async def ask(self, octets: bytes, client: bytes) -> bytes:
+        """The reply of some worker to any message that came over HTTPS from `client`, its packed address; empty if it deserves none.
+
+        Workers take turns; those without a zone come last. Another one is asked if one ends meanwhile. Raises NoAnswerError.
+        """
+        self._turn += 1
+        turn = self._turn % max(len(self.workers), 1)
+        workers = self.workers[turn:] + self.workers[:turn]
+        for worker in sorted(workers, key=lambda worker: not worker.is_serving):
+            if worker.asking is not None:
+                with contextlib.suppress(NoAnswerError):
+                    return await worker.asking.ask(octets, client)
+        raise NoAnswerError
 
     async def stop(self) -> None:
         """Drain all workers."""
@@ -64,6 +91,10 @@ class WorkerPool:
         """One line for each worker that does not answer as it should."""
         return [trouble for worker in self.workers if (trouble := worker.trouble) is not None]
 
-    def counters(self) -> Counter[str]:
+    def counters(self) -> dict[str, float]:
         """Sums over all workers, and over all processes that each has had."""
-        return sum((worker.total_counters() for worker in self.workers), Counter())
+        return summed(*(worker.total_counters() for worker in self.workers))
+
+    def declared(self) -> dict[str, Metric]:
+        """What workers count and measure, by name."""
+        return {name: metric for worker in self.workers for name, metric in worker.declared.items()}

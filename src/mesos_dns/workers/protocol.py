@@ -2,8 +2,12 @@
 
 A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
 Control sends `Settings` once, and `Listen` when the worker may answer; for each zone a snapshot (`SnapshotBegin`, and the zone's
-updates up to the first one that is complete) and updates as the zone changes; `Networks` when those of the machine change; `Heartbeat` when there is nothing else to say. A
-worker sends `Ack` when it answers from a serial, and `Report` with each tick of the clock.
+updates up to the first one that is complete) and updates as the zone changes; `Renew` when it has another certificate; `Networks` when those of the
+machine change;
+`Heartbeat` when there is nothing else to say. A worker sends `Declared` once, `Ack` when it answers from a serial, and `Report` with each
+tick of the clock.
+
+Questions that come to control (DNS over HTTPS) go over a second connection, where they wait behind no zone: `Ask`, and `Told` for each.
 """
 
 import struct
@@ -12,7 +16,9 @@ from typing import Final
 
 import msgspec
 
+from mesos_dns.certificates import KeyPair
 from mesos_dns.dns.prefixes import ClientList, Prefix
+from mesos_dns.metrics import Metric
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.serve.ratelimit import Rates
 from mesos_dns.zone.change import RRsetChange
@@ -26,10 +32,11 @@ DRAIN_SECONDS: Final = 3.0
 
 
 class Listener(msgspec.Struct, frozen=True, array_like=True):
-    """An inherited socket: its descriptor, and whether it is UDP or TCP."""
+    """An inherited socket: its descriptor, whether it is UDP or TCP, and whether what is said over TCP is in TLS."""
 
     fd: int
     udp: bool
+    tls: bool = False
 
 
 class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
@@ -39,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     answer from the same sockets, or will not miss an answer that comes a moment later. `loop_key` is random, and the same for all workers
     that share sockets. `allow_query` are those who may ask, `allow_recursion` those who may also ask about names outside; `rates` bound
     responses over UDP, if there are any. `networks` are those of this machine's interfaces.
+    that share sockets. `tls` is for the listeners over TLS, None if there are none. With `questions` control has some, and
+    `questions_fd` is the socket for them.
     """
 
     zones: list[Authority]
@@ -53,6 +62,9 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     allow_recursion: ClientList = ClientList()
     rates: Rates | None = None
     networks: tuple[Prefix, ...] = ()
+    tls: KeyPair | None = None
+    questions: bool = False
+    questions_fd: int = -1
 
 
 class SnapshotBegin(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
@@ -87,19 +99,51 @@ class Networks(msgspec.Struct, frozen=True, array_like=True, tag="networks"):
     networks: tuple[Prefix, ...]
 
 
+class Renew(msgspec.Struct, frozen=True, array_like=True, tag="renew"):
+    """New connections over TLS are shown another certificate."""
+
+    tls: KeyPair
+
+
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
     """Control is there, though it has nothing to say."""
 
 
+class Declared(msgspec.Struct, frozen=True, array_like=True, tag="declared"):
+    """What the worker's code counts and measures."""
+
+    metrics: list[Metric]
+
+
 class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
-    """The worker is there; counts since it started."""
+    """The worker is there.
 
-    counts: dict[str, int]
+    `counts`, by series, are those since it started, as far as they are others than in the report before. `gauges` are all that it has at
+    present; None if they are as they were.
+    """
+
+    counts: dict[str, int | float]
+    gauges: dict[str, int | float] | None = None
 
 
-ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Networks | Heartbeat
-FromWorker = Ack | Report
-Frame = ToWorker | FromWorker
+class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
+    """A question that came to control over HTTPS: any octets, and the packed address of its client."""
+
+    number: int
+    client: bytes
+    octets: bytes
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True, tag="told"):
+    """The reply to the question with this number; empty if it deserves none."""
+
+    number: int
+    octets: bytes
+
+
+ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Networks | Renew | Heartbeat
+FromWorker = Ack | Declared | Report
+Frame = ToWorker | FromWorker | Ask | Told
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Frame]] = msgspec.msgpack.Decoder(Frame)

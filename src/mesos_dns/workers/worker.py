@@ -10,36 +10,46 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from random import Random
 from typing import Final
 
-from mesos_dns import collector, logs
+from mesos_dns import collector, logs, metrics
+from mesos_dns.certificates import KeyPair
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
-from mesos_dns.dns.prefixes import Clients
+from mesos_dns.dns.prefixes import Clients, Prefix
+from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.forward.forwarder import Forwarder
 from mesos_dns.serve.forward.loops import LoopWatch, routes_of
 from mesos_dns.serve.forward.private import PrivateZones
 from mesos_dns.serve.forward.terms import Terms
+from mesos_dns.serve.kernel import QueueDrops
 from mesos_dns.serve.limiting import ResponseLimit
 from mesos_dns.serve.loop import DirectEventLoop
 from mesos_dns.serve.policy import Access
 from mesos_dns.serve.ratelimit import RateLimiter
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
+from mesos_dns.serve.tls import PROTOCOL, TlsListener
 from mesos_dns.serve.udp import BatchedListener, PlainListener, udp_listener
+from mesos_dns.tls import server_context
+from mesos_dns.workers.answering import Answering
 from mesos_dns.workers.liveness import TICK_SECONDS
 from mesos_dns.workers.protocol import (
     DRAIN_SECONDS,
     Ack,
+    Declared,
     Frame,
     FrameReader,
     FromWorker,
     Heartbeat,
     Listen,
+    Listener,
     Networks,
     ProtocolError,
+    Renew,
     Report,
     Settings,
     SnapshotBegin,
@@ -50,8 +60,9 @@ from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
-#: Open files of a worker: its 1,000 connections, the 256 sockets to each of seven upstreams, 1,000 questions over TCP, and some to spare.
-OPEN_FILES: Final = 4096
+#: Open files of a worker: its 1,000 connections over TCP and 1,000 over TLS, the 256 sockets to each of seven upstreams, 1,000 questions over TCP,
+#: and some to spare.
+OPEN_FILES: Final = 5120
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +82,7 @@ class Worker:
         self._listens = False
         self._options = AnswerOptions(settings.recursion, settings.truncate_bit)
         self._random = Random()  # noqa: S311 - it spreads load; nothing secret hangs on it
+        sockets = [socket.socket(fileno=listener.fd) for listener in settings.listeners]
         self._zones = Zones.of(settings.zones)
         #: Snapshots under way, by apex.
         self._loading: dict[bytes, Zone] = {}
@@ -82,6 +94,7 @@ class Worker:
             answerer,
             None if settings.allow_query.is_everybody else Access(self._query),
             None if settings.allow_recursion.is_everybody else self._recursion,
+            family=_family(sockets),
         )
         self._limit = _limit(settings, self._zones, self._responder)
         self._forwarder = Forwarder(
@@ -91,17 +104,28 @@ class Worker:
             terms=_terms(settings),
         )
         self._listeners: list[BatchedListener | PlainListener | TcpListener] = []
-        for listener in settings.listeners:
-            sock = socket.socket(fileno=listener.fd)
-            submit = self._forwarder.submit
-            self._listeners.append(
-                udp_listener(sock, self._responder, submit, self._forwarder.flights, self._limit)
-                if listener.udp
-                else TcpListener(sock, self._responder, submit)
-            )
+        self._tls: list[TlsListener] = []
+        self._queue_drops = [QueueDrops(sock) for sock in sockets if sock.type == socket.SOCK_DGRAM]
+        for listener, sock in zip(settings.listeners, sockets, strict=True):
+            self._open(listener, sock, settings.tls)
+        self._questions_fd = settings.questions_fd
+        self._questions: asyncio.BaseTransport | None = None
 
     def __repr__(self) -> str:
         return f"Worker({self._zones!r}, {self._responder!r})"
+
+    def _open(self, listener: Listener, sock: socket.socket, pair: KeyPair | None) -> None:
+        answering = self._responder, self._forwarder.submit
+        if listener.udp:
+            self._listeners.append(udp_listener(sock, *answering, self._forwarder.flights, self._limit))
+        elif listener.tls:
+            if pair is None:
+                raise ProtocolError("a socket for TLS came without a certificate")
+            tls = TlsListener(sock, *answering, server_context(pair, PROTOCOL), others=MAX_TCP_CONNECTIONS)
+            self._tls.append(tls)
+            self._listeners.append(tls)
+        else:
+            self._listeners.append(TcpListener(sock, *answering))
 
     @property
     def has_zone(self) -> bool:
@@ -118,6 +142,14 @@ class Worker:
         for listener in self._listeners:
             await listener.start()
 
+    async def connect(self) -> None:
+        """Take the questions that come to control, if there are to be any: what it is before the zone is there, they are told."""
+        if self._questions_fd >= 0:
+            sock = socket.socket(fileno=self._questions_fd)
+            loop = asyncio.get_running_loop()
+            answering = Answering(self._responder, self._forwarder.submit)
+            self._questions, _ = await loop.create_connection(lambda: answering, sock=sock)
+
     async def drain(self) -> None:
         """Answer what has arrived, wait a bounded time for upstreams, and stop."""
         for listener in self._listeners:
@@ -128,6 +160,8 @@ class Worker:
         except TimeoutError:
             log.warning("stopping although upstreams still owe answers to %d questions", self._forwarder.pending)
         self._forwarder.close()
+        if self._questions is not None:
+            self._questions.close()
 
     def take(self, frame: Frame) -> None:
         """Apply one frame from control. Short, since packets wait meanwhile."""
@@ -147,14 +181,22 @@ class Worker:
                 self._may_listen = True
                 self._listen_if_due()
             case Networks(networks):
-                self._query.use(networks)
-                self._recursion.use(networks)
-                if self._limit is not None:
-                    self._limit.limiter.use(networks)
+                self._use_networks(networks)
+            case Renew(pair):
+                context = server_context(pair, PROTOCOL)
+                for listener in self._tls:
+                    listener.use(context)
             case Heartbeat():
                 pass
             case _:
                 raise ProtocolError(f"an unexpected frame: {type(frame).__name__}")
+
+    def _use_networks(self, networks: tuple[Prefix, ...]) -> None:
+        """Take other networks of this machine's interfaces."""
+        self._query.use(networks)
+        self._recursion.use(networks)
+        if self._limit is not None:
+            self._limit.limiter.use(networks)
 
     def _zone_of(self, apex: bytes) -> Zone:
         try:
@@ -179,11 +221,31 @@ class Worker:
         self._listen_if_due()
         self._tell.send(Ack(apex, serial))
 
-    def counters(self) -> dict[str, int]:
-        """Counts since the start."""
-        counts = self._responder.counts()
-        counts.update(self._forwarder.counters.snapshot())
-        return dict(counts)
+    def counters(self, *, whole: bool = False) -> dict[str, float]:
+        """Counts since the start, by series; `whole` as `Responder.counts` has it."""
+        dropped = metrics.summed(*(drops.counts() for drops in self._queue_drops))
+        return {**self._responder.counts(whole=whole), **self._forwarder.counts(), **dropped}
+
+    def gauges(self) -> dict[str, float]:
+        """What is at present, by series."""
+        found = {**self._responder.gauges(), **self._forwarder.gauges(asyncio.get_running_loop().time())}
+        for listener in self._listeners:
+            if isinstance(listener, TcpListener):
+                found.update(listener.gauges())
+        return found
+
+
+def _family(sockets: Iterable[socket.socket]) -> str:
+    """Of which address family those are who ask at these sockets, as `traffic.FAMILIES` has it."""
+    found = {_family_of(sock) for sock in sockets}
+    return found.pop() if len(found) == 1 else "both"
+
+
+def _family_of(sock: socket.socket) -> str:
+    if sock.family == socket.AF_INET:
+        return "1"
+    takes_both = sock.getsockname()[0] == "::" and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    return "both" if takes_both else "2"
 
 
 def _limit(settings: Settings, zones: Zones, responder: Responder) -> ResponseLimit | None:
@@ -222,6 +284,9 @@ class ControlLink(asyncio.Protocol):
         self._silent = False
         self._scheduled = False
         self._ticking: asyncio.TimerHandle | None = None
+        #: What control was told last.
+        self._counted: dict[str, float] = {}
+        self._measured: dict[str, float] = {}
         self.worker: Worker | None = None
 
     def __repr__(self) -> str:
@@ -253,12 +318,21 @@ class ControlLink(asyncio.Protocol):
         """Report, and tell if control has not been heard for long: names then stay as they are. Then again and again."""
         # A timer, and no task that waits with a time-out: that takes several turns of the loop, each with its caches cold.
         self._ticking = asyncio.get_running_loop().call_later(TICK_SECONDS, self.tick)
-        if self.worker is not None:
-            self.send(Report(self.worker.counters()))
+        self.report()
         silence = asyncio.get_running_loop().time() - self.heard_at
         if silence > CONTROL_SILENT_SECONDS and not self._silent:
             self._silent = True
             log.warning("control has said nothing for %.0f s: names stay as they are until it does", silence)
+
+    def report(self, *, whole: bool = False) -> None:
+        """Tell what has been counted, and what is measured; `whole` as `Responder.counts` has it."""
+        if self.worker is None:
+            return
+        counts, gauges = self.worker.counters(whole=whole), self.worker.gauges()
+        before = self._counted
+        changed = {series: count for series, count in counts.items() if before.get(series) != count}
+        self.send(Report(changed, gauges if gauges != self._measured else None))
+        self._counted, self._measured = counts, gauges
 
     def stop_ticking(self) -> None:
         """Report no more by itself."""
@@ -302,6 +376,8 @@ class ControlLink(asyncio.Protocol):
         elif isinstance(frame, Settings):
             logs.configure(frame.verbosity)
             self.worker = Worker(frame, self)
+            spawn(self.worker.connect(), name="take questions")
+            self.send(Declared([*metrics.declared().values()]))
         else:
             raise ProtocolError(f"{type(frame).__name__} came before Settings")
 
@@ -324,7 +400,7 @@ async def serve(fd: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if control.worker is not None:
         await control.worker.drain()
-        control.send(Report(control.worker.counters()))
+        control.report(whole=True)
 
 
 def _allow_many_files() -> None:

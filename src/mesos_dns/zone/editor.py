@@ -30,6 +30,9 @@ class ZoneEditor:
         #: The latest part, which is held back: it may be the one that completes the change.
         self._latest: Sequence[RRsetChange] = ()
         self._uncounted: deque[list[RRsetChange]] = deque()
+        #: Changes that were completed, and records that came and went with them; records by type.
+        self.changes = self.added = self.removed = 0
+        self.records: dict[int, int] = {}
 
     def __repr__(self) -> str:
         return f"ZoneEditor({self.zone!r})"
@@ -42,6 +45,7 @@ class ZoneEditor:
         """Add a part to the change under way, if these contributions alter anything."""
         altered = self._counts.apply(withdrawn, contributed)
         if altered:
+            self._tally(altered)
             self._add(altered)
 
     def load(self, contributed: Sequence[Contribution]) -> None:
@@ -58,7 +62,7 @@ class ZoneEditor:
     def count(self) -> Iterator[None]:
         """Count what was loaded, a piece at each step, and give the zone the serial that its replicas have."""
         while self._uncounted:
-            self._counts.settle((), self._uncounted.popleft())
+            self._tally(self._counts.settle((), self._uncounted.popleft()))
             yield
         if self.zone.behind:
             self.zone.behind = False
@@ -77,10 +81,25 @@ class ZoneEditor:
         if not self._serial and self.zone.serial:
             return
         self._begin()
+        self.changes += 1
         self._publish(ZoneChange(self._serial, self._latest))
         self._latest = ()
         if not self.zone.behind:
             self._settle()
+
+    def _tally(self, altered: Sequence[RRsetChange]) -> None:
+        """Keep the numbers of records in step."""
+        records = self.records
+        for owners, removed, added in altered:
+            names = len(owners)
+            for rrtype, rdataset in added:
+                count = names * len(rdataset)
+                self.added += count
+                records[rrtype] = records.get(rrtype, 0) + count
+            for rrtype, rdataset in removed:
+                count = names * len(rdataset)
+                self.removed += count
+                records[rrtype] -= count
 
     def _settle(self) -> None:
         self.zone.apply(ZoneChange(self._serial, ()))

@@ -17,6 +17,7 @@ from mesos_dns.serve.forward.fast import FORMS, USUAL_TYPES, Form, Tails, cached
 from mesos_dns.serve.forward.health import UpstreamState
 from mesos_dns.serve.forward.inflight import Question, Timers
 from mesos_dns.serve.forward.loops import PROBE_LABEL_SIZE
+from mesos_dns.serve.forward.observed import Observed, UpstreamCounts
 from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.forward.rewrite import answers
 from mesos_dns.serve.forward.upstreams import Upstreams
@@ -64,10 +65,11 @@ class Keeper(Protocol):
 class Line:
     """What is under way to one upstream."""
 
-    __slots__ = ("answered", "flights", "state", "to_send", "under_way", "watched")
+    __slots__ = ("answered", "counts", "flights", "state", "to_send", "under_way", "watched")
 
-    def __init__(self, flights: "Flights", state: UpstreamState[Upstream]) -> None:
+    def __init__(self, flights: "Flights", state: UpstreamState[Upstream], counts: UpstreamCounts) -> None:
         self.flights = flights
+        self.counts = counts
         self.state = state
         self.to_send: list[Flight] = []
         #: In the order in which they were asked; some are over already.
@@ -145,6 +147,7 @@ class Flights:
         self._pending = pending
         self._clients = clients
         self._counters = counters
+        self._observed = Observed()
         self._parents_of_configured = {names.parent(zone) for zone in configured if zone != names.ROOT}
         self._most_per_client = most_per_client
         self._tails = Tails(own)
@@ -164,9 +167,10 @@ class Flights:
     def __repr__(self) -> str:
         return f"Flights({self.count})"
 
-    def begin(self, pool: "UdpPool", timeout: float) -> None:
-        """Fly over the sockets of `pool`. A question has `timeout` seconds in all."""
+    def begin(self, pool: "UdpPool", timeout: float, observed: Observed | None = None) -> None:
+        """Fly over the sockets of `pool`. A question has `timeout` seconds in all. `observed` counts what is asked of upstreams."""
         self._pool = pool
+        self._observed = observed or self._observed
         self._timeout = timeout
         pool.flights = self
 
@@ -190,7 +194,7 @@ class Flights:
             self.routes.clear()
         line = self._lines.get(first.key)
         if line is None:
-            line = self._lines[first.key] = Line(self, first)
+            line = self._lines[first.key] = Line(self, first, self._observed.of(first.key))
         self.routes[parent] = Route(parent, line, upstreams.states[1:], zone, upstreams, trusted)
 
     def forget_routes(self) -> None:
@@ -266,6 +270,7 @@ class Flights:
                 sent, made = pool.launch(line.state.key, flights, under_way)
                 scheduled |= made
             line.state.asked += sent
+            line.counts.requests += sent
             if not line.watched and pool is not None and under_way:
                 self._watch(line, pool.timers)
                 scheduled = True
@@ -322,6 +327,7 @@ class Flights:
         if line.answered:
             now = time.monotonic()
             line.state.answered(now - flight.asked, now, edns=True, times=line.answered)
+            line.counts.durations.observe(now - flight.asked, line.answered)
             self._counters.add(FORWARDED, times=line.answered)
             line.answered = 0
         self._flush()

@@ -11,8 +11,8 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns.message import Query
 from mesos_dns.limits import MAX_FORWARDS
 from mesos_dns.logs import RateLimited
-from mesos_dns.metrics import Counts, counter
-from mesos_dns.serve.forward import rewrite
+from mesos_dns.metrics import Counts, counter, gauge
+from mesos_dns.serve.forward import observed, rewrite
 from mesos_dns.serve.forward.cache import ForwardCache, cache_key
 from mesos_dns.serve.forward.flights import CACHED, FORWARDED, Flight, Flights
 from mesos_dns.serve.forward.inflight import Question
@@ -38,6 +38,8 @@ _REFUSED: Final = counter("forward_refused", "Questions for which there is no up
 _FAILED: Final = counter("forward_failed", "Questions that no upstream answered.")
 _LOOPED: Final = counter("forward_looped", "Questions whose upstreams all lead back to this server.")
 _SHED: Final = counter("forward_shed", "Questions answered with SERVFAIL at once: too many were under way.")
+_PENDING: Final = gauge("forward_pending", "Clients' questions that wait for upstreams.", by_worker=True)
+_KEPT: Final = gauge("forward_cache_entries", "Answers about outside names in the cache.", by_worker=True)
 
 #: Clients that wait for upstreams at the same time, all together, and requests of one client among them: a quarter of the others.
 MAX_WAITING: Final = 4 * MAX_FORWARDS
@@ -115,6 +117,7 @@ class Forwarder:
         self._idle.set()
         self._means: Means | None = None
         self.counters = Counts()
+        self._observed = observed.Observed()
         own = tuple(self._terms.own)
         #: Usual questions, which listeners may hand in without a look at them.
         self.flights = Flights(
@@ -175,6 +178,16 @@ class Forwarder:
         self._ask(means, key, _Waiting(forward, limit, send), stale, now)
         return None
 
+    def counts(self) -> dict[str, float]:
+        """All counts since the start, by series."""
+        return {**self.counters.snapshot(), **dict(self._observed.numbers())}
+
+    def gauges(self, now: float) -> dict[str, float]:
+        """What is at `now` (the loop's time), by series."""
+        states = {state.key: state for zone in self._zones.values() for state in zone.states}
+        found = dict(observed.gauges(states.values(), now))
+        return {**found, _PENDING.series(): self._waiting, _KEPT.series(): len(self._cache)}
+
     def upstreams_for(self, name: bytes) -> tuple[bytes, Upstreams[Upstream] | None]:
         """The closest zone at or above `name` that is configured, and its upstreams; None if it has none."""
         while name not in self._zones and name != names.ROOT:
@@ -218,8 +231,9 @@ class Forwarder:
             ask_next_on_failure=options.ask_next_on_failure,
             warn=self._warn,
             failing=set(),
+            observed=self._observed,
         )
-        self.flights.begin(self._means.pool, options.timeout)
+        self.flights.begin(self._means.pool, options.timeout, self._observed)
         return self._means
 
     # --- asking --------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE, Query
 from mesos_dns.logs import RateLimited
-from mesos_dns.serve.forward import rewrite, tls
+from mesos_dns.serve import channel
+from mesos_dns.serve.forward import rewrite
 from mesos_dns.serve.forward.check import usable
 from mesos_dns.serve.forward.health import UpstreamState
+from mesos_dns.serve.forward.observed import Observed
 from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.forward.pool import UdpPool
 from mesos_dns.serve.forward.probing import Prober
@@ -58,6 +60,7 @@ class Means(NamedTuple):
     warn: RateLimited
     #: Upstreams that failed when they were asked last, and that people were told of.
     failing: set[Upstream]
+    observed: Observed
 
 
 class Search:
@@ -160,6 +163,7 @@ class Search:
             return False
         means.prober.asking(route, now)
         self._asked.append(state)
+        means.observed.of(upstream).requests += 1
         sent = rewrite.question(self._query, 0, edns=edns)
         # Whoever is to prove its name is never asked in plain text (RFC 8310 section 5).
         pool = means.streams if upstream.tls_name else means.pool
@@ -191,6 +195,7 @@ class Search:
         elif error.errno == errno.EBADMSG:
             self._failed(state, words(error))
         else:
+            self._means.observed.of(state.key).failures += 1
             attempts.refused(state, now, words(error))
             self._tell(state, words(error))
         self._go_on()
@@ -236,10 +241,11 @@ class Search:
         if failure == "SERVFAIL":
             self._means.prober.asking((self._zone, state.key), now, failed=True)
         if failure is not None and self._means.ask_next_on_failure:
+            self._means.observed.of(state.key).failures += 1
             self._last = reply
             attempts.bad(state, now, failure)
             return
-        attempts.answered(state, now)
+        self._means.observed.of(state.key).durations.observe(attempts.answered(state, now))
         if state.key in self._means.failing:
             self._means.failing.discard(state.key)
             self._means.warn.over(f"{state.key}", "upstream %s port %d answers again", *state.key.address)
@@ -300,6 +306,7 @@ class Search:
 
     def _failed(self, state: UpstreamState[Upstream], reason: str) -> None:
         assert self._attempts is not None
+        self._means.observed.of(state.key).failures += 1
         self._attempts.bad(state, self._loop.time(), reason)
         self._tell(state, reason)
 
@@ -357,5 +364,5 @@ class Search:
 def words(error: Exception) -> str:
     """The system's words, without number and Python's brackets."""
     if isinstance(error, ssl.SSLError):
-        return tls.words(error)
+        return channel.words(error)
     return getattr(error, "strerror", None) or str(error)

@@ -20,10 +20,10 @@ from collections.abc import Callable
 from typing import Final
 
 from mesos_dns.quoting import quoted
+from mesos_dns.serve.channel import Channel
 from mesos_dns.serve.forward.inflight import Ids, Question, Timers, canceled
 from mesos_dns.serve.forward.options import Upstream
 from mesos_dns.serve.forward.rewrite import answers
-from mesos_dns.serve.forward.tls import Tls
 from mesos_dns.serve.loop import add_reader, remove_reader
 
 #: Seconds that a connection without questions is kept: "of the order of a few seconds" (RFC 7766 section 6.2.3).
@@ -147,7 +147,7 @@ class StreamPool:
             if self._context is None:
                 raise OSError(errno.EPROTO, "there are no authorities to verify it with")
             try:
-                tls = Tls(self._context, name)
+                tls = Channel(self._context, name)
             except ValueError as error:
                 raise OSError(errno.EINVAL, f"{quoted(name)} cannot be the name of a server: {error}") from None
         connection = _Connection(self, upstream, tls)
@@ -170,7 +170,7 @@ class _StreamQuestion(Question):
 class _Connection:
     """One connection to an upstream, and the questions that wait for a reply on it."""
 
-    def __init__(self, pool: StreamPool, upstream: Upstream, tls: Tls | None) -> None:
+    def __init__(self, pool: StreamPool, upstream: Upstream, tls: Channel | None) -> None:
         """Begin to connect. Raises OSError if that fails at once."""
         family = socket.AF_INET6 if ":" in upstream.host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)

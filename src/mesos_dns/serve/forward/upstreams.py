@@ -138,14 +138,15 @@ class Attempts(Generic[K]):
 
     # --- outcomes --------------------------------------------------------------------------------
 
-    def answered(self, state: UpstreamState[K], now: float) -> None:
-        """A usable answer came from `state`: the answer to the question, unless there is one. TC counts as such."""
+    def answered(self, state: UpstreamState[K], now: float) -> float:
+        """A usable answer came from `state`: the answer to the question, unless there is one. TC counts as such. The seconds it took."""
         attempt = self._find(state)
         attempt.over = True
         if state.answered(now - attempt.asked, now, edns=attempt.edns):
             self._hasten(now)
         if attempt.fell_back:
             state.edns.rejected(now)
+        return now - attempt.asked
 
     def bad(self, state: UpstreamState[K], now: float, text: str) -> None:
         """A reply came that another upstream may better: SERVFAIL, REFUSED, or a broken one; `text` says which."""
