@@ -7,12 +7,14 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 INSTALLED := $(VENV)/.installed
 
-# Arguments to pass on: make demo DEMO='--ports 8054,8124', make test TESTS=tests/dns, make bench BENCH=--help
+# Arguments to pass on: make demo DEMO='--ports 8054,8124', make test TESTS=tests/dns, make bench BENCH=--help,
+# make fuzz FUZZ='--seconds 600 answers replies'
 DEMO ?=
 TESTS ?=
 BENCH ?=
+FUZZ ?=
 
-.PHONY: help demo test lint coverage bench build changelog clean venv lock
+.PHONY: help demo test lint coverage bench fuzz build changelog clean venv lock
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -36,6 +38,14 @@ coverage: $(INSTALLED)  ## the unit tests, and how much of the program they run
 bench: $(INSTALLED)  ## measure speed and memory; writes tables and JSON
 	$(PY) -m bench $(BENCH)
 
+# Its one dependency is no part of the lock, see pyproject.toml.
+fuzz: $(VENV)/.fuzz  ## damaged inputs for all that reads from outside, guided by coverage; see fuzz/README.md
+	$(PY) -m fuzz $(FUZZ)
+
+$(VENV)/.fuzz: $(INSTALLED) fuzz/requirements.txt
+	$(PIP) install --require-hashes --no-deps -r fuzz/requirements.txt
+	@touch $@
+
 build: $(INSTALLED)  ## source distribution, wheel, and the versions to install with it, in dist/
 	rm -rf dist
 	$(PY) -m hatchling build
@@ -46,7 +56,7 @@ changelog: $(INSTALLED)  ## for a release: what changes/ tells becomes a section
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
-	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests bench fuzz -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv: $(INSTALLED)  ## the environment in .venv
 

@@ -66,7 +66,7 @@ def ours(*names):
 #: The command line, and what it puts together. Nothing below may import these.
 TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
-    *("telemetry", "early_signals", "collector", "allocator"),
+    *("telemetry", "early_signals", "collector", "allocator", "privileges", "landlock"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
 COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics", "certificates", "tls")
@@ -102,7 +102,7 @@ PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend", "web.doh
 MAY_IMPORT = {
     "mesos_dns.limits": (),
     "mesos_dns.quoting": (),
-    "mesos_dns.concurrency": (),
+    "mesos_dns.concurrency": ours("logs"),
     "mesos_dns.logs": (),
     "mesos_dns.metrics": (),
     "mesos_dns.certificates": (),
@@ -257,6 +257,36 @@ def task_starters(module):
 @pytest.mark.parametrize("module", SOURCES)
 def test_tasks_start_in_one_place(module):
     assert [found for found in task_starters(module) if found not in TASKS] == []
+
+
+# --- clocks --------------------------------------------------------------------------------------
+
+#: Where the wall clock is read, and why: it may jump, so nobody waits for it. Whoever waits takes the steady clock.
+WALL_CLOCK = {
+    "mesos_dns.control": "when a reload happened, for people",
+    "mesos_dns.generation": "where serials begin, which grow whatever it says",
+    "mesos_dns.commands.records": "the same",
+    "mesos_dns.commands.watch": "when a change happened, for people",
+    "mesos_dns.config.host": "whether a certificate has expired, which it tells by this clock",
+    "mesos_dns.certificates": "its dates, for people",
+    "mesos_dns.mesos.http.iam": "the end of a token, which DC/OS tells by it; a token that is refused is replaced at once",
+}
+WALL_CLOCK_NAMES = {"time", "time_ns", "localtime", "gmtime", "ctime", "strftime", "CLOCK_REALTIME"}
+
+
+def reads_wall_clock(module):
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "time":
+            yield node.attr in WALL_CLOCK_NAMES
+        elif isinstance(node, ast.ImportFrom) and node.module in {"time", "datetime"}:
+            yield node.module == "datetime" or any(alias.name in WALL_CLOCK_NAMES for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield any(alias.name == "datetime" for alias in node.names)
+
+
+def test_the_wall_clock_is_read_where_it_may_be_only():
+    found = {module for module in SOURCES if not demo_itself(module) and any(reads_wall_clock(module))}
+    assert found == WALL_CLOCK.keys()
 
 
 # --- the tables themselves ---------------------------------------------------------------------

@@ -3,11 +3,12 @@
 import json
 import os
 
+import msgspec
 import pytest
 from tests.config.given import FakeHost
 
 from mesos_dns import assembly
-from mesos_dns.config import Config, ConfigError, IamAccount, interpret
+from mesos_dns.config import Account, Config, ConfigError, IamAccount, interpret
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import ClientList, Clients, Prefix
 from mesos_dns.mesos import options
@@ -16,7 +17,7 @@ from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.ratelimit import Rates
-from mesos_dns.workers.protocol import Settings
+from mesos_dns.workers.protocol import Settings, encode
 from mesos_dns.zone.zone import Authority
 
 OVER_TLS = Upstream("192.0.2.4", 853, "dns.example")
@@ -234,6 +235,13 @@ def test_a_plan_has_every_part():
     assert plan.source == assembly.source_options(config)
     assert plan.worker == assembly.settings(config, 1, hold=False)
     assert (plan.dns, plan.http, plan.workers) == (("127.0.0.1", 5353), ("::1", 80), 3)
+    assert (plan.account, plan.guarded) == (None, False)
+
+
+def test_who_the_processes_are_and_whether_they_are_guarded():
+    account = Account(990, 991, (990,))
+    plan = assembly.plan(given(User="mesos-dns", Group="dns", **CREDENTIALS))
+    assert (plan.account, plan.guarded) == (account, True)
 
 
 def test_what_is_off_has_no_part_in_the_plan():
@@ -251,6 +259,17 @@ def test_what_the_http_api_shows():
     config = shown.config_json(42)
     assert (config["SOASerial"], config["RefreshSeconds"], config["Domain"]) == (42, 9, "cluster")
     assert list(config) == list(shown.effective)
+
+
+def test_workers_are_told_no_secrets():
+    account = json.dumps({"uid": "me", "private_key": "-----BEGIN PRIVATE KEY-----hush", "login_endpoint": "https://x"})
+    host = FakeHost({"iam.json": account.encode()})
+    keys = {"Masters": ["127.0.0.1:5050"], "Zk": "zk://me:hush@10.0.0.1/mesos", "IAMConfigFile": "iam.json"}
+    keys |= {"CertFile": "hush.pem", "KeyFile": "hush.key", **CREDENTIALS}
+    plan = assembly.plan(interpret(json.dumps(keys).encode(), "", {}, host).config)
+    assert plan.guarded
+    assert "hush" in str(msgspec.to_builtins(plan.source))
+    assert b"hush" not in encode(plan.worker)
 
 
 def test_a_plan_shows_no_secrets():

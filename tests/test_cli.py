@@ -308,3 +308,21 @@ def test_a_reader_that_has_seen_enough_is_no_error(config):
         os.close(writing)
         _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "args", [["version"], ["check", "--config", "CONFIG"], ["check", "--json", "--config", "CONFIG"]]
+)
+def test_output_to_a_full_disk_is_an_error_in_one_line(config, args):
+    given = [config if arg == "CONFIG" else arg for arg in args]
+    with Path("/dev/full").open("wb") as full, program(*given, stdout=full, stderr=subprocess.PIPE) as process:
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert err == b"mesos-dns: the output cannot be written: No space left on device\n"
+
+
+def test_the_exit_code_is_told_although_the_disk_is_full():
+    with Path("/dev/full").open("wb") as full:
+        for args, code in ((["check", "--config", "/nowhere"], 78), (["run", "--config", "/nowhere"], 78), (["-x"], 2)):
+            with program(*args, stdout=full, stderr=full) as process:
+                assert process.wait(20) == code

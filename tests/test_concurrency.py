@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from mesos_dns import concurrency
-from mesos_dns.concurrency import spawn
+from mesos_dns.concurrency import bound_complaints, spawn
 
 
 async def test_a_task_has_a_name_and_a_result():
@@ -58,3 +58,22 @@ async def test_cancellation_is_silent(caplog):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert caplog.records == []
+
+
+async def test_what_the_loop_complains_of_is_logged_at_a_bounded_rate(caplog):
+    loop = asyncio.get_running_loop()
+    bound_complaints(loop)
+    try:
+        for number in range(100):
+            loop.call_exception_handler({"message": "no file", "exception": OSError(24, "Too many open files")})
+            loop.call_exception_handler({"message": "no idea", "exception": KeyError(number)})
+            loop.call_exception_handler({"message": "no exception"})
+            loop.call_exception_handler({"message": "no room", "exception": MemoryError()})
+    finally:
+        loop.set_exception_handler(None)
+    assert [(one.levelname, one.getMessage(), bool(one.exc_info)) for one in caplog.records] == [
+        ("WARNING", "the event loop: no file: Too many open files", False),
+        ("ERROR", "the event loop: no idea: please report it", True),
+        ("ERROR", "the event loop: no exception: please report it", False),
+        ("WARNING", "the event loop: no room: no memory", False),
+    ]

@@ -117,7 +117,7 @@ def test_a_random_port_that_only_udp_can_have_is_given_up_for_another(opened, mo
     def unlucky(host, port, kind, *, shared):
         if kind == TCP and len(refused) < 3:
             refused.append(port)
-            raise BindError("taken")
+            raise BindError("taken") from OSError(errno.EADDRINUSE, "taken")
         return bind(host, port, kind, shared=shared)
 
     monkeypatch.setattr(module, "_bind", unlucky)
@@ -128,6 +128,19 @@ def test_a_random_port_that_only_udp_can_have_is_given_up_for_another(opened, mo
     monkeypatch.setattr(module, "_TRIES", 3)
     with pytest.raises(BindError, match="is free for both UDP and TCP"):
         opened().provide(1)
+
+
+def test_what_is_wrong_with_every_port_is_told_at_once(opened, monkeypatch):
+    tried = []
+
+    def hopeless(host, port, kind, *, shared):  # noqa: ARG001 - the form of `_bind`
+        tried.append(port)
+        raise BindError("cannot listen on ::: no such family") from OSError(errno.EAFNOSUPPORT, "no such family")
+
+    monkeypatch.setattr(module, "_bind", hopeless)
+    with pytest.raises(BindError, match="no such family"):
+        opened().provide(1)
+    assert tried == [0]
 
 
 def test_what_is_bound_stays(opened):
@@ -284,6 +297,19 @@ def test_the_ipv6_wildcard_takes_ipv4_too(opened):
     for _, (connection, _) in senders:
         connection.close()
     assert [(udp, tcp[0]) for udp, (_, tcp) in senders] == [("::ffff:127.0.0.1",) * 2, ("::1",) * 2]
+
+
+@pytest.mark.parametrize(
+    ("host", "asked", "level"), [("0.0.0.0", "127.0.0.7", socket.IPPROTO_IP), ("::", "::1", socket.IPPROTO_IPV6)]
+)
+def test_what_comes_before_a_worker_is_there_tells_where_it_was_sent_to(opened, host, asked, level):
+    """The kernel notes it with the datagram, if anybody has asked for it by then; without it the answer comes from another address."""
+    (pair,) = opened(host).provide(1)
+    with socket.socket(pair.udp.family, UDP) as client:
+        client.sendto(b"x", (asked, pair.udp.getsockname()[1]))
+    pair.udp.settimeout(10)
+    _, ((found, _, data),), _, _ = pair.udp.recvmsg(10, 64)
+    assert (found, socket.inet_pton(pair.udp.family, asked) in data) == (level, True)
 
 
 def test_the_ipv6_wildcard_meets_an_ipv4_program(opened, free_port):

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from mesos_dns.certificates import Certificate
-from mesos_dns.config import Config, access, as_json, host_and_port
+from mesos_dns.config import Account, Config, access, as_json, host_and_port
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import ClientList, Prefix
 from mesos_dns.limits import MAX_NAME
@@ -59,7 +59,8 @@ class Plan(msgspec.Struct, frozen=True):
     called, `grace` how many seconds what a change of master hid is held (None: as long as the masters' flags say), `source` which masters are read and how. `dns` is where DNS is served by `workers` processes (0: not at all; the
     address is then still that of this server's own name), `tls_port` the port of the same address for DNS over TLS (None: not served), `worker`
     what each of them is told, its sockets, `hold` and what `certificate` holds apart. `http` is where the HTTP API is served, and `https` where over TLS, None if it is not;
-    `doh` says whether they answer DNS, too, and `http_clients` who may use them. `certificate` is for all that is served over TLS, None if nothing is.
+    `doh` says whether they answer DNS, too, and `http_clients` who may use them. `certificate` is for all that is served over TLS, None if nothing is. `account` is whom the processes
+    are, None for whoever started them; with `guarded` others of that user must not look into control, which holds secrets.
     """
 
     zones: tuple[Authority, ...]
@@ -74,6 +75,8 @@ class Plan(msgspec.Struct, frozen=True):
     http_clients: ClientList
     https: Address | None
     doh: bool
+    account: Account | None
+    guarded: bool
     shown: Shown
     certificate: Certificate | None
 
@@ -98,6 +101,8 @@ def plan(config: Config, *, verbosity: int = 0, cores: int | None = None) -> Pla
         https=Address(config.http_listener, config.https_port) if config.https_on else None,
         doh=config.doh_on,
         certificate=config.certificate,
+        account=config.account,
+        guarded=config.has_secrets,
         shown=Shown(
             domain=config.domain,
             mname=config.soa_mname,

@@ -8,6 +8,8 @@ What the commands do stands in `commands/`.
 """
 
 import argparse
+import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -21,6 +23,8 @@ from mesos_dns.quoting import quoted
 #: Flags of the Go program's logging library. They never did anything for Mesos-DNS' own messages.
 _GLOG_SWITCHES: Final = ("logtostderr", "alsologtostderr")
 _GLOG_VALUES: Final = ("stderrthreshold", "vmodule", "log_backtrace_at", "log_dir")
+#: What a file says that takes no more.
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 #: The commands in the order of the help, and what each does.
 COMMANDS: Final = {
     "run": "serve; the same without a command, as the Go program",
@@ -48,16 +52,29 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     try:
         code = _do(options)
         # Here and not at the very end, where nobody can catch what it raises.
-        print(end="", flush=True)  # noqa: T201 - does nothing without a standard output, too
+        if sys.stdout is not None:
+            sys.stdout.flush()
         sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         # Whoever read our output has seen enough; nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _write_no_more()
+        with contextlib.suppress(OSError):
+            print(f"mesos-dns: the output cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201 - for people
+        sys.exit(1)
     finally:
         logs.flush()
+
+
+def _write_no_more() -> None:
+    """Let what is left in standard output go nowhere: Python would try again to write it at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _do(options: argparse.Namespace) -> int:

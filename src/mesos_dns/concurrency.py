@@ -1,9 +1,11 @@
-"""The one place that starts asyncio tasks: named, referenced, and never failing unseen. And what asyncio leaves behind."""
+"""The one place that starts asyncio tasks: named, referenced, and never failing unseen. And what asyncio leaves behind, or says."""
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
+
+from mesos_dns.logs import RateLimited
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,22 @@ class Broadcast:
     async def wait(self) -> None:
         """Wait until it happens the next time."""
         await self._next.wait()
+
+
+def bound_complaints(loop: asyncio.AbstractEventLoop) -> None:
+    """Have `loop` log what it cannot tell anybody, such as connections that cannot be accepted, at a bounded rate and in one line if it is the system's fault."""
+    warn = RateLimited(log)
+
+    def complain(_: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        message: str = context["message"]
+        error: BaseException | None = context.get("exception")
+        if isinstance(error, OSError | MemoryError):
+            what = getattr(error, "strerror", None) or str(error) or "no memory"
+            warn.warning(message, "the event loop: %s: %s", message, what)
+        else:
+            warn.log(logging.ERROR, message, "the event loop: %s: please report it", message, exc_info=error or False)
+
+    loop.set_exception_handler(complain)
 
 
 def let_go(transport: asyncio.BaseTransport) -> None:

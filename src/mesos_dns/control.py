@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from mesos_dns import allocator, collector, early_signals
+from mesos_dns import allocator, collector, early_signals, privileges
 from mesos_dns.assembly import Address, Plan, plan
 from mesos_dns.certificates import Certificate
-from mesos_dns.concurrency import spawn
+from mesos_dns.concurrency import bound_complaints, spawn
 from mesos_dns.config import Config, ConfigError, Loaded
 from mesos_dns.generation import Generation, MakeSource, Reload
 from mesos_dns.mesos.sources import follow
@@ -99,6 +99,7 @@ class Control:
         allocator.give_back_large_blocks()
         collecting = spawn(collector.look_now_and_then(), name="collect garbage")
         loop = asyncio.get_running_loop()
+        bound_complaints(loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
@@ -120,6 +121,8 @@ class Control:
             await self._stop()
 
     def _new_generation(self, wanted: Plan, listeners: Listeners) -> Generation:
+        if wanted.guarded:
+            privileges.forbid_dumps()
         pairs = listeners.sockets.pairs[: wanted.workers]
         return Generation(wanted, pairs, self._spawner, self._generation, make_source=self._make_source)
 
@@ -148,6 +151,8 @@ class Control:
                 self._refuse(old, str(error))
                 return
             _tell_warnings(loaded)
+            if wanted.account != old.plan.account:
+                log.warning("User or Group have changed, and are taken at a start only: restart the program")
             old.reload = Reload("waiting", at=time.time())
             log.info("the new configuration waits for a state of its masters; the old one serves meanwhile")
             new = self._new_generation(wanted, listeners)

@@ -4,6 +4,7 @@ Whoever should read standard error may be slow, stuck or gone: a full pipe makes
 through a bounded queue to a thread that writes them; when the queue is full they are dropped and counted.
 """
 
+import contextlib
 import logging
 import os
 import select
@@ -129,14 +130,14 @@ class QueueingHandler(logging.Handler):
                 return
             self._tell_dropped()
             self._put(line, 1)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-                self._thread.start()
+            self._start()
             self._changed.notify_all()
 
     def flush(self) -> None:
         """Part of logging.Handler: wait until nothing waits to be written, at most FLUSH_SECONDS, and not twice in vain."""
         with self._changed:
+            if self._waiting:
+                self._start()
             seconds = 0.0 if self._stuck else FLUSH_SECONDS
             self._stuck = not self._changed.wait_for(lambda: not (self._waiting or self._writing), seconds)
 
@@ -146,6 +147,15 @@ class QueueingHandler(logging.Handler):
             self._closed = True
             self._changed.notify_all()
         super().close()
+
+    def _start(self) -> None:
+        """Have a thread that writes."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="log", daemon=True)
+            # No memory, or no processes left for this user: lines wait, and the next one tries again.
+            with contextlib.suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
 
     def _line(self, record: logging.LogRecord) -> bytes:
         return (self.format(record) + "\n").encode("utf-8", "backslashreplace")
@@ -249,10 +259,10 @@ class RateLimited:
     def __repr__(self) -> str:
         return f"RateLimited({self._logger.name!r}, keys={len(self._seen)})"
 
-    def log(self, level: int, key: str, message: str, *args: object, exc_info: bool = False) -> bool:
+    def log(self, level: int, key: str, message: str, *args: object, exc_info: bool | BaseException = False) -> bool:
         """Log `message % args`, unless the same `key` was logged less than an interval ago. Returns whether it did.
 
-        With `exc_info` the traceback of the exception that is being handled follows.
+        With `exc_info` the traceback of that exception, or the one that is being handled, follows.
         """
         now = self._clock()
         last = self._seen.get(key)

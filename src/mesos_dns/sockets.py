@@ -13,6 +13,7 @@ import ifaddr
 
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.prefixes import Prefix, prefix_of
+from mesos_dns.serve.ancillary import ask_for_source
 
 #: Octets of the kernel's buffers for one UDP socket, if net.core.rmem_max allows: 10,000 queries.
 SOCKET_BUFFER: Final = 8 * 1024 * 1024
@@ -20,6 +21,8 @@ SOCKET_BUFFER: Final = 8 * 1024 * 1024
 BACKLOG: Final = 512
 #: The sockets of a pair.
 _KINDS: Final = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+#: Hosts that stand for all addresses of this machine, and one of these each.
+_WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 #: A port that nobody answers from (RFC 863).
 _DISCARD: Final = 9
 #: How often a TCP twin is sought for a random UDP port, before we give up.
@@ -154,8 +157,12 @@ class Sockets:
                 _bind(self._host, port, kind, shared=False).close()
             return self._pair(port)
         for _ in range(_TRIES):
-            with contextlib.suppress(BindError):
+            try:
                 return self._pair(0)
+            except BindError as error:
+                cause = error.__cause__
+                if not isinstance(cause, OSError) or cause.errno != errno.EADDRINUSE:
+                    raise
         raise BindError(f"no port of {self._host} is free for both UDP and TCP")
 
     def _pair(self, port: int) -> Pair:
@@ -211,6 +218,9 @@ def _open(host: str, kind: socket.SocketKind, *, shared: bool) -> socket.socket:
         # As much as the system allows: a burst then waits in the kernel instead of being lost.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
+        if host in _WILDCARDS:
+            # Not first by the worker: of datagrams that come before that the kernel would not tell where they were sent to.
+            ask_for_source(sock)
     if shared:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if family == socket.AF_INET6:
@@ -231,7 +241,7 @@ def _bind_to(sock: socket.socket, host: str, port: int, kind: socket.SocketKind,
 
 def _near(host: str) -> str:
     """An address that is reached from `host` without leaving the machine."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return _WILDCARDS.get(host, host)
 
 
 def _advice(error: OSError, key: str = "Port") -> str:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mesos_dns.certificates import Dates
-from mesos_dns.config import ConfigError, interpret
+from mesos_dns.config import Account, ConfigError, interpret
 from mesos_dns.config.addresses import Unfit
 
 PATH = "/etc/mesos-dns/config.json"
@@ -48,6 +48,11 @@ class FakeHost:
 
     def can_sign(self):
         return self.signs
+
+    def account(self, user, group):
+        if user != "mesos-dns":
+            raise Unfit("is no user of this machine")
+        return Account(990, 991 if group else 990, (990,))
 
 
 def given_text(text, environ=None, host=None):

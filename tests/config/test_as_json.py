@@ -102,6 +102,7 @@ def test_the_configuration_is_shown_as_go_shows_it(changed, go):
     ours |= {"TrustedResolvers": [], "PrivateZones": ["special-use"], "ForwardNonRecursive": False, "ForwardCAFile": ""}
     ours |= {"TlsOn": False, "TlsPort": 853, "TlsCertFile": "", "TlsKeyFile": ""}
     ours |= {"HttpsOn": False, "HttpsPort": 443, "DohOn": False}
+    ours |= {"User": "", "Group": ""}
     ours |= {"AllowQuery": ["any"], "AllowRecursion": ["@loopback", "@local", "@private"], "AllowHttp": ["any"]}
     ours["RateLimit"] = dict.fromkeys(("ResponsesPerSecond", "NxdomainsPerSecond", "ErrorsPerSecond"), 0) | {
         "Window": 15,
@@ -124,6 +125,7 @@ def test_keys_are_shown_in_the_order_of_go_and_of_the_fork():
     ours += ["ForwardPolicy", "AskNextOnFailure", "CacheOctets", "CacheMinTTL", "CacheMaxTTL", "CacheStaleSeconds"]
     ours += ["TrustedResolvers", "PrivateZones", "ForwardNonRecursive", "ForwardCAFile"]
     ours += ["TlsOn", "TlsPort", "TlsCertFile", "TlsKeyFile", "HttpsOn", "HttpsPort", "DohOn"]
+    ours += ["User", "Group"]
     ours += ["AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit"]
     assert [key for key in shown if key not in GO_BASE][2:] == ours
 

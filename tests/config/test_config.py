@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.config.given import MASTERS, PATH, FakeHost, given_keys, problems, warnings
 
-from mesos_dns.config import KEYS, Config, ConfigError, IamAccount, Problem, as_json, interpret, load
+from mesos_dns.config import KEYS, Account, Config, ConfigError, IamAccount, Problem, as_json, interpret, load
 
 # --- values and defaults ---------------------------------------------------------------------------
 
@@ -140,6 +140,30 @@ def test_authorities_for_upstreams_are_checked_if_there_may_be_any():
         f"ForwardCAFile (file {PATH}): bad.pem holds no certificate in PEM form",
     ]
     assert given_keys(ForwardCAFile="bad.pem", ExternalOn=False).warnings == ()
+
+
+def test_the_user_is_looked_up():
+    assert given_keys(User="mesos-dns").config.account == Account(990, 990, (990,))
+    assert given_keys(User="mesos-dns", Group="dns").config.account == Account(990, 991, (990,))
+    assert given_keys().config.account is None
+    assert problems(User="mseos-dns") == [f"User (file {PATH}): is no user of this machine"]
+    assert problems(Group="dns") == [f"Group (file {PATH}): has no effect without User; name the user, too"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "secret"),
+    [
+        ({}, False),
+        ({"MesosCredentials": {"Principal": "me"}}, False),
+        ({"MesosCredentials": {"Secret": "hunter2"}}, True),
+        ({"CertFile": "cert.pem", "KeyFile": "key.pem"}, True),
+        ({"IAMConfigFile": "iam.json"}, True),
+        ({"Zk": "zk://10.0.0.1/mesos"}, False),
+        ({"Zk": "zk://me:hunter2@10.0.0.1/mesos"}, True),
+    ],
+)
+def test_it_is_known_whether_there_is_a_secret(keys, secret):
+    assert given_keys(host=iam_host(ACCOUNT), **keys).config.has_secrets is secret
 
 
 @pytest.mark.parametrize(("present", "absent"), [("CertFile", "KeyFile"), ("KeyFile", "CertFile")])

@@ -1,6 +1,8 @@
 """The edge: files, certificates and addresses of the machine that runs the test."""
 
 import datetime as dt
+import grp
+import pwd
 
 import pytest
 from cryptography import x509
@@ -10,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mesos_dns.config.addresses import Unfit
 from mesos_dns.config.host import ThisHost
 from mesos_dns.config.json import MAX_CONFIG_OCTETS
+from mesos_dns.config.values import Account
 
 HOST = ThisHost()
 
@@ -99,3 +102,38 @@ def test_the_loopback_address_is_one_of_this_host():
 
 def test_the_test_environment_can_sign_in_service_accounts():
     assert HOST.can_sign()
+
+
+ROOT = pwd.getpwuid(0)
+
+
+def test_an_account_is_found_by_name_and_by_number():
+    found = HOST.account(ROOT.pw_name, "")
+    assert found == HOST.account("0", "") == HOST.account("0", "0")
+    assert (found.uid, found.gid) == (0, ROOT.pw_gid)
+    assert ROOT.pw_gid in found.groups
+    other = grp.getgrall()[-1]
+    assert HOST.account(ROOT.pw_name, other.gr_name).gid == HOST.account("0", str(other.gr_gid)).gid == other.gr_gid
+
+
+def test_numbers_that_nobody_has_are_an_account_together():
+    assert HOST.account("3999999", "3999998") == Account(3999999, 3999998, ())
+
+
+@pytest.mark.parametrize(
+    ("user", "group", "message"),
+    [
+        ("no such user", "", "is no user of this machine; make it, or give numbers for both"),
+        ("no such user", "0", "is no user of this machine"),
+        ("3999999", "", "is no user of this machine"),
+        (str(2**32), "0", "is no user of this machine"),
+        ("-1", "0", "is no user of this machine"),
+        ("nul\0", "", "is no user of this machine"),
+        ("\udcff", "", "is no user of this machine"),
+        ("0", "no such group", "cannot be had with Group .no such group., which is no group"),
+        ("0", "nul\0", "which is no group"),
+    ],
+)
+def test_other_accounts_are_refused(user, group, message):
+    with pytest.raises(Unfit, match=message):
+        HOST.account(user, group)

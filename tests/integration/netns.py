@@ -1,16 +1,23 @@
 """Network and mount namespaces for tests: own loopback, own addresses, own /etc/hosts."""
 
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 #: `unshare` as root, and as an ordinary user where the kernel allows it.
 _WAYS = (("unshare", "--net", "--mount"), ("unshare", "-Urnm"))
+
+T = TypeVar("T")
+_CLONE_NEWNET = 0x40000000
 
 _SET_UP = """
 set -e
@@ -101,3 +108,43 @@ def run(
 
 def python() -> str:
     return sys.executable
+
+
+class Network:
+    """A network of its own, with a loopback, that this process can enter: for root."""
+
+    def __init__(self, holder: int) -> None:
+        self.holder = holder
+        #: In front of a command: it runs in there.
+        self.under = ("nsenter", f"--net=/proc/{holder}/ns/net")
+
+    def within(self, what: Callable[[], T]) -> T:
+        """What `what` returns, called in a thread that is in there; sockets that it makes stay there."""
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(self._call, what).result()
+
+    def _call(self, what: Callable[[], T]) -> T:
+        fd = os.open(f"/proc/{self.holder}/ns/net", os.O_RDONLY)
+        try:
+            if ctypes.CDLL(None, use_errno=True).setns(fd, _CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns")
+        finally:
+            os.close(fd)
+        return what()
+
+    def run(self, *command: str) -> None:
+        """One command in there, which must go well."""
+        subprocess.run([*self.under, *command], check=True, timeout=20)
+
+
+@contextmanager
+def network() -> Generator[Network]:
+    """A new one, until the end of the block."""
+    # The shell says when it is there, and then waits for its end.
+    command = ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && read -r _"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdin
+        assert holder.stdout
+        assert holder.stdout.readline() == b"up\n"
+        yield Network(holder.pid)
+        holder.stdin.close()

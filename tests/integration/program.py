@@ -11,8 +11,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 import pytest
@@ -31,14 +32,14 @@ def need(binary: str) -> str:
     return found
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and TCP just now.
+def free_port(low: int = 15000, high: int = 32000) -> int:
+    """A port of 127.0.0.1 from `low` to `high` that is free for UDP and TCP just now.
 
-    Below the ports that the kernel gives to clients (32768 and up): a client that connects to such a port
+    By default below the ports that the kernel gives to clients (32768 and up): a client that connects to such a port
     before anybody listens there may get it as its own and talk to itself.
     """
     for _ in range(200):
-        port = random.randrange(15000, 32000)
+        port = random.randrange(low, high)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
             try:
                 udp.bind(("127.0.0.1", port))
@@ -90,9 +91,21 @@ def until(what: Callable[[], T], why: str | Callable[[], str], seconds: float = 
 
 
 class Program:
-    """`mesos-dns run` with a configuration of its own in `folder`. A context manager; kills on exit."""
+    """`mesos-dns run` with a configuration of its own in `folder`. A context manager; kills on exit.
 
-    def __init__(self, folder: Path, *, masters: Sequence[Endpoint], **keys: Any) -> None:
+    `under` is a command that starts the program in its own place (`prlimit …`), `variables` are added to its environment.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        masters: Sequence[Endpoint],
+        under: Sequence[str] = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        **keys: Any,
+    ) -> None:
+        self.under, self.variables = under, variables
         self.dns_port, self.http_port = free_port(), free_port()
         self.config_file = folder / "config.json"
         self.log_file = folder / "program.log"
@@ -114,8 +127,8 @@ class Program:
         self.write_config(self.config)
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                command("run", "--config", str(self.config_file), "-v=1"),
-                env=environment(),
+                [*self.under, *command("run", "--config", str(self.config_file), "-v=1")],
+                env={**environment(), **self.variables},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

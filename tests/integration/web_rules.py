@@ -18,6 +18,7 @@ EXTRA_KEYS = {
     **dict.fromkeys(("ForwardPolicy", "AskNextOnFailure", "CacheOctets"), ""),
     **dict.fromkeys(("CacheMinTTL", "CacheMaxTTL", "CacheStaleSeconds"), ""),
     **dict.fromkeys(("TrustedResolvers", "PrivateZones", "ForwardNonRecursive", "ForwardCAFile"), ""),
+    **dict.fromkeys(("User", "Group"), ""),
     **dict.fromkeys(("AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit"), ""),
 }
 NOTHING = {"hosts": {"host": "", "ip": ""}, "services": {"service": "", "host": "", "ip": "", "port": ""}}

@@ -2,7 +2,8 @@
 
 import pytest
 from tests.serve.asking import ask, make_answerer
-from tests.serve.test_responder import ZONE, Hot, make_responder, same, udp_socket
+from tests.serve.hot import Hot, same
+from tests.serve.test_responder import ZONE, make_responder, udp_socket
 
 from mesos_dns.serve.fast import FastAnswers
 from mesos_dns.serve.keys import any_key, owner_of

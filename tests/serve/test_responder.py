@@ -1,6 +1,5 @@
 """A reply from memory is the reply that the query would have got fresh."""
 
-import ctypes
 import socket
 import struct
 from collections import Counter
@@ -10,75 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.serve.asking import AUTHORITY, ask, edits, make_answerer, make_responder, make_zone, option, read, texts
+from tests.serve.hot import CLIENT, Hot, bodies, same
 
 from mesos_dns.dns import message as msg
 from mesos_dns.serve import batch as batches
 from mesos_dns.serve.cache import ResponseCache
-from mesos_dns.serve.keys import OPT_RECORDS
 from mesos_dns.serve.policy import Answer
 from mesos_dns.serve.request import CLOSE, Forward, Request, Transport
 from mesos_dns.serve.responder import Responder
-from mesos_dns.serve.udp import BatchedListener
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 
 ZONE = make_zone()
 NAME = "chronos.marathon.mesos."
-#: Where `OneDatagram` says that its datagrams come from.
-CLIENT = bytes((192, 0, 2, 1))
-
-
-def batched(parts):
-    """Pairs."""
-    return zip(parts[::2], parts[1::2], strict=True)
-
-
-def bodies(size):
-    return batches.Bodies(OPT_RECORDS.values(), size)
-
-
-class OneDatagram(batches.Batch):
-    """The batch of a listener with one datagram, and instead of sending the reply is kept."""
-
-    def __init__(self, bodies):
-        super().__init__(socket.AF_INET, bodies, 1, with_source=False)
-        self.sent = None
-
-    def put(self, octets):
-        first = octets[: batches.QUESTION_ROOM]
-        self._questions.octets[batches.LEAD : batches.LEAD + len(first)] = first
-        self._rests.octets[: len(octets) - len(first)] = octets[batches.QUESTION_ROOM :]
-
-    def _send(self, _fd, _first, count):
-        parts = struct.unpack_from("@PNPNPN", self._descriptors.octets)
-        self.sent = b"".join(ctypes.string_at(*part) for part in batched(parts))
-        return count
-
-    def client(self, _i):
-        return CLIENT
-
-    def address(self, _i, _family):
-        return ("192.0.2.1", 5353)
-
-
-class Hot:
-    """The batched loop of a UDP listener, one datagram at a time."""
-
-    def __init__(self, responder, sock):
-        self.forwarded = []
-        self.listener = BatchedListener(sock, responder, lambda forward, _limit, _send: self.forwarded.append(forward))
-        self.listener._batch = self._batch = OneDatagram(bodies(batches.NEGATIVES))
-        self.cache = self.listener._cache
-
-    def ask(self, octets):
-        """The reply, None for silence, or a `Forward`."""
-        self.forwarded.clear()
-        self._batch.sent = None
-        self._batch.put(octets)
-        self.listener._answer([len(octets)])
-        if self.forwarded:
-            return self.forwarded[0]
-        return self._batch.sent
 
 
 @pytest.fixture(scope="module")
@@ -86,18 +29,6 @@ def udp_socket():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock
-
-
-def same(one, other):
-    """Whether two replies differ in nothing but the order of the answer."""
-    if one == other or not (isinstance(one, bytes) and isinstance(other, bytes)):
-        return one == other
-    if len(one) != len(other) or one[:12] != other[:12]:
-        return False
-    one, other = read(one), read(other)
-    return all(
-        sorted(texts(a)) == sorted(texts(b)) for a, b in zip(one.sections[1:], other.sections[1:], strict=True)
-    ) and str(one.question) == str(other.question)
 
 
 # --- what counts as the same question ----------------------------------------------------------

@@ -2,6 +2,7 @@ import asyncio
 import errno
 import logging
 import re
+import resource
 import socket
 
 import pytest
@@ -102,8 +103,15 @@ async def test_a_connection_that_asked_something_is_not(server, monkeypatch):
         await reader.readuntil(b"ok\n")
 
 
-async def test_one_connection_too_many_is_closed_at_once(server, get, monkeypatch, caplog):
-    monkeypatch.setattr(module, "MAX_HTTP_CONNECTIONS", 1)
+@pytest.mark.parametrize(
+    ("files", "most"), [(resource.RLIM_INFINITY, 256), (8192, 256), (1024, 256), (1000, 250), (40, 10), (3, 1)]
+)
+def test_connections_take_a_quarter_of_the_files(files, most):
+    assert module._most_within(files) == most
+
+
+async def test_one_connection_too_many_is_closed_at_once(server, get, caplog):
+    server._most = 1
     async with connected(*server.address) as (reader, writer):
         writer.write(HEALTHZ)
         await reader.readuntil(b"ok\n")

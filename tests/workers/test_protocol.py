@@ -138,3 +138,15 @@ def test_a_frame_that_claims_to_be_huge_is_refused_before_it_arrives():
     reader.feed(struct.pack("!I", MAX_FRAME + 1))
     with pytest.raises(ProtocolError, match=f"a frame of {MAX_FRAME + 1} octets, at most {MAX_FRAME} are possible"):
         next(reader)
+
+
+@pytest.mark.parametrize("name", [b"\0\x1b[2J", b"x" * 10_000])
+def test_what_is_wrong_with_a_frame_is_one_short_line(name):
+    """It ends up in the log, and a worker that was taken over says what it likes."""
+    body = b"\x91\xda" + struct.pack("!H", len(name)) + name
+    reader = FrameReader()
+    reader.feed(struct.pack("!I", len(body)) + body)
+    with pytest.raises(ProtocolError) as caught:
+        next(reader)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import socket
+import subprocess
 import sys
 
 import dns.rcode
@@ -13,7 +14,8 @@ import pytest
 from tests.serve.asking import AUTHORITY, ask, edits, make_zone, read, texts
 from tests.zone.changes import edit
 
-from mesos_dns import logs
+from mesos_dns import landlock, logs
+from mesos_dns.certificates import KeyPair
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import ClientList, prefix_of
 from mesos_dns.serve.forward.options import ForwardOptions
@@ -22,6 +24,7 @@ from mesos_dns.serve.request import Forward
 from mesos_dns.workers import worker as workers
 from mesos_dns.workers.protocol import (
     Ack,
+    Declared,
     FrameReader,
     Heartbeat,
     Listen,
@@ -306,6 +309,16 @@ async def test_settings_that_cannot_be_followed_end_the_worker(fed, caplog):
     assert "Bad file descriptor" in caplog.text
 
 
+@pytest.mark.parametrize("pair", [None, KeyPair(b"a certificate", b"its key")])
+async def test_who_holds_a_private_key_is_closed_to_others(fed, monkeypatch, pair):
+    closed = []
+    monkeypatch.setattr(workers.privileges, "forbid_dumps", lambda: closed.append(True))
+    _, control, _ = fed
+    control.send(settings(tls=pair))
+    await control.receive(Declared)
+    assert closed == ([True] if pair else [])
+
+
 async def test_without_control_there_is_nothing_to_live_for(fed):
     _, control, ended = fed
     control.close()
@@ -405,6 +418,37 @@ async def test_a_worker_ends_with_its_control():
         await worker.control.receive(Ack)
         worker.control.close()
         assert await worker.ended() == (0, "")
+
+
+@pytest.mark.skipif(not landlock.version(), reason="this system has no Landlock")
+def test_it_reads_no_other_files_than_those_it_was_given(tmp_path):
+    """Neither the configuration, with its secrets, nor what lies where it was started; and it has no privileges by then."""
+    for name in ("ca.pem", "config.json"):
+        (tmp_path / name).write_text("text")
+    program = [
+        "from mesos_dns.workers import worker",
+        "worker._give_up_privileges(['ca.pem'])",
+        "assert open('ca.pem').read() == 'text'",
+        "try: open('config.json')",
+        "except PermissionError: pass",
+        "else: raise AssertionError",
+        "try: open('ca.pem', 'a')",
+        "except PermissionError: pass",
+        "else: raise AssertionError",
+        "assert 'NoNewPrivs:\\t1' in status",
+    ]
+    program.insert(1, "import pathlib; read = pathlib.Path('/proc/self/status').open()")
+    program.insert(3, "status = read.read()")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "\n".join(program)],
+        cwd=tmp_path,
+        env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # --- who may ask -------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What the commands have in common: the configuration that their flags name."""
 
+import contextlib
 import os
 import sys
 from argparse import Namespace
@@ -44,10 +45,12 @@ def reader(options: Namespace) -> Callable[[], Loaded]:
 
 def complain(error: ConfigError) -> int:
     """Tell a person at a terminal why a configuration is refused; the exit code."""
-    print("mesos-dns: the configuration cannot be used:", file=sys.stderr)  # noqa: T201 - for people
-    print(error, file=sys.stderr)  # noqa: T201 - for people
-    for warning in error.warnings:
-        print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 - for people
+    # The exit code counts, also where nobody can be told why.
+    with contextlib.suppress(OSError):
+        print("mesos-dns: the configuration cannot be used:", file=sys.stderr)  # noqa: T201 - for people
+        print(error, file=sys.stderr)  # noqa: T201 - for people
+        for warning in error.warnings:
+            print(f"warning: {warning}", file=sys.stderr)  # noqa: T201 - for people
     return BAD_CONFIG
 
 

@@ -19,10 +19,11 @@ from mesos_dns.config.addresses import Unfit, absolute_name, host_and_port
 from mesos_dns.config.host import Host, ThisHost, reason
 from mesos_dns.config.json import clean, parse_iam
 from mesos_dns.config.layers import Layer, from_environ, from_file
-from mesos_dns.config.values import KEYS, Config, ConfigError, IamAccount, Key, Loaded, Problem, printable
+from mesos_dns.config.values import KEYS, Account, Config, ConfigError, IamAccount, Key, Loaded, Problem, printable
 
 __all__ = [
     "KEYS",
+    "Account",
     "Config",
     "ConfigError",
     "Host",
@@ -154,6 +155,7 @@ class _Draft:
     iam: IamAccount | None = None
     ensemble: zookeeper.Ensemble | None = None
     certificate: Certificate | None = None
+    account: Account | None = None
     flawed: set[str] = field(default_factory=set)
 
     def refuse(self, key: str, message: str, *others: str) -> None:
@@ -168,7 +170,10 @@ def _judge(layers: tuple[Layer, ...], path: str, host: Host, *, needs_masters: b
     for rule in rules.RULES:
         for finding in rule(draft.values):
             draft.refuse(*finding)
-    for check in (_find_masters, _find_resolvers, _check_loops, _check_tls, _read_certificate, _check_service_account):
+    for check in (
+        *(_find_masters, _find_resolvers, _check_loops, _check_tls, _read_certificate),
+        *(_check_service_account, _find_account),
+    ):
         check(draft, host)
     if needs_masters:
         for finding in rules.cluster(draft.values):
@@ -327,6 +332,17 @@ def _check_service_account(draft: _Draft, host: Host) -> None:
         draft.refuse("MesosAuthentication", why_not)
 
 
+def _find_account(draft: _Draft, host: Host) -> None:
+    """Who `User` and `Group` are."""
+    user = draft.values["User"]
+    if not user or not draft.unsure.isdisjoint(("User", "Group")):
+        return
+    try:
+        draft.account = host.account(user, draft.values["Group"])
+    except Unfit as problem:
+        draft.refuse("User", str(problem))
+
+
 def _finished(draft: _Draft) -> Config:
     """Bring valid values into the form that the program works with."""
     fields = {key.field: draft.values[key.name] for key in KEYS if key.field}
@@ -334,4 +350,6 @@ def _finished(draft: _Draft) -> Config:
     fields["domain"] = fields["domain"].lower()
     fields["soa_mname"] = absolute_name(fields["soa_mname"])
     fields["soa_rname"] = absolute_name(fields["soa_rname"].replace("@", "."))
-    return Config(**fields, iam=draft.iam, ensemble=draft.ensemble, certificate=draft.certificate)
+    return Config(
+        **fields, iam=draft.iam, ensemble=draft.ensemble, certificate=draft.certificate, account=draft.account
+    )

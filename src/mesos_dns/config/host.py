@@ -1,18 +1,23 @@
 """What the configuration asks of this machine: files, certificates, addresses. The thin edge."""
 
 import errno
+import grp
 import importlib.util
+import os
+import pwd
 import ssl
 import sys
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import ifaddr
 
 from mesos_dns.certificates import Dates, KeyPair
 from mesos_dns.config.addresses import Unfit, ip
 from mesos_dns.config.json import MAX_CONFIG_OCTETS
+from mesos_dns.config.values import Account
+from mesos_dns.quoting import quoted
 from mesos_dns.tls import PairError, examined, refuse_password
 
 
@@ -39,6 +44,9 @@ class Host(Protocol):
 
     def can_sign(self) -> bool:
         """Say whether the optional packages that sign in a service account are installed."""
+
+    def account(self, user: str, group: str) -> Account:
+        """Find the user and the group, each by name or number; its own group if `group` is empty. Raises `Unfit`."""
 
 
 class ThisHost:
@@ -113,6 +121,32 @@ class ThisHost:
     def can_sign(self) -> bool:
         """See `Host`."""
         return all(importlib.util.find_spec(name) is not None for name in ("jwt", "cryptography"))
+
+    def account(self, user: str, group: str) -> Account:
+        """See `Host`."""
+        try:
+            found = pwd.getpwuid(int(user)) if _is_number(user) else pwd.getpwnam(user)
+        except (KeyError, ValueError, OverflowError):  # A name with a NUL, or that is no text.
+            found = None
+        if found is None and not (_is_number(user) and group):
+            raise Unfit(f"{quoted(user)} is no user of this machine; make it, or give numbers for both User and Group")
+        uid = int(user) if found is None else found.pw_uid
+        try:
+            gid = int(group) if _is_number(group) else grp.getgrnam(group).gr_gid if group else -1
+        except (KeyError, ValueError):
+            raise Unfit(f"cannot be had with Group {quoted(group)}, which is no group of this machine") from None
+        if found is None:
+            return Account(uid, gid, ())
+        gid = found.pw_gid if gid < 0 else gid
+        return Account(uid, gid, tuple(sorted({gid, *os.getgrouplist(found.pw_name, gid)})))
+
+
+#: Numbers of users and groups have 32 bits, and the highest means "none".
+_HIGHEST_ID: Final = 2**32 - 2
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and int(text) <= _HIGHEST_ID
 
 
 def reason(error: Exception) -> str:

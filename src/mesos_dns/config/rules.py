@@ -331,6 +331,11 @@ def _authentication(values: Values) -> Iterator[Finding]:
             yield "MesosAuthentication", f'{quoted(other)} is unknown; expected "", "basic" or "iam" in lower case'
 
 
+def _account(values: Values) -> Iterator[Finding]:
+    if values["Group"] and not values["User"]:
+        yield "Group", "has no effect without User; name the user, too"
+
+
 def _source(values: Values) -> Iterator[Finding]:
     if values["MesosSource"] not in {"auto", "events", "polling"}:
         yield (
@@ -373,6 +378,7 @@ RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _encrypted,
     _client_certificate,
     _authentication,
+    _account,
     _source,
     _forwarding,
     _access,

@@ -34,6 +34,15 @@ class IamAccount:
     login_endpoint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user of this machine by numbers, with its group and all its groups."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole configuration: validated, with defaults filled in. Times are whole seconds.
@@ -131,6 +140,9 @@ class Config:
     doh_on: bool = False
     #: What `tls_cert_file` and `tls_key_file` hold; None if nothing is served over TLS.
     certificate: Certificate | None = field(default=None, repr=False)
+    #: Whom to be from the start on, and its group, by name or number; "": whoever started the program, and the usual group. See `account`.
+    user: str = ""
+    group: str = ""
     #: Entries as `config.access` takes them: who may ask at all, about outside names, and over HTTP.
     allow_query: tuple[str, ...] = ("any",)
     allow_recursion: tuple[str, ...] = ("@loopback", "@local", "@private")
@@ -152,6 +164,14 @@ class Config:
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
     ensemble: Ensemble | None = None
+    #: Whom `user` and `group` name on this machine; None without `user`.
+    account: Account | None = None
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether it holds, or names files with, what nobody else should know: passwords or private keys."""
+        credentials = self.ensemble is not None and self.ensemble.credentials
+        return bool(self.mesos_secret or self.key_file or self.tls_key_file or self.iam or credentials)
 
     @property
     def upstreams(self) -> tuple[Resolver, ...]:
@@ -294,6 +314,8 @@ KEYS: Final[tuple[Key, ...]] = (
     _switch("HttpsOn", "https_on"),
     _integer("HttpsPort", "https_port", 0, _UINT16),
     _switch("DohOn", "doh_on"),
+    _text("User", "user"),
+    _text("Group", "group"),
     _list("AllowQuery", "allow_query"),
     _list("AllowRecursion", "allow_recursion"),
     _list("AllowHttp", "allow_http"),

@@ -1,16 +1,12 @@
-"""Who sent a datagram, and which of our addresses it was sent to, so that its reply comes from there (RFC 2181 section 4). Edge: socket."""
+"""Who sent a datagram, in the form that the rest of the program takes. Edge: socket."""
 
 import socket
-import struct
 from typing import Final
 
 from mesos_dns.dns.prefixes import client_of
 
 #: Octets for what the kernel says beside a datagram: the address that was asked.
 ANCILLARY_ROOM: Final = 64
-_IPV6_PKTINFO: Final = getattr(socket, "IPV6_PKTINFO", 50)
-_IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
-
 #: Clients whose addresses are kept in both forms. Beyond, all are forgotten.
 _MOST_ADDRESSES: Final = 4096
 
@@ -36,35 +32,3 @@ class PackedAddresses:
                 self.known.clear()
             packed = self.known[host] = client_of(socket.inet_pton(self._family, host.partition("%")[0]))
         return packed
-
-
-def with_any_interface(ancillary: Ancillary) -> Ancillary:
-    """As in a batch: the source address is the one that was asked, the interface is free."""
-    return [
-        (level, kind, bytes(4) + octets[4:] if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO) else octets)
-        for level, kind, octets in ancillary
-        if kind in (_IP_PKTINFO, _IPV6_PKTINFO)
-    ]
-
-
-def ancillary_of(control: bytes) -> Ancillary:
-    """A control message in the kernel's layout, in the form that Python's sockets take."""
-    if not control:
-        return []
-    _, level, kind = struct.unpack_from("@Nii", control)
-    return [(level, kind, control[16 : struct.unpack_from("@N", control)[0]])]
-
-
-def is_wildcard(sock: socket.socket) -> bool:
-    """Whether a bound socket takes what is sent to any of our addresses."""
-    return sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
-
-
-def ask_for_source(sock: socket.socket) -> None:
-    """Have each datagram tell which of our addresses it was sent to (RFC 2181 section 4)."""
-    if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, getattr(socket, "IPV6_RECVPKTINFO", 49), 1)
-    elif hasattr(socket, "IP_PKTINFO"):
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_PKTINFO, 1)
-    else:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)

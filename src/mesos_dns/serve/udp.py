@@ -20,15 +20,8 @@ from mesos_dns.limits import ZONE_PARTS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import counter
 from mesos_dns.serve import batch
-from mesos_dns.serve.addresses import (
-    ANCILLARY_ROOM,
-    Ancillary,
-    PackedAddresses,
-    ancillary_of,
-    ask_for_source,
-    is_wildcard,
-    with_any_interface,
-)
+from mesos_dns.serve.addresses import ANCILLARY_ROOM, Ancillary, PackedAddresses
+from mesos_dns.serve.ancillary import ancillary_of, ask_for_source, is_wildcard, with_any_interface
 from mesos_dns.serve.batch import (
     LEAD,
     NEGATIVES,

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import resource
 import socket
 import ssl
 from collections import Counter
@@ -24,6 +25,12 @@ log = logging.getLogger(__name__)
 MAX_HTTP_CONNECTIONS: Final = 256
 #: Connections of one address, so that there is always room for others.
 MAX_HTTP_PER_CLIENT: Final = 64
+#: The share of the limit of open files that these may take: control must be able to start workers and to ask masters, whoever holds connections.
+HTTP_SHARE_OF_FILES: Final = 4
+#: Connections that may wait in the kernel to be accepted.
+_BACKLOG: Final = 128
+#: Connections accepted in one go, before the first of them is counted.
+_ACCEPTED_AT_ONCE: Final = 8
 #: Octets of a request line: a name of 255 octets, each percent-encoded, needs 800.
 MAX_HTTP_LINE: Final = 4096
 #: Octets of one header field: cookies and tokens of proxies in front of us reach some thousand.
@@ -58,6 +65,7 @@ class HttpServer:
         self._open: dict[asyncio.Transport, asyncio.TimerHandle | None] = {}
         #: How many connections each address has.
         self._clients: Counter[str] = Counter()
+        self._most = MAX_HTTP_CONNECTIONS
         self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
         #: What is on the wire, by the transport within TLS.
@@ -74,6 +82,7 @@ class HttpServer:
         Raises OSError if the address cannot be bound: its text says which one, why, and what to do.
         """
         listening = _bind(host, port, "HttpPort" if self.context is None else "HttpsPort")
+        self._most = _most_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._web = web.Server(
             self._answer,
             access_log=None,
@@ -85,7 +94,12 @@ class HttpServer:
             auto_decompress=False,
         )
         make = self._web
-        self._listener = await asyncio.get_running_loop().create_server(lambda: _Connection(make, self), sock=listening)
+        loop = asyncio.get_running_loop()
+        # To asyncio the backlog is also how many it accepts in one go; without files each of them would be an error.
+        self._listener = await loop.create_server(
+            lambda: _Connection(make, self), sock=listening, backlog=_ACCEPTED_AT_ONCE
+        )
+        listening.listen(_BACKLOG)
         self.address = listening.getsockname()[:2]
         log.info("%s API on %s port %d", "HTTP" if self.context is None else "HTTPS", *self.address)
 
@@ -119,7 +133,7 @@ class HttpServer:
 
     def opened(self, transport: asyncio.Transport) -> bool:
         """Count a new connection; False if it is one too many. It must ask something soon."""
-        if len(self._open) >= MAX_HTTP_CONNECTIONS:
+        if len(self._open) >= self._most:
             self._warnings.warning(
                 "full", "HTTP: %d connections are open, no more are taken; who holds them?", len(self._open)
             )
@@ -261,13 +275,18 @@ def _address(transport: asyncio.Transport) -> str:
     return str(peer[0]) if peer else ""
 
 
+def _most_within(files: int) -> int:
+    """How many connections there may be with this limit of open files."""
+    return MAX_HTTP_CONNECTIONS if files < 0 else max(1, min(MAX_HTTP_CONNECTIONS, files // HTTP_SHARE_OF_FILES))
+
+
 def _bind(host: str, port: int, key: str) -> socket.socket:
     v6 = ":" in host
     try:
         return socket.create_server(
             (host, port),
             family=socket.AF_INET6 if v6 else socket.AF_INET,
-            backlog=128,
+            backlog=_BACKLOG,
             dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
         )
     except OSError as error:

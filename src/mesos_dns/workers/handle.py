@@ -98,6 +98,8 @@ class WorkerHandle:
         #: Asks the process questions that come to control; None without such.
         self.asking: Asking | None = None
         self._settings = msgspec.structs.replace(settings, listeners=listeners)
+        #: Files that the worker must be able to read; whatever else it has no business with.
+        self._files = tuple(filter(None, (settings.forward.ca_file,)))
         self._zones = zones
         self._spawner = spawner
         self._on_news = on_news
@@ -285,9 +287,9 @@ class WorkerHandle:
                 fds = (theirs.fileno(), *(listener.fd for listener in self._settings.listeners))
                 if self._settings.questions:
                     fds += (await self._open_questions(stack),)
-                self._process = await self._spawner.start(
-                    sys.executable, "-m", "mesos_dns.workers.worker", str(theirs.fileno()), pass_fds=fds
-                )
+                # With -P, or a file that lies in the working folder could be taken for a module of ours.
+                command = (sys.executable, "-P", "-m", "mesos_dns.workers.worker", str(theirs.fileno()))
+                self._process = await self._spawner.start(*command, *self._files, pass_fds=fds)
             # Control is busy in turns of 20 ms while it takes a large state: what a worker can work on
             # meanwhile must be in the socket by then.
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LINK_BUFFER)

@@ -18,7 +18,9 @@ import msgspec
 
 from mesos_dns.certificates import KeyPair
 from mesos_dns.dns.prefixes import ClientList, Prefix
+from mesos_dns.limits import MAX_EXAMPLE_TEXT
 from mesos_dns.metrics import Metric
+from mesos_dns.quoting import escaped
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.serve.ratelimit import Rates
 from mesos_dns.zone.change import RRsetChange
@@ -189,4 +191,4 @@ class FrameReader:
         try:
             return _decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ProtocolError(f"a frame that is none: {error}") from error
+            raise ProtocolError(f"a frame that is none: {escaped(str(error)[:MAX_EXAMPLE_TEXT])}") from error

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,10 @@ CONTROL_NICENESS: Final = 5
 _MOST_NICE: Final = 19
 #: Seconds between two looks whether a process has ended that is about to.
 REAP_SECONDS: Final = 0.01
+#: Variables that a process gets, and beginnings of their names: those of the interpreter, its libraries and its log. Whatever else
+#: stands in our environment may be a secret, as `MESOS_DNS_MESOS_CREDENTIALS_SECRET` is.
+KEPT_VARIABLES: Final = ("PATH", "LANG", "TZ", "JOURNAL_STREAM", "GLIBC_TUNABLES")
+KEPT_PREFIXES: Final = ("PYTHON", "LC_", "LD_", "MALLOC_", "SSL_CERT_", "OPENSSL_")
 
 
 class ProcessSpawner:
@@ -39,18 +43,27 @@ class ProcessSpawner:
     async def start(self, *command: str, pass_fds: Iterable[int]) -> Child:
         """Start a process that inherits these descriptors, in a process group of its own. OSError if it cannot be.
 
-        Ctrl-C goes to the group of the terminal: this process decides what it means for the others.
+        Ctrl-C goes to the group of the terminal: this process decides what it means for the others. Of ours it gets output and error, but
+        not input, which may be a configuration; nor more of the environment than `kept_environment`.
         """
         loop = asyncio.get_running_loop()
         fds = tuple(pass_fds)
+        environment = kept_environment(os.environ)
         return await loop.run_in_executor(
             self._thread,
-            lambda: subprocess.Popen(command, pass_fds=fds, process_group=0),  # noqa: S603 - no input of anybody
+            lambda: subprocess.Popen(  # noqa: S603 - no input of anybody
+                command, pass_fds=fds, process_group=0, env=environment, stdin=subprocess.DEVNULL
+            ),
         )
 
     def close(self) -> None:
         """Start no more."""
         self._thread.shutdown()
+
+
+def kept_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment a process gets that is to know no secrets."""
+    return {name: value for name, value in environ.items() if name in KEPT_VARIABLES or name.startswith(KEPT_PREFIXES)}
 
 
 async def ended(process: Child) -> None:

@@ -1,22 +1,23 @@
 """A worker process: a replica of the zone, the listeners, the forwarder. Composition root.
 
-Started by control as `python -m mesos_dns.workers.worker FD`, FD being its end of the connection to it. It ends
-with that connection, and on SIGTERM after it has answered what had already arrived.
+Started by control as `python -P -m mesos_dns.workers.worker FD [FILE …]`, FD being its end of the connection to it, and the files those that
+it needs to read besides the program. It ends with that connection, and on SIGTERM after it has answered what had already arrived.
 """
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Final
 
-from mesos_dns import collector, logs, metrics
+from mesos_dns import collector, landlock, logs, metrics, privileges
 from mesos_dns.certificates import KeyPair
-from mesos_dns.concurrency import spawn
+from mesos_dns.concurrency import bound_complaints, spawn
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import Clients, Prefix
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
@@ -288,6 +289,8 @@ class ControlLink(asyncio.Protocol):
         self._counted: dict[str, float] = {}
         self._measured: dict[str, float] = {}
         self.worker: Worker | None = None
+        #: It ended because the system gave it no memory: then even to log that may be too much.
+        self.lacked_memory = False
 
     def __repr__(self) -> str:
         return f"ControlLink({self._reader!r})"
@@ -310,8 +313,9 @@ class ControlLink(asyncio.Protocol):
             self._transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._take_next)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why does not matter
+    def connection_lost(self, exc: Exception | None) -> None:
         """Part of asyncio.Protocol. Without control there is nothing to live for."""
+        self.lacked_memory |= isinstance(exc, MemoryError)
         self._ended.set()
 
     def tick(self) -> None:
@@ -358,10 +362,11 @@ class ControlLink(asyncio.Protocol):
             log.error("worker ends, control will start another: %s", error)  # noqa: TRY400 - the peer's mistake
             self._ended.set()
             return
-        except Exception:
-            # A worker that takes no more frames would answer with what it has for ever.
-            log.exception("worker ends, control will start another")
+        except Exception as error:
+            # A worker that takes no more frames would answer with what it has for ever. First of all, for without memory nothing can be logged.
             self._ended.set()
+            self.lacked_memory |= isinstance(error, MemoryError)
+            log.exception("worker ends, control will start another")
             return
         if self.worker is not None and self.worker.has_zone and not isinstance(frame, Heartbeat):
             # Twice as long a pause as the frame took: a process that is busy without end waits for its turn at
@@ -375,6 +380,9 @@ class ControlLink(asyncio.Protocol):
             self.worker.take(frame)
         elif isinstance(frame, Settings):
             logs.configure(frame.verbosity)
+            if frame.tls is not None:
+                # It has a private key.
+                privileges.forbid_dumps()
             self.worker = Worker(frame, self)
             spawn(self.worker.connect(), name="take questions")
             self.send(Declared([*metrics.declared().values()]))
@@ -382,10 +390,11 @@ class ControlLink(asyncio.Protocol):
             raise ProtocolError(f"{type(frame).__name__} came before Settings")
 
 
-async def serve(fd: int) -> None:
-    """Run a worker over the inherited socket `fd` until it is told to end."""
+async def serve(fd: int) -> int:
+    """Run a worker over the inherited socket `fd` until it is told to end; the exit code."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
+    bound_complaints(loop)
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     # Ctrl-C goes to the whole process group; control decides what it means.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
@@ -401,6 +410,7 @@ async def serve(fd: int) -> None:
     if control.worker is not None:
         await control.worker.drain()
         control.report(whole=True)
+    return os.EX_OSERR if control.lacked_memory else 0
 
 
 def _allow_many_files() -> None:
@@ -411,13 +421,25 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _give_up_privileges(files: Sequence[str]) -> None:
+    """Have no capability, and no file but these and the program's own: before anything comes from strangers, or a second thread begins."""
+    try:
+        privileges.give_up()
+        landlock.restrict([*landlock.program_places(), *files])
+    except OSError as error:
+        # A sandbox that forbids even this; it serves names all the same.
+        log.warning("a worker keeps its privileges, they cannot be given up: %s", error.strerror)
+
+
 def main() -> None:
     """Entry point of the worker process."""
     logs.configure(0)
     collector.tune()
     _allow_many_files()
+    _give_up_privileges(sys.argv[2:])
     with asyncio.Runner(loop_factory=DirectEventLoop) as runner:
-        runner.run(serve(int(sys.argv[1])))
+        code = runner.run(serve(int(sys.argv[1])))
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -307,12 +307,40 @@ def test_data_of_known_types(rrtype, rdata):
         pytest.param([(b"\0", 41, 1232, b"\0\3\0\1")], (0, 0, 1), 0x8180, id="option ends early"),
         pytest.param([(b"\0", 41, 1232, b"\0\3")], (0, 0, 1), 0x8180, id="half an option"),
         pytest.param([(b"\xc0\xff", 1, 1, bytes(4))], (1, 0, 0), 0x8180, id="owner points forward"),
+        pytest.param([(b"\1a\xc0\4", 1, 1, bytes(4))], (0, 0, 1), 0x8180, id="owner points into the header"),
+        pytest.param([(Q, 5, 1, b"\1a\xc0\0")], (1, 0, 0), 0x8180, id="alias points into the header"),
         pytest.param([(b"\x80", 1, 1, bytes(4))], (1, 0, 0), 0x8180, id="label type 10"),
     ],
 )
 def test_messages_that_no_server_should_send(records, counts, flags):
     reply, end = crafted(*records, counts=counts, flags=flags)
     with pytest.raises(BadReplyError):
+        usable(reply, end, OWN)
+
+
+@pytest.mark.parametrize(
+    ("address", "at"),
+    [
+        pytest.param(b"\1x\5mesos\0" + bytes(7), 0, id="an address"),
+        pytest.param(bytes(16), -6, id="a TTL"),
+        pytest.param(bytes(16), -10, id="a type"),
+    ],
+)
+def test_names_made_of_what_changes_are_none(address, at):
+    """Addresses take turns, and TTLs count down: then these would be other names, which nobody has looked at."""
+    reply, end = crafted((Q, 28, 1, address), counts=(1, 0, 1), qtype=28)
+    place = end + 12 + at
+    reply += struct.pack("!HHHIH", 0xC000 | place, 1, 1, 300, 4) + bytes(4)
+    with pytest.raises(BadReplyError, match="points to what is no name"):
+        usable(reply, end, OWN)
+
+
+def test_a_label_that_reaches_into_what_changes_is_part_of_no_name():
+    """The last octet of unknown data is a length: its label would be the next record's owner and type."""
+    records = (Q, 65280, 1, b"\4"), (b"\0", 1, 1, bytes(4))
+    reply, end = crafted(*records, counts=(1, 1, 1))
+    reply += struct.pack("!HHHIH", 0xC000 | (end + 12), 1, 1, 300, 4) + bytes(4)
+    with pytest.raises(BadReplyError, match="points to what is no name"):
         usable(reply, end, OWN)
 
 

@@ -15,6 +15,7 @@ What belongs:
 """
 
 import struct
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple, NoReturn, TypeAlias
 
@@ -66,6 +67,8 @@ def usable(reply: bytes, question_end: int, own: Sequence[bytes] = ()) -> bytes:
         raise BadReplyError("it has another opcode than the question")
     known: dict[int, bytes] = {}
     starts, others = _records(reply, question_end, known)
+    if known:
+        _check_places(reply, starts, known)
     if not others:
         return reply
     asked = reply[12 : question_end - 4].lower()
@@ -118,6 +121,26 @@ def _records(reply: bytes, at: int, known: dict[int, bytes]) -> tuple[list[int],
         starts.append(start)
         at = end
     return starts, others
+
+
+def _check_places(reply: bytes, starts: list[int], known: dict[int, bytes]) -> None:
+    """No name that was read, which are those of `known`, takes a TTL or an address for a part of itself.
+
+    A pointer can lead anywhere, but only names are meant (RFC 1035 section 4.1.4). And TTLs count down, and addresses take turns: a name
+    made of them would be another one, that nobody has looked at, for the next client.
+    """
+    #: Where what may change begins and ends, in turn.
+    edges: list[int] = []
+    for start in starts:
+        at = owner_end(reply, start)
+        rrtype, _, _, length = _FIXED.unpack_from(reply, at)
+        edges += (at, at + 10 + (length if rrtype in _SIZES else 0))
+    for at in known:
+        length = reply[at]
+        last = at + (1 if length > MAX_LABEL else length)
+        n = bisect_right(edges, at)
+        if n % 2 or (n < len(edges) and last >= edges[n]):
+            raise BadReplyError("a name in it points to what is no name")
 
 
 def _end_early() -> NoReturn:

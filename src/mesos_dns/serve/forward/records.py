@@ -12,6 +12,9 @@ FIXED: Final = struct.Struct("!HHIH")
 #: The header bit of validated answers, and of questions for them (RFC 6840 section 5.7).
 AD: Final = 0x0020
 
+#: What is wrong with a compressed name whose pointer does not point to an earlier name (RFC 1035 section 4.1.4).
+ASTRAY: Final = "a name in it points forward, or into the header"
+
 
 class BadReplyError(Exception):
     """The upstream's reply cannot be passed on; the message says why."""
@@ -59,8 +62,9 @@ def owner_end(reply: bytes | bytearray, at: int) -> int:
     """Where the name that begins at `at` ends. Raises BadReplyError, and IndexError if the message ends before."""
     while length := reply[at]:
         if length >= 0xC0:
-            if (length & 0x3F) << 8 | reply[at + 1] >= at:
-                raise BadReplyError("a name in it points forward")
+            # The header is another one for each client, so what points there would be another name.
+            if not HEADER.size <= (length & 0x3F) << 8 | reply[at + 1] < at:
+                raise BadReplyError(ASTRAY)
             return at + 2
         if length > MAX_LABEL:
             raise BadReplyError("a label in it is longer than labels can be")

@@ -9,7 +9,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import Query
 from mesos_dns.dns.rdata import OPT
 from mesos_dns.limits import MAX_LABEL, MAX_NAME
-from mesos_dns.serve.forward.records import AD, FIXED, HEADER, BadReplyError, first, owner_end, walk
+from mesos_dns.serve.forward.records import AD, ASTRAY, FIXED, HEADER, BadReplyError, first, owner_end, walk
 from mesos_dns.serve.request import Forward, part_start
 
 _OPTION: Final = struct.Struct("!HH")
@@ -238,8 +238,8 @@ def name_at(reply: bytes, at: int, known: dict[int, bytes]) -> bytes:
         if length >= 0xC0:
             labels.append((at, b""))
             at, pointer = (length & 0x3F) << 8 | reply[at + 1], at
-            if at >= pointer:
-                raise BadReplyError("a name in it points forward")
+            if not HEADER.size <= at < pointer:
+                raise BadReplyError(ASTRAY)
         elif length > MAX_LABEL:
             raise BadReplyError("a label in it is longer than labels can be")
         elif length:
@@ -249,7 +249,7 @@ def name_at(reply: bytes, at: int, known: dict[int, bytes]) -> bytes:
             if size >= MAX_NAME:  # Also what ends a loop.
                 raise BadReplyError("a name in it is longer than names can be")
         else:
-            name = b"\0"
+            known[at] = name = b"\0"
             break
     for at, label in reversed(labels):
         name = label + name
