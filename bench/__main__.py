@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from bench import (
+    amplification,
     answering,
     encrypted,
     flooded,
     forwarding,
     freshness,
     lifecycle,
+    optional,
     probing,
     queries,
     ratios,
@@ -29,6 +31,8 @@ from bench.servers import OTHER, OURS, ROOT, UnavailableError, other_checkout
 #: The parts in the order in which they run.
 PARTS: Final[dict[str, Callable[[Bed], None]]] = {
     "answers": answering.measure,
+    "options": optional.measure,
+    "amplification": amplification.measure,
     "tls": encrypted.measure,
     "forwarded": forwarding.measure,
     "latency": probing.measure_latency,

@@ -64,7 +64,8 @@ def start_mesos_dns(
 ) -> Server:
     """Mesos-DNS with these keys besides, ready, with its workers on the server cores and its control process on the others.
 
-    It polls once an hour, so that no poll falls into a measurement of answers.
+    It polls once an hour, so that no poll falls into a measurement of answers. `keys` are further ones of its
+    configuration.
     """
     if state is None:
         raise UnavailableError("Mesos-DNS needs a state: it is left out with --zone")
@@ -80,7 +81,9 @@ def start_mesos_dns(
 
 
 @dataclass(slots=True)
-class _Runs:
+class Runs:
+    """What was measured of one server, by run."""
+
     cpu_us: list[float] = field(default_factory=list)
     qps: list[float] = field(default_factory=list)
     latency_ms: list[float] = field(default_factory=list)
@@ -90,32 +93,37 @@ class _Runs:
 
 def compare(bed: Bed, cluster: Cluster, found: list[Server], workload: queries.Workload) -> None:
     """One workload, all servers, interleaved: what disturbs the machine disturbs them alike."""
-    runs = {server.name: _Runs() for server in found}
+    runs = {server.name: Runs() for server in found}
     for turn in range(bed.settings.runs):
-        seconds = bed.settings.seconds + (bed.settings.warm_up if turn == 0 else 0)
         try:
-            messages = queries.questions(workload, cluster.names, seconds=seconds, seed=SEED + turn)
+            asking = asking_for(bed, cluster, workload, turn)
         except queries.NothingToAskError as error:
             bed.skip(workload.title, error)
             return
-        asking = dnsperf.Asking(
-            bed.queries(workload.name, messages),
-            bed.settings.seconds,
-            bed.load_cores,
-            tcp=workload.tcp,
-            tls=workload.tls,
-            outstanding=workload.outstanding,
-            rate=workload.rate,
-            per_connection=workload.per_connection,
-        )
         for server in ratios.turned(found, turn):
             if server.name in runs and not one_run(bed, server, workload, asking, runs[server.name], first=turn == 0):
                 del runs[server.name]
     _add(bed, cluster, workload, runs)
 
 
-def _add(bed: Bed, cluster: Cluster, workload: queries.Workload, runs: dict[str, _Runs]) -> None:
-    tables: dict[str, tuple[Callable[[_Runs], list[float]], str]] = {
+def asking_for(bed: Bed, cluster: Cluster, workload: queries.Workload, turn: int) -> dnsperf.Asking:
+    """What is asked in one turn; NothingToAskError when the zone lacks the names."""
+    seconds = bed.settings.seconds + (bed.settings.warm_up if turn == 0 else 0)
+    messages = queries.questions(workload, cluster.names, seconds=seconds, seed=SEED + turn)
+    return dnsperf.Asking(
+        bed.queries(workload.name, messages),
+        bed.settings.seconds,
+        bed.load_cores,
+        tcp=workload.tcp,
+        tls=workload.tls,
+        outstanding=workload.outstanding,
+        rate=workload.rate,
+        per_connection=workload.per_connection,
+    )
+
+
+def _add(bed: Bed, cluster: Cluster, workload: queries.Workload, runs: dict[str, Runs]) -> None:
+    tables: dict[str, tuple[Callable[[Runs], list[float]], str]] = {
         "cpu": (lambda each: each.cpu_us, "NSD"),
         "qps": (lambda each: each.qps, "NSD"),
         "latency": (lambda each: each.latency_ms, "NSD"),
@@ -130,7 +138,7 @@ def _add(bed: Bed, cluster: Cluster, workload: queries.Workload, runs: dict[str,
 
 
 def one_run(
-    bed: Bed, server: Server, workload: queries.Workload, asking: dnsperf.Asking, runs: _Runs, *, first: bool
+    bed: Bed, server: Server, workload: queries.Workload, asking: dnsperf.Asking, runs: Runs, *, first: bool
 ) -> bool:
     """Measure once; False, and a reason noted, when the server did not answer as expected."""
     what = f"{workload.title}, {server.name}"

@@ -18,6 +18,8 @@ TABLES: Final = (
     ("answers-latency", "Mean time to an answer under that load, ms", "workload"),
     ("answers-octets", "Mean size of an answer, octets", "workload"),
     ("answers-lost", "Unanswered of a million under that load", "workload"),
+    ("options-cpu", "Processor time for an answer with options that look at clients, µs", "workload"),
+    ("amplification", "Octets of a reply over UDP, and how many times those of its query", "kind"),
     ("forwarded-cpu", "Processor time for a forwarded query, µs", "workload"),
     ("forwarded-qps", "Forwarded queries per second", "workload"),
     ("latency", "Time to an answer at 2,000 queries a second, ms", ""),

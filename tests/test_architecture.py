@@ -79,7 +79,7 @@ PURE_MESOS = ours(
     *("mesos.running", "mesos.doubts"),
 )
 PURE_SERVE = ours(
-    *("serve.connections", "serve.cookies", "serve.large", "serve.traffic", "serve.turns"),
+    *("serve.connections", "serve.cookies", "serve.large", "serve.traffic", "serve.turns", "serve.ratelimit"),
     *("serve.request", "serve.policy", "serve.render", "serve.answer", "serve.fast", "serve.keys", "serve.cache"),
     *("serve.responder", "serve.forward.rewrite", "serve.forward.records", "serve.forward.segments"),
     *("serve.forward.keeping", "serve.forward.cache", "serve.forward.aliases", "serve.forward.outages"),
@@ -103,10 +103,13 @@ MAY_IMPORT = {
     "mesos_dns.mesos": COMMON,
     "mesos_dns.zone": ours("dns"),
     "mesos_dns.names": ours("dns", "zone") + PURE_STATE,
-    "mesos_dns.workers.protocol": ours("certificates", "metrics", "zone", "serve.forward.options"),
+    "mesos_dns.workers.protocol": ours(
+        "certificates", "dns", "metrics", "zone", "serve.forward.options", "serve.ratelimit"
+    ),
     "mesos_dns.workers.propagation": ours("metrics"),
     "mesos_dns.serve.request": ours("dns"),
-    "mesos_dns.serve.policy": ours("serve.request"),
+    "mesos_dns.serve.policy": ours("dns", "serve.request"),
+    "mesos_dns.serve.ratelimit": ours("dns", "serve.keys"),
     "mesos_dns.serve.keys": ours("dns"),
     "mesos_dns.serve.large": ours("dns"),
     "mesos_dns.serve.cookies": ours("dns", "serve.keys", "serve.request"),

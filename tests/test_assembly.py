@@ -11,11 +11,13 @@ from tests.config.given import FakeHost
 from mesos_dns import __version__, assembly
 from mesos_dns.config import Account, Config, ConfigError, IamAccount, interpret
 from mesos_dns.dns import name as names
+from mesos_dns.dns.prefixes import ClientList, Clients, Prefix
 from mesos_dns.mesos import options
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
+from mesos_dns.serve.ratelimit import Rates
 from mesos_dns.workers.protocol import CookieSecrets, Settings, encode
 from mesos_dns.zone.zone import Authority
 
@@ -128,6 +130,19 @@ def test_settings():
         ServerVersion="@version",
         MinimalAny="always",
         ForwardMixedCase=True,
+        AllowQuery=["any", "!192.0.2.0/24", "!@local"],
+        AllowRecursion=["@local", "2001:db8::/32", "192.0.2.1"],
+        Workers=4,
+        RateLimit={
+            "ResponsesPerSecond": 10,
+            "ErrorsPerSecond": 3,
+            "Window": 7,
+            "Slip": 5,
+            "IPv4PrefixLength": 22,
+            "IPv6PrefixLength": 48,
+            "ExemptClients": ["192.0.2.1"],
+            "LogOnly": True,
+        },
     )
     assert assembly.settings(config, 2, hold=True) == Settings(
         zones=[assembly.authority(config)],
@@ -159,6 +174,22 @@ def test_settings():
         server_id=b"ns1 in rack 7",
         version=f"Mesos-DNS {__version__}".encode(),
         minimal_any="always",
+        allow_query=ClientList(excluded=(Prefix(b"\xc0\0\2\0", 24),), not_local=True),
+        allow_recursion=ClientList(
+            allowed=(Prefix(b"\x20\1\x0d\xb8" + bytes(12), 32), Prefix(b"\xc0\0\2\1", 32)), local=True
+        ),
+        rates=Rates(
+            responses=10,
+            nxdomains=10,
+            errors=3,
+            share=0.25,
+            window=7,
+            slip=5,
+            ipv4=22,
+            ipv6=48,
+            exempt=ClientList(allowed=(Prefix(b"\xc0\0\2\1", 32),)),
+            log_only=True,
+        ),
     )
 
 
@@ -173,6 +204,24 @@ def test_secrets_of_cookies_are_made_by_control_or_given_and_none_without_cookie
     assert assembly.settings(given(CookiesOn=False), 0, hold=False).cookies is None
     assert "00ff" not in repr(assembly.plan(given(CookieSecrets=["00ff" * 8])))
     assert "00ff" not in repr(given(CookieSecrets=["00ff" * 8]))
+
+
+def test_by_default_everybody_may_ask_but_not_about_names_outside_and_nothing_is_limited():
+    plan = assembly.plan(given(), cores=1)
+    worker = plan.worker
+    assert worker.allow_query == plan.http_clients == ClientList()
+    assert worker.allow_query.is_everybody
+    assert worker.allow_recursion.local
+    assert not worker.allow_recursion.is_everybody
+    assert worker.rates is None
+
+
+def test_who_may_use_http():
+    clients = Clients(assembly.plan(given(AllowHttp=["@loopback", "!127.0.0.9"])).http_clients)
+    found = [clients.allows(bytes((127, 0, 0, n))) for n in (1, 9)] + [clients.allows(bytes((10, 0, 0, 1)))]
+    assert found == [True, False, False]
+    nobody = Clients(assembly.client_list(["none"]))
+    assert not nobody.allows(bytes((127, 0, 0, 1)))
 
 
 def test_without_external_names_nobody_is_asked():

@@ -12,7 +12,8 @@ import pytest
 
 from mesos_dns import sockets as module
 from mesos_dns.dns import rdata as rd
-from mesos_dns.sockets import BindError, Sockets, own_addresses
+from mesos_dns.dns.prefixes import prefix_of
+from mesos_dns.sockets import BindError, Sockets, own_addresses, own_networks
 
 UDP, TCP = socket.SOCK_DGRAM, socket.SOCK_STREAM
 
@@ -353,6 +354,25 @@ def test_the_addresses_of_this_machine():
     found = own_addresses("0.0.0.0")
     assert found
     assert all(len(address) in (4, 16) for address in found)
+
+
+def adapter(*addresses):
+    return SimpleNamespace(ips=[SimpleNamespace(ip=ip, network_prefix=length) for ip, length in addresses])
+
+
+def test_the_networks_of_this_machine_are_those_of_its_interfaces_each_once(monkeypatch):
+    adapters = [
+        adapter(("127.0.0.1", 8), (("::1", 0, 0), 128)),
+        adapter(("192.0.2.9", 24), (("2001:db8::9", 0, 0), 64), (("fe80::1", 0, 2), 64), ("10.0.0.1", 0)),
+        adapter(("192.0.2.200", 24)),
+    ]
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: adapters)
+    found = [f"{rd.address_text(network)}/{length}" for network, length in own_networks()]
+    assert sorted(found) == ["127.0.0.0/8", "192.0.2.0/24", "2001:db8::/64", "::1/128", "fe80::/64"]
+
+
+def test_this_machine_is_in_one_of_its_networks():
+    assert prefix_of(b"\x7f\0\0\1", 8) in own_networks()
 
 
 # --- DNS over TLS ------------------------------------------------------------------------------

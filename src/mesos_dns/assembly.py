@@ -2,15 +2,16 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from mesos_dns import __version__
 from mesos_dns.certificates import Certificate
-from mesos_dns.config import HOST_NAME, OWN_VERSION, Account, Config, as_json, host_and_port
+from mesos_dns.config import HOST_NAME, OWN_VERSION, Account, Config, access, as_json, host_and_port
 from mesos_dns.dns import name as names
+from mesos_dns.dns.prefixes import ClientList, Prefix
 from mesos_dns.limits import MAX_IDENTITY, MAX_NAME
 from mesos_dns.mesos.options import ClientOptions, IamAccount, SourceOptions, ZooKeeperOptions
 from mesos_dns.mesos.state import Endpoint
@@ -19,6 +20,7 @@ from mesos_dns.names.suffixes import Rules
 from mesos_dns.names.table import REDIRECTS
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.forward.private import zones_of
+from mesos_dns.serve.ratelimit import Rates
 from mesos_dns.workers.protocol import CookieSecrets, Settings
 from mesos_dns.zone.zone import Authority
 
@@ -59,7 +61,7 @@ class Plan(msgspec.Struct, frozen=True):
     called, `grace` how many seconds what a change of master hid is held (None: as long as the masters' flags say), `source` which masters are read and how. `dns` is where DNS is served by `workers` processes (0: not at all; the
     address is then still that of this server's own name), `tls_port` the port of the same address for DNS over TLS (None: not served), `worker`
     what each of them is told, its sockets, `hold` and what `certificate` holds apart. `http` is where the HTTP API is served, and `https` where over TLS, None if it is not;
-    `doh` says whether they answer DNS, too. `certificate` is for all that is served over TLS, None if nothing is. `account` is whom the processes
+    `doh` says whether they answer DNS, too, and `http_clients` who may use them. `certificate` is for all that is served over TLS, None if nothing is. `account` is whom the processes
     are, None for whoever started them; with `guarded` others of that user must not look into control, which holds secrets.
     """
 
@@ -72,6 +74,7 @@ class Plan(msgspec.Struct, frozen=True):
     workers: int
     worker: Settings
     http: Address | None
+    http_clients: ClientList
     https: Address | None
     doh: bool
     account: Account | None
@@ -94,8 +97,9 @@ def plan(config: Config, *, verbosity: int = 0, cores: int | None = None) -> Pla
         dns=Address(config.listener, config.port),
         tls_port=config.tls_port if config.tls_on and config.dns_on else None,
         workers=worker_count(config, cores),
-        worker=settings(config, verbosity, hold=False),
+        worker=settings(config, verbosity, hold=False, cores=cores),
         http=Address(config.http_listener, config.http_port) if config.http_on else None,
+        http_clients=client_list(config.allow_http),
         https=Address(config.http_listener, config.https_port) if config.https_on else None,
         doh=config.doh_on,
         certificate=config.certificate,
@@ -154,7 +158,7 @@ def rules(config: Config) -> Rules:
     )
 
 
-def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
+def settings(config: Config, verbosity: int, *, hold: bool, cores: int | None = None) -> Settings:
     """What a worker needs to know, its sockets and the key of its probes apart. `hold`: not to answer before it has the zone."""
     upstreams = {names.from_text(zone): [Upstream(*u) for u in us] for zone, us in config.zone_upstreams.items()}
     upstreams[names.ROOT] = [Upstream(*upstream) for upstream in config.upstreams]
@@ -187,6 +191,43 @@ def settings(config: Config, verbosity: int, *, hold: bool) -> Settings:
         if config.server_version == OWN_VERSION
         else config.server_version.encode(),
         minimal_any=config.minimal_any,
+        allow_query=client_list(config.allow_query),
+        allow_recursion=client_list(config.allow_recursion),
+        rates=rates(config, cores),
+    )
+
+
+def client_list(texts: Sequence[str]) -> ClientList:
+    """A list of clients as it is configured."""
+    entries = [access.entry(text) for text in texts]
+    allowed, excluded = (
+        tuple(Prefix(*prefix) for entry in entries if entry.excludes is excludes for prefix in entry.prefixes)
+        for excludes in (False, True)
+    )
+    return ClientList(
+        allowed=allowed,
+        excluded=excluded,
+        local=any(entry.local and not entry.excludes for entry in entries),
+        not_local=any(entry.local and entry.excludes for entry in entries),
+    )
+
+
+def rates(config: Config, cores: int | None = None) -> Rates | None:
+    """How often the same may be said over UDP; None if that is not limited. Workers share the rates evenly."""
+    responses = config.rate_limit_responses_per_second
+    if not responses:
+        return None
+    return Rates(
+        responses=responses,
+        nxdomains=config.rate_limit_nxdomains_per_second or responses,
+        errors=config.rate_limit_errors_per_second or responses,
+        share=1 / max(1, worker_count(config, cores)),
+        window=config.rate_limit_window,
+        slip=config.rate_limit_slip,
+        ipv4=config.rate_limit_ipv4_prefix_length,
+        ipv6=config.rate_limit_ipv6_prefix_length,
+        exempt=client_list(config.rate_limit_exempt_clients),
+        log_only=config.rate_limit_log_only,
     )
 
 

@@ -17,6 +17,7 @@ from mesos_dns import __version__, collector, telemetry
 from mesos_dns.assembly import Plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
+from mesos_dns.dns.prefixes import Clients, Prefix
 from mesos_dns.dns.rdata import Record
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.hosts import HostLookup
@@ -29,7 +30,7 @@ from mesos_dns.names.holds import totals
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
-from mesos_dns.sockets import Pair, own_addresses
+from mesos_dns.sockets import Pair, own_addresses, own_networks
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.questions import NoAnswerError
 from mesos_dns.workers.rotation import MadeSecrets, begin
@@ -121,6 +122,9 @@ class Generation:
         if former is not None:
             self.publisher.journal.inherit(former.publisher.journal)
         self.source = make_source(plan.source)
+        #: The networks of this machine's interfaces.
+        self._networks: tuple[Prefix, ...] = ()
+        self._http_clients = Clients(plan.http_clients)
         publisher = self.publisher
         # No method of this object: after `gc.freeze` nobody finds cycles, and it must vanish when it is replaced.
         own = [names.to_text(zone.apex).removesuffix(".").lower() for zone in plan.zones]
@@ -135,6 +139,8 @@ class Generation:
 
     def start(self) -> None:
         """Start workers, reading the cluster, look-ups."""
+        with contextlib.suppress(OSError):  # That is told, and tried again, by the watch.
+            self._find_networks()
         self.pool.start()
         self._hosts.start()
         self._tasks = [
@@ -250,6 +256,7 @@ class Generation:
         known: list[bytes] | None = None
         while True:
             try:
+                self._find_networks()
                 addresses = own_addresses(self.plan.dns.host)
                 if addresses != known:
                     await self.publisher.self_found(addresses)
@@ -268,6 +275,13 @@ class Generation:
                     traceback.format_exc(),
                 )
             await asyncio.sleep(INTERFACE_SECONDS)
+
+    def _find_networks(self) -> None:
+        networks = own_networks()
+        if networks != self._networks:
+            self._networks = networks
+            self._http_clients.use(networks)
+            self.pool.networks_found(networks)
 
     async def _watch_certificate(self) -> None:
         """Tell each day of a certificate that is about to expire, or has."""
@@ -294,6 +308,10 @@ class Generation:
     def zone(self) -> Zone:
         """The zone of the Mesos domain."""
         return next(iter(self.zones))
+
+    def may_ask(self, client: bytes) -> bool:
+        """Whether `AllowHttp` has that client, by its packed address."""
+        return self._http_clients.allows(client)
 
     @property
     def enumeration_on(self) -> bool:

@@ -42,3 +42,5 @@ MAX_FORWARDS: Final = 1000
 
 #: Connections of one worker and listener; each takes a file.
 MAX_TCP_CONNECTIONS: Final = 1000
+#: Clients that are remembered as allowed by a list: more than the machines of a large cluster. Beyond, all are forgotten.
+MAX_KNOWN_CLIENTS: Final = 65_536

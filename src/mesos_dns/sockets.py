@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import ifaddr
 
 from mesos_dns.dns import rdata as rd
+from mesos_dns.dns.prefixes import Prefix, prefix_of
 from mesos_dns.serve.ancillary import ask_for_source
 
 #: Octets of the kernel's buffers for one UDP socket, if net.core.rmem_max allows: 10,000 queries.
@@ -253,6 +254,18 @@ def _advice(error: OSError, key: str = "Port") -> str:
             return "Listener must be an address of this machine, 0.0.0.0 or ::"
         case _:
             return f"check Listener and {key}"
+
+
+def own_networks() -> tuple[Prefix, ...]:
+    """The networks that this machine's interfaces are in, each once. Raises OSError."""
+    found = set()
+    for adapter in ifaddr.get_adapters():
+        for each in adapter.ips:
+            packed = rd.pack_address(each.ip if isinstance(each.ip, str) else each.ip[0])
+            # A length of 0 says nothing of where the interface is.
+            if packed is not None and 0 < each.network_prefix <= 8 * len(packed):
+                found.add(prefix_of(packed, each.network_prefix))
+    return tuple(sorted(found))
 
 
 def own_addresses(listener: str) -> list[bytes]:

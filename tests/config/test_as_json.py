@@ -105,6 +105,15 @@ def test_the_configuration_is_shown_as_go_shows_it(changed, go):
     ours |= {"HttpsOn": False, "HttpsPort": 443, "DohOn": False}
     ours |= {"User": "", "Group": ""}
     ours |= {"CookiesOn": True, "CookieSecrets": [], "ServerId": "@hostname", "ServerVersion": "", "MinimalAny": "udp"}
+    ours |= {"AllowQuery": ["any"], "AllowRecursion": ["@loopback", "@local", "@private"], "AllowHttp": ["any"]}
+    ours["RateLimit"] = dict.fromkeys(("ResponsesPerSecond", "NxdomainsPerSecond", "ErrorsPerSecond"), 0) | {
+        "Window": 15,
+        "Slip": 2,
+        "IPv4PrefixLength": 24,
+        "IPv6PrefixLength": 56,
+        "ExemptClients": [],
+        "LogOnly": False,
+    }
     assert shown == GO_BASE | go | ours
     assert list(shown["ZoneResolvers"]) == list(go.get("ZoneResolvers", {}))
 
@@ -120,6 +129,7 @@ def test_keys_are_shown_in_the_order_of_go_and_of_the_fork():
     ours += ["TlsOn", "TlsPort", "TlsCertFile", "TlsKeyFile", "HttpsOn", "HttpsPort", "DohOn"]
     ours += ["User", "Group"]
     ours += ["CookiesOn", "CookieSecrets", "ServerId", "ServerVersion", "MinimalAny"]
+    ours += ["AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit"]
     assert [key for key in shown if key not in GO_BASE][2:] == ours
 
 

@@ -2,7 +2,16 @@
 
 import pytest
 
-from mesos_dns.serve.connections import STANDSTILL, Connection, Connections, State, files_needed, most_within
+from mesos_dns.serve.connections import (
+    STANDSTILL,
+    Connection,
+    Connections,
+    State,
+    files_needed,
+    holder_of,
+    holder_text,
+    most_within,
+)
 
 A, B = b"\x0a\0\0\1", b"\x0a\0\0\2"
 
@@ -26,6 +35,20 @@ def test_crowded_by_all_or_by_one_client():
     assert not connections.is_over_its_share(B)
     assert len(connections) == 4
     assert repr(connections) == "Connections(4, clients=3)"
+
+
+def test_over_ipv6_a_network_of_64_bits_is_one_client():
+    first, second, other = (
+        bytes.fromhex(f"20010db80000000{n}") + bytes((i,)) + bytes(7) for n, i in ((1, 1), (1, 2), (2, 1))
+    )
+    connections, (one, _) = held(first, second, most_per_client=2)
+    assert connections.is_over_its_share(first)
+    assert connections.crowded(second)
+    assert not connections.crowded(other)
+    assert next(connections.candidates(bytes.fromhex("20010db800000001") + bytes(8), 6.0)) is one
+    holder, count = connections.largest_holder()
+    assert (holder_text(holder), count) == ("2001:db8:0:1::/64", 2)
+    assert holder_text(holder_of(A)) == "10.0.0.1"
 
 
 def test_the_idlest_comes_first():

@@ -250,6 +250,8 @@ def test_without_cookies_there_must_be_a_question():
 class Strict:
     """Answers nobody who has no right cookie, and asks whoever has one of any kind to come again."""
 
+    usual = frozenset()
+
     def __init__(self):
         self.cookies = cookies()
 

@@ -330,6 +330,8 @@ def test_a_forwarded_query_takes_the_option_along():
 class Chatty:
     """A policy with a lot to say."""
 
+    usual = frozenset()
+
     def judge(self, _request):
         return Answer(b"\xff\xee" + struct.pack("!H", 300) + bytes(300))
 

@@ -14,8 +14,11 @@ from tests.serve.asking import ask, make_answerer, make_responder, make_zone, op
 
 from mesos_dns.dns import message as msg
 from mesos_dns.serve import batch as batches
+from mesos_dns.serve.limiting import ResponseLimit
 from mesos_dns.serve.policy import Answer, Drop, Refuse
+from mesos_dns.serve.ratelimit import RateLimiter
 from mesos_dns.serve.request import Transport
+from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.udp import MAX_DATAGRAMS_PER_WAKE, BatchedListener, PlainListener, udp_listener
 
 ZONE = make_zone()
@@ -29,6 +32,12 @@ WAYS = [
 
 #: When a reader is called by the event loop, seconds apart.
 SPARSE = counting(1.0)
+
+
+def apex_of(name):
+    """The zone of a name, as rate limits ask for it."""
+    apex = ZONE.authority.apex
+    return apex if name.endswith(apex) else b""
 
 
 class Client:
@@ -63,15 +72,18 @@ class Client:
 class Server:
     """A listener, what it forwards, and its clients."""
 
-    def __init__(self, way, family=V4, address="127.0.0.1", responder=None):
+    def __init__(self, way, family=V4, address="127.0.0.1", responder=None, *, recursion=None, rates=None):
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.socket.bind((address, 0))
         self.family, self.address = family, address
-        self.responder = responder or make_responder(ZONE)
+        self.responder = responder or Responder(make_answerer(ZONE), recursion=recursion)
         self.forwarded = []
+        self.limit = None if rates is None else ResponseLimit(RateLimiter(rates, apex_of), self.responder.counters)
         kind = {"batched": BatchedListener, "plain": PlainListener}[way]
-        self.listener = kind(self.socket, self.responder, lambda *forward: self.forwarded.append(forward))
+        self.listener = kind(
+            self.socket, self.responder, lambda *forward: self.forwarded.append(forward), limit=self.limit
+        )
         self.read = self.listener.reader()
         self._clients = []
 
@@ -430,6 +442,8 @@ class Moods:
     verdicts = MappingProxyType(
         {1: Drop(), 2: Refuse(dns.rcode.REFUSED, 18), 3: Answer(b"\0\3\0\2us"), 4: Answer(), 5: None}
     )
+
+    usual = frozenset()
 
     def __init__(self):
         self.clients = set()

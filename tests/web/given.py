@@ -9,6 +9,7 @@ from typing import Any
 from mesos_dns import metrics
 from mesos_dns.concurrency import Broadcast
 from mesos_dns.dns import name as names
+from mesos_dns.dns.prefixes import ClientList, Clients
 from mesos_dns.dns.rdata import Record, pack_address
 from mesos_dns.mesos.state import Delta, Task
 from mesos_dns.metrics import GAUGE, Metric
@@ -40,6 +41,7 @@ class Cluster:
     said: list[str] = field(default_factory=list)
     config: Mapping[str, Any] = field(default_factory=lambda: {"RefreshSeconds": 60, "Masters": None})
     reads: int = 0
+    http_clients: Clients = field(default_factory=lambda: Clients(ClientList()))
     journal: Journal = field(default_factory=Journal)
     happened: Broadcast = field(default_factory=Broadcast)
     doh_on: bool = False
@@ -60,6 +62,9 @@ class Cluster:
 
     def is_shared(self, record: Record) -> bool:
         return self.counts.is_shared(record)
+
+    def may_ask(self, client: bytes) -> bool:
+        return self.http_clients.allows(client)
 
     def ready(self) -> tuple[bool, list[str]]:
         return not self.reasons, self.reasons
@@ -106,8 +111,10 @@ def packed(*texts: str) -> tuple[bytes, ...]:
 
 
 @asynccontextmanager
-async def connected(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection(host, port)
+async def connected(
+    host: str, port: int, **more: Any
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(host, port, **more)
     try:
         yield reader, writer
     finally:

@@ -8,13 +8,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.zone.changes import edit
 
+from mesos_dns.dns.prefixes import ClientList, Prefix
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
+from mesos_dns.serve.ratelimit import Rates
 from mesos_dns.workers.protocol import (
     MAX_FRAME,
     Ack,
     CookieSecrets,
     FrameReader,
     Listener,
+    Networks,
     ProtocolError,
     Report,
     Resolvers,
@@ -44,8 +47,12 @@ FRAMES = [
         server_id=b"ns1",
         version=b"1.0",
         minimal_any="never",
+        allow_query=ClientList(allowed=(Prefix(b"\x0a\0\0\0", 8),), excluded=(Prefix(bytes(16), 64),), local=True),
+        rates=Rates(5, 6, 7, share=0.5, exempt=ClientList()),
+        networks=(Prefix(b"\xc0\0\2\0", 24),),
     ),
     CookieSecrets([bytes(16), b"x" * 16]),
+    Networks((Prefix(b"\xc0\0\2\0", 24), Prefix(bytes(16), 64))),
     SnapshotBegin(MESOS),
     ZoneUpdate(
         MESOS,

@@ -18,8 +18,11 @@ from tests.zone.changes import edit
 from mesos_dns import landlock, logs
 from mesos_dns.certificates import KeyPair
 from mesos_dns.dns import name as names
+from mesos_dns.dns.prefixes import ClientList, prefix_of
 from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.forward.options import ForwardOptions
+from mesos_dns.serve.ratelimit import Rates
+from mesos_dns.serve.request import Forward
 from mesos_dns.workers import worker as workers
 from mesos_dns.workers.protocol import (
     Ack,
@@ -29,6 +32,7 @@ from mesos_dns.workers.protocol import (
     Heartbeat,
     Listen,
     Listener,
+    Networks,
     ProtocolError,
     Report,
     Settings,
@@ -468,3 +472,43 @@ def test_it_reads_no_other_files_than_those_it_was_given(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- who may ask -------------------------------------------------------------------------------
+
+
+def rcode(worker, name, client):
+    reply = worker._responder.respond_udp(ask(name), client)
+    return None if isinstance(reply, Forward) else read(reply).rcode()
+
+
+async def test_who_may_ask_depends_on_the_networks_of_the_machine(told):
+    friend, stranger = bytes((198, 51, 100, 7)), bytes((203, 0, 113, 7))
+    local = ClientList(allowed=(), local=True)
+    worker = Worker(
+        settings(allow_query=local, networks=(prefix_of(friend, 24),), rates=Rates(1, 1, 1, exempt=local)), told
+    )
+    feed(worker, *snapshot())
+    assert [rcode(worker, NAME, each) for each in (friend, stranger)] == [0, dns.rcode.REFUSED]
+    assert worker._limit.limiter.exempt.allows(friend)
+    feed(worker, Networks((prefix_of(stranger, 24),)))
+    assert [rcode(worker, NAME, each) for each in (friend, stranger)] == [dns.rcode.REFUSED, 0]
+    assert not worker._limit.limiter.exempt.allows(friend)
+
+
+async def test_names_outside_are_for_those_who_may(told):
+    friend, stranger = bytes((198, 51, 100, 7)), bytes((203, 0, 113, 7))
+    worker = Worker(settings(allow_recursion=ClientList(allowed=(prefix_of(friend, 24),))), told)
+    feed(worker, *snapshot())
+    assert [rcode(worker, NAME, each) for each in (friend, stranger)] == [0, 0]
+    assert [rcode(worker, "www.example.", each) for each in (friend, stranger)] == [None, dns.rcode.REFUSED]
+
+
+async def test_without_lists_and_limits_nothing_is_asked(worker):
+    assert worker._responder.policy is worker._responder.recursion is worker._limit is None
+
+
+async def test_names_are_counted_by_the_zone_that_they_lie_in(told):
+    worker = Worker(settings(rates=Rates(1, 1, 1)), told)
+    zone_of = worker._limit.limiter._zone_of
+    assert [zone_of(names.from_text(name)) for name in ("a.b.mesos", "mesos", "example")] == [APEX, APEX, b""]

@@ -223,8 +223,7 @@ def _combined(layers: tuple[Layer, ...], path: str) -> _Draft:
         unsure |= layer.refused
         problems += layer.problems
         warnings += layer.warnings
-    if "MesosCredentials" in unsure:
-        unsure |= {key.name for key in KEYS if key.name.startswith("MesosCredentials.")}
+    unsure |= {key.name for key in KEYS if key.name.partition(".")[0] in unsure}
     if not all(layer.complete for layer in layers):
         unsure |= {name for name, origin in origins.items() if origin == "default"}
     return _Draft(values, origins, unsure, problems, warnings)

@@ -25,9 +25,8 @@ MAX_LIST: Final = 256
 #: Warnings about unknown keys; the rest is counted. More than these is another program's file.
 MAX_UNKNOWN_KEYS: Final = 20
 
-_CREDENTIALS: Final = "MesosCredentials"
-_MEMBERS: Final = {key.name.partition(".")[2]: key for key in KEYS if "." in key.name}
-_TOP: Final = {key.name: key for key in KEYS if "." not in key.name}
+#: Objects in the place of a value, by name: `A` has the members `B` of all keys `A.B`.
+OBJECTS: Final = tuple(dict.fromkeys(key.name.partition(".")[0] for key in KEYS if "." in key.name))
 #: Keys of Mesos-DNS 0.1.0 that later releases ignore.
 _RENAMED: Final = {"email": "SOARname", "mname": "SOAMname", "ns": "SOAMname"}
 
@@ -80,8 +79,14 @@ class Layer:
         self.unknown.clear()
 
 
-_TOP_FOLDED: Final = {fold(name): key for name, key in _TOP.items()}
-_MEMBERS_FOLDED: Final = {fold(name): key for name, key in _MEMBERS.items()}
+def _folded(outer: str) -> dict[str, Key]:
+    """The keys in an object by their folded names; "" is that of the file."""
+    split = ((key.name.rpartition("."), key) for key in KEYS)
+    return {fold(name): key for (above, _, name), key in split if above == outer}
+
+
+_FOLDED: Final = {outer: _folded(outer) for outer in ("", *OBJECTS)}
+_OBJECTS_FOLDED: Final = {fold(name): name for name in OBJECTS}
 
 
 # --- one value ---------------------------------------------------------------------------------
@@ -219,20 +224,21 @@ def from_file(data: bytes, origin: str) -> Layer:
 
 
 def _take_members(layer: Layer, document: JsonObject, outer: str, origin: str) -> None:
-    """Take the members of the file's object, or of the object called `outer` (then with a dot) in it."""
-    known = _MEMBERS_FOLDED if outer else _TOP_FOLDED
+    """Take the members of the file's object, or of the object called `outer` in it."""
+    known = _FOLDED[outer]
+    above = f"{outer}." if outer else ""
     seen: set[str] = set()
     for name, value in document.pairs:
         folded = fold(name)
-        if folded == fold(_CREDENTIALS) and not outer:
-            _take_credentials(layer, value, origin)
+        if folded in _OBJECTS_FOLDED and not outer:
+            _take_object(layer, _OBJECTS_FOLDED[folded], value, origin)
         elif folded in known:
             _take(layer, known[folded], value, origin)
         else:
-            layer.unknown.append(outer + clean(name))
+            layer.unknown.append(above + clean(name))
             continue
         if folded in seen:
-            layer.warn("", origin, f"key {quoted(outer + clean(name))} stands more than once; the last wins")
+            layer.warn("", origin, f"key {quoted(above + clean(name))} stands more than once; the last wins")
         seen.add(folded)
 
 
@@ -258,11 +264,12 @@ def _joined_zones(first: _Zones, second: _Zones) -> _Zones:
     return tuple(joined.items())
 
 
-def _take_credentials(layer: Layer, value: object, origin: str) -> None:
+def _take_object(layer: Layer, name: str, value: object, origin: str) -> None:
     if isinstance(value, JsonObject):
-        _take_members(layer, value, f"{_CREDENTIALS}.", origin)
+        _take_members(layer, value, name, origin)
     elif value is not None:
-        layer.refuse(_CREDENTIALS, origin, 'expected an object {"Principal": "…", "Secret": "…"}')
+        members = ", ".join(f'"{key.name.partition(".")[2]}": …' for key in _FOLDED[name].values())
+        layer.refuse(name, origin, f"expected an object {{{members}}}")
 
 
 # --- the environment ---------------------------------------------------------------------------
@@ -273,7 +280,7 @@ def _compact(variable: str) -> str:
 
 
 _BY_COMPACT: Final = {_compact(key.env): key for key in KEYS}
-_CREDENTIALS_VARIABLE: Final = "mesoscredentials"
+_OBJECT_VARIABLES: Final = {name.lower(): name for name in OBJECTS}
 
 
 def from_environ(environ: Mapping[str, str]) -> Layer:
@@ -284,13 +291,13 @@ def from_environ(environ: Mapping[str, str]) -> Layer:
     """
     layer = Layer()
     ours = sorted(name for name in environ if name.startswith(PREFIX) and not _LINK_VARIABLE.fullmatch(name))
-    # JSON credentials first, then odd spellings, then documented ones: later ones overwrite.
-    ours.sort(key=lambda name: (_compact(name) != _CREDENTIALS_VARIABLE, name in _DOCUMENTED))
+    # JSON objects first, then odd spellings, then documented ones: later ones overwrite.
+    ours.sort(key=lambda name: (_compact(name) not in _OBJECT_VARIABLES, name in _DOCUMENTED))
     for name in ours:
         key = _BY_COMPACT.get(_compact(name))
         text = clean(environ[name])
-        if _compact(name) == _CREDENTIALS_VARIABLE:
-            _take_credentials_variable(layer, name, text)
+        if _compact(name) in _OBJECT_VARIABLES:
+            _take_object_variable(layer, _OBJECT_VARIABLES[_compact(name)], name, text)
         elif key is None:
             layer.unknown.append(clean(name))
         elif key.name == "Port" and _LINK_VALUE.fullmatch(text):
@@ -321,13 +328,13 @@ def _take_variable(layer: Layer, key: Key, name: str, text: str) -> None:
     layer.give(key.name, origin, value)
 
 
-def _take_credentials_variable(layer: Layer, name: str, text: str) -> None:
+def _take_object_variable(layer: Layer, outer: str, name: str, text: str) -> None:
     origin = f"environment {name}"
     try:
         value = parse_json(text.encode())
     except Unfit:
         value = False  # no JSON is refused like JSON of another type, without its text
-    _take_credentials(layer, value, origin)
+    _take_object(layer, outer, value, origin)
     layer.warn_of_unknown(origin)
 
 
@@ -342,7 +349,7 @@ def _nearest(text: str, candidates: Iterable[str], normal: Callable[[str], str])
 
 
 def _unknown_keys(unknown: list[str]) -> Iterator[str]:
-    names = [key.name for key in KEYS] + [_CREDENTIALS]
+    names = [key.name for key in KEYS] + [*OBJECTS]
     for name in unknown[:MAX_UNKNOWN_KEYS]:
         near = _RENAMED.get(fold(name)) or _nearest(name, names, fold)
         yield f"unknown key {quoted(name)} is ignored" + (f"; did you mean {near}?" if near else "")

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
-from mesos_dns.config import addresses
+from mesos_dns.config import access, addresses
 from mesos_dns.config.addresses import Unfit, ip
 from mesos_dns.config.values import HOST_NAME, OWN_VERSION, IamAccount
 from mesos_dns.limits import MAX_IDENTITY
@@ -393,6 +393,14 @@ def _minimal_any(values: Values) -> Iterator[Finding]:
         yield "MinimalAny", f'{found} is unknown; expected "udp", "always" or "never" in lower case'
 
 
+def _access(values: Values) -> Iterator[Finding]:
+    """Lists of clients. Those that may be empty are only lists of exceptions."""
+    for key in ("AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit.ExemptClients"):
+        if values[key] or not key.startswith("RateLimit."):
+            for message in access.complaints(values[key]):
+                yield key, message
+
+
 RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _servers,
     _masters,
@@ -416,6 +424,7 @@ RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _cookie_secrets,
     _identity,
     _minimal_any,
+    _access,
 )
 
 
@@ -519,3 +528,12 @@ def advice(values: Values) -> Iterator[Finding]:
     yield from _encryption_advice(values)
     if values["ExternalOn"]:
         yield from _forwarding_advice(values)
+    yield from _rate_limit_advice(values)
+
+
+def _rate_limit_advice(values: Values) -> Iterator[Finding]:
+    if not values["RateLimit.ResponsesPerSecond"]:
+        for key in ("NxdomainsPerSecond", "ErrorsPerSecond", "ExemptClients", "LogOnly"):
+            if values[f"RateLimit.{key}"]:
+                message = "has no effect, because RateLimit.ResponsesPerSecond is 0; set it to limit responses"
+                yield f"RateLimit.{key}", message

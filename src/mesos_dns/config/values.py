@@ -159,6 +159,23 @@ class Config:
     minimal_any: str = "udp"
     #: Whether `resolvers` are those that /etc/resolv.conf had, and change with it (`system_resolvers.SystemResolvers`).
     system_resolvers: bool = False
+    #: Entries as `config.access` takes them: who may ask at all, about outside names, and over HTTP.
+    allow_query: tuple[str, ...] = ("any",)
+    allow_recursion: tuple[str, ...] = ("@loopback", "@local", "@private")
+    allow_http: tuple[str, ...] = ("any",)
+    #: 0: responses are not limited.
+    rate_limit_responses_per_second: int = 0
+    #: 0: as `rate_limit_responses_per_second`.
+    rate_limit_nxdomains_per_second: int = 0
+    rate_limit_errors_per_second: int = 0
+    rate_limit_window: int = 15
+    #: 0: never.
+    rate_limit_slip: int = 2
+    rate_limit_ipv4_prefix_length: int = 24
+    rate_limit_ipv6_prefix_length: int = 56
+    #: As `allow_query`; may be empty.
+    rate_limit_exempt_clients: tuple[str, ...] = ()
+    rate_limit_log_only: bool = False
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
@@ -321,6 +338,20 @@ KEYS: Final[tuple[Key, ...]] = (
     _text("ServerId", "server_id"),
     _text("ServerVersion", "server_version"),
     _text("MinimalAny", "minimal_any"),
+    _list("AllowQuery", "allow_query"),
+    _list("AllowRecursion", "allow_recursion"),
+    _list("AllowHttp", "allow_http"),
+    # What BIND allows, and no more debt than an hour.
+    _integer("RateLimit.ResponsesPerSecond", "rate_limit_responses_per_second", 0, 10_000),
+    _integer("RateLimit.NxdomainsPerSecond", "rate_limit_nxdomains_per_second", 0, 10_000),
+    _integer("RateLimit.ErrorsPerSecond", "rate_limit_errors_per_second", 0, 10_000),
+    _integer("RateLimit.Window", "rate_limit_window", 1, 3600),
+    _integer("RateLimit.Slip", "rate_limit_slip", 0, 10),
+    _integer("RateLimit.IPv4PrefixLength", "rate_limit_ipv4_prefix_length", 1, 32),
+    # Beyond 64 bits an attacker has as many prefixes as it likes.
+    _integer("RateLimit.IPv6PrefixLength", "rate_limit_ipv6_prefix_length", 1, 64),
+    _list("RateLimit.ExemptClients", "rate_limit_exempt_clients"),
+    _switch("RateLimit.LogOnly", "rate_limit_log_only"),
 )
 
 

@@ -21,17 +21,17 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Final
 
 from mesos_dns.dns import message as msg
+from mesos_dns.dns.prefixes import client_of
 from mesos_dns.serve.cache import ORDER_OCTETS
 from mesos_dns.serve.cookie_records import CookieRecords
 from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.keys import COOKIE_RECORDS
 from mesos_dns.serve.memory import Memory
 from mesos_dns.serve.render import Orders, Response, with_options
-from mesos_dns.serve.request import client_of
 
 #: Datagrams per system call. Under full load so many may wait; with 64 an answer cost up to 9 % more.
 BATCH: Final = 128
@@ -60,12 +60,21 @@ DESCRIPTOR: Final = struct.Struct("@PNPNPN10s6x")
 _WORDS: Final = DESCRIPTOR.size // 8
 #: The descriptor of a datagram that gets no reply.
 SILENCE: Final = bytes(DESCRIPTOR.size)
+#: Where in a descriptor octets 2 to 12 of the header stand: zeros if the reply is whole.
+HEADER_AT: Final = 48
 #: Octets of the ID.
 _ID: Final = 2
 _NO_CONTROL: Final = bytes(_CONTROL)
 
 #: Rows of a batch, and where the OPT records of the replies to them begin.
 OwnRecords = tuple[Sequence[int], memoryview]
+
+
+def truncated(descriptor: bytes) -> bytes:
+    """The descriptor of the same reply without any record but ours, and with TC (RFC 1035 section 4.1.1)."""
+    at, end, body, _, opt, opt_size, header = DESCRIPTOR.unpack(descriptor)
+    counts = bytes((*header[2:4], 0, 0, 0, 0, 0, 1 if opt_size else 0))
+    return DESCRIPTOR.pack(at, end, body, 0, opt, opt_size, bytes((header[0] | msg.TC >> 8, header[1])) + counts)
 
 
 class _Iovec(ctypes.Structure):
@@ -270,6 +279,9 @@ class Batch:
         #: The body of the negative answers to names of each length; made when one is asked for.
         self._negatives = bodies.take(NEGATIVES)
         self._names = Memory(size * _NAME)
+        self._name_view = memoryview(self._names.octets)
+        #: What of a source address is the client's.
+        self._source = struct.Struct("8x16s8x" if self._is_v6 else "4x4s24x")
         self._controls = Memory(size * _CONTROL)
         self._received = Memory(size * _MMSGHDR)
         self._to_send = Memory(size * _MMSGHDR)
@@ -440,6 +452,10 @@ class Batch:
 
     def _send(self, fd: int, first: int, count: int) -> int:
         return max(0, int(self._sendmmsg(fd, self._to_send.address + first * _MMSGHDR, count, _MSG_DONTWAIT)))
+
+    def sources(self, count: int) -> list[bytes]:
+        """The packed addresses that the first `count` datagrams came from, IPv4 in its IPv6 form if the socket has that."""
+        return [*chain.from_iterable(self._source.iter_unpack(self._name_view[: count * _NAME]))]
 
     def client(self, i: int) -> bytes:
         """The client that datagram i came from, as in `Request`."""

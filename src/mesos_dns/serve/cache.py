@@ -194,14 +194,22 @@ class ResponseCache(Generic[T]):
         most_missing: int = _MOST_MISSING,
         outside: Store[T] | None = None,
         traffic: Traffic | None = None,
+        *,
+        outside_for_all: bool = True,
     ) -> None:
-        """`traffic` is told how often each response is given."""
+        """`traffic` is told how often each response is given.
+
+        Answers of upstreams are among `entries` only if they are `outside_for_all`: then whoever asks may have them.
+        """
         #: Each entry gives what the store made of the responses, in turn and without end. Read by the
         #: answering loops directly: a call for each packet would cost more than the look-up.
         self.entries: dict[bytes, Iterator[T]] = {}
         #: The parts of truncated answers: which of them a client gets, says `part_start`.
         self.parts: dict[bytes, ByClient[T]] = {}
         self._traffic = Traffic(Transport.UDP) if traffic is None else traffic
+        #: Answers of upstreams that not all clients may have.
+        self.outside: dict[bytes, Iterator[T]] = {}
+        self._outside_for_all = outside_for_all
         self._found = _Kind(most_found, found)
         self._missing = _Kind(most_missing, missing)
         self._outside = None if outside is None else _Kind(_MOST_OUTSIDE, outside)
@@ -266,7 +274,7 @@ class ResponseCache(Generic[T]):
         weight = 0 if kind is None else kind.store.weight(orders)
         if kind is not None and self._make_room(kind, (key,), weight):
             entry, source = turns(kind.store.put(orders))
-            self.entries[key] = entry
+            (self.entries if self._outside_for_all else self.outside)[key] = entry
             kind.push(_Kept((key,), weight, _kind_of(key, orders), source))
 
     def forget_outside(self) -> None:
@@ -277,14 +285,17 @@ class ResponseCache(Generic[T]):
                 for key in kept.keys:
                     self.entries.pop(key, None)
                 kept.count(self._traffic)
+            self.outside.clear()
 
     def _make_room(self, kind: _Kind[T], keys: tuple[bytes, ...], weight: int) -> bool:
-        if weight > kind.store.room or any(key in self.entries or key in self.parts for key in keys):
+        if weight > kind.store.room or any(
+            key in self.entries or key in self.parts or key in self.outside for key in keys
+        ):
             return False
         for gone in kind.make_room(weight):
             gone.count(self._traffic)
             for key in gone.keys:
-                if self.entries.pop(key, None) is None:
+                if self.entries.pop(key, None) is None and self.outside.pop(key, None) is None:
                     del self.parts[key]
         return True
 
@@ -305,6 +316,8 @@ class ResponseCache(Generic[T]):
                 self._garbage.append(dropped)
         self.entries = {}
         self.parts = {}
+        # At most `_MOST_OUTSIDE`, below a millisecond.
+        self.outside.clear()
 
     def __len__(self) -> int:
         """How many responses are kept."""

@@ -29,6 +29,16 @@ _UPSTREAM_FILES: Final = 1000
 _OWN_FILES: Final = 50
 
 
+def holder_of(client: bytes) -> bytes:
+    """Whose share of the connections a client uses: that of its IPv4 address, or of its IPv6 network of 64 bits, all of which it may have."""
+    return client if len(client) == 4 else client[:8] + bytes(8)
+
+
+def holder_text(holder: bytes) -> str:
+    """A holder for people."""
+    return address_text(holder) if len(holder) == 4 else f"{address_text(holder)}/64"
+
+
 class State(IntEnum):
     """What a connection waits for; see the table above."""
 
@@ -66,6 +76,7 @@ class Connection:
         """`client` is its packed address."""
         self.fd = fd
         self.client = client
+        self.holder = holder_of(client)
 
     def __repr__(self) -> str:
         return f"Connection({address_text(self.client)}, {self.state.name}, pending={self.pending})"
@@ -77,7 +88,7 @@ class Connection:
 
 
 class Connections:
-    """The connections of one listener, at most `most`, and at most `most_per_client` of one address.
+    """The connections of one listener, at most `most`, and at most `most_per_client` of one holder.
 
     Whoever adds one asks `crowded` first, and removes one of `candidates` if that is true.
     """
@@ -87,11 +98,12 @@ class Connections:
         self.most_per_client = most_per_client
         #: By state, the one that was active longest ago first.
         self._by_state: tuple[OrderedDict[Connection, None], ...] = tuple(OrderedDict() for _ in State)
-        self._per_client: dict[bytes, int] = {}
+        #: Connections of each holder.
+        self._held: dict[bytes, int] = {}
         self._count = 0
 
     def __repr__(self) -> str:
-        return f"Connections({self._count}, clients={len(self._per_client)})"
+        return f"Connections({self._count}, clients={len(self._held)})"
 
     def __len__(self) -> int:
         return self._count
@@ -104,18 +116,18 @@ class Connections:
         connection.state = State.IDLE
         connection.active = now
         self._by_state[State.IDLE][connection] = None
-        self._per_client[connection.client] = self._per_client.get(connection.client, 0) + 1
+        self._held[connection.holder] = self._held.get(connection.holder, 0) + 1
         self._count += 1
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection."""
         del self._by_state[connection.state][connection]
         self._count -= 1
-        left = self._per_client[connection.client] - 1
+        left = self._held[connection.holder] - 1
         if left:
-            self._per_client[connection.client] = left
+            self._held[connection.holder] = left
         else:
-            del self._per_client[connection.client]
+            del self._held[connection.holder]
 
     def touch(self, connection: Connection, state: State, now: float) -> None:
         """The connection was active, and is in `state` now."""
@@ -131,11 +143,11 @@ class Connections:
 
     def crowded(self, client: bytes) -> bool:
         """Whether no other connection of `client` is within the bounds."""
-        return self._count >= self.most or self._per_client.get(client, 0) >= self.most_per_client
+        return self._count >= self.most or self._held.get(holder_of(client), 0) >= self.most_per_client
 
     def is_over_its_share(self, client: bytes) -> bool:
         """Whether `client` has as many connections as one client may have."""
-        return self._per_client.get(client, 0) >= self.most_per_client
+        return self._held.get(holder_of(client), 0) >= self.most_per_client
 
     def under_pressure(self) -> bool:
         """Whether clients should close a connection as soon as they have their answers (RFC 7828 section 3.3.2)."""
@@ -143,14 +155,14 @@ class Connections:
 
     def candidates(self, client: bytes, now: float) -> Iterator[Connection]:
         """Those that may be closed for a newcomer of `client`, the best first; its own if it has its share already."""
-        own = self.is_over_its_share(client)
+        own, holder = self.is_over_its_share(client), holder_of(client)
         for connection in self._by_state[State.IDLE]:
-            if not own or connection.client == client:
+            if not own or connection.holder == holder:
                 yield connection
         for connection in self._by_state[State.UNREAD]:
             if now - connection.active < STANDSTILL:
                 break
-            if not own or connection.client == client:
+            if not own or connection.holder == holder:
                 yield connection
 
     def expired(self, since: float) -> list[Connection]:
@@ -173,8 +185,8 @@ class Connections:
         return bool(self._by_state[State.IDLE] or self._by_state[State.UNREAD])
 
     def largest_holder(self) -> tuple[bytes, int]:
-        """The client with most connections, and how many it has. There must be one."""
-        return max(self._per_client.items(), key=itemgetter(1))
+        """Who holds most connections, and how many. There must be one."""
+        return max(self._held.items(), key=itemgetter(1))
 
 
 def files_needed(connections: int) -> int:

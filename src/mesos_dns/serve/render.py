@@ -379,6 +379,13 @@ def own_text(query: Query, text: bytes) -> Response:
     )
 
 
+def cut(query: Query, rcode: int) -> Response:
+    """A response with nothing but TC: who asked may ask again over TCP."""
+    response = error(query, rcode)
+    header = response.header
+    return response._replace(header=bytes((header[0] | msg.TC >> 8, *header[1:])))
+
+
 def with_options(opt: bytes, options: bytes) -> bytes:
     """The OPT record `opt`, with further options; these take the room that it has for a cookie."""
     if not options:

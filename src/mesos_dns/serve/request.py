@@ -6,9 +6,6 @@ from typing import Final, NamedTuple
 
 from mesos_dns.dns.message import Query
 
-#: IPv6 addresses that stand for IPv4 ones (RFC 4291 section 2.5.5.2).
-_MAPPED: Final = bytes(10) + b"\xff\xff"
-
 
 class Transport(Enum):
     """How a request came in."""
@@ -28,7 +25,7 @@ class Request(NamedTuple):
     """A message and who sent it.
 
     `octets` is the whole message, over TCP without its length. `client` is the source address without the port,
-    packed: 4 or 16 octets (see `client_of`). `keepalive` is for TCP and TLS: units of 100 ms that the connection may stay
+    packed: 4 or 16 octets (see `dns.prefixes.client_of`). `keepalive` is for TCP and TLS: units of 100 ms that the connection may stay
     idle, which a client that sends edns-tcp-keepalive is told (RFC 7828).
     """
 
@@ -60,11 +57,6 @@ CLOSE: Final = Close.CLOSE
 
 #: A whole reply; the word that the name is not ours; that the connection ends; or None for silence.
 Reply = bytes | Forward | Close | None
-
-
-def client_of(packed: bytes) -> bytes:
-    """The client with that packed address: an IPv4 address that came in over IPv6 is that IPv4 address."""
-    return packed[12:] if len(packed) == 16 and packed.startswith(_MAPPED) else packed
 
 
 def part_start(client: bytes, owner: bytes, count: int) -> int:

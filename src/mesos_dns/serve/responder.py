@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.message import HEADER_SIZE, CookieQuery, Query, Rejected
+from mesos_dns.dns.prefixes import Clients
 from mesos_dns.metrics import Counts, Metric, counter, gauge
 from mesos_dns.serve.answer import Answerer
 from mesos_dns.serve.cache import FOUND_OCTETS, MISSING_OCTETS, Pieces, ResponseCache, Store
@@ -26,7 +27,7 @@ from mesos_dns.serve.keys import (
     options_of,
     owner_of,
 )
-from mesos_dns.serve.policy import Drop, Policy, Refuse, Verdict
+from mesos_dns.serve.policy import PROHIBITED, Drop, Policy, Refuse, Verdict
 from mesos_dns.serve.render import Orders, Response, error, with_options
 from mesos_dns.serve.request import CLOSE, Close, Forward, Reply, Request, Transport
 from mesos_dns.serve.traffic import Traffic, responses
@@ -38,6 +39,9 @@ _MISSES: Final = counter("cache_misses", "Queries about names in the zones answe
 _ENTRIES: Final = gauge("cache_entries", "Questions whose response is kept.", by_worker=True)
 _DROPPED: Final = counter("dropped", "Queries that got no answer because of a policy.")
 _REFUSED: Final = counter("refused", "Queries that a policy refused.")
+_NO_RECURSION: Final = counter(
+    "recursion_refused", "Questions about outside names of clients that may not ask them (`AllowRecursion`)."
+)
 _REJECTED: Final = counter(
     "rejected", "Messages answered with an error without a look at their question: FORMERR, NOTIMP."
 )
@@ -84,11 +88,13 @@ class Responder:
         answerer: Answerer,
         policy: Policy | None = None,
         cookies: ServerCookies | None = None,
+        recursion: Clients | None = None,
         *,
         family: str = "1",
     ) -> None:
-        """`family` is that of the sockets: one of `traffic.FAMILIES`."""
+        """`recursion` are those who may ask about names outside, None for everybody. `family` is that of the sockets: one of `traffic.FAMILIES`."""
         self.policy = policy
+        self.recursion = recursion
         self.cookies = cookies
         self.counters = Counts()
         self.hits = 0
@@ -120,7 +126,7 @@ class Responder:
     ) -> ResponseCache[T]:
         """A cache for a listener, over UDP without other `traffic`; it is emptied whenever the zone changes."""
         traffic = traffic or self.traffic[Transport.UDP]
-        cache = ResponseCache(found, missing, outside=outside, traffic=traffic)
+        cache = ResponseCache(found, missing, outside=outside, traffic=traffic, outside_for_all=self.recursion is None)
         self._caches.append(cache)
         return cache
 
@@ -131,6 +137,10 @@ class Responder:
             way.use(answerer)
         self.fast = self._udp.fast
         self.forget()
+
+    def may_recurse(self, client: bytes) -> bool:
+        """Whether a client may ask about names outside."""
+        return self.recursion is None or self.recursion.allows(client)
 
     def forget(self) -> None:
         """Empty the caches after a change of the zone."""
@@ -190,7 +200,7 @@ class Responder:
 
     def respond_udp(self, octets: bytes, client: bytes = b"") -> Reply:
         """The reply to a datagram."""
-        if self.policy is None:
+        if self.policy is None or client in self.policy.usual:
             key = any_key(octets)
             entry = self._udp.cache.entries.get(key)
             if entry is not None and not has_options(key, octets):
@@ -206,7 +216,7 @@ class Responder:
         transport: Transport = Transport.TCP,
     ) -> Reply:
         """The same for a message over TCP, without its length octets, or over TLS."""
-        if self.policy is None:
+        if self.policy is None or client in self.policy.usual:
             # What `respond` would come to, sooner.
             key = any_key(octets)
             entry = self._tcp.cache.entries.get(key)
@@ -294,6 +304,12 @@ class Responder:
         traffic.question(query)
         response = self._answerer.compose(query, limit - len(options), request.client, tcp=tcp)
         if isinstance(response, Forward):
+            if not self.may_recurse(request.client):
+                self.counters.add(_NO_RECURSION)
+                refusal = error(query, *PROHIBITED)
+                reply = refusal.message(request.octets, options)
+                traffic.reply(reply, opt=refusal.opt)
+                return reply
             return response._replace(options=options) if options else response
         self.misses += 1
         reply = response.message(request.octets, options)

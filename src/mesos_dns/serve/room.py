@@ -5,10 +5,9 @@ import resource
 from itertools import islice
 from typing import Final, NamedTuple
 
-from mesos_dns.dns.rdata import address_text
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Metric
-from mesos_dns.serve.connections import Connection, Connections, files_needed, most_within
+from mesos_dns.serve.connections import Connection, Connections, files_needed, holder_of, holder_text, most_within
 from mesos_dns.serve.readiness import has_input
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ class Room:
                 "share",
                 "%s: %s holds %d connections, as many as one client may; its idlest is closed for each new one",
                 self._name,
-                address_text(client),
+                holder_text(holder_of(client)),
                 connections.most_per_client,
             )
         else:
@@ -69,8 +68,8 @@ class Room:
         return next((each for each in candidates if not has_input(each.fd)), candidates[0])
 
     def _holder(self) -> str:
-        client, count = self._connections.largest_holder()
-        return f"{address_text(client)} ({count})"
+        holder, count = self._connections.largest_holder()
+        return f"{holder_text(holder)} ({count})"
 
     def tell_exhausted(self, listening: object, error: OSError) -> None:
         """Tell that no connection can be accepted, for lack of files, memory or the like."""

@@ -20,13 +20,14 @@ from time import monotonic
 from typing import ClassVar, Final
 
 from mesos_dns.dns import message as msg
+from mesos_dns.dns.prefixes import client_of
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import counter, gauge
 from mesos_dns.serve.accepting import acceptor
 from mesos_dns.serve.connections import Connection, Connections, State
 from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, poller
-from mesos_dns.serve.request import CLOSE, Forward, Reply, Transport, client_of
+from mesos_dns.serve.request import CLOSE, Forward, Reply, Transport
 from mesos_dns.serve.responder import ForwardTo, Responder
 from mesos_dns.serve.room import Kind, Room
 
@@ -36,8 +37,13 @@ _CONNECTIONS: Final = counter("tcp_connections", "TCP connections accepted.")
 _OPEN: Final = gauge("tcp_open_connections", "TCP connections of clients that are open.", by_worker=True)
 _REFUSED: Final = counter("tcp_refused", "TCP connections closed at once: all others were waiting for answers.")
 _EVICTED: Final = counter("tcp_evicted", "Idle TCP connections closed for newer ones.")
+_OVER_SHARE: Final = counter(
+    "tcp_over_share",
+    "Connections over TCP and TLS of clients that had as many as one may have: an idle one of their own made room, or none.",
+)
 
-#: Connections of one client: resolvers pipeline, and many tasks may share the address of their agent.
+#: Connections of one client, which over IPv6 is a network of 64 bits: resolvers pipeline, and many tasks may share the address
+#: of their agent.
 MAX_TCP_PER_CLIENT: Final = 200
 #: Forwarded queries under way for one connection; then no more is read from it.
 MAX_TCP_PENDING: Final = 100
@@ -204,6 +210,8 @@ class TcpListener:
 
     def _make_room(self, client: bytes, now: float) -> bool:
         """Close the idlest connection for a new one of `client`; false if there is none that may be closed."""
+        if self._connections.is_over_its_share(client):
+            self.responder.count(_OVER_SHARE)
         closed = self._room.to_close(client, now)
         if closed is None:
             return False

@@ -20,6 +20,7 @@ from mesos_dns.limits import ZONE_PARTS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import counter
 from mesos_dns.serve import batch
+from mesos_dns.serve.addresses import ANCILLARY_ROOM, Ancillary, PackedAddresses
 from mesos_dns.serve.ancillary import ancillary_of, ask_for_source, is_wildcard, with_any_interface
 from mesos_dns.serve.batch import (
     LEAD,
@@ -48,12 +49,13 @@ from mesos_dns.serve.keys import (
     options_of,
     owner_of,
 )
+from mesos_dns.serve.limiting import ResponseLimit
 from mesos_dns.serve.loop import DirectReader, add_reader, remove_reader
 from mesos_dns.serve.nxdomain import ReadyNxdomain
 from mesos_dns.serve.outside import FastForward, NoFastForward, Outside
 from mesos_dns.serve.policy import Policy, Verdict
 from mesos_dns.serve.render import LARGEST_KEPT
-from mesos_dns.serve.request import Forward, Reply, Request, Transport, client_of, part_start
+from mesos_dns.serve.request import Forward, Reply, Request, Transport, part_start
 from mesos_dns.serve.responder import ForwardTo, Responder, cache_response, outside_response
 from mesos_dns.serve.traffic import TAIL, kind_of
 
@@ -79,8 +81,6 @@ _DENSE_DATAGRAMS: Final = 4
 #: Names of one batch which do not exist that are remembered, to be cached if they are asked for again: to remember each
 #: one of a flood is a tenth of what its answer costs, and a name that is asked for often soon is one of the first.
 _ABSENT_LOOKED_AT: Final = 8
-#: Octets for what the kernel says beside a datagram: the address that was asked.
-_ANCILLARY_ROOM: Final = 64
 #: Where each datagram of a batch begins.
 _STARTS: Final = tuple(range(LEAD, batch.BATCH * STRIDE, STRIDE))
 #: What the cache is asked to give for a key that it does not have: no descriptor, and this for all keys.
@@ -89,22 +89,31 @@ _ALL_UNKNOWN: Final = repeat(_UNKNOWN)
 
 
 def udp_listener(
-    sock: socket.socket, responder: Responder, forward: ForwardTo, flights: FastForward | None = None
+    sock: socket.socket,
+    responder: Responder,
+    forward: ForwardTo,
+    flights: FastForward | None = None,
+    limit: ResponseLimit | None = None,
 ) -> "BatchedListener | PlainListener":
     """The fastest listener that this system can have for a bound socket."""
     if batch.available():
-        return BatchedListener(sock, responder, forward, flights)
-    return PlainListener(sock, responder, forward)
+        return BatchedListener(sock, responder, forward, flights, limit)
+    return PlainListener(sock, responder, forward, limit)
 
 
 class _Listener(ABC):
     """One bound UDP socket and what answers it. `start` and `stop` say when."""
 
-    def __init__(self, sock: socket.socket, responder: Responder, forward: ForwardTo) -> None:
+    def __init__(
+        self, sock: socket.socket, responder: Responder, forward: ForwardTo, limit: ResponseLimit | None = None
+    ) -> None:
         self._socket = sock
         self._fd = sock.fileno()
         self._responder = responder
         self._forward = forward
+        self._limit = limit
+        self._packed = PackedAddresses(sock.family)
+        self._client = self._packed.client
         self._warn = RateLimited(log)
         self._forwarded = False
         self._wildcard = is_wildcard(sock)
@@ -157,20 +166,18 @@ class _Listener(ABC):
     def _answer_some(self) -> Iterator[int]:
         """Answer some datagrams, and say how many; then the next, until none waits. OSError if none can be received."""
 
-    def _client(self, host: str) -> bytes:
-        """The client with that source address."""
-        return client_of(socket.inet_pton(self._socket.family, host.partition("%")[0]))
-
     def _submit(self, forward: Forward, send: Callable[[bytes], None]) -> bytes | None:
         self._forwarded = True
+        if self._limit is not None:
+            send = self._limit.sender(forward, send)
         return self._forward(forward, msg.udp_limit(forward.query.edns), send)
 
-    def _send_late(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
+    def _send_late(self, reply: bytes, address: tuple[object, ...], ancillary: Ancillary) -> None:
         """Send the reply to a forwarded query."""
         self._responder.forwarded(reply, Transport.UDP)
         self._send(reply, address, ancillary)
 
-    def _send(self, reply: bytes, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]) -> None:
+    def _send(self, reply: bytes, address: tuple[object, ...], ancillary: Ancillary) -> None:
         try:
             if ancillary:
                 self._socket.sendmsg([reply], with_any_interface(ancillary), 0, address)
@@ -184,10 +191,16 @@ class BatchedListener(_Listener):
     """Many datagrams with each system call."""
 
     def __init__(
-        self, sock: socket.socket, responder: Responder, forward: ForwardTo, flights: FastForward | None = None
+        self,
+        sock: socket.socket,
+        responder: Responder,
+        forward: ForwardTo,
+        flights: FastForward | None = None,
+        limit: ResponseLimit | None = None,
     ) -> None:
-        super().__init__(sock, responder, forward)
-        self._flights = flights or NoFastForward()
+        super().__init__(sock, responder, forward, limit)
+        # Replies to what goes the short way are not looked at one by one, as limits need it.
+        self._flights = NoFastForward() if flights is None or limit is not None else flights
         rings = sum(ring_size(room, LARGEST_KEPT) for room in (FOUND_OCTETS, MISSING_OCTETS, OUTSIDE_OCTETS))
         self._bodies = bodies = Bodies(OPT_RECORDS.values(), NEGATIVES + rings)
         self._batch = Batch(sock.family, bodies, with_source=self._wildcard, cookies=responder.cookies)
@@ -202,7 +215,7 @@ class BatchedListener(_Listener):
         self._traffic = responder.traffic[Transport.UDP]
         self._nxdomain = ReadyNxdomain(responder.fast, self._cache.entries, self._traffic)
         #: Queries of the present batch that are not ours: they wait until what is ours is answered.
-        self._strangers: list[tuple[bytes, Forward, tuple[object, ...], list[tuple[int, int, bytes]]]] = []
+        self._strangers: list[tuple[bytes, Forward, tuple[object, ...], Ancillary]] = []
         #: The same for those that may be asked the short way, each with its route and its octets.
         self._siblings: list[tuple[int, object, bytes]] = []
         self._outside = Outside(
@@ -243,7 +256,8 @@ class BatchedListener(_Listener):
         receive, receive_message, send = sock.recvfrom_into, sock.recvmsg_into, sock.sendto
         responder, cache, find_key = self._responder, self._cache, self._edns.key
         unpack, join, buffers, wildcard = batch.DESCRIPTOR.unpack, b"".join, (self._buffer,), self._wildcard
-        ancillary: list[tuple[int, int, bytes]] = []
+        ancillary: Ancillary = []
+        packed, limited = self._packed.known, self._limit is not None
         last, run, dense = 0.0, 0, False
 
         def read(now: float = 0.0, /) -> bool:  # noqa: C901, PLR0912 - each call more costs a microsecond
@@ -260,7 +274,7 @@ class BatchedListener(_Listener):
             last = now
             try:
                 if wildcard:
-                    length, ancillary, _, address = receive_message(buffers, _ANCILLARY_ROOM)
+                    length, ancillary, _, address = receive_message(buffers, ANCILLARY_ROOM)
                 else:
                     length, address = receive(buffer)
             except BlockingIOError:
@@ -272,13 +286,14 @@ class BatchedListener(_Listener):
             folded = octets.lower()
             key = b"" if length < HEADER_SIZE else find_key(folded) if folded[11] else folded[2:]
             entry = cache.entries.get(key)
-            if entry is None or responder.policy is not None:
+            policy = responder.policy
+            if entry is None or limited or (policy is not None and packed.get(address[0]) not in policy.usual):
                 return self._answer_single(key, octets, address, ancillary)
             responder.hits += 1
             descriptor = next(entry)
             at, end, _, size, opt, opt_size, header = unpack(descriptor)
             if opt_size > PLAIN_OPT_SIZE:
-                reply = self._kept(descriptor, key, octets, address[0])
+                reply = self._message(descriptor, key, octets, self._client(address[0]))
             elif opt_size:
                 opt -= base
                 reply = join((octets[:2], header, octets[12:end], bodies[at : at + size], bodies[opt : opt + opt_size]))
@@ -297,34 +312,36 @@ class BatchedListener(_Listener):
 
         return read
 
-    def _answer_single(
-        self, key: bytes, octets: bytes, address: tuple[str, int], ancillary: list[tuple[int, int, bytes]]
-    ) -> bool:
+    def _answer_single(self, key: bytes, octets: bytes, address: tuple[str, int], ancillary: Ancillary) -> bool:
         """Answer a datagram that is not to be had by `key` alone; whether it was not forwarded."""
-        if self._responder.policy is None and self._ask_sibling(key, octets, address, ancillary):
+        policy, client = self._responder.policy, self._client(address[0])
+        usual = policy is None or client in policy.usual
+        if usual and key not in self._cache.outside and self._ask_sibling(key, octets, client, (address, ancillary)):
             return not self._forwarded
         reply = self._reply(key, octets, address)
         if isinstance(reply, Forward):
             self._ask_outside(key, reply, address, ancillary)
         elif isinstance(reply, bytes):
-            self._send(reply, address, ancillary)
+            allowed = reply if self._limit is None else self._limit.reply(octets, client, reply, key)
+            if allowed is not None:
+                self._send(allowed, address, ancillary)
         while self._asked_again:
             cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
         self._responder.reclaim(1)
         return not isinstance(reply, Forward)
 
     def _ask_sibling(
-        self, key: bytes, octets: bytes, address: tuple[str, int], ancillary: list[tuple[int, int, bytes]]
+        self, key: bytes, octets: bytes, client: bytes, peer: tuple[tuple[object, ...], Ancillary]
     ) -> bool:
         """As `_ask_siblings` for a single datagram; False if it is none of them."""
         name = key[NAME : -BEHIND_NAME_EDNS if key[NAME - 1 : NAME] == b"\1" else -BEHIND_NAME]
         flights = self._flights
         route = flights.routes.get(name[name[0] + 1 :]) if name else None
-        if route is None:
+        if route is None or not self._responder.may_recurse(client):
             return False
         outside = self._outside
         outside.scheduled = False
-        if not flights.take(route, key, octets, self._client(address[0]), outside, (address, ancillary)):
+        if not flights.take(route, key, octets, client, outside, peer):
             return False
         self._traffic.asked[key[-TAIL:], len(key)] += 1
         self._forwarded = flights.send() or outside.scheduled
@@ -338,25 +355,36 @@ class BatchedListener(_Listener):
             verdict = responder.policy.judge(request)
             if verdict is not None:
                 return responder.answer(request, verdict)
-            entry = cache.entries.get(key)
-            if entry is not None:
-                responder.hits += 1
-                return self._kept(next(entry), key, octets, address[0])
+        client = self._client(address[0])
+        kept = self._kept(key, client)
+        if kept:
+            responder.hits += 1
+            return self._message(kept, key, octets, client)
         ready = self._ready_nxdomain().find(key)
         if ready is not None:
             responder.misses += 1
             ready.times += 1
             self._asked_again += cache.repeated((key,))
-            return self._kept(ready.descriptor, key, octets, address[0])
+            return self._message(ready.descriptor, key, octets, client)
         self._traffic.settle_if_many()
         return self._reply_slowly(key, Request(octets, self._client(address[0]), Transport.UDP), None)
 
-    def _kept(self, descriptor: bytes, key: bytes, octets: bytes, host: str) -> bytes:
-        """The reply from what is kept for `key`, which `EdnsForms` told: with a cookie if the client at `host` sent one."""
+    def _message(self, descriptor: bytes, key: bytes, octets: bytes, client: bytes) -> bytes:
+        """The reply from what is kept for `key`, which `EdnsForms` told: with a cookie if the client sent one."""
         cookies, options = self._responder.cookies, b""
         if cookies is not None and has_cookie(key):
-            options = cookies.option(octets[cookie_start(key) :], self._client(host))
+            options = cookies.option(octets[cookie_start(key) :], client)
         return self._bodies.message(descriptor, octets, options)
+
+    def _kept(self, key: bytes, client: bytes) -> bytes:
+        """The descriptor that is kept under `key` for a client; empty if there is none."""
+        cache = self._cache
+        kept = next(cache.entries.get(key, _UNKNOWN))
+        if not kept and key in cache.parts:
+            kept = cache.part(key, client, owner_of(key)) or b""
+        if not kept and key in cache.outside and self._responder.may_recurse(client):
+            kept = next(cache.outside[key])
+        return kept
 
     def _answer(self, lengths: list[int]) -> None:
         """Answer one batch. This is the hottest code of the program.
@@ -377,24 +405,30 @@ class BatchedListener(_Listener):
         policy = self._responder.policy
         verdicts = {} if policy is None else self._judge(policy, keys, lengths)
         descriptors = list(map(next, map(self._cache.entries.get, keys, _ALL_UNKNOWN)))
-        complete = all(descriptors)
+        complete, limit = all(descriptors), self._limit
         if complete:
             self._responder.hits += len(descriptors)
         else:
             self._answer_rest(keys, lengths, descriptors, verdicts)
+        if limit is not None:
+            limit.batch(self._batch, keys, lengths, descriptors)
         own = self._batch.cookie_records(questions, self._edns.cookies) if has_edns else ()
-        failed = self._batch.send(self._fd, descriptors, own, gaps=not complete)
+        failed = self._batch.send(self._fd, descriptors, own, gaps=not complete or limit is not None)
         if not complete:
-            while self._asked_again:
-                cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
-            if self._strangers:
-                strangers, self._strangers = self._strangers, []
-                for each in strangers:
-                    self._ask_outside(*each)
-            if self._siblings:
-                self._ask_siblings(keys)
+            self._finish_rest(keys)
         if failed:
             self._responder.count(_SEND_FAILED, failed)
+
+    def _finish_rest(self, keys: list[bytes]) -> None:
+        """What can wait until a batch is answered: to keep answers, and to ask about names that are not ours."""
+        while self._asked_again:
+            cache_response(self._cache, self._asked_again.pop(), self._responder.fast)
+        if self._strangers:
+            strangers, self._strangers = self._strangers, []
+            for each in strangers:
+                self._ask_outside(*each)
+        if self._siblings:
+            self._ask_siblings(keys)
 
     def _ask_siblings(self, keys: list[bytes]) -> None:
         """Have those queries of the present batch answered whose names stand beside others that were forwarded."""
@@ -424,9 +458,7 @@ class BatchedListener(_Listener):
             keys[i] = key
         return keys
 
-    def _ask_outside(
-        self, key: bytes, forward: Forward, address: tuple[object, ...], ancillary: list[tuple[int, int, bytes]]
-    ) -> None:
+    def _ask_outside(self, key: bytes, forward: Forward, address: tuple[object, ...], ancillary: Ancillary) -> None:
         """Have a query answered that is not ours, and keep for a moment what is known by heart."""
         reply = self._submit(forward, lambda late: self._send_late(late, address, ancillary))
         if reply is None:
@@ -439,9 +471,14 @@ class BatchedListener(_Listener):
 
     def _judge(self, policy: Policy, keys: list[bytes], lengths: list[int]) -> dict[int, Verdict]:
         """What becomes of those datagrams that get another answer than the usual one. They lose their keys."""
-        verdicts = {}
+        verdicts: dict[int, Verdict] = {}
+        sources, usual = self._batch.sources(len(lengths)), policy.usual
+        if usual.issuperset(sources):
+            return verdicts
         for i, length in enumerate(lengths):
-            verdict = policy.judge(Request(self._batch.datagram(i, length), self._batch.client(i), Transport.UDP))
+            if sources[i] in usual:
+                continue
+            verdict = policy.judge(Request(self._batch.datagram(i, length), sources[i], Transport.UDP))
             if verdict is not None:
                 verdicts[i] = verdict
                 keys[i] = b""
@@ -452,7 +489,9 @@ class BatchedListener(_Listener):
     ) -> None:
         """Fill in the descriptors that are not to be had by the key alone."""
         absent: list[bytes] = []
-        parts, client = self._cache.parts, self._batch.client
+        parts, outside, client = self._cache.parts, self._cache.outside, self._batch.client
+        may_recurse = self._responder.may_recurse
+        sources = self._batch.sources(len(lengths)) if outside or self._flights.routes else []
         nxdomain, fast = self._ready_nxdomain(), self._responder.fast
         below, owners, children = nxdomain.below, fast.parts, fast.children
         routes, datagram = self._flights.routes, self._batch.datagram
@@ -466,12 +505,20 @@ class BatchedListener(_Listener):
                 kept.times += 1
                 descriptors[i] = kept.values[part_start(client(i), owner_of(key), len(kept.values))]
                 continue
+            if outside and key in outside and may_recurse(sources[i]):
+                descriptors[i] = next(outside[key])
+                continue
             fresh += 1
             # As `find` does, without a call, for all but the first below each parent.
             if len(key) > NAME:
                 name = key[NAME : -BEHIND_NAME_EDNS if key[NAME - 1] == 1 else -BEHIND_NAME]
                 ready = below.get(key[: NAME + 1] + key[NAME + 1 + key[NAME] :])
-                if ready is None and name and (route := routes.get(name[name[0] + 1 :])) is not None:
+                if (
+                    ready is None
+                    and name
+                    and (route := routes.get(name[name[0] + 1 :])) is not None
+                    and may_recurse(sources[i])
+                ):
                     # What is ours is answered first. To send takes the octets of the header.
                     self._siblings.append((i, route, datagram(i, lengths[i])))
                     descriptors[i] = SILENCE
@@ -501,6 +548,8 @@ class BatchedListener(_Listener):
         """The descriptor for a datagram for which there is nothing ready."""
         request = Request(self._batch.datagram(i, length), self._batch.client(i), Transport.UDP)
         reply = self._reply_slowly(key, request, verdict)
+        if isinstance(reply, bytes) and self._limit is not None:
+            reply = self._limit.reply(request.octets, request.client, reply)
         if isinstance(reply, bytes):
             return self._batch.whole(i, reply)
         if isinstance(reply, Forward):
@@ -522,12 +571,10 @@ class BatchedListener(_Listener):
         options = responder.options(options_of(key, octets), request)
         if options and not has_lone_cookie(key, octets):
             return responder.answer(request, None)
-        descriptor = next(cache.entries.get(key, _UNKNOWN))
-        if key in cache.parts:
-            descriptor = cache.part(key, client, owner_of(key)) or b""
-        if descriptor:
+        kept = self._kept(key, client)
+        if kept:
             responder.hits += 1
-            return self._bodies.message(descriptor, octets, options)
+            return self._bodies.message(kept, octets, options)
         response = responder.fast.respond(key, client)
         if response is None:
             return responder.respond_fresh(request)
@@ -549,14 +596,19 @@ class PlainListener(_Listener):
     def _answer_some(self) -> Iterator[int]:
         while True:
             try:
-                octets, ancillary, _, address = self._socket.recvmsg(batch.LARGEST, 64 if self._wildcard else 0)
+                octets, ancillary, _, address = self._socket.recvmsg(
+                    batch.LARGEST, ANCILLARY_ROOM if self._wildcard else 0
+                )
             except BlockingIOError:
                 break
             self._answer(octets, address, ancillary)
             yield 1
 
-    def _answer(self, octets: bytes, address: tuple[str, int], ancillary: list[tuple[int, int, bytes]]) -> None:
-        reply = self._responder.respond_udp(octets, self._client(address[0]))
+    def _answer(self, octets: bytes, address: tuple[str, int], ancillary: Ancillary) -> None:
+        client = self._client(address[0])
+        reply = self._responder.respond_udp(octets, client)
+        if isinstance(reply, bytes) and self._limit is not None:
+            reply = self._limit.reply(octets, client, reply)
         if isinstance(reply, bytes):
             self._send(reply, address, ancillary)
         elif isinstance(reply, Forward):

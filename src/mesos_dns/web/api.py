@@ -5,6 +5,7 @@ method 405, no JSON wanted 406.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 from random import Random
@@ -17,10 +18,10 @@ from mesos_dns.metrics import Counts, counter
 from mesos_dns.quoting import quoted
 from mesos_dns.web import views
 from mesos_dns.web.backend import Backend
-from mesos_dns.web.dns_query import answer_dns
+from mesos_dns.web.dns_query import answer_dns, client_of
 from mesos_dns.web.exposition import exposition
 from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable, match, moved_body
-from mesos_dns.web.sending import headers, send, text
+from mesos_dns.web.sending import JSON, headers, send, text
 from mesos_dns.web.watching import BadSerialError, Watches, serial_of, wants_events
 
 log = logging.getLogger(__name__)
@@ -81,13 +82,15 @@ class Api:
         return text(500, "500: Internal Server Error")
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        backend = self._current()
+        if not backend.may_ask(client_of(request)):
+            return self._forbid(request)
         try:
             found = match(request.rel_url.raw_path)
         except BadPathError:
             return text(400, "400: Bad Request")
         if isinstance(found, Moved):
             return _redirect(request, found)
-        backend = self._current()
         if found is None or not _exists(found.endpoint, backend):
             return text(404, "404: Page Not Found")
         if found.endpoint in _PROBES:
@@ -97,6 +100,16 @@ class Api:
         if found.endpoint is Endpoint.METRICS:
             return await self._send_metrics(request, backend)
         return await self._answer_v1(request, found, backend)
+
+    def _forbid(self, request: web.BaseRequest) -> web.Response:
+        """As every other error in plain text, unless the client wants JSON."""
+        self._problems.warning("forbidden", "HTTP: %s may not ask: it is not in AllowHttp", request.remote)
+        why = f"{request.remote} is not among those who may use this server (AllowHttp)"
+        if "json" in request.headers.get("Accept", ""):
+            return web.Response(
+                status=403, body=json.dumps({"error": "Forbidden", "reason": why}).encode(), headers=headers(JSON)
+            )
+        return text(403, f"403: Forbidden\n{why}\n")
 
     async def _answer_v1(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
         if request.method != "GET":

@@ -49,6 +49,9 @@ class Backend(Protocol):
     def domain(self) -> str:
         """`Domain`."""
 
+    def may_ask(self, client: bytes) -> bool:
+        """Whether a client may use the HTTP server at all, by its packed address (`AllowHttp`); no octets if nobody knows it."""
+
     @property
     def journal(self) -> Journal:
         """The newest changes of the zones."""

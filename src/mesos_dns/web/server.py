@@ -7,6 +7,7 @@ import os
 import resource
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 #: Connections at once: monitoring and a few people; further ones are closed at once.
 MAX_HTTP_CONNECTIONS: Final = 256
+#: Connections of one address, so that there is always room for others.
+MAX_HTTP_PER_CLIENT: Final = 64
 #: The share of the limit of open files that these may take: control must be able to start workers and to ask masters, whoever holds connections.
 HTTP_SHARE_OF_FILES: Final = 4
 #: Connections that may wait in the kernel to be accepted.
@@ -60,6 +63,8 @@ class HttpServer:
         self._aiohttp_log.addFilter(self._note_complaint)
         #: Open connections, with the timer of those that have not asked anything yet.
         self._open: dict[asyncio.Transport, asyncio.TimerHandle | None] = {}
+        #: How many connections each address has.
+        self._clients: Counter[str] = Counter()
         self._most = MAX_HTTP_CONNECTIONS
         self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
@@ -133,6 +138,16 @@ class HttpServer:
                 "full", "HTTP: %d connections are open, no more are taken; who holds them?", len(self._open)
             )
             return False
+        client = _address(transport)
+        if self._clients[client] >= MAX_HTTP_PER_CLIENT:
+            self._warnings.warning(
+                "share",
+                "HTTP: %s holds %d connections, as many as one client may; no more of its are taken",
+                client,
+                self._clients[client],
+            )
+            return False
+        self._clients[client] += 1
         loop = asyncio.get_running_loop()
         self._open[transport] = loop.call_later(HTTP_REQUEST_SECONDS, transport.abort)
         return True
@@ -148,7 +163,12 @@ class HttpServer:
     def closed(self, wire: asyncio.Transport, within: asyncio.Transport) -> None:
         """Forget a connection; without TLS both are the same."""
         self._cancel_timer(wire)
-        self._open.pop(wire, None)
+        if wire in self._open:
+            del self._open[wire]
+            client = _address(wire)
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
         self._wires.pop(within, None)
 
     def _cancel_timer(self, transport: asyncio.Transport) -> None:
@@ -247,6 +267,12 @@ class _Connection(asyncio.Protocol):
             self._transport = within
             self._server.secured(wire, within)
             self._begin(within)
+
+
+def _address(transport: asyncio.Transport) -> str:
+    """The address of the other end; "" if it was gone before anybody looked. It stays the same for the transport's life."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if peer else ""
 
 
 def _most_within(files: int) -> int:

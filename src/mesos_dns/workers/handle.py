@@ -22,6 +22,7 @@ import msgspec
 from mesos_dns.certificates import KeyPair
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
+from mesos_dns.dns.prefixes import Prefix
 from mesos_dns.metrics import Metric, counter, summed
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Pair
@@ -34,9 +35,9 @@ from mesos_dns.workers.protocol import (
     Declared,
     Frame,
     FrameReader,
-    Heartbeat,
     Listen,
     Listener,
+    Networks,
     ProtocolError,
     Renew,
     Report,
@@ -198,6 +199,12 @@ class WorkerHandle:
         self._changes[Resolvers] = Resolvers(options.upstreams)
         self._news.set()
 
+    def networks_found(self, networks: tuple[Prefix, ...]) -> None:
+        """Tell the worker, and each one after it, of the networks of this machine's interfaces."""
+        self._settings = msgspec.structs.replace(self._settings, networks=networks)
+        self._changes[Networks] = Networks(networks)
+        self._news.set()
+
     def start(self) -> None:
         """Keep a worker running in the background until `stop`."""
         self._life = spawn(self._run(), name=f"worker {self.number}")
@@ -356,9 +363,6 @@ class WorkerHandle:
                 is_done = not self._backlog and (not self._stale or self._behind)
                 if is_done and listens == self._may_listen and not self._changes:
                     await self._news.wait()
-                if self._heartbeat_due:
-                    self._heartbeat_due = False
-                    writer.write(encode(Heartbeat()))
         except OSError as error:
             log.info("the connection to worker %d broke: %s", self.number, error.strerror or error)
             return ""

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Sequence
 
 from mesos_dns.certificates import KeyPair
+from mesos_dns.dns.prefixes import Prefix
 from mesos_dns.metrics import Metric, summed
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Pair
@@ -46,6 +47,11 @@ class WorkerPool:
         """Let all workers answer; their sockets must be bound."""
         for worker in self.workers:
             worker.listen()
+
+    def networks_found(self, networks: tuple[Prefix, ...]) -> None:
+        """Tell all workers of the networks of this machine's interfaces."""
+        for worker in self.workers:
+            worker.networks_found(networks)
 
     def renew(self, pair: KeyPair) -> None:
         """Let all workers show new connections over TLS another certificate."""

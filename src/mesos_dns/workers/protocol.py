@@ -3,8 +3,8 @@
 A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
 Control sends `Settings` once, and `Listen` when the worker may answer; for each zone a snapshot (`SnapshotBegin`, and the zone's
 updates up to the first one that is complete) and updates as the zone changes; `Resolvers` when others are to be asked, `Renew` when it has
-another certificate, `CookieSecrets` when other secrets are in use from now on; `Heartbeat` when there is nothing else to say. A worker sends
-`Declared` once, `Ack` when it answers from a serial, and `Report` with each tick of the clock.
+another certificate, `CookieSecrets` when other secrets are in use from now on, `Networks` when those of the machine change; `Heartbeat` when
+there is nothing else to say. A worker sends `Declared` once, `Ack` when it answers from a serial, and `Report` with each tick of the clock.
 
 Questions that come to control (DNS over HTTPS) go over a second connection, where they wait behind no zone: `Ask`, and `Told` for each.
 """
@@ -16,10 +16,12 @@ from typing import Final
 import msgspec
 
 from mesos_dns.certificates import KeyPair
+from mesos_dns.dns.prefixes import ClientList, Prefix
 from mesos_dns.limits import MAX_EXAMPLE_TEXT
 from mesos_dns.metrics import Metric
 from mesos_dns.quoting import escaped
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
+from mesos_dns.serve.ratelimit import Rates
 from mesos_dns.zone.change import RRsetChange
 from mesos_dns.zone.zone import Authority
 
@@ -55,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
 
     With `hold` the worker answers nothing before it has all zones: others
     answer from the same sockets, or will not miss an answer that comes a moment later. `loop_key` is random, and the same for all workers
+    that share sockets. `allow_query` are those who may ask, `allow_recursion` those who may also ask about names outside; `rates` bound
+    responses over UDP, if there are any. `networks` are those of this machine's interfaces.
     that share sockets. `tls` is for the listeners over TLS, None if there are none. With `questions` control has some, and
     `questions_fd` is the socket for them. `cookies` is None if no server cookies are sent. `server_id`, `version` and `minimal_any` are as in
     `AnswerOptions`.
@@ -68,6 +72,10 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     verbosity: int
     hold: bool
     loop_key: bytes = b""
+    allow_query: ClientList = ClientList()
+    allow_recursion: ClientList = ClientList()
+    rates: Rates | None = None
+    networks: tuple[Prefix, ...] = ()
     tls: KeyPair | None = None
     questions: bool = False
     questions_fd: int = -1
@@ -101,6 +109,12 @@ class Ack(msgspec.Struct, frozen=True, array_like=True, tag="ack"):
 
 class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
     """The sockets are bound, and what comes to them is the worker's to answer."""
+
+
+class Networks(msgspec.Struct, frozen=True, array_like=True, tag="networks"):
+    """The networks of this machine's interfaces are others than before."""
+
+    networks: tuple[Prefix, ...]
 
 
 class Renew(msgspec.Struct, frozen=True, array_like=True, tag="renew"):
@@ -151,7 +165,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True, tag="told"):
     octets: bytes
 
 
-ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Renew | CookieSecrets | Resolvers | Heartbeat
+ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Networks | Renew | CookieSecrets | Resolvers | Heartbeat
 FromWorker = Ack | Declared | Report
 Frame = ToWorker | FromWorker | Ask | Told
 

@@ -22,15 +22,20 @@ from mesos_dns.concurrency import bound_complaints, spawn
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns.message import Query
+from mesos_dns.dns.prefixes import Clients, Prefix
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.serve.answer import Answerer, AnswerOptions
+from mesos_dns.serve.challenge import CookieCredentials
 from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.forward.forwarder import Forwarder
 from mesos_dns.serve.forward.loops import LoopWatch, routes_of
 from mesos_dns.serve.forward.private import PrivateZones
 from mesos_dns.serve.forward.terms import Terms
 from mesos_dns.serve.kernel import QueueDrops
+from mesos_dns.serve.limiting import ResponseLimit
 from mesos_dns.serve.loop import DirectEventLoop
+from mesos_dns.serve.policy import Access
+from mesos_dns.serve.ratelimit import RateLimiter
 from mesos_dns.serve.request import Forward
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
@@ -50,6 +55,7 @@ from mesos_dns.workers.protocol import (
     Heartbeat,
     Listen,
     Listener,
+    Networks,
     ProtocolError,
     Renew,
     Report,
@@ -93,8 +99,17 @@ class Worker:
         #: Snapshots under way, by apex.
         self._loading: dict[bytes, Zone] = {}
         self._answerer = answerer = Answerer(self._zones, self._options, self._random)
-        cookies = None if settings.cookies is None else ServerCookies(settings.cookies.secrets, time.time)
-        self._responder = Responder(answerer, cookies=cookies, family=_family(sockets))
+        self._query = Clients(settings.allow_query, settings.networks)
+        self._recursion = Clients(settings.allow_recursion, settings.networks)
+        # A policy costs something: none if everybody may ask.
+        self._responder = Responder(
+            answerer,
+            None if settings.allow_query.is_everybody else Access(self._query),
+            cookies=None if settings.cookies is None else ServerCookies(settings.cookies.secrets, time.time),
+            recursion=None if settings.allow_recursion.is_everybody else self._recursion,
+            family=_family(sockets),
+        )
+        self._limit = _limit(settings, self._zones, self._responder)
         self._forwarder = Forwarder(
             settings.forward,
             truncate_bit=settings.truncate_bit,
@@ -116,7 +131,7 @@ class Worker:
     def _open(self, listener: Listener, sock: socket.socket, pair: KeyPair | None) -> None:
         answering = self._responder, self._forwarder.submit
         if listener.udp:
-            self._listeners.append(udp_listener(sock, *answering, self._forwarder.flights))
+            self._listeners.append(udp_listener(sock, *answering, self._forwarder.flights, self._limit))
         elif listener.tls:
             if pair is None:
                 raise ProtocolError("a socket for TLS came without a certificate")
@@ -174,6 +189,8 @@ class Worker:
             case Listen():
                 self._may_listen = True
                 self._listen_if_due()
+            case Networks(networks):
+                self._use_networks(networks)
             case Renew(pair):
                 context = server_context(pair, PROTOCOL)
                 for listener in self._tls:
@@ -198,6 +215,13 @@ class Worker:
     def _use_cookies(self, frame: CookieSecrets) -> None:
         if self._responder.cookies is not None:
             self._responder.cookies.use(frame.secrets)
+
+    def _use_networks(self, networks: tuple[Prefix, ...]) -> None:
+        """Take other networks of this machine's interfaces."""
+        self._query.use(networks)
+        self._recursion.use(networks)
+        if self._limit is not None:
+            self._limit.limiter.use(networks)
 
     def _zone_of(self, apex: bytes) -> Zone:
         try:
@@ -255,6 +279,21 @@ def _family_of(sock: socket.socket) -> str:
         return "1"
     takes_both = sock.getsockname()[0] == "::" and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
     return "both" if takes_both else "2"
+
+
+def _limit(settings: Settings, zones: Zones, responder: Responder) -> ResponseLimit | None:
+    """What holds responses back, if anything does."""
+    if settings.rates is None:
+        return None
+
+    def zone_of(name: bytes) -> bytes:
+        zone = zones.find(name)
+        return b"" if zone is None else zone.authority.apex
+
+    limiter = RateLimiter(settings.rates, zone_of)
+    limiter.use(settings.networks)
+    credentials = None if responder.cookies is None else CookieCredentials(responder.cookies)
+    return ResponseLimit(limiter, responder.counters, credentials)
 
 
 def _terms(settings: Settings) -> Terms:

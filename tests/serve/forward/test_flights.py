@@ -218,6 +218,8 @@ async def test_a_zone_with_upstreams_of_its_own_beside_others(flown):
 
 async def test_a_policy_comes_first():
     class Nobody:
+        usual = frozenset()
+
         def judge(self, request):
             return Refuse(msg.REFUSED) if parse(request.octets).name == names.from_text("n2.example.test") else None
 
