@@ -269,6 +269,7 @@ WALL_CLOCK = {
     "mesos_dns.workers.worker": "when a server cookie was made, which replicas that share a secret understand (RFC 9018)",
     "mesos_dns.config.host": "whether a certificate has expired, which it tells by this clock",
     "mesos_dns.certificates": "its dates, for people",
+    "mesos_dns.workers.worker": "the age of server cookies, which RFC 9018 tells by it; a wrong one costs no answer",
     "mesos_dns.mesos.http.iam": "the end of a token, which DC/OS tells by it; a token that is refused is replaced at once",
 }
 WALL_CLOCK_NAMES = {"time", "time_ns", "localtime", "gmtime", "ctime", "strftime", "CLOCK_REALTIME"}

@@ -18,6 +18,7 @@ EXTRA_KEYS = {
     **dict.fromkeys(("ForwardPolicy", "AskNextOnFailure", "CacheOctets"), ""),
     **dict.fromkeys(("CacheMinTTL", "CacheMaxTTL", "CacheStaleSeconds"), ""),
     **dict.fromkeys(("TrustedResolvers", "PrivateZones", "ForwardNonRecursive", "ForwardCAFile"), ""),
+    **dict.fromkeys(("TlsOn", "TlsPort", "TlsCertFile", "TlsKeyFile", "HttpsOn", "HttpsPort", "DohOn"), ""),
     **dict.fromkeys(("ForwardMixedCase", "User", "Group"), ""),
     **dict.fromkeys(("CookiesOn", "CookieSecrets", "ServerId", "ServerVersion", "MinimalAny"), ""),
     **dict.fromkeys(("AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit"), ""),

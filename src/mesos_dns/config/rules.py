@@ -11,16 +11,11 @@ from itertools import combinations
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
-from mesos_dns.config import access, addresses
+from mesos_dns.config import access, addresses, identity
 from mesos_dns.config.addresses import Unfit, ip
-from mesos_dns.config.values import HOST_NAME, OWN_VERSION, IamAccount
-from mesos_dns.limits import MAX_IDENTITY
+from mesos_dns.config.values import IamAccount
 from mesos_dns.quoting import quoted
 
-#: Secrets of cookies that can be told apart in a rotation: in use, next, and before.
-MAX_COOKIE_SECRETS: Final = 3
-#: Octets of a secret, in hexadecimal.
-_SECRET: Final = re.compile(r"[0-9A-Fa-f]{32}", re.ASCII)
 #: What looks like an IPv4 address.
 _DIGITS: Final = re.compile(r"[0-9.]+", re.ASCII)
 
@@ -363,36 +358,6 @@ def _forwarding(values: Values) -> Iterator[Finding]:
         yield "CacheMinTTL", f"is {low}, more than CacheMaxTTL, which is {high}; make it smaller, or that one larger"
 
 
-def _cookie_secrets(values: Values) -> Iterator[Finding]:
-    """No text of a secret is repeated."""
-    secrets = values["CookieSecrets"]
-    if any(not _SECRET.fullmatch(secret) for secret in secrets):
-        message = "expected secrets of 32 hexadecimal digits each; make one with: openssl rand -hex 16"
-        yield "CookieSecrets", message
-    if len({secret.lower() for secret in secrets}) < len(secrets):
-        yield "CookieSecrets", "holds the same secret more than once; remove one"
-    if len(secrets) > MAX_COOKIE_SECRETS:
-        message = f"holds {len(secrets)} secrets; at most {MAX_COOKIE_SECRETS} are possible: in use, next, and before"
-        yield "CookieSecrets", message
-
-
-def _identity(values: Values) -> Iterator[Finding]:
-    for key, word in (("ServerId", HOST_NAME), ("ServerVersion", OWN_VERSION)):
-        text = values[key]
-        if text == word:
-            continue
-        if text.startswith("@"):
-            yield key, f'{quoted(text)} is unknown; expected a text that does not begin with @, "{word}", or ""'
-        elif not text.isprintable() or len(text.encode()) > MAX_IDENTITY:
-            yield key, f"{quoted(text)} is not a text of at most {MAX_IDENTITY} printable octets; shorten it"
-
-
-def _minimal_any(values: Values) -> Iterator[Finding]:
-    if values["MinimalAny"] not in {"udp", "always", "never"}:
-        found = quoted(values["MinimalAny"])
-        yield "MinimalAny", f'{found} is unknown; expected "udp", "always" or "never" in lower case'
-
-
 def _access(values: Values) -> Iterator[Finding]:
     """Lists of clients. Those that may be empty are only lists of exceptions."""
     for key in ("AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit.ExemptClients"):
@@ -421,9 +386,9 @@ RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _account,
     _source,
     _forwarding,
-    _cookie_secrets,
-    _identity,
-    _minimal_any,
+    identity.cookie_secrets,
+    identity.what_it_says,
+    identity.minimal_any,
     _access,
 )
 
