@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 from tests.names.cluster import rules
-from tests.test_publisher import AUTHORITY, Time
+from tests.published import AUTHORITY, Time
 
 from mesos_dns.limits import MAX_KEPT_AT_LEAST, MAX_KEPT_PER_USE, most_kept
 from mesos_dns.mesos.decoding.v0 import Decoder
