@@ -183,8 +183,6 @@ def nothing_of_other_tests():
             cache.cache_clear()
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.parametrize(

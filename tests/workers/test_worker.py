@@ -76,7 +76,6 @@ class Told:
 def told():
     yield Told()
     gc.enable()
-    gc.unfreeze()
 
 
 @pytest.fixture
