@@ -280,7 +280,12 @@ VALUES = st.recursive(st.none() | st.text(max_size=5) | st.integers() | st.just(
 MARKS = st.sampled_from(["id", "pid", "type", "cluster", "tasks", "slaves", "frameworks", "framework_ids", "slave_ids"])
 
 
-@given(st.binary() | st.recursive(VALUES, lambda inner: st.dictionaries(MARKS, inner)).map(json.dumps).map(str.encode))
+@given(
+    st.binary()
+    | st.recursive(VALUES, lambda inner: st.dictionaries(MARKS, inner, max_size=5), max_leaves=10)
+    .map(json.dumps)
+    .map(str.encode)
+)
 def test_any_octets_are_something_or_nothing(body):
     records.what_else(body)
 
