@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from hypothesis import settings
+from tests.longest import place
 from tests.scripted import Running, Source
 
 # Thousands of tests and their modules are objects that stay. To look at them again and again took a quarter of the time of
@@ -18,6 +19,10 @@ gc.disable()
 def pytest_collection_finish():
     gc.enable()
     gc.freeze()
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: place(item.path))
 
 
 @pytest.fixture
