@@ -1,4 +1,4 @@
-"""What the whole suite shares: how properties are tested, and the garbage collector; and what the tests of control share."""
+"""What the whole suite shares: order, skips, how properties are tested, the garbage collector; and what the tests of control share."""
 
 import asyncio
 import gc
@@ -23,6 +23,16 @@ def pytest_collection_finish():
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: place(item.path))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With CI_REQUIRE_ALL=1 everything that a test needs must be installed: a skip is a failure. What is expected to fail is none."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI_REQUIRE_ALL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, but CI_REQUIRE_ALL=1: {call.excinfo and call.excinfo.value}"
+    return report
 
 
 @pytest.fixture
