@@ -28,7 +28,7 @@ from tests.integration.recordings import Item, Recording, recording
 from tests.integration.upstreams import Knowledge, Upstream, restore
 
 #: Seconds: until the program is ready, until the host names of a state are resolved, until it has stopped.
-READY, SETTLED, STOPPED = 30.0, 10.0, 10.0
+READY, SETTLED, STOPPED = 60.0, 30.0, 30.0
 
 
 class Setting:
@@ -120,7 +120,7 @@ class Http:
 
     def __init__(self, endpoint: client.Endpoint) -> None:
         self.endpoint = endpoint
-        self.connection = http.client.HTTPConnection(*endpoint, timeout=10)
+        self.connection = http.client.HTTPConnection(*endpoint, timeout=READY)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> dict[str, Any]:
         for attempt in (1, 2):

@@ -21,7 +21,7 @@ import pytest
 Endpoint = tuple[str, int]
 T = TypeVar("T")
 #: Seconds for anything that should take one: this machine may be busy.
-PATIENCE = 15.0
+PATIENCE = 40.0
 
 
 def need(binary: str) -> str:
@@ -114,7 +114,7 @@ class Program:
         self.config = {
             "masters": [f"{host}:{port}" for host, port in masters],
             "refreshSeconds": 1,
-            "stateTimeoutSeconds": 1,
+            "stateTimeoutSeconds": 20,
             "timeout": 2,
             "port": self.dns_port,
             "httpPort": self.http_port,

@@ -99,7 +99,7 @@ def fickle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Socket, P
     """A master that behaves well between the tests, and the program."""
     master = Socket()
     master.act = whole(sample_state(master.endpoint))
-    with Program(tmp_path_factory.mktemp("program"), masters=[master.endpoint]) as program:
+    with Program(tmp_path_factory.mktemp("program"), masters=[master.endpoint], stateTimeoutSeconds=1) as program:
         program.wait_ready()
         yield master, program
         assert program.end() == 0

@@ -9,10 +9,10 @@ from tests.integration.program import Program, need
 def dig(program: Program, *args: str) -> str:
     """dig's whole output. It must end well and not complain about the reply."""
     done = subprocess.run(
-        [need("dig"), "-p", str(program.dns_port), "@127.0.0.1", "+tries=1", "+timeout=5", *args],
+        [need("dig"), "-p", str(program.dns_port), "@127.0.0.1", "+tries=1", "+timeout=30", *args],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

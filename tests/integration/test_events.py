@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.integration.live import Live
-from tests.integration.program import Program, until
+from tests.integration.program import PATIENCE, Program, until
 from tests.integration.test_faults import Watch, addresses
 
 STEADY = "steady.marathon.mesos."
@@ -18,7 +18,7 @@ Fault = Callable[[Live], None]
 
 
 def status(program: Program) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{program.http_port}/v1/status", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{program.http_port}/v1/status", timeout=PATIENCE) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 

@@ -154,7 +154,7 @@ def test_named_checkzone_accepts_the_zone_file(master: Master, tmp_path: Path) -
     done = run("records", "--config", str(config), "--format", "zone")
     assert done.returncode == 0, done.stderr
     checked = subprocess.run(
-        [checker, "mesos", "/dev/stdin"], input=done.stdout, capture_output=True, text=True, timeout=20, check=False
+        [checker, "mesos", "/dev/stdin"], input=done.stdout, capture_output=True, text=True, timeout=60, check=False
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr + done.stdout
     assert checked.stdout.strip().endswith("OK")

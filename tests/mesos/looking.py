@@ -8,7 +8,7 @@ from collections import Counter
 
 from mesos_dns.mesos.hosts import HostLookup
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class Resolver:
