@@ -1,5 +1,6 @@
 """The program as a process: start, signals, workers, sockets."""
 
+import contextlib
 import json
 import os
 import signal
@@ -163,7 +164,8 @@ def test_a_worker_that_came_back_missed_nothing(master: Master, tmp_path: Path) 
         os.kill(victim, signal.SIGSTOP)  # it reads no changes any more
         master.body = sample_state(master.endpoint, late="10.9.9.9")
         until(lambda: "10.9.9.9" in program.get("/v1/hosts/late.marathon.mesos")[1], "the change never came")
-        os.kill(victim, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # It may have been silent for too long already.
+            os.kill(victim, signal.SIGKILL)
         until(
             lambda: (
                 victim not in program.workers() and len(program.workers()) == 2 and program.get("/readyz")[0] == 200
