@@ -120,7 +120,7 @@ class Running:
 def listens(port):
     """Whether somebody accepts connections on this port of loopback."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", port), timeout=30).close()
     except ConnectionRefusedError:
         return False
     return True

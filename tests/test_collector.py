@@ -16,7 +16,6 @@ def as_before():
     yield
     gc.set_threshold(*thresholds)
     gc.enable()
-    gc.unfreeze()
 
 
 class Thing:
@@ -59,6 +58,7 @@ def test_what_is_set_aside_is_never_looked_at():
     gc.unfreeze()
     gc.collect()
     assert alive() is None
+    gc.freeze()  # What the tests have imported.
 
 
 async def test_now_and_then_all_that_is_new_is_looked_at():

@@ -1,13 +1,14 @@
 """What is held through a master failover ends when its time is up, with and without a further state."""
 
 import asyncio
+import logging
 
 from tests.names.test_reconciler import AGENTS, FRAMEWORKS, state
+from tests.published import Published
 from tests.scripted import CONFIG, PATIENCE
-from tests.test_publisher import Published
 
 from mesos_dns.mesos.source import SourceStatus
-from mesos_dns.mesos.state import Delta
+from mesos_dns.mesos.state import Delta, NotShown
 from mesos_dns.names import reconciler
 from mesos_dns.names.reconciler import GRACE
 
@@ -96,3 +97,52 @@ async def test_a_mistake_while_time_passes_starts_over(running, monkeypatch):
     await running.said("following the cluster ended by an internal error")
     assert running.generation.failed.is_set()
     assert running.addresses("slave.mesos") == ALL
+
+
+# --- what is said of it --------------------------------------------------------------------------
+
+
+def warnings(caplog):
+    found = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    caplog.clear()
+    return found
+
+
+async def test_holding_is_told_when_it_begins_and_when_it_ends(caplog):
+    published = Published()
+    await published.publisher.observe(state())
+    published.time.now = 100.0
+    await published.publisher.observe(state("m2", ["A-0"], FRAMEWORKS))
+    assert warnings(caplog) == ["held because the leading master changed: 2 agents, 4 tasks, for 600 s at most"]
+    await published.publisher.observe(state("m2", ["A-0", "A-1"], FRAMEWORKS))
+    await published.publisher.observe(Delta(tasks_gone=(("F1", "F1-A-0", 0),)))
+    assert warnings(caplog) == [], "it goes on"
+    published.time.now = 100.0 + GRACE
+    await published.publisher.observe(None)
+    assert warnings(caplog) == ["nothing is held any more because the leading master changed"]
+    await published.publisher.observe(None)
+    assert warnings(caplog) == []
+
+
+async def test_holding_that_comes_and_goes_is_told_at_a_bounded_rate(caplog):
+    published = Published()
+    await published.publisher.observe(state())
+    for number in range(20):
+        published.time.now = float(number)
+        await published.publisher.observe(state(not_shown=NotShown(agents=True), agents=[]))
+        await published.publisher.observe(state())
+    assert warnings(caplog) == [
+        "held because the state lacks a list: 3 agents, until it shows them",
+        "nothing is held any more because the state lacks a list",
+    ]
+
+
+async def test_a_reload_goes_on_with_what_is_held():
+    published = Published()
+    await published.publisher.observe(state(reregister_timeout=900.0))
+    published.time.now = 100.0
+    await published.publisher.observe(state("m2", ["A-0"], FRAMEWORKS))
+    other = Published(published.time)
+    await other.publisher.inherit(published.publisher)
+    assert other.publisher.grace == 900.0
+    assert set(other.publisher.held()) == set(published.publisher.held())

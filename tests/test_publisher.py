@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import Counter
 
 import msgspec
 import pytest
@@ -10,95 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.names.cluster import LEADER, SNAPSHOT, rules
 from tests.names.test_reconciler import AGENTS, FRAMEWORKS, TASKS, state
+from tests.published import AUTHORITY, HERE, NOW, Published, everything
 
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
-from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, NotShown, Snapshot, Task
+from mesos_dns.mesos.state import Agent, Delta, Endpoint, Framework, Snapshot, Task
 from mesos_dns.names import model as model_module
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.names.reconciler import GRACE
 from mesos_dns.publisher import Publisher
-from mesos_dns.zone.zone import Authority, Zone
 from mesos_dns.zone.zones import Zones
-
-AUTHORITY = Authority(
-    names.from_text("mesos"), names.from_text("mesos-dns.mesos"), names.from_text("root.mesos"), 60, 600, 86400, 30, 60
-)
-HERE = rd.pack_address("192.0.2.53")
-NOW = 1_700_000_000
-
-
-class Time:
-    """A steady clock and the Unix time, both still until told otherwise."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def clock(self):
-        return self.now
-
-    def epoch(self):
-        return NOW + self.now
-
-
-class Published:
-    """A publisher, everything that it published, and the zone that follows from that alone."""
-
-    def __init__(self, time=None, last_serial=0):
-        self.time = Time() if time is None else time
-        self.parts = []
-        self.edits = []
-        self.replica = Zone(AUTHORITY)
-        self.zone = Zone(AUTHORITY)
-        self.publisher = Publisher(
-            Model(Naming(rules())),
-            Zones([self.zone]),
-            self.publish,
-            clock=self.time.clock,
-            epoch=self.time.epoch,
-            last_serial=last_serial,
-        )
-
-    def publish(self, apex, change):
-        assert apex == AUTHORITY.apex
-        self.parts.append((change.serial, change.complete))
-        for owners, removed, added in change.changes:
-            self.edits += [(owner, rrtype) for owner in owners for rrtype, _ in removed + added]
-        self.replica.apply(change)
-
-    def addresses(self, owner):
-        return sorted(map(rd.address_text, self.zone.rdataset(names.from_text(owner), rd.A)))
-
-    @property
-    def reached(self):
-        """The serials that workers were told of."""
-        return [serial for serial, complete in self.parts if complete]
-
-    def take_news(self):
-        """What was published since the last time, as owners and types."""
-        news = {(names.to_text(owner), rd.TYPE_TEXT[rrtype]) for owner, rrtype in self.edits}
-        self.edits.clear()
-        self.parts.clear()
-        return news
-
-    def assert_replicated(self):
-        assert everything(self.replica) == everything(self.zone)
-        assert self.replica.serial == self.zone.serial
-        self.assert_counted()
-
-    def assert_counted(self):
-        """The numbers of records are kept in step with the zone, without a look at it."""
-        (editor,) = self.publisher.editors
-        counted = Counter()
-        for _, rrtype, rdataset in everything(self.zone):
-            counted[rrtype] += len(rdataset)
-        assert {rrtype: count for rrtype, count in editor.records.items() if count} == counted
-        assert editor.added - editor.removed == counted.total()
-
-
-def everything(zone):
-    return {(owner, rrtype, frozenset(rdataset)) for owner in zone for rrtype, rdataset in zone.rrsets(owner)}
 
 
 def task(name, agent="A-0", framework="F1"):
@@ -485,46 +406,3 @@ async def _replay(steps):
         assert published.replica.serial == published.zone.serial
         if serial:
             assert (published.zone.serial > serial) == (everything(published.zone) != before)
-
-
-def warnings(caplog):
-    found = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    caplog.clear()
-    return found
-
-
-async def test_holding_is_told_when_it_begins_and_when_it_ends(published, caplog):
-    await published.publisher.observe(state())
-    published.time.now = 100.0
-    await published.publisher.observe(state("m2", ["A-0"], FRAMEWORKS))
-    assert warnings(caplog) == ["held because the leading master changed: 2 agents, 4 tasks, for 600 s at most"]
-    await published.publisher.observe(state("m2", ["A-0", "A-1"], FRAMEWORKS))
-    await published.publisher.observe(Delta(tasks_gone=(("F1", "F1-A-0", 0),)))
-    assert warnings(caplog) == [], "it goes on"
-    published.time.now = 100.0 + GRACE
-    await published.publisher.observe(None)
-    assert warnings(caplog) == ["nothing is held any more because the leading master changed"]
-    await published.publisher.observe(None)
-    assert warnings(caplog) == []
-
-
-async def test_holding_that_comes_and_goes_is_told_at_a_bounded_rate(published, caplog):
-    await published.publisher.observe(state())
-    for number in range(20):
-        published.time.now = float(number)
-        await published.publisher.observe(state(not_shown=NotShown(agents=True), agents=[]))
-        await published.publisher.observe(state())
-    assert warnings(caplog) == [
-        "held because the state lacks a list: 3 agents, until it shows them",
-        "nothing is held any more because the state lacks a list",
-    ]
-
-
-async def test_a_reload_goes_on_with_what_is_held(published):
-    await published.publisher.observe(state(reregister_timeout=900.0))
-    published.time.now = 100.0
-    await published.publisher.observe(state("m2", ["A-0"], FRAMEWORKS))
-    other = Published(published.time)
-    await other.publisher.inherit(published.publisher)
-    assert other.publisher.grace == 900.0
-    assert set(other.publisher.held()) == set(published.publisher.held())

@@ -273,7 +273,7 @@ def exchange(host, port):
     """Send to the port over UDP, connect over TCP."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, UDP) as client:
         client.sendto(b"?", (host, port))
-    socket.create_connection((host, port), timeout=5).close()
+    socket.create_connection((host, port), timeout=30).close()
 
 
 def test_ipv6_alone(opened):

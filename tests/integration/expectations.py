@@ -5,7 +5,7 @@ where more than one answer is right (a random subset) it becomes tolerant.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -29,8 +29,7 @@ class RR(NamedTuple):
         return f"{self.owner} {self.ttl} {self.rrclass} {self.rrtype} {self.rdata}"
 
 
-@dataclass(frozen=True)
-class Expected:
+class Expected(NamedTuple):
     """One right answer."""
 
     rcode: str
@@ -202,13 +201,13 @@ def go_reply(asked: Asked) -> Expected:
     soa = view.soa._replace(owner=asked.name)
     ns = RR(asked.name, view.ttl, "IN", "NS", view.config["SOAMname"])
     if found:
-        return replace(base, answer=tuple(found), authority=(ns, soa) if asked.rrtype == "ANY" else ())
+        return base._replace(answer=tuple(found), authority=(ns, soa) if asked.rrtype == "ANY" else ())
     if asked.rrtype in ("SOA", "NS"):
-        return replace(base, authority=(soa if asked.rrtype == "SOA" else ns,))
+        return base._replace(authority=(soa if asked.rrtype == "SOA" else ns,))
     if asked.rrtype == "SRV":
         return base
     rcode = "NOERROR" if asked.key in view.data else "NXDOMAIN"
-    return replace(base, rcode=rcode, authority=(soa,))
+    return base._replace(rcode=rcode, authority=(soa,))
 
 
 def rdata_size(rr: RR) -> int:
@@ -240,7 +239,7 @@ def from_recording(asked: Asked, whole_of: Callable[[Item], Item | None]) -> Exp
     """What Go sent. `whole_of` finds the complete answer where the recording only counts records."""
     item = asked.item
     if "rcode" not in item:
-        return replace(go_reply(asked), silent=True)
+        return go_reply(asked)._replace(silent=True)
     whole = item if isinstance(item["answer"], list) else item.get("tcp") or whole_of(item)
     if whole is None and not asked.in_zone:
         whole = known_upstream(asked, resolvers_asked(asked.view.rec, asked.name))

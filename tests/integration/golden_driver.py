@@ -28,7 +28,9 @@ from tests.integration.recordings import Item, Recording, recording
 from tests.integration.upstreams import Knowledge, Upstream, restore
 
 #: Seconds: until the program is ready, until the host names of a state are resolved, until it has stopped.
-READY, SETTLED, STOPPED = 30.0, 10.0, 10.0
+READY, SETTLED, STOPPED = 60.0, 30.0, 30.0
+#: How often what failed is asked again, and seconds before that: an upstream that was too slow is tried again after one or two.
+TRIES, PAUSE = 4, 2.0
 
 
 class Setting:
@@ -120,7 +122,7 @@ class Http:
 
     def __init__(self, endpoint: client.Endpoint) -> None:
         self.endpoint = endpoint
-        self.connection = http.client.HTTPConnection(*endpoint, timeout=10)
+        self.connection = http.client.HTTPConnection(*endpoint, timeout=READY)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> dict[str, Any]:
         for attempt in (1, 2):
@@ -197,7 +199,29 @@ def item_query(item: Item) -> bytes:
 
 
 def replay_dns(endpoint: client.Endpoint, items: list[Item]) -> list[wire.Reply]:
-    """What each item gives, by its own transport; where the recording has a TCP answer, ours, too."""
+    """What each item gives, by its own transport; where the recording has a TCP answer, ours, too.
+
+    The recorded configurations give upstreams two seconds, which ours may miss on a busy machine: what failed and has an answer in the
+    recording is asked again.
+    """
+    got = _replay_dns(endpoint, items)
+    for _ in range(TRIES):
+        failed = [index for index, item in enumerate(items) if _failed(item, got[index])]
+        if not failed:
+            break
+        time.sleep(PAUSE)
+        for index, reply in zip(failed, _replay_dns(endpoint, [items[index] for index in failed]), strict=True):
+            got[index] = reply
+    return got
+
+
+def _failed(item: Item, reply: wire.Reply) -> bool:
+    """Whether the program has no answer where there is a recorded one."""
+    pairs = [(item, reply), (item.get("tcp", {}), reply.get("tcp", {}))]
+    return any(ours.get("rcode") == "SERVFAIL" != theirs.get("rcode", "SERVFAIL") for theirs, ours in pairs)
+
+
+def _replay_dns(endpoint: client.Endpoint, items: list[Item]) -> list[wire.Reply]:
     over_udp = [index for index, item in enumerate(items) if not item.get("with", {}).get("tcp")]
     got: list[wire.Reply] = [{}] * len(items)
     for index, reply in zip(over_udp, client.ask_all(endpoint, [item_query(items[i]) for i in over_udp]), strict=True):

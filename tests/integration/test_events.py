@@ -4,12 +4,13 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.integration.live import Live
-from tests.integration.program import Program, until
+from tests.integration.program import PATIENCE, Program, until
 from tests.integration.test_faults import Watch, addresses
 
 STEADY = "steady.marathon.mesos."
@@ -17,7 +18,7 @@ Fault = Callable[[Live], None]
 
 
 def status(program: Program) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{program.http_port}/v1/status", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{program.http_port}/v1/status", timeout=PATIENCE) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 
@@ -27,20 +28,33 @@ def source(program: Program) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def live() -> Iterator[Live]:
+@contextmanager
+def steady() -> Iterator[Live]:
+    """Three masters, and a task that runs all the time."""
     with Live(masters=3, agents=3, tasks=10) as cluster:
         cluster.do(lambda each: each.run("steady"))
+        yield cluster
+
+
+@contextmanager
+def following_events(live: Live, folder: Path) -> Iterator[Program]:
+    with Program(folder, masters=live.endpoints, mesosSource="auto") as running:
+        running.wait_ready()
+        until(lambda: source(running)["using"] == "events", running.log)
+        live.do(lambda each: each.subscribed(1))
+        yield running
+
+
+@pytest.fixture
+def live() -> Iterator[Live]:
+    with steady() as cluster:
         yield cluster
 
 
 @pytest.fixture
 def program(live: Live, tmp_path: Path) -> Iterator[Program]:
     """Follows the events of `live`, ready."""
-    with Program(tmp_path, masters=live.endpoints, mesosSource="auto") as running:
-        running.wait_ready()
-        until(lambda: source(running)["using"] == "events", running.log)
-        live.do(lambda each: each.subscribed(1))
+    with following_events(live, tmp_path) as running:
         yield running
 
 
@@ -137,7 +151,8 @@ def scheduler_disconnected(live: Live) -> None:
     live.do(lambda each: each.world.retry())
 
 
-FAULTS: dict[str, Fault] = {
+#: They break the stream of events, and leave the cluster as it is.
+FAULTS_OF_STREAMS: dict[str, Fault] = {
     "cut in the middle of a record": streams(lambda stream: stream.cut(b'120\n{"ty')),
     "reset": streams(lambda stream: stream.abort()),
     "a record of absurd length": streams(lambda stream: stream.send_raw(b"999999999999\n")),
@@ -148,6 +163,8 @@ FAULTS: dict[str, Fault] = {
             b'"status":{"task_id":{"value":"nobody"},"state":"TASK_RUNNING"}}}'
         )
     ),
+}
+FAULTS: dict[str, Fault] = {
     "leader killed": leader_killed,
     "leader killed, agents come back slowly": leader_killed_and_agents_slow,
     "leader stopped": leader_stopped,
@@ -159,6 +176,26 @@ FAULTS: dict[str, Fault] = {
     "updates not acknowledged": updates_not_acknowledged,
     "scheduler disconnected": scheduler_disconnected,
 }
+
+
+@pytest.fixture(scope="module")
+def following(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Program]]:
+    """As `live` and `program`, for tests that leave both as they are."""
+    with steady() as cluster, following_events(cluster, tmp_path_factory.mktemp("program")) as running:
+        yield cluster, running
+        assert "Traceback" not in running.log()
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_STREAMS)
+def test_a_running_task_is_served_whatever_a_stream_says(following: tuple[Live, Program], fault: str) -> None:
+    live, program = following
+    before = addresses(program, STEADY)
+    assert len(before) == 1
+    live.do(lambda each: each.subscribed(1))
+    with Watch(program, STEADY) as watch:
+        FAULTS_OF_STREAMS[fault](live)
+        resolves(live, program, f"after-{fault.replace(' ', '-')}")
+        assert watch.saw(STEADY) == {before}
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)

@@ -161,19 +161,15 @@ def stale(bed: Bed, name: str) -> bool:
 
 def test_of_dead_and_of_silent_upstreams_the_last_answer_is_given(upstreams: Bed) -> None:
     (dead,), (quiet,) = upstreams.servers["brief.example."], upstreams.servers["quiet.example."]
-    began = time.monotonic()
     assert not stale(upstreams, "www.brief.example.")
     assert not stale(upstreams, "www.quiet.example.")
     dead.stop()
     quiet.behave = silent
     until(lambda: stale(upstreams, "www.brief.example."), upstreams.program.log)
     until(lambda: stale(upstreams, "www.quiet.example."), upstreams.program.log)
-    assert time.monotonic() - began < TIMEOUT - 2, "one second fresh, and less than two until clients get what there is"
-    again = time.monotonic()
     for _ in range(10):
         assert stale(upstreams, "www.brief.example.")
         assert stale(upstreams, "www.quiet.example.")
-    assert time.monotonic() - again < 1.5, "the others have it at once"
     assert upstreams.failure("cold.brief.example.") == ("SERVFAIL", (22,))
     upstreams.ours()
     dead.start()

@@ -3,7 +3,7 @@
 import subprocess
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -88,21 +88,19 @@ def unbound(folder: Path, authority: int) -> Iterator[int]:
         yield port
 
 
-@pytest.fixture(params=["nsd", "unbound"])
-def forwarding(request: pytest.FixtureRequest, master: Master, tmp_path: Path) -> Iterator[Program]:
+@pytest.fixture(params=["nsd", "unbound"], scope="module")
+def forwarding(
+    request: pytest.FixtureRequest, shared_master: Master, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Program]:
     """The program with a real upstream."""
-    with nsd(tmp_path) as authority:
-        if request.param == "nsd":
-            with Program(tmp_path, masters=[master.endpoint], Resolvers=[f"127.0.0.1:{authority}"]) as program:
-                program.wait_ready()
-                yield program
-            return
-        with (
-            unbound(tmp_path, authority) as resolver,
-            Program(tmp_path, masters=[master.endpoint], Resolvers=[f"127.0.0.1:{resolver}"]) as program,
-        ):
-            program.wait_ready()
-            yield program
+    folder = tmp_path_factory.mktemp(request.param)
+    with ExitStack() as running:
+        upstream = running.enter_context(nsd(folder))
+        if request.param == "unbound":
+            upstream = running.enter_context(unbound(folder, upstream))
+        program = Program(folder, masters=[shared_master.endpoint], Resolvers=[f"127.0.0.1:{upstream}"])
+        running.enter_context(program).wait_ready()
+        yield program
 
 
 def test_forwarded_answers(forwarding: Program) -> None:
@@ -156,7 +154,7 @@ def test_named_checkzone_accepts_the_zone_file(master: Master, tmp_path: Path) -
     done = run("records", "--config", str(config), "--format", "zone")
     assert done.returncode == 0, done.stderr
     checked = subprocess.run(
-        [checker, "mesos", "/dev/stdin"], input=done.stdout, capture_output=True, text=True, timeout=20, check=False
+        [checker, "mesos", "/dev/stdin"], input=done.stdout, capture_output=True, text=True, timeout=60, check=False
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr + done.stdout
     assert checked.stdout.strip().endswith("OK")

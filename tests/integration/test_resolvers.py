@@ -140,28 +140,35 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return Template(Template(textwrap.dedent(text)).substitute(values)).substitute(values)
 
 
-@pytest.fixture(params=RESOLVERS)
-def resolver(request: pytest.FixtureRequest, master: Master, tmp_path: Path) -> Iterator[client.Endpoint]:
-    """A resolver that hands over the domain to the program, in front of a cluster of many agents."""
-    it = RESOLVERS[request.param]
-    binary, port = need(it.program), free_port()
-    state = json.loads(sample_state(master.endpoint))
+@pytest.fixture(scope="module")
+def program(shared_master: Master, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """The program with a cluster of many agents, for all resolvers."""
+    state = json.loads(sample_state(shared_master.endpoint))
     state["slaves"] = [
         {"id": f"cluster-S{n}", "hostname": f"agent{n}", "pid": f"slave(1)@10.1.0.{n}:5051", "active": True}
         for n in range(1, INSTANCES + 1)
     ]
-    master.body = json.dumps(state).encode()
-    with Program(tmp_path, masters=[master.endpoint], externalOn=False) as program:
-        program.wait_ready()
-        address = Template(it.address).substitute(host=program.dns[0], port=program.dns[1])
-        folder = str(tmp_path)
-        values = {"port": str(port), "folder": folder, "root": ROOT, "root_with_commas": ROOT.replace(" ", ",")}
-        values |= recipes(address, folder)
-        for name, text in it.files.items():
-            (tmp_path / name).write_text(fill(text, values))
-        command = [binary, *fill(it.arguments, values).split()]
-        with server(command, port, tmp_path / "resolver.log", name="leader.mesos."):
-            yield "127.0.0.1", port
+    shared_master.body = json.dumps(state).encode()
+    folder = tmp_path_factory.mktemp("program")
+    with Program(folder, masters=[shared_master.endpoint], externalOn=False) as running:
+        running.wait_ready()
+        yield running
+
+
+@pytest.fixture(params=RESOLVERS)
+def resolver(request: pytest.FixtureRequest, program: Program, tmp_path: Path) -> Iterator[client.Endpoint]:
+    """A resolver that hands over the domain to the program."""
+    it = RESOLVERS[request.param]
+    binary, port = need(it.program), free_port()
+    address = Template(it.address).substitute(host=program.dns[0], port=program.dns[1])
+    folder = str(tmp_path)
+    values = {"port": str(port), "folder": folder, "root": ROOT, "root_with_commas": ROOT.replace(" ", ",")}
+    values |= recipes(address, folder)
+    for name, text in it.files.items():
+        (tmp_path / name).write_text(fill(text, values))
+    command = [binary, *fill(it.arguments, values).split()]
+    with server(command, port, tmp_path / "resolver.log", name="leader.mesos."):
+        yield "127.0.0.1", port
 
 
 def test_a_resolver_as_the_page_configures_it(resolver: client.Endpoint) -> None:

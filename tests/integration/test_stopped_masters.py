@@ -19,8 +19,8 @@ from mesos_dns.demo.live import free_endpoints
 RARELY = 3600
 #: Seconds of a master's session: Mesos has 10.
 SESSION = 6.0
-#: Seconds within which another leader is followed: a few, and some for a busy machine.
-SOON = 10.0
+#: Seconds within which another leader is followed: a few, and many for a busy machine.
+SOON = 40.0
 
 Start = Callable[[float], list[LoneMaster]]
 

@@ -20,6 +20,7 @@ EXTRA_KEYS = {
     **dict.fromkeys(("TrustedResolvers", "PrivateZones", "ForwardNonRecursive", "ForwardCAFile"), ""),
     **dict.fromkeys(("TlsOn", "TlsPort", "TlsCertFile", "TlsKeyFile", "HttpsOn", "HttpsPort", "DohOn"), ""),
     **dict.fromkeys(("ForwardMixedCase", "User", "Group"), ""),
+    **dict.fromkeys(("TlsOn", "TlsPort", "TlsCertFile", "TlsKeyFile", "HttpsOn", "HttpsPort", "DohOn"), ""),
     **dict.fromkeys(("CookiesOn", "CookieSecrets", "ServerId", "ServerVersion", "MinimalAny"), ""),
     **dict.fromkeys(("AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit"), ""),
 }

@@ -54,6 +54,7 @@ def type_text(number: int) -> str:
     return str(dns.rdatatype.to_text(dns.rdatatype.RdataType.make(number)))
 
 
+@lru_cache(maxsize=65536)
 def name_wire(text: str) -> bytes:
     """Octets of a name in master-file form."""
     if "\\" not in text and text.isascii() and text.endswith(".") and len(text) > 1 and ".." not in text:

@@ -30,7 +30,7 @@ TICK = 200
 #: Ticks that a member of an ensemble may take to join, or be behind.
 LIMIT = 25
 #: Seconds for which the masters' nodes stay while nobody hears of them: so long that no restart of ZooKeeper, however slow, ends them.
-MASTERS_SESSION = 20
+MASTERS_SESSION = 90
 
 
 class ZooKeeper:

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 from aiohttp import web
 from tests.certificates import Certificates
+from tests.mesos.looking import Resolver
 
+from mesos_dns.mesos import hosts
 from mesos_dns.mesos.state import Endpoint
 
 
@@ -55,3 +57,13 @@ async def serve_octets():
 def certificates(tmp_path_factory):
     """ca.pem; server.pem/.key for 127.0.0.1; client.pem/.key; other.pem, an authority that signed nothing."""
     return Certificates.issued(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def resolver(monkeypatch):
+    """Stands for the resolver of this machine."""
+    resolver = Resolver()
+    monkeypatch.setattr(hosts.socket, "getaddrinfo", resolver)
+    yield resolver
+    for event in resolver.hanging.values():
+        event.set()

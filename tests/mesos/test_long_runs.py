@@ -49,7 +49,7 @@ async def test_no_outcome_of_a_poll_leaves_circles(serve, outcome):
     endpoint = await serve(answer) if outcome != "refused" else Endpoint("127.0.0.1", 1)
     failures = Failures()
     source = PollingSource(
-        StaticMasters([endpoint]), MasterClient(ClientOptions(timeout=5)), refresh_seconds=0.001, chance=failures
+        StaticMasters([endpoint]), MasterClient(ClientOptions(timeout=30)), refresh_seconds=0.001, chance=failures
     )
     async with contextlib.aclosing(source.observations()) as observations:
         pending = asyncio.ensure_future(anext(observations))

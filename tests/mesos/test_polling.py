@@ -467,7 +467,7 @@ async def test_leader_failover_between_real_servers(serve):
     masters.extend([await serve(master(number), host=f"127.0.0.{number + 1}") for number in range(3)])
     leader = 1
     source = PollingSource(
-        StaticMasters(masters), MasterClient(ClientOptions(timeout=5)), refresh_seconds=0.01, chance=failures
+        StaticMasters(masters), MasterClient(ClientOptions(timeout=30)), refresh_seconds=0.01, chance=failures
     )
     observations = source.observations()
     first = await anext(observations)

@@ -76,7 +76,7 @@ def master(after, *, stays=False, cluster=CLUSTER, summary=None, task=(404, b"")
 
 def source(*addresses, fallback=False):
     masters = StaticMasters([Endpoint(*address) for address in addresses])
-    options = ClientOptions(timeout=5.0)
+    options = ClientOptions(timeout=30)
     polling = PollingSource(Entered(masters), MasterClient(options), refresh_seconds=0.0) if fallback else None
     return StreamingSource(masters, MasterClient(options), polling, Plan(600.0, 5.0))
 

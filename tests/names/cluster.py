@@ -5,7 +5,8 @@ import re
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.state import Agent, DiscoveryPort, Endpoint, Framework, Snapshot, Task
-from mesos_dns.names.labels import rfc952
+from mesos_dns.names.labels import rfc952, rfc1123
+from mesos_dns.names.naming import Naming
 from mesos_dns.names.suffixes import Rules
 
 A0 = "20140803-125133-3041283216-5050-2410-0"
@@ -147,3 +148,14 @@ def written(table, chronos="chronoswithaspaceandmixe"):
         owners, rrtype, values = (part.split() for part in line.split("|"))
         out |= {f"{full(owner)} {rrtype[0]} {full(value.rstrip(','))}" for owner in owners for value in values}
     return out
+
+
+def task_records(task, agent=("10.0.0.1",), given_rules=None, framework=b"fw"):
+    """The records of one task, as texts."""
+    naming = Naming(given_rules or rules(rfc1123))
+    return as_text(naming.task(task, framework, packed(*agent)))
+
+
+def discovered(*ports, name="web"):
+    """A task with discovery information."""
+    return Task("test", "ignored", "F", "S-0", discovery_name=name, discovery_ports=ports)

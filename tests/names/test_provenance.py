@@ -1,8 +1,9 @@
 """Who contributes a record: exactly those whose naming gives it."""
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.examples import fewer
 from tests.names.cluster import AGENTS, FRAMEWORKS, LEADER, TASKS, packed, rules
 
 from mesos_dns.dns import name as names
@@ -188,6 +189,6 @@ def clusters(draw):
     rfc1123,
     "mesos",
 )
-@settings(deadline=None)
+@fewer(2)
 def test_contributors_are_exactly_those_whose_naming_gives_the_record(cluster, label, domain):
     check(model_of(*cluster, label=label, domain=domain))

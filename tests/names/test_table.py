@@ -71,7 +71,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
 def test_a_new_kind_of_name_is_one_entry():
     here = Path(__file__).parent
     tests = [
-        f"{here / 'test_naming.py'}::test_both_ways_of_naming_give_the_same_records_and_reasons",
+        f"{here / 'test_both_ways.py'}::test_both_ways_of_naming_give_the_same_records_and_reasons",
         f"{here / 'test_provenance.py'}::test_contributors_are_exactly_those_whose_naming_gives_the_record",
     ]
     done = subprocess.run(

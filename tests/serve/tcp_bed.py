@@ -29,7 +29,7 @@ class Client:
 
     async def receive(self):
         """The next message, without its length."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             (length,) = struct.unpack("!H", await self.reader.readexactly(2))
             return await self.reader.readexactly(length)
 
@@ -39,7 +39,7 @@ class Client:
 
     async def ended(self):
         """What still comes until the server closes."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             try:
                 return await self.reader.read()
             except ConnectionResetError:
@@ -76,7 +76,7 @@ class Server:
         self.arrived.set()
 
     async def until_forwarded(self, count):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.forwarded) < count:
                 self.arrived.clear()
                 await self.arrived.wait()
@@ -140,6 +140,6 @@ class Dawdler:
 
 async def until(condition):
     """Wait for something that the event loop brings about by itself within a few rounds."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.001)

@@ -32,7 +32,7 @@ def batch_and_ring(family):
 def bound(family, address):
     sock = socket.socket(family, socket.SOCK_DGRAM)
     sock.bind((address, 0))
-    sock.settimeout(5)
+    sock.settimeout(30)
     return sock
 
 

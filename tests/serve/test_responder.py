@@ -226,7 +226,6 @@ def datagrams(draw):
 
 
 @given(st.lists(datagrams(), min_size=1, max_size=6), st.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
 def test_replies_from_cachery_are_fresh_replies(udp_socket, asked, random):
     responder = make_responder(ZONE)
     hot = Hot(responder, udp_socket)

@@ -53,7 +53,7 @@ class Client:
 
     async def receive(self):
         """The next datagram and where it came from."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await asyncio.get_running_loop().sock_recvfrom(self.socket, 65535)
 
     async def ask(self, octets):

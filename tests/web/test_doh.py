@@ -69,7 +69,9 @@ SOA = "mesos. {} IN SOA ns1.mesos. root.ns1.mesos. 1 60 600 86400 {}"
 
 
 def reply(*answers, authority=(), rcode=dns.rcode.NOERROR, flags=0, edns=0):
-    message = dns.message.make_response(dns.message.make_query("web.mesos.", "A", use_edns=edns), our_payload=1232)
+    message = dns.message.make_response(
+        dns.message.make_query("web.mesos.", "A", use_edns=edns, id=1), our_payload=1232
+    )
     message.set_rcode(rcode)
     message.flags |= flags
     for section, texts in ((message.answer, answers), (message.authority, authority)):

@@ -33,8 +33,6 @@ APEX = AUTHORITY.apex
 SETTINGS = Settings([AUTHORITY], True, True, ForwardOptions({}, 5.0), [], 0, False)
 PATIENCE = 20.0
 LOOPBACK = bytes((127, 0, 0, 1))
-#: Seconds that a busy machine may take longer.
-BUSY = 5.0
 
 
 def addresses(reply):
@@ -291,7 +289,7 @@ async def test_with_hold_nothing_is_answered_until_then():
 # --- killed ------------------------------------------------------------------------------------
 
 
-async def test_a_killed_worker_is_replaced_at_once_and_what_was_asked_meanwhile_is_answered():
+async def test_a_killed_worker_is_replaced_at_once_and_what_was_asked_meanwhile_is_answered(said):
     async with running() as it:
         await it.serving()
         it.signal(signal.SIGSTOP)  # it takes no more from its sockets
@@ -299,11 +297,11 @@ async def test_a_killed_worker_is_replaced_at_once_and_what_was_asked_meanwhile_
             it.client.send(number=number)
         waiting = await asyncio.open_connection("127.0.0.1", it.sockets.port)
         asked = asyncio.ensure_future(it.client.over(*waiting))
-        began = asyncio.get_running_loop().time()
+        killed = asyncio.ensure_future(said("worker 0 "))
         it.signal(signal.SIGKILL)
         it.change("new.mesos A 1.2.3.13", 4712)
         replies = [await it.client.receive() for _ in range(20)]
-        assert asyncio.get_running_loop().time() - began < 3.0
+        assert (await killed).endswith("; another starts in 0.0 s")
         assert sorted(reply.id for reply in replies) == list(range(20))
         assert all(addresses(reply) == ["1.2.3.11"] for reply in replies)
         assert await asked == ["1.2.3.11"]
@@ -417,17 +415,15 @@ async def test_a_large_change_is_cut_into_frames_that_take_a_worker_a_millisecon
 # --- silent ------------------------------------------------------------------------------------
 
 
-async def test_a_stopped_worker_is_replaced_within_three_seconds_and_what_was_asked_meanwhile_is_answered(said):
+async def test_a_stopped_worker_is_replaced_after_a_second_and_what_was_asked_meanwhile_is_answered(said):
     async with running() as it:
         await it.serving()
         stopped = it.handle.pid
-        began = asyncio.get_running_loop().time()
         it.signal(signal.SIGSTOP)
         for number in range(20):
             it.client.send(number=number)
         silent = asyncio.ensure_future(said("worker 0 said nothing for"))
         replies = [await it.client.receive() for _ in range(20)]
-        assert asyncio.get_running_loop().time() - began < 3.0 + BUSY
         assert sorted(reply.id for reply in replies) == list(range(20))
         assert (
             await silent == "worker 0 said nothing for 1.0 s, process state T, and was killed; another starts in 0.0 s"

@@ -4,17 +4,16 @@ A worker lives as long as its feed, so what is left at its end is the kernel's b
 """
 
 import asyncio
-import gc
 import os
 import signal
 import socket
 import sys
 
 import pytest
-from tests.cycles import left_by
+from tests.cycles import left_by, settled
 from tests.serve.asking import AUTHORITY, edits, make_zone
 
-from mesos_dns import logs
+from mesos_dns import collector, logs
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Sockets
 from mesos_dns.workers.pool import WorkerPool
@@ -32,11 +31,10 @@ PATIENCE = 20.0
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
-    """Workers find the package that the tests have imported, and leave logging and the collector as they were."""
+    """Workers find the package that the tests have imported, leave logging as it was, and hide nothing from the collector."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     monkeypatch.setattr(logs, "configure", lambda _verbosity: None)
-    yield
-    gc.unfreeze()
+    monkeypatch.setattr(collector, "set_aside", lambda: None)
 
 
 class Control:
@@ -77,8 +75,6 @@ async def test_a_worker_that_takes_snapshots_and_changes():
     async def a_snapshot():
         await control.tell(*snapshot(SERIAL + 2))
         await control.serving(SERIAL + 2)
-        # What is set aside is hidden from the collector.
-        gc.unfreeze()
 
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -94,7 +90,7 @@ async def test_a_worker_that_takes_snapshots_and_changes():
 
 
 async def test_control_and_its_worker(caplog):
-    """A worker that is started, fed, killed, started again, fed by changes, and ended."""
+    """A worker that is started, fed, killed with and without news that it has not read, started again, fed by changes, and ended."""
     zone = make_zone()
     sockets = Sockets("127.0.0.1", 0)
     spawner = ProcessSpawner()
@@ -116,6 +112,13 @@ async def test_control_and_its_worker(caplog):
         change = ZoneChange(zone.serial + 1, list(edits("a.mesos A 1.2.3.4")))
         zone.apply(change)
         pool.publish(APEX, change)
+        await serving(pool, zone.serial)
+        # Its end of the connection is closed with octets in it: reset.
+        os.kill(pool.workers[0].pid, signal.SIGSTOP)
+        pool.publish(APEX, ZoneChange(zone.serial, []))
+        await settled()
+        os.kill(pool.workers[0].pid, signal.SIGKILL)
+        await serving(pool, 0)
         await serving(pool, zone.serial)
         await pool.stop()
         caplog.clear()

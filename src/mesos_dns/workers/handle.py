@@ -285,6 +285,11 @@ class WorkerHandle:
             if self.asking is not None:
                 self.asking.close()
         await asyncio.wait(parts)
+        with contextlib.suppress(OSError):  # The other end is closed, so this takes no time.
+            await writer.wait_closed()
+        # If the connection broke: the reader keeps the exception, and that, by its traceback, all that keeps the reader.
+        if (error := reader.exception()) is not None:
+            error.__traceback__ = None
         self.pid = None
         self.serving = {}
         self._propagation.gone(self.number)

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.examples import fewer
 from tests.mesos.decoding import shapes
 from tests.mesos.decoding.clusters import clusters
 
@@ -38,6 +39,7 @@ def read(*tasks, skipped=None):
 
 
 @given(clusters())
+@fewer(3)
 def test_a_task_means_the_same_as_in_the_state(found):
     """Whatever else the answer lists: before Mesos 1.4 that is everything."""
     known = Decoder().decode(shapes.v0_state(found)).tasks

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.examples import fewer
 from tests.mesos.decoding import shapes
 from tests.mesos.decoding.clusters import clusters, statuses, tasks
 
@@ -74,6 +75,7 @@ def status(state="TASK_RUNNING", timestamp=1.0, address="10.9.0.1", **more):
 
 
 @given(clusters())
+@fewer(2)
 def test_both_shapes_give_the_same_model(found):
     old = Decoder().decode(shapes.v0_state(found), masters=(A,))
     new = snapshot_of(view_of(shapes.subscribed(found)), shapes.summary(found))
@@ -87,6 +89,7 @@ def in_any_order(snapshot):
 
 
 @given(clusters(), st.data())
+@fewer(2)
 def test_events_lead_to_the_same_model_as_a_state_read_after_them(found, data):
     """The master's rule: a status of the same state as the last one takes its place, another one is appended."""
     view = view_of(shapes.subscribed(found))

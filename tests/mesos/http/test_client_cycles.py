@@ -94,7 +94,7 @@ def fetching(client, endpoint):
 async def test_what_a_master_answers(handle):
     hang = handle in {hangs, hangs_within, request}
     with peer(handle) as address:
-        client = MasterClient(ClientOptions(timeout=0.1 if hang else 5.0))
+        client = MasterClient(ClientOptions(timeout=0.1 if hang else 30.0))
         try:
             assert await left_by(fetching(client, Endpoint(*address)), transports=False) == {}
         finally:
@@ -104,7 +104,7 @@ async def test_what_a_master_answers(handle):
 async def test_nobody_listens():
     with peer(hangs) as address:
         pass
-    client = MasterClient(ClientOptions(timeout=5.0))
+    client = MasterClient(ClientOptions(timeout=30))
     assert await left_by(fetching(client, Endpoint(*address)), transports=False) == {}
     assert await left_by(fetching(client, Endpoint("no.such.host.invalid", 1)), transports=False) == {}
     await client.close()
@@ -112,7 +112,7 @@ async def test_nobody_listens():
 
 async def test_a_client_that_is_used_once():
     async def poll():
-        client = MasterClient(ClientOptions(timeout=5.0))
+        client = MasterClient(ClientOptions(timeout=30))
         await fetching(client, Endpoint(*address))()
         await client.close()
 
@@ -137,7 +137,7 @@ async def test_logging_in(login):
     ).decode()
     with peer(answers(200)) as master, peer(login) as service:
         account = IamAccount("dns", private_key, f"http://127.0.0.1:{service[1]}/login")
-        client = MasterClient(ClientOptions(iam=account, timeout=5.0))
+        client = MasterClient(ClientOptions(iam=account, timeout=30))
         assert await left_by(fetching(client, Endpoint(*master)), transports=False) == {}
         await client.close()
 
@@ -152,6 +152,6 @@ async def test_giving_up():
         await asyncio.wait([task])
 
     with peer(hangs) as address:
-        client = MasterClient(ClientOptions(timeout=5.0))
+        client = MasterClient(ClientOptions(timeout=30))
         assert await left_by(poll, transports=False) == {}
         await client.close()

@@ -55,7 +55,7 @@ async def cluster(serve, key, private_key):
 
     Cluster.master = await serve(master)
     Cluster.account = IamAccount("dns", private_key, f"http://{await serve(login)}/acs/api/v1/auth/login")
-    Cluster.client = MasterClient(ClientOptions(iam=Cluster.account, timeout=5))
+    Cluster.client = MasterClient(ClientOptions(iam=Cluster.account, timeout=30))
     yield Cluster
     await Cluster.client.close()
 
@@ -108,7 +108,7 @@ async def test_failed_logins(cluster, answer, message):
 
 async def test_a_login_service_that_is_gone(cluster, private_key):
     account = IamAccount("dns", private_key, f"http://{cluster.master}/".replace(str(cluster.master.port), "1"))
-    client = MasterClient(ClientOptions(iam=account, timeout=5))
+    client = MasterClient(ClientOptions(iam=account, timeout=30))
     with pytest.raises(LoginError, match=r"login at http://127.0.0.1:1/ failed"):
         await client.fetch(cluster.master)
     await client.close()
@@ -117,7 +117,7 @@ async def test_a_login_service_that_is_gone(cluster, private_key):
 async def test_a_bad_key_is_not_quoted(cluster, caplog):
     caplog.set_level(logging.DEBUG)
     account = IamAccount("dns", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n", cluster.account.login_endpoint)
-    client = MasterClient(ClientOptions(iam=account, timeout=5))
+    client = MasterClient(ClientOptions(iam=account, timeout=30))
     with pytest.raises(LoginError, match="no RSA key in PEM form") as failure:
         await client.fetch(cluster.master)
     await client.close()

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.examples import fewer
 from tests.serve.forward.replies import question, reply_to, transcript
 
 from mesos_dns.serve.forward.cache import ForwardCache, cache_key
@@ -136,4 +136,4 @@ class AgainstADictionary(RuleBasedStateMachine):
 
 
 TestAgainstADictionary = AgainstADictionary.TestCase
-TestAgainstADictionary.settings = settings(stateful_step_count=40, deadline=None)
+TestAgainstADictionary.settings = fewer(2, stateful_step_count=40)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.serve.asking import ask, parse, read, texts
-from tests.serve.forward.test_rewrite import upstream_reply
+from tests.serve.forward.rewriting import upstream_reply
 
 from mesos_dns.dns import name as names
 from mesos_dns.serve.forward import rewrite

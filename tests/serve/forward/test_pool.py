@@ -5,7 +5,6 @@ import errno
 import os
 import socket
 import sys
-import time
 from collections import Counter
 from functools import partial
 
@@ -454,6 +453,4 @@ async def test_the_timer_rests_when_nothing_waits(pool, monkeypatch):
     monkeypatch.setattr(pooling, "SOCKET_SECONDS", TICK_SECONDS)
     async with Upstream(honest) as upstream:
         await Asked(pool, upstream.address, within=2 * TICK_SECONDS).outcome()
-        started = time.monotonic()
         await until(lambda: pool.timers.resting)
-        assert time.monotonic() - started < 5

@@ -1,46 +1,31 @@
 """Messages to and from upstreams: octets in, octets out."""
 
-import struct
-from collections import Counter
-
 import dns.flags
 import dns.message
-import dns.rcode
-import dns.rdatatype
-import dns.rrset
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.serve.asking import ask, option, parse, read, texts
+from tests.serve.forward.rewriting import (
+    AA,
+    AD,
+    ADDRESS,
+    CD,
+    MANY,
+    QR,
+    RA,
+    RD,
+    TC,
+    addresses,
+    rewritten,
+    upstream_reply,
+)
 from tests.serve.forward.upstreams import say
 
 from mesos_dns.dns import message as msg
 from mesos_dns.serve.forward import rewrite
 from mesos_dns.serve.forward.rewrite import BadReplyError
 from mesos_dns.serve.request import Forward
-
-QR, AA, TC, RD, RA, AD, CD = (dns.flags.QR, dns.flags.AA, dns.flags.TC, dns.flags.RD, dns.flags.RA, 0x20, dns.flags.CD)
-
-
-def upstream_reply(octets, *records, flags=0, rcode=0, opt=False, identifier=None):
-    """What dnspython's upstream says to the query `octets`; records as `section owner type rdata`."""
-    query = dns.message.from_wire(octets)
-    reply = dns.message.Message(query.id if identifier is None else identifier)
-    reply.question = query.question
-    reply.flags = QR | flags
-    for record in records:
-        section, owner, kind, *rdata = record.split()
-        reply.section_from_number({"answer": 1, "authority": 2, "additional": 3}[section]).append(
-            dns.rrset.from_text(owner, 300, "IN", kind, " ".join(rdata))
-        )
-    if opt:
-        reply.use_edns(0, 0x8000, 4096, options=[option(65001, b"theirs")])
-    reply.set_rcode(rcode)
-    return reply.to_wire()
-
-
-ADDRESS = "answer www.example.test. A 192.0.2.1"
-
 
 # --- to the upstream ---------------------------------------------------------------------------
 
@@ -134,14 +119,6 @@ def test_random_octets_are_not_the_reply(reply):
 
 
 # --- back to the client ------------------------------------------------------------------------
-
-
-def rewritten(octets, reply, *, limit=None, truncate_bit=True, trusted=False, client=b""):
-    query = parse(octets)
-    limit = limit or msg.udp_limit(query.edns)
-    out = rewrite.for_client(reply, Forward(query, client), limit, truncate_bit=truncate_bit, trusted=trusted)
-    assert len(out) <= limit
-    return read(out)
 
 
 def test_the_client_gets_its_id_its_spelling_and_the_records():
@@ -239,13 +216,6 @@ def test_a_refusal_of_our_edns_is_an_error():
         rewritten(octets, upstream_reply(octets, opt=True, rcode=16))
 
 
-MANY = [f"answer www.example.test. A 192.0.2.{n}" for n in range(60)]
-
-
-def addresses(reply):
-    return [text.split()[-1] for text in texts(reply.answer)]
-
-
 def test_what_is_too_large_is_cut_and_says_so():
     extra = ["authority example.test. NS ns.test.", "additional ns.test. A 192.0.2.200"]
     octets = ask("www.example.test.")
@@ -274,281 +244,3 @@ def test_options_for_the_client():
     forward = Forward(parse(octets), options=b"\0\x0b\0\2\0\x64")
     reply = read(rewrite.for_client(upstream_reply(octets, ADDRESS), forward, 1232, truncate_bit=True))
     assert [(int(each.otype), each.to_wire()) for each in reply.options] == [(11, b"\0\x64")]
-
-
-# --- a part of the answer ----------------------------------------------------------------------
-
-ASKED = ask("www.example.test.")
-
-
-def part(*records, client=b"\n\0\0\1", limit=512, truncate_bit=True, flags=0):
-    """What is left of these records for a client."""
-    reply = upstream_reply(ASKED, *records, flags=flags)
-    return rewritten(ASKED, reply, client=client, limit=limit, truncate_bit=truncate_bit)
-
-
-@given(st.permutations(MANY), st.integers(0, 300), st.binary(min_size=4, max_size=16))
-def test_the_same_client_sees_the_same_part_whatever_order_and_ttl_the_upstream_gives(records, ttl, client):
-    reply = upstream_reply(ASKED, *records).replace(struct.pack("!I", 300), struct.pack("!I", ttl))
-    assert addresses(rewritten(ASKED, reply, client=client)) == addresses(part(*MANY, client=client))
-
-
-def test_the_letter_case_of_names_does_not_change_the_part():
-    targets = [f"{n % 7}-{n:02}.Node.Example.test." for n in range(40)]
-    records = [f"answer www.example.test. SRV 0 0 80 {target}" for target in targets]
-    mixed = [record.replace("Node.Example", "nODE.eXAMPLE") for record in reversed(records)]
-    usual = [text.lower() for text in addresses(part(*records))]
-    assert [text.lower() for text in addresses(part(*mixed))] == usual
-    assert 8 < len(usual) < 40
-
-
-def test_each_record_is_seen_by_as_many_clients():
-    query, reply, seen = parse(ASKED), upstream_reply(ASKED, *MANY), Counter()
-    for n in range(3000):
-        out = rewrite.for_client(reply, Forward(query, bytes((10, 0, n >> 8, n & 255))), 512, truncate_bit=True)
-        seen.update(out[end - 4 : end] for end in range(query.question_end + 16, len(out) + 1, 16))
-    # 29 of 60 each.
-    assert len(seen) == 60
-    assert all(0.8 < times / (3000 * 29 / 60) < 1.2 for times in seen.values())
-
-
-def test_of_a_giant_only_the_beginning_is_sorted(monkeypatch):
-    monkeypatch.setattr(rewrite, "MAX_SORTED", parse(ASKED).question_end + 10 * 16)
-    assert sorted(addresses(part(*MANY))) == [f"192.0.2.{n}" for n in range(10)]
-
-
-def test_a_part_is_a_run_in_the_order_of_the_octets():
-    found = addresses(part(*MANY))
-    first = int(found[0].split(".")[-1])
-    assert found == [f"192.0.2.{(first + n) % 60}" for n in range(29)]
-
-
-def test_aliases_come_first_and_in_their_order():
-    chain = [
-        "answer www.example.test. CNAME z.example.test.",
-        "answer z.example.test. CNAME b.cdn.test.",
-        "answer example.net. DNAME cdn.test.",
-        "answer b.cdn.test. CNAME a.cdn.test.",
-    ]
-    hosts = [f"answer a.cdn.test. A 192.0.2.{n}" for n in range(60)]
-    reply = part(*hosts[:7], *chain[:2], *hosts[7:], *chain[2:])
-    kinds = [text.split()[3:] for text in texts(reply.answer)]
-    assert kinds[:4] == [
-        ["CNAME", "z.example.test."],
-        ["CNAME", "b.cdn.test."],
-        ["DNAME", "cdn.test."],
-        ["CNAME", "a.cdn.test."],
-    ]
-    assert {kind for kind, _ in kinds[4:]} == {"A"}
-    # The chain takes 109 octets and names the owner of the others, so each of them takes 16.
-    assert len(kinds[4:]) == (512 - 34 - 109) // 16
-
-
-def test_signatures_come_last_since_nobody_can_verify_a_part():
-    signature = "answer www.example.test. RRSIG A 8 3 300 20300101000000 20200101000000 1 example.test. " + "A" * 340
-    assert "RRSIG" not in {dns.rdatatype.to_text(each.rdtype) for each in part(*MANY, signature).answer}
-    reply = part(*MANY[:10], signature, "answer www.example.test. TXT " + "x" * 200)
-    assert [dns.rdatatype.to_text(each.rdtype) for each in reply.answer] == ["A", "TXT"]
-
-
-def test_what_does_not_fit_is_passed_over_for_what_does():
-    long = "answer www.example.test. TXT " + '"' + "x" * 250 + '"'
-    reply = part(*(long.replace("x", letter) for letter in "ab"), *MANY[:5])
-    assert sorted(addresses(reply)[:5]) == sorted(f"192.0.2.{n}" for n in range(5)) or len(reply.answer) == 2
-    assert len(texts(reply.answer)) == 6
-
-
-@pytest.mark.parametrize(
-    "rdata",
-    [
-        "NS ns{n}.example.test.",
-        "PTR host{n}.example.test.",
-        "MX {n} mail.example.test.",
-        "SRV 0 {n} 80 node{n}.example.test.",
-        "SOA ns.example.test. root.example.test. {n} 600 600 600 60",
-        "RP box{n}.example.test. text.example.test.",
-        "AFSDB {n} db.example.test.",
-        "RT {n} relay.example.test.",
-        "KX {n} kx.example.test.",
-        "PX {n} a.example.test. b.example.test.",
-        "NAPTR {n} 0 S SIP+D2U !x! _sip._udp.example.test.",
-        "TXT {n}",
-        "AAAA 2001:db8::{n}",
-        "HTTPS 1 host{n}.example.test. alpn=h2",
-        "TYPE65280 \\# 4 0000{n:04}",
-    ],
-)
-def test_records_of_any_type_stay_whole(rdata):
-    records = [f"answer www.example.test. {rdata.format(n=n)}" for n in range(1, 61)]
-    sent = upstream_reply(ASKED, *records)
-    limit = 500 if len(sent) > 500 else len(sent) - 1
-    out = rewrite.for_client(sent, Forward(parse(ASKED)), limit, truncate_bit=True)
-    given_back = texts(dns.message.from_wire(out, one_rr_per_rrset=True).answer)
-    assert 5 < len(given_back) <= 59
-    assert set(given_back) < set(texts(dns.message.from_wire(sent, one_rr_per_rrset=True).answer))
-
-
-def test_without_the_truncate_bit_a_part_is_all_there_is():
-    reply = part(*MANY, "authority example.test. NS ns.test.", truncate_bit=False, flags=AD)
-    assert reply.flags & (TC | AD) == 0
-    assert addresses(reply) == addresses(part(*MANY))
-    assert texts(reply.authority) == []
-
-
-@pytest.mark.parametrize("truncate_bit", [True, False])
-def test_a_truncated_reply_says_so_unless_told_otherwise_and_was_not_verified(truncate_bit):
-    reply = part(ADDRESS, "authority example.test. NS ns.test.", flags=TC | AD, truncate_bit=truncate_bit)
-    assert bool(reply.flags & TC) is truncate_bit
-    assert not reply.flags & AD
-    assert (addresses(reply), len(reply.authority)) == (["192.0.2.1"], 1)
-
-
-def test_a_truncated_reply_that_ends_in_the_middle_of_a_record_gives_those_before():
-    reply = upstream_reply(ASKED, *MANY[:3], flags=TC)
-    for missing in range(1, 16):
-        assert addresses(rewritten(ASKED, reply[:-missing])) == ["192.0.2.0", "192.0.2.1"]
-    with pytest.raises(BadReplyError):
-        rewritten(ASKED, upstream_reply(ASKED, *MANY[:3])[:-1])
-
-
-LARGE = "answer www.example.test. TXT " + " ".join(['"' + "x" * 250 + '"'] * 3)
-
-
-def test_nothing_at_all_is_never_a_whole_answer():
-    reply = part(LARGE)
-    assert (reply.flags & TC, reply.answer) == (TC, [])
-    for said in (upstream_reply(ASKED, LARGE), upstream_reply(ASKED, flags=TC)):
-        with pytest.raises(BadReplyError, match="no record of its answer fits"):
-            rewritten(ASKED, said, truncate_bit=False)
-
-
-def test_what_has_no_answer_is_what_it_was():
-    denial = ["authority example.test. SOA ns.test. root.test. 1 2 3 4 5", LARGE.replace("answer", "authority")]
-    for rcode in (0, 3):
-        said = upstream_reply(ASKED, *denial, rcode=rcode)
-        assert (rewritten(ASKED, said).flags & TC, rewritten(ASKED, said).rcode()) == (TC, rcode)
-        assert rewritten(ASKED, said, truncate_bit=False).rcode() == rcode
-
-
-# --- hostile upstreams -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "records",
-    [
-        pytest.param(b"", id="nothing"),
-        pytest.param(b"\xc0", id="half a pointer"),
-        pytest.param(b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\1\2\3", id="cut in the data"),
-        pytest.param(b"\xc0\x0c\0\1\0\1\0\0\0\0\0", id="cut in the length"),
-        pytest.param(b"\3www", id="cut in the owner"),
-        pytest.param(b"\xc0\x22\0\1\0\1\0\0\0\0\0\4\1\2\3\4", id="pointer to itself"),
-        pytest.param(b"\xff\xff\0\1\0\1\0\0\0\0\0\4\1\2\3\4", id="pointer to nowhere"),
-        pytest.param(b"\x40" + b"a" * 64 + b"\0\0\1\0\1\0\0\0\0\0\4\1\2\3\4", id="label of 64"),
-        pytest.param(b"\xbf" + b"a" * 191 + b"\0\0\1\0\1\0\0\0\0\0\4\1\2\3\4", id="reserved label type"),
-        pytest.param(msg.opt(), id="OPT in the answer"),
-    ],
-)
-def test_damaged_records(records):
-    octets = ask("www.example.test.")
-    reply = upstream_reply(octets)
-    with pytest.raises(BadReplyError):
-        rewritten(octets, reply[:6] + b"\0\1" + reply[8:] + records)
-
-
-@given(
-    st.binary(max_size=200),
-    st.lists(st.integers(0, 3) | st.integers(0, 65535), min_size=3, max_size=3),
-    st.integers(0, 65535),
-    st.booleans(),
-    st.sampled_from([{}, {"payload": 600}]),
-)
-@settings(max_examples=300)
-def test_any_octets_behind_the_question(rest, counts, flags, truncate_bit, edns):
-    octets = ask("www.example.test.", **edns)
-    query = parse(octets)
-    reply = struct.pack("!HHHHHH", 7, flags | QR, 1, *counts) + octets[12 : query.question_end] + rest
-    try:
-        out = rewrite.for_client(reply, Forward(query), msg.udp_limit(query.edns), truncate_bit=truncate_bit)
-    except BadReplyError:
-        return
-    hold_together(query, out)
-
-
-@given(st.data(), st.booleans())
-def test_a_good_reply_with_octets_changed(data, truncate_bit):
-    octets = ask("www.example.test.")
-    query = parse(octets)
-    reply = bytearray(upstream_reply(octets, *MANY[:5], "authority example.test. NS ns.example.test.", opt=True))
-    for _ in range(data.draw(st.integers(1, 3))):
-        reply[data.draw(st.integers(query.question_end, len(reply) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        out = rewrite.for_client(bytes(reply), Forward(query), 512, truncate_bit=truncate_bit)
-    except BadReplyError:
-        return
-    hold_together(query, out)
-
-
-NAMES = [f"answer www.example.test. {kind} n{n}.a.test." for n in range(9) for kind in ("NS", "MX 1", "CNAME")]
-
-
-@given(st.data(), st.booleans(), st.integers(60, 400))
-@settings(max_examples=300)
-def test_a_part_of_a_reply_with_octets_changed(data, truncate_bit, limit):
-    query = parse(ASKED)
-    reply = bytearray(upstream_reply(ASKED, *NAMES, "answer www.example.test. SOA a.test. b.a.test. 1 2 3 4 5"))
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(query.question_end, len(reply) - 1))
-        reply[at] = data.draw(st.integers(0, 255) | st.sampled_from([0xC0, query.question_end]))
-    try:
-        out = rewrite.for_client(bytes(reply), Forward(query), limit, truncate_bit=truncate_bit)
-    except BadReplyError:
-        return
-    assert len(out) <= limit
-    hold_together(query, out)
-
-
-@pytest.mark.parametrize(
-    "rdata",
-    [
-        pytest.param(b"\xc0\x2e", id="to itself"),
-        pytest.param(b"\3www\xc0\x2e", id="round and round"),
-        pytest.param(b"\xff\xff", id="to nowhere"),
-        pytest.param(b"\3ww", id="ends"),
-        pytest.param(b"\x80a\0", id="reserved label type"),
-        pytest.param(b"\0\0"[:1], id="root"),
-        pytest.param(b"", id="none"),
-        pytest.param((b"\x3f" + b"a" * 63) * 4 + b"\0", id="256 octets"),
-    ],
-)
-def test_names_in_record_data_that_are_none(rdata):
-    """They pass as they are if all fits, but not into a part, where they would have to be written anew."""
-    query = parse(ASKED)
-    record = b"\xc0\x0c\0\5\0\1\0\0\0\0" + struct.pack("!H", len(rdata)) + rdata
-    reply = upstream_reply(ASKED)[:6] + b"\0\1\0\0\0\0" + ASKED[12:] + record
-    if rdata == b"\0":
-        assert read(rewrite.for_client(reply, Forward(query), 45, truncate_bit=True)).flags & TC
-        return
-    with pytest.raises(BadReplyError):
-        rewrite.for_client(reply, Forward(query), 45, truncate_bit=True)
-
-
-def hold_together(query, out):
-    """The reply is the client's: ID and question its own, the records as many as announced, no more."""
-    assert len(out) <= msg.udp_limit(query.edns)
-    assert out[:2] == query.octets[:2]
-    assert out[12 : query.question_end] == query.octets[12 : query.question_end]
-    _, flags, questions, *counts = struct.unpack_from("!HHHHHH", out)
-    assert flags & QR
-    assert questions == 1
-    at = query.question_end
-    kinds = []
-    for _ in range(sum(counts)):
-        while (length := out[at]) and length < 0xC0:
-            assert length <= 63
-            at += length + 1
-        at += 2 if length else 1
-        kind, _, _, length = struct.unpack_from("!HHIH", out, at)
-        kinds.append(kind)
-        at += 10 + length
-    assert at == len(out)
-    assert kinds.count(41) == (query.edns is not None)

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from tests.examples import fewer
 
 from mesos_dns.serve.forward.wheel import RING_SLOTS, TICK_SECONDS, TimerWheel
 
@@ -67,6 +68,7 @@ class Wheel(RuleBasedStateMachine):
 
 
 TestWheel = Wheel.TestCase
+TestWheel.settings = fewer(2)
 
 
 @given(st.lists(st.integers(1, RING_SLOTS - 1), unique=True))

@@ -89,7 +89,7 @@ class Upstream(asyncio.DatagramProtocol):
             self._transport.sendto(reply, addr)
 
     async def until_asked(self, count):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.asked) < count:
                 self._news.clear()
                 await self._news.wait()
