@@ -266,7 +266,6 @@ WALL_CLOCK = {
     "mesos_dns.generation": "where serials begin, which grow whatever it says",
     "mesos_dns.commands.records": "the same",
     "mesos_dns.commands.watch": "when a change happened, for people",
-    "mesos_dns.workers.worker": "when a server cookie was made, which replicas that share a secret understand (RFC 9018)",
     "mesos_dns.config.host": "whether a certificate has expired, which it tells by this clock",
     "mesos_dns.certificates": "its dates, for people",
     "mesos_dns.workers.worker": "the age of server cookies, which RFC 9018 tells by it; a wrong one costs no answer",
