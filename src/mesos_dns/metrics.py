@@ -145,7 +145,7 @@ class Distribution:
 
 def bound_text(bound: float) -> str:
     """A bucket's upper bound as OpenMetrics wants it: always with a point."""
-    return repr(float(bound))
+    return str(float(bound))
 
 
 def is_counter(series: str) -> bool:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from mesos_dns.certificates import Dates, KeyPair
+from mesos_dns.quoting import quoted
 
 #: For TLS 1.2: forward secrecy and authenticated encryption, no other (RFC 9325 section 4.2). TLS 1.3 has no others.
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -65,7 +66,9 @@ def examined(pair: KeyPair) -> Dates:
     try:
         found = _shown(server, client)
     except ssl.SSLCertVerificationError as error:
-        raise PairError(f"are of no use to a server: clients would say {error.verify_message.rstrip('.')!r}") from None
+        raise PairError(
+            f"are of no use to a server: clients would say {quoted(error.verify_message.rstrip('.'))}"
+        ) from None
     except ssl.SSLError as error:
         raise PairError(f"cannot be used: no client would understand this server{_detail(error)}") from None
     return Dates(*(float(ssl.cert_time_to_seconds(str(found[member]))) for member in ("notBefore", "notAfter")))

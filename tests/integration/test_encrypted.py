@@ -161,6 +161,20 @@ def test_kdig_pads_its_questions_and_is_answered(running: Encrypted) -> None:
     assert "status: NOERROR" in kdig(running, "+tls", "+padding=128", NAME)
 
 
+@pytest.mark.parametrize("name", [NAME, KNOWN, "nobody.mesos."])
+def test_replies_to_padded_questions_have_sizes_that_tell_little(running: Encrypted, name: str) -> None:
+    """RFC 8467 section 4.1, also for what is forwarded; who does not pad gets no padding."""
+    with running.connect() as sock:
+        sizes = set()
+        for _ in range(2):  # Asked anew, and from a cache.
+            sock.sendall(framed(padded(name)))
+            sizes.add(len(receive(sock)))
+        sock.sendall(framed(wire.query(7, name, "A", edns=1232)))
+        assert len(receive(sock)) < 300
+    status, _, body = request(running, "POST", "/dns-query", body=padded(name), headers=AS_MESSAGE)
+    assert (status, sizes, len(body)) == (200, {468}, 468)
+
+
 def test_openssl_may_not_negotiate_anew(running: Encrypted) -> None:
     command = [need("openssl"), "s_client", "-connect", f"127.0.0.1:{running.tls_port}", "-tls1_2", "-alpn", "dot"]
     done = subprocess.run(command, input=b"R\n", capture_output=True, timeout=60, check=False)
@@ -215,6 +229,9 @@ def request(running: Encrypted, method: str, path: str, **more: object) -> tuple
         return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
     finally:
         connection.close()
+
+
+AS_MESSAGE = {"Content-Type": "application/dns-message"}
 
 
 def padded(name: str) -> bytes:

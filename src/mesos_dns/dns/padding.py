@@ -11,6 +11,7 @@ from mesos_dns.dns.message import CookieQuery, Query
 
 #: Replies over TLS and HTTPS have a multiple of so many octets (RFC 8467 section 4.1).
 BLOCK_SIZE: Final = 468
+_CODE: Final = msg.PADDING.to_bytes(2)
 #: Code and length of an option.
 _HEAD: Final = 4
 
@@ -23,6 +24,8 @@ def pad(query: bytes, reply: bytes) -> bytes:
     those for UDP and plain TCP. `reply` is one of ours: if it has an OPT record, it is the last one. A reply without one, and one that
     a padding would make too large, stay as they are.
     """
+    if _CODE not in query:
+        return reply  # Nearly all, and at once.
     parsed = msg.parse(query)
     if not isinstance(parsed, Query | CookieQuery) or parsed.edns is None:
         return reply

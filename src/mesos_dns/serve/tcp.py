@@ -357,7 +357,7 @@ class TcpListener:
                     size += len(reply)
                 elif isinstance(reply, Forward):
                     connection.pending += 1
-                    self.forward(reply, msg.TCP_SIZE, partial(self._forwarded, connection))
+                    self.forward(reply, msg.TCP_SIZE, partial(self._forwarded, connection, reply.query.octets))
                 elif reply is CLOSE:
                     connection.ending = True
                     at = received
@@ -372,9 +372,14 @@ class TcpListener:
             self._send(connection, b"".join(replies))
         return answered
 
-    def _forwarded(self, connection: Connection, reply: bytes) -> None:
+    def _wrapped(self, query: bytes, reply: bytes) -> bytes:  # noqa: ARG002 - for those who have to know
+        """The reply to a forwarded query as this listener sends it."""
+        return reply
+
+    def _forwarded(self, connection: Connection, query: bytes, reply: bytes) -> None:
         """A forwarded answer has come, perhaps while its connection's other queries are being answered."""
         connection.pending -= 1
+        reply = self._wrapped(query, reply)
         self.responder.forwarded(reply, Transport.TCP)
         if connection.closed:
             return

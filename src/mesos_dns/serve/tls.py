@@ -12,11 +12,12 @@ import ssl
 from functools import partial
 from typing import Any, ClassVar, Final
 
+from mesos_dns.dns.padding import pad
 from mesos_dns.dns.rdata import address_text
 from mesos_dns.metrics import counter
 from mesos_dns.serve.channel import Channel, words
 from mesos_dns.serve.connections import Connection
-from mesos_dns.serve.request import Transport
+from mesos_dns.serve.request import Reply, Transport
 from mesos_dns.serve.responder import ForwardTo, Responder
 from mesos_dns.serve.room import Kind
 from mesos_dns.serve.tcp import CHUNK, Respond, TcpListener
@@ -52,7 +53,13 @@ class TlsListener(TcpListener):
     ) -> None:
         super().__init__(sock, responder, forward, **options)
         self._context = context
-        self._respond_tls = partial(responder.respond_tcp, transport=Transport.TLS)
+        respond = partial(responder.respond_tcp, transport=Transport.TLS)
+
+        def respond_tls(octets: bytes, client: bytes, keepalive: int | None) -> Reply:
+            reply = respond(octets, client, keepalive)
+            return pad(octets, reply) if isinstance(reply, bytes) else reply
+
+        self._respond_tls = respond_tls
 
     def use(self, context: ssl.SSLContext) -> None:
         """Show new connections another certificate; those that are open go on."""
@@ -65,6 +72,9 @@ class TlsListener(TcpListener):
 
     def _respond(self) -> Respond:
         return self._respond_tls
+
+    def _wrapped(self, query: bytes, reply: bytes) -> bytes:
+        return pad(query, reply)
 
     def _receive(self, connection: Connection) -> bool:
         try:

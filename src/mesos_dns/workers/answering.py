@@ -8,6 +8,7 @@ from typing import Final
 
 from mesos_dns.concurrency import let_go
 from mesos_dns.dns import message as msg
+from mesos_dns.dns.padding import pad
 from mesos_dns.metrics import counter
 from mesos_dns.serve.request import Forward, Request, Transport
 from mesos_dns.serve.responder import ForwardTo, Responder
@@ -69,13 +70,13 @@ class Answering(asyncio.Protocol):
 
     def _answer(self, asked: Ask) -> None:
         self._responder.count(_QUERIES)
-        tell = partial(self._tell, asked.number)
+        tell = partial(self._tell, asked.number, asked.octets)
         reply = self._responder.respond(Request(asked.octets, asked.client, Transport.HTTPS))
         if isinstance(reply, Forward):
             self._forward(reply, msg.TCP_SIZE, tell)
         else:
             tell(reply if isinstance(reply, bytes) else b"")
 
-    def _tell(self, number: int, reply: bytes) -> None:
+    def _tell(self, number: int, query: bytes, reply: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode(Told(number, reply)))
+            self._transport.write(encode(Told(number, pad(query, reply) if reply else reply)))
