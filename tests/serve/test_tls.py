@@ -226,6 +226,7 @@ async def test_a_client_that_asks_how_long_it_may_stay_is_told(certificates):
 
 async def test_a_policy_knows_the_client_and_that_it_came_over_tls(certificates):
     class Noting:
+        usual = frozenset()
         requests = ()
 
         def judge(self, request):

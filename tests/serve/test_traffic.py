@@ -104,6 +104,7 @@ def test_a_listener_of_its_own_cache_counts_the_same(udp_socket):
 
 def test_what_a_policy_drops_is_not_asked_and_what_it_refuses_is():
     class Judge:
+        usual = frozenset()
         verdict = Drop()
 
         def judge(self, _):

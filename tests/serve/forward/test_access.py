@@ -24,7 +24,7 @@ FRIENDS = ClientList(allowed=(prefix_of(bytes((127, 0, 0, 1)), 32),))
 def serving(forwarder, *, recursion=None, policy=None, rates=None):
     """A server before `forwarder` which asks who the client is."""
     server = Server(forwarder)
-    server.responder = Responder(make_answerer(ZONE), policy, recursion)
+    server.responder = Responder(make_answerer(ZONE), policy, recursion=recursion)
     limit = None if rates is None else ResponseLimit(RateLimiter(rates, lambda _: b""), server.responder.counters)
     server.listener = BatchedListener(server.socket, server.responder, forwarder.submit, forwarder.flights, limit)
     return server
