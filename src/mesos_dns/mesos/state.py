@@ -184,7 +184,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     `reregister_timeout` are the seconds that it gives agents to come back after a failover; None if it does not tell.
 
     `skipped` counts, per reason, elements that could not be used; `skipped_examples` shows the first few.
-    `not_running` are tasks that have not ended and do not run, `MAX_NOT_RUNNING` of them at most; none if the source tells of them otherwise.
+    `not_running` are tasks that have not ended and do not run, `MAX_NOT_RUNNING` of them at most.
     `pid` is the master that gave the state (None if it does not say), `hostname` how it calls its host ("" likewise). `flags_hidden` is true if the master
     concealed its flags: a sign that authorization filters the whole state (Mesos 1.0 and later).
     """

@@ -172,6 +172,7 @@ class View:
             elected_time=master.elected_time,
             hostname=master.hostname,
             reregister_timeout=told.reregister_timeout,
+            not_running=tuple(self.not_running()),
         )
 
     def differences(self, other: "View") -> int:

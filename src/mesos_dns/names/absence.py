@@ -68,8 +68,11 @@ def left(until: float, now: float) -> int | None:
     return None if until == math.inf else round(max(until - now, 0.0))
 
 
-def of_tasks(model: Model, facts: Facts, owner: bytes, rrtype: int | None) -> list[Reason]:
-    """Tasks that would have records of this type at `owner` (every type: None), and why they have none."""
+def of_tasks(model: Model, facts: Facts, owner: bytes, rrtype: int | None, *, absent: bool) -> list[Reason]:
+    """Tasks that would have records of this type at `owner` (every type: None), and why they have none.
+
+    `absent`: there is no such record, so names that tasks cannot have are of interest, too.
+    """
     found: dict[str, list[str]] = {}
     seen: set[TaskKey] = set()
     for key, reading, fragment in model.namesakes(owner):
@@ -78,10 +81,10 @@ def of_tasks(model: Model, facts: Facts, owner: bytes, rrtype: int | None) -> li
         if len(seen) >= MOST_TASKS:
             break
         seen.add(key)
-        reason = _of_task(model, key, reading, fragment, owner, rrtype)
+        reason = _of_task(model, key, reading, fragment, owner, rrtype, absent=absent)
         if reason is not None:
             found.setdefault(reason.code, []).append(reason.text)
-    return [*_of_not_running(model, facts, owner, rrtype), *_told(found)]
+    return [*_of_not_running(model, facts, owner, rrtype, absent=absent), *_told(found)]
 
 
 def _told(found: dict[str, list[str]]) -> Iterator[Reason]:
@@ -93,32 +96,42 @@ def _told(found: dict[str, list[str]]) -> Iterator[Reason]:
 
 
 def _of_task(
-    model: Model, key: TaskKey, reading: Reading, fragment: bytes, owner: bytes, rrtype: int | None
+    model: Model, key: TaskKey, reading: Reading, fragment: bytes, owner: bytes, rrtype: int | None, *, absent: bool
 ) -> Reason | None:
+    obstacle = _obstacle(model, model.tasks[key])
+    if obstacle is None and not absent:
+        return None  # Nearly all.
     task = model.tasks[key]
     reasons: set[str] = set()
     if not _would_have(model, task, fragment, reading, owner, rrtype, reasons):
-        if not reasons or rrtype is not None:
-            return None
         what = "; ".join(sorted(reasons))
-        return Reason("skipped", f"{called(model, task)} cannot have all of its names: {what}")
-    who = called(model, task)
-    agent = model.agent_addresses(task.agent_id)
-    if task.framework_id not in model.frameworks:
-        return Reason("framework-unknown", f"{who} runs, but the state does not show that framework")
-    if agent is None:
-        return Reason("agent-unknown", f"{who} runs on agent {quoted(task.agent_id)}, which the state does not show")
+        return Reason("skipped", f"{called(model, task)} cannot have all of its names: {what}") if what else None
     if any(record[0] == owner and rrtype in (None, record[1]) for record in model.task_records(key)):
         return None
+    return obstacle
+
+
+def _obstacle(model: Model, task: Task) -> Reason | None:
+    """What keeps a task from some of its names."""
+    agent = model.agent_addresses(task.agent_id)
+    if task.framework_id not in model.frameworks:
+        return Reason("framework-unknown", f"{called(model, task)} runs, but the state does not show that framework")
+    if agent is None:
+        where = quoted(task.agent_id, _MOST_ID)
+        return Reason("agent-unknown", f"{called(model, task)} runs on agent {where}, which the state does not show")
     if model.gives_way(task):
-        return Reason("unhealthy", f"{who} is unhealthy, and gives way to healthy tasks of the same name")
-    sources = model.naming.rules.ip_sources
+        return Reason(
+            "unhealthy", f"{called(model, task)} is unhealthy, and gives way to healthy tasks of the same name"
+        )
     if not chosen(model.naming.rules, task, agent)[0]:
+        sources = ", ".join(model.naming.rules.ip_sources)
         host = model.agents[task.agent_id].host
         unresolved = f"; its agent's host name {quoted(host)} has not been resolved" if host and not agent else ""
-        return Reason("no-address", f"{who} has no address: IPSources ({', '.join(sources)}) give none{unresolved}")
+        return Reason(
+            "no-address", f"{called(model, task)} has no address: IPSources ({sources}) give none{unresolved}"
+        )
     if not agent:
-        return Reason("no-address", f"{who} runs on an agent without a known address")
+        return Reason("no-address", f"{called(model, task)} runs on an agent without a known address")
     return None
 
 
@@ -140,7 +153,7 @@ def _would_have(
     return any(record[0] == owner and rrtype in (None, record[1]) for record in records)
 
 
-def _of_not_running(model: Model, facts: Facts, owner: bytes, rrtype: int | None) -> Iterator[Reason]:
+def _of_not_running(model: Model, facts: Facts, owner: bytes, rrtype: int | None, *, absent: bool) -> Iterator[Reason]:
     domain = model.naming.rules.domain
     if not facts.not_running or owner == domain or not names.is_below_or_at(owner, domain):
         return
@@ -155,9 +168,13 @@ def _of_not_running(model: Model, facts: Facts, owner: bytes, rrtype: int | None
         else:
             parts.append(reading)
     found: dict[str, list[str]] = {}
-    for task, state in ((each.task, each.state) for each in facts.not_running):
-        fragment = model.fragment(task.framework_id)
+    labels_wanted = frozenset(label for _, label in whole)
+    for each in facts.not_running:
+        task, state = each.task, each.state
         label = rule(task.discovery_name or task.name)
+        if label not in labels_wanted and not parts:
+            continue  # Nearly all.
+        fragment = model.fragment(task.framework_id)
         fitting = [*whole.get((fragment, label), ()), *(one for one in parts if one.fragment == fragment)]
         if any(_would_have(model, task, fragment or b"", one, owner, rrtype, set()) for one in fitting):
             words = _STATES.get(state, f"does not run ({quoted(state)})")
@@ -165,7 +182,7 @@ def _of_not_running(model: Model, facts: Facts, owner: bytes, rrtype: int | None
             if len(found["not-running"]) > MOST_TASKS:
                 break
     yield from _told(found)
-    if not found and len(facts.not_running) >= MAX_NOT_RUNNING:
+    if absent and not found and len(facts.not_running) >= MAX_NOT_RUNNING:
         yield Reason(
             "many-not-running", f"{MAX_NOT_RUNNING} tasks or more do not run yet, not all of which were looked at"
         )
@@ -184,7 +201,10 @@ def of_journal(facts: Facts, owner: bytes, rrtype: int | None, *, absent: bool) 
 
 
 def _has(records: Iterable[tuple[bytes, int, bytes]], owner: bytes, rrtype: int | None) -> bool:
-    return any(record[0] == owner and rrtype in (None, record[1]) for record in records)
+    for found, one, _ in records:  # noqa: SIM110 - a generator takes twice as long, and there are tens of thousands
+        if found == owner and rrtype in (None, one):
+            return True
+    return False
 
 
 def _because(change: Change, owner: bytes) -> str:

@@ -16,7 +16,7 @@ from mesos_dns.quoting import quoted
 from mesos_dns.zone.zone import Zone
 
 #: Labels that are compared with one that does not exist: 2 ms.
-MOST_COMPARED: Final = 2000
+MOST_COMPARED: Final = 1000
 #: Frameworks that are asked for a task of the same name.
 MOST_FRAMEWORKS: Final = 500
 #: Names that are shown as like one, and other frameworks with a task of the name.
@@ -194,8 +194,8 @@ def similar(wanted: bytes, others: Iterable[bytes]) -> list[bytes]:
             continue
         longest = max(len(other), len(wanted))
         same = _same(wanted, other)
-        few = longest - same <= min(_MOST_DIFFERENT, longest // 2)
-        if begins or few or sorted(other) == sorted(wanted):
+        few = longest - same <= _MOST_DIFFERENT
+        if begins or (few and (2 * same >= longest or sorted(other) == sorted(wanted))):
             found.append((same / longest, other))
     return [other for _, other in nlargest(MOST_ALIKE, found)]
 

@@ -27,9 +27,9 @@ from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
 
 #: Entities that are named to see what they contribute: 20 to 50 microseconds each.
-MOST_CANDIDATES: Final = 60
+MOST_CANDIDATES: Final = 40
 #: Records that are shown, and contributors of one.
-MOST_RECORDS: Final = 50
+MOST_RECORDS: Final = 30
 MOST_GIVERS: Final = 5
 #: Characters of a name that can be none, as far as it is repeated.
 _MOST_NAME: Final = 260
@@ -117,7 +117,7 @@ def _present(question: _Question, rtype: str) -> Explanation:
             summary = f"{text} has no records of its own: it exists because there are names below it"
         reasons += _other_type(question, types)
     reasons += [Reason("held", one) for one in _held_words(shown)]
-    reasons += absence.of_tasks(model, facts, real, rrtype)
+    reasons += absence.of_tasks(model, facts, real, rrtype, absent=not total)
     reasons += absence.of_journal(facts, real, rrtype, absent=not total)
     reasons += absence.of_what_is_hidden(model, facts) if facts.trouble or not total else ()
     return Explanation(
@@ -158,7 +158,7 @@ def _givers(question: _Question) -> tuple[dict[tuple[int, bytes], list[Giver]], 
             found.setdefault((one, rdata), {})[contributor] = None
     looked_at = candidates = len(seen)
     if len(taken) == MOST_CANDIDATES:
-        candidates = max(looked_at, len({key for key, _, _ in model.namesakes(real)}))
+        candidates = max(looked_at, model.namesakes_count(real))
         if real in model.naming.agent_owners:
             candidates = max(candidates, len(model.agents))
     known: dict[Contributor, Giver] = {}
@@ -177,10 +177,11 @@ def _givers(question: _Question) -> tuple[dict[tuple[int, bytes], list[Giver]], 
 def _shown(question: _Question, rrsets: RRsets, givers: dict[tuple[int, bytes], list[Giver]]) -> tuple[Shown, ...]:
     """Some records: first those whose contributors are known."""
     ttl, text = question.zone.authority.ttl, names.to_master_file(question.owner)
-    all_there = [(one, rdata) for one, some in rrsets if question.rrtype in (None, one) for rdata in some]
-    there = frozenset(all_there)
-    known = [record for record in givers if record in there]
-    records = [*dict.fromkeys([*known[:MOST_RECORDS], *all_there[:MOST_RECORDS]])][:MOST_RECORDS]
+    wanted = [(one, some) for one, some in rrsets if question.rrtype in (None, one)]
+    there = {one: frozenset(some) for one, some in wanted}
+    known = [record for record in givers if record[1] in there.get(record[0], ())]
+    some = islice(((one, rdata) for one, rdataset in wanted for rdata in rdataset), MOST_RECORDS)
+    records = [*dict.fromkeys([*known[:MOST_RECORDS], *some])][:MOST_RECORDS]
     return tuple(
         Shown(
             text,
@@ -299,10 +300,10 @@ def _absent(question: _Question, labels: list[bytes], rtype: str) -> Explanation
         nearest = names.parent(nearest)
     rule = model.naming.rules.label
     reasons = [*elsewhere.of_search_lists(zone, labels)]
-    tasks = absence.of_tasks(model, facts, real, None)
+    tasks = absence.of_tasks(model, facts, real, None, absent=True)
     made = elsewhere.wire([*elsewhere.by_rule(front, rule), *names.labels(zone.authority.apex)])
     if made is not None and made != real:
-        tasks += absence.of_tasks(model, facts, made, None)
+        tasks += absence.of_tasks(model, facts, made, None, absent=True)
     reasons += tasks
     reasons += absence.of_journal(facts, real, None, absent=True)
     reasons += elsewhere.misspelt(zone, front, rule)

@@ -152,6 +152,18 @@ class Model:
                 for key in self._called_so(reading, framework_id):
                     yield key, reading, fragment
 
+    def namesakes_count(self, owner: bytes) -> int:
+        """How many tasks of known frameworks that are; some may be counted twice."""
+        labels = self._labels_below_domain(owner)
+        if not labels or len(owner) == MAX_NAME:
+            return 0
+        return sum(
+            len(tasks.called(label))
+            for reading in provenance.readings(labels)
+            for tasks in map(self.tasks_of_framework, self._called.get(reading.fragment or b"", ()))
+            for label in provenance.matching_labels(reading, tasks.labels(), self.naming.rules.label)
+        )
+
     def everything(self) -> Delta:
         """All agents, frameworks and tasks, as a delta to an empty model."""
         return Delta(agents=dict(self.agents), frameworks=dict(self.frameworks), tasks=dict(self.tasks))
