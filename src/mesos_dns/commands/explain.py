@@ -59,7 +59,7 @@ def lines_of(found: Explanation) -> Iterator[str]:
     for upstream in found.upstreams:
         asked = upstream.up + upstream.down
         how = "it has not been asked yet" if not asked else f"well for {upstream.up} of {asked} workers"
-        trip = "" if upstream.milliseconds is None else f", round trip {upstream.milliseconds} ms"
+        trip = "" if upstream.milliseconds is None else f", round trip {upstream.milliseconds or 'under 1'} ms"
         yield f"  resolver {upstream.address}: {how}{trip}"
     if found.zone:
         yield f"  zone {found.zone} serial {found.serial}"

@@ -7,7 +7,7 @@ its tasks. Work comes out in slices, so that the caller can do other things in b
 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, TypeVar, cast
 
 from mesos_dns.dns import name as names
@@ -31,6 +31,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 #: Tasks whose records are made before other work gets a turn: about 10 ms. With 32 or 1,000 a start takes as long.
 SLICE_OF_TASKS: Final = 250
+#: Labels of one framework that are looked at one by one for those who may have a name whose label was cut.
+MOST_LABELS: Final = 1000
 #: A task at its place, None if it has no records; and to whom it gives way.
 _Step = tuple[TaskPlacement | None, Cover]
 #: What is withdrawn and what is contributed.
@@ -149,7 +151,7 @@ class Model:
         for reading in provenance.readings(labels):
             fragment = reading.fragment or b""
             for framework_id in (*self._called.get(fragment, ()), *unknown):
-                for key in self._called_so(reading, framework_id):
+                for key in self._called_so(reading, framework_id, MOST_LABELS):
                     yield key, reading, fragment
 
     def namesakes_count(self, owner: bytes) -> int:
@@ -161,7 +163,9 @@ class Model:
             len(tasks.called(label))
             for reading in provenance.readings(labels)
             for tasks in map(self.tasks_of_framework, self._called.get(reading.fragment or b"", ()))
-            for label in provenance.matching_labels(reading, tasks.labels(), self.naming.rules.label)
+            for label in provenance.matching_labels(
+                reading, islice(tasks.labels(), MOST_LABELS), self.naming.rules.label
+            )
         )
 
     def everything(self) -> Delta:
@@ -292,9 +296,10 @@ class Model:
                 records = self._records((task, fragment, addresses), reading.rules)
                 yield Contributor("task", task.id, framework_id, key[2]), records
 
-    def _called_so(self, reading: Reading, framework_id: str) -> Iterator[TaskKey]:
+    def _called_so(self, reading: Reading, framework_id: str, most: int | None = None) -> Iterator[TaskKey]:
+        """Tasks whose labels fit; of labels that have to be looked at one by one, the first `most`."""
         tasks = self.tasks_of_framework(framework_id)
-        for label in provenance.matching_labels(reading, tasks.labels(), self.naming.rules.label):
+        for label in provenance.matching_labels(reading, islice(tasks.labels(), most), self.naming.rules.label):
             yield from tasks.called(label)
 
     def _placement(self, task: Task) -> TaskPlacement | None:

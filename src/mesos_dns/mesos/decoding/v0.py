@@ -15,7 +15,7 @@ decoded alone into structs that skip what names do not need, and an element whos
 without being decoded. Unusual keys are found by bytes.translate, eight times as fast as a regular expression.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -154,7 +154,7 @@ class Decoder:
             if entry.tasks is None:
                 found.without_tasks.add(framework.id)
             known[framework.id] = meanings = self._read_tasks(framework.id, entry.tasks or [], found, skipped)
-            over = self._ended.read(framework.id, entry).union(filter(None, map(_not_running, meanings.values())))
+            over = self._ended.read(framework.id, entry).union(_not_running(meanings.values()))
             if over:
                 found.ended[framework.id] = over
         self._known = known
@@ -211,9 +211,13 @@ class Decoder:
         return _WithProblems(task, tuple(problems)) if problems else task
 
 
-def _not_running(known: _Known) -> str | None:
-    """The id of a task that does not run; None for one that does, and for what is none."""
-    return known.task.id if isinstance(known, NotRunning) else known if isinstance(known, str) else None
+def _not_running(meanings: Iterable[_Known]) -> Iterator[str]:
+    """The ids of the tasks among them that do not run."""
+    for known in meanings:
+        if isinstance(known, str):
+            yield known
+        elif isinstance(known, NotRunning):
+            yield known.task.id
 
 
 def _text_of(raw: Raw) -> str | None:
