@@ -1,7 +1,7 @@
 """What a generation knows, put together for `names.explain`: a plain value for each question."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mesos_dns.dns import name as names
 from mesos_dns.mesos.source import SourceStatus
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mesos_dns.generation import Generation
 
 #: Upstreams of one zone that are shown.
-MOST_UPSTREAMS = 16
+MOST_UPSTREAMS: Final = 16
 
 
 def explained(generation: "Generation", name: str, rrtype: int | None) -> Explanation:
@@ -55,4 +55,4 @@ def _outside(generation: "Generation", text: str) -> Outside:
         Upstream(observed.label(upstream), *observed.summary(upstream, gauges))
         for upstream in configured.get(zone, [])[:MOST_UPSTREAMS]
     )
-    return Outside(settings.recursion, private, zone, shown)
+    return Outside(private, zone, shown)

@@ -47,7 +47,7 @@ def polled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, 
     master.body = state(master, api="TASK_STAGING", db="TASK_RUNNING")
     nobody = f"127.0.0.1:{free_port()}"
     with Program(
-        tmp_path_factory.mktemp("polled"), masters=[master.endpoint], Resolvers=[nobody], Workers=1, RecurseOn=True
+        tmp_path_factory.mktemp("polled"), masters=[master.endpoint], Resolvers=[nobody], Workers=1
     ) as program:
         program.wait_ready()
         yield program, master

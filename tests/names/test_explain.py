@@ -318,6 +318,11 @@ SITUATIONS = {
         "db.marathon.mesos",
         "* what is newer is not known: the last 9 polls failed: connection refused",
     ),
+    "a label of nothing that labels have": (
+        lambda: Cluster(frameworks={"F": Framework("F", "marathon")}),
+        "é.marathon.mesos",
+        "* nothing that is known of the cluster has to do with this name",
+    ),
     "nothing known": (
         lambda: Cluster(frameworks={"F": Framework("F", "marathon")}),
         "db.marathon.mesos",
@@ -352,17 +357,16 @@ def test_situations(cluster, asked, said):
 
 
 OUTSIDE = {
-    "not forwarded": (
-        Outside(),
-        "* this server does not ask others (ExternalOn or RecurseOn is false), so it refuses",
-    ),
     "private": (
-        Outside(True, names.from_text("10.in-addr.arpa")),
+        Outside(names.from_text("10.in-addr.arpa")),
         "* 10.in-addr.arpa. is one of PrivateZones: names in it are answered here, and nobody is asked",
     ),
-    "nobody to ask": (Outside(True), "* no resolver is configured that could be asked for it"),
+    "nobody to ask": (
+        Outside(),
+        "* no resolver is configured that could be asked for it, so it is refused (ExternalOn, Resolvers, ZoneResolvers)",
+    ),
     "forwarded": (
-        Outside(True, None, names.ROOT, (Upstream("10.0.0.53:53", 2, 0, 12), Upstream("10.0.0.54:53", 0, 0, None))),
+        Outside(None, names.ROOT, (Upstream("10.0.0.53:53", 2, 0, 12), Upstream("10.0.0.54:53", 0, 0, None))),
         """
         * it is forwarded to Resolvers: 10.0.0.53:53, 10.0.0.54:53
         resolver 10.0.0.53:53: well for 2 of 2 workers, round trip 12 ms
@@ -370,7 +374,7 @@ OUTSIDE = {
         """,
     ),
     "forwarded to one that is down": (
-        Outside(True, None, names.from_text("corp.example"), (Upstream("10.0.0.53:53", 0, 2, None),)),
+        Outside(None, names.from_text("corp.example"), (Upstream("10.0.0.53:53", 0, 2, None),)),
         """
         * no answer comes from 10.0.0.53:53 at present
         - it is forwarded to those of ZoneResolvers for corp.example.: 10.0.0.53:53

@@ -57,9 +57,12 @@ def existing(zone: Zone, labels: Iterable[bytes]) -> str:
 
 
 def by_rule(labels: Labels, rule: LabelRule) -> Labels:
-    """The labels as the rule for names of tasks and frameworks makes them, an underscore in front apart."""
+    """The labels as the rule for names of tasks and frameworks makes them, an underscore in front apart.
+
+    As they are if nothing is left of one of them: then the rule does not lead from this name to another.
+    """
     made = [(label[: label.startswith(b"_")], rule(label.lstrip(b"_").decode("utf-8", "replace"))) for label in labels]
-    return [underscore + label for underscore, label in made if label]
+    return [underscore + label for underscore, label in made] if all(label for _, label in made) else labels
 
 
 def of_search_lists(zone: Zone, labels: Labels) -> Iterator[Reason]:

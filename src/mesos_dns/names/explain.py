@@ -38,11 +38,10 @@ _MOST_NAME: Final = 260
 class Outside(NamedTuple):
     """What becomes of a question for this name if it is not ours.
 
-    `recursion`: whether names of others are asked for at all. `private` is the zone that is answered as an empty one here, None if
-    the name lies in none. `zone` is the configured one whose `upstreams` are asked, the root for everything else.
+    `private` is the zone that is answered as an empty one here, None if
+    the name lies in none. `zone` is the configured one whose `upstreams` are asked, the root for everything else; without any it is refused.
     """
 
-    recursion: bool = False
     private: bytes | None = None
     zone: bytes = names.ROOT
     upstreams: tuple[Upstream, ...] = ()
@@ -302,8 +301,8 @@ def _absent(question: _Question, labels: list[bytes], rtype: str) -> Explanation
     reasons = [*elsewhere.of_search_lists(zone, labels)]
     tasks = absence.of_tasks(model, facts, real, None, absent=True)
     made = elsewhere.wire([*elsewhere.by_rule(front, rule), *names.labels(zone.authority.apex)])
-    if made is not None and made != real:
-        tasks += absence.of_tasks(model, facts, made, None, absent=True)
+    if made not in (None, real):
+        tasks += absence.of_tasks(model, facts, made or real, None, absent=True)
     reasons += tasks
     reasons += absence.of_journal(facts, real, None, absent=True)
     reasons += elsewhere.misspelt(zone, front, rule)
@@ -346,12 +345,13 @@ def _outside(zone: Zone, text: str, labels: list[bytes], rtype: str, outside: Ou
         private = names.to_master_file(outside.private)
         what = f"{private} is one of PrivateZones: names in it are answered here, and nobody is asked"
         reasons.append(Reason("private", what, private))
-    elif not outside.recursion:
-        reasons.append(
-            Reason("no-recursion", "this server does not ask others (ExternalOn or RecurseOn is false), so it refuses")
-        )
     elif not outside.upstreams:
-        reasons.append(Reason("no-upstream", "no resolver is configured that could be asked for it"))
+        reasons.append(
+            Reason(
+                "no-upstream",
+                "no resolver is configured that could be asked for it, so it is refused (ExternalOn, Resolvers, ZoneResolvers)",
+            )
+        )
     else:
         which = (
             "Resolvers"
@@ -364,7 +364,7 @@ def _outside(zone: Zone, text: str, labels: list[bytes], rtype: str, outside: Ou
         if down:
             reasons.insert(0, Reason("upstream-down", f"no answer comes from {', '.join(down)} at present"))
     summary = f"{text} is not in {_apex(zone)}, which this server serves"
-    asked = outside.upstreams if outside.recursion and outside.private is None else ()
+    asked = outside.upstreams if outside.private is None else ()
     return Explanation(
         text, rtype, "outside", False, summary, _apex(zone), zone.serial, reasons=tuple(reasons), upstreams=asked
     )
