@@ -265,6 +265,7 @@ WALL_CLOCK = {
     "mesos_dns.control": "when a reload happened, for people",
     "mesos_dns.generation": "where serials begin, which grow whatever it says",
     "mesos_dns.commands.records": "the same",
+    "mesos_dns.explaining": "how long ago a change was, whose time is one of this clock",
     "mesos_dns.commands.watch": "when a change happened, for people",
     "mesos_dns.config.host": "whether a certificate has expired, which it tells by this clock",
     "mesos_dns.certificates": "its dates, for people",

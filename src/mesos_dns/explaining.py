@@ -20,7 +20,7 @@ MOST_UPSTREAMS: Final = 16
 
 def explained(generation: "Generation", name: str, rrtype: int | None) -> Explanation:
     """Why `name`, as people write it, has this answer; of every type if `rrtype` is None."""
-    publisher, source = generation.publisher, generation.source
+    publisher, source, settings = generation.publisher, generation.source, generation.plan.worker
     facts = Facts(
         now=time.time(),
         steady=time.monotonic(),
@@ -29,6 +29,7 @@ def explained(generation: "Generation", name: str, rrtype: int | None) -> Explan
         not_running=source.not_running(),
         hidden=publisher.hidden,
         trouble=_trouble(source.status),
+        clients=() if settings.allow_query.is_everybody else _listed(generation, "AllowQuery"),
     )
     return explain(generation.model, generation.zones, name, rrtype, facts, _outside(generation, name))
 
@@ -55,4 +56,10 @@ def _outside(generation: "Generation", text: str) -> Outside:
         Upstream(observed.label(upstream), *observed.summary(upstream, gauges))
         for upstream in configured.get(zone, [])[:MOST_UPSTREAMS]
     )
-    return Outside(private, zone, shown)
+    clients = () if settings.allow_recursion.is_everybody else _listed(generation, "AllowRecursion")
+    return Outside(private, zone, shown, clients)
+
+
+def _listed(generation: "Generation", key: str) -> tuple[str, ...]:
+    """A list of the configuration as it was written."""
+    return tuple(map(str, generation.plan.shown.effective.get(key) or ()))

@@ -323,6 +323,11 @@ SITUATIONS = {
         "é.marathon.mesos",
         "* nothing that is known of the cluster has to do with this name",
     ),
+    "a server that not everybody may ask": (
+        lambda: web().hide(clients=("10.0.0.0/8", "!10.9.0.0/16", *(f"192.0.2.{n}" for n in range(5)))),
+        "web.marathon.mesos",
+        "- only clients in AllowQuery are answered, others are refused: '10.0.0.0/8', '!10.9.0.0/16', '192.0.2.0', '192.0.2.1', '192.0.2.2' and 2 more",
+    ),
     "nothing known": (
         lambda: Cluster(frameworks={"F": Framework("F", "marathon")}),
         "db.marathon.mesos",
@@ -371,6 +376,14 @@ OUTSIDE = {
         * it is forwarded to Resolvers: 10.0.0.53:53, 10.0.0.54:53
         resolver 10.0.0.53:53: well for 2 of 2 workers, round trip 12 ms
         resolver 10.0.0.54:53: it has not been asked yet
+        """,
+    ),
+    "forwarded for some": (
+        Outside(None, names.ROOT, (Upstream("10.0.0.53:53", 2, 0, 0),), ("@private",)),
+        """
+        * it is forwarded to Resolvers: 10.0.0.53:53
+        - only clients in AllowRecursion are answered, others are refused: '@private'
+        resolver 10.0.0.53:53: well for 2 of 2 workers, round trip under 1 ms
         """,
     ),
     "forwarded to one that is down": (

@@ -20,6 +20,8 @@ from mesos_dns.zone.journal import Change, Journal
 
 #: Tasks with the right name that are looked at: each costs its names, 20 to 50 microseconds.
 MOST_TASKS: Final = 50
+#: Entries of a list of clients that are told.
+MOST_CLIENTS: Final = 5
 #: Tasks that are told of for one reason; the others that were looked at are counted.
 _MOST_TOLD: Final = 3
 #: Characters of an id.
@@ -38,6 +40,7 @@ class Facts(NamedTuple):
 
     `now` is a Unix time, `steady` the time of the clock of `holds`. `not_running` are tasks that do not run. `hidden` is what the
     last whole state did not show. `trouble` says what hinders newer states, "" if nothing does.
+    `clients` are those who may ask, as configured; empty for everybody.
     """
 
     now: float
@@ -47,6 +50,7 @@ class Facts(NamedTuple):
     not_running: Sequence[NotRunning] = ()
     hidden: Hidden = Hidden()
     trouble: str = ""
+    clients: tuple[str, ...] = ()
 
 
 def called(model: Model, task: Task) -> str:
@@ -236,6 +240,14 @@ def of_what_is_hidden(model: Model, facts: Facts) -> Iterator[Reason]:
         )
     if facts.trouble:
         yield Reason("old", f"what is newer is not known: {facts.trouble}")
+
+
+def of_clients(key: str, clients: tuple[str, ...]) -> Iterator[Reason]:
+    """Who is answered, if not everybody is: `clients`, as the configuration has it under `key`."""
+    if clients:
+        more = f" and {len(clients) - MOST_CLIENTS} more" if len(clients) > MOST_CLIENTS else ""
+        them = ", ".join(quoted(one) for one in clients[:MOST_CLIENTS])
+        yield Reason("clients", f"only clients in {key} are answered, others are refused: {them}{more}")
 
 
 def _framework(model: Model, framework_id: str) -> str:

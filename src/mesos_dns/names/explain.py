@@ -40,11 +40,13 @@ class Outside(NamedTuple):
 
     `private` is the zone that is answered as an empty one here, None if
     the name lies in none. `zone` is the configured one whose `upstreams` are asked, the root for everything else; without any it is refused.
+    `clients` are those who may ask about it, as configured; empty for everybody.
     """
 
     private: bytes | None = None
     zone: bytes = names.ROOT
     upstreams: tuple[Upstream, ...] = ()
+    clients: tuple[str, ...] = ()
 
 
 def explain(model: Model, zones: Zones, name: str, rrtype: int | None, facts: Facts, outside: Outside) -> Explanation:
@@ -119,6 +121,7 @@ def _present(question: _Question, rtype: str) -> Explanation:
     reasons += absence.of_tasks(model, facts, real, rrtype, absent=not total)
     reasons += absence.of_journal(facts, real, rrtype, absent=not total)
     reasons += absence.of_what_is_hidden(model, facts) if facts.trouble or not total else ()
+    reasons += absence.of_clients("AllowQuery", facts.clients)
     return Explanation(
         text,
         rtype,
@@ -363,6 +366,7 @@ def _outside(zone: Zone, text: str, labels: list[bytes], rtype: str, outside: Ou
         down = [one.address for one in outside.upstreams if one.down and not one.up]
         if down:
             reasons.insert(0, Reason("upstream-down", f"no answer comes from {', '.join(down)} at present"))
+        reasons += absence.of_clients("AllowRecursion", outside.clients)
     summary = f"{text} is not in {_apex(zone)}, which this server serves"
     asked = outside.upstreams if outside.private is None else ()
     return Explanation(
