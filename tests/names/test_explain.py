@@ -328,6 +328,11 @@ SITUATIONS = {
         "web.marathon.mesos",
         "- only clients in AllowQuery are answered, others are refused: '10.0.0.0/8', '!10.9.0.0/16', '192.0.2.0', '192.0.2.1', '192.0.2.2' and 2 more",
     ),
+    "many labels": (
+        web,
+        "a." * 120 + "mesos",
+        "* it has 120 labels in front of the zone: so many are not compared with the names of tasks",
+    ),
     "nothing known": (
         lambda: Cluster(frameworks={"F": Framework("F", "marathon")}),
         "db.marathon.mesos",

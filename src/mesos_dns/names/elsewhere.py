@@ -26,6 +26,9 @@ _MOST_NAMED: Final = 10
 #: Octets in which labels that are alike may differ, in one place.
 _MOST_DIFFERENT: Final = 2
 
+#: Ways to read a name that are tried.
+_MOST_READINGS: Final = 6
+
 Labels = list[bytes]
 _PROTOCOLS: Final = {b"_tcp": b"_udp", b"_udp": b"_tcp"}
 
@@ -98,13 +101,11 @@ def misspelt(zone: Zone, front: Labels, rule: LabelRule) -> Iterator[Reason]:
             f"labels are made of names: other characters than letters, digits and dashes are changed or dropped, long ones cut: {text} exists",
             text,
         )
-    for reading in _readings(front):
-        size = reading.name.count(b".") + 1
-        if size > 1 and front[:size] == reading.name.split(b"."):
-            joined = rule(reading.name.decode("utf-8", "replace"))
-            if text := existing(zone, [joined, *front[size:], *domain]):
-                yield Reason("label-rule", f"a name makes one label, with dashes for its dots: {text} exists", text)
-                break
+    for size in range(2, len(front)):
+        joined = rule(b".".join(front[:size]).decode("utf-8", "replace"))
+        if text := existing(zone, [joined, *front[size:], *domain]):
+            yield Reason("label-rule", f"a name makes one label, with dashes for its dots: {text} exists", text)
+            break
     swapped = [_PROTOCOLS.get(label, label) for label in made]
     if swapped != made and (text := existing(zone, swapped + domain)):
         yield Reason("protocol", f"the port has another protocol: {text} exists", text)
@@ -121,7 +122,7 @@ def _services(zone: Zone, front: Labels, made: Labels) -> Iterator[Reason]:
         if service != front and (text := existing(zone, service + domain)):
             yield Reason("underscore", f"names of services begin with an underscore: {text} exists", text)
         plain = [label.lstrip(b"_") for label in bare]
-        if text := existing(zone, plain + domain):
+        if plain and (text := existing(zone, plain + domain)):
             yield Reason(
                 "no-ports", f"there is no such service, but {text} exists: its tasks may have no such ports", text
             )
@@ -216,8 +217,13 @@ def _same(one: bytes, other: bytes) -> int:
 
 
 def _readings(front: Labels) -> list[Reading]:
-    """The ways to read labels as a task's name in a framework."""
-    return [reading for reading in provenance.readings(front) if reading.whole and reading.fragment] if front else []
+    """The likely ways to read labels as a task's name in a framework: neither label of these can have an underscore in front."""
+    found: dict[tuple[bytes, bytes], Reading] = {}
+    for reading in provenance.readings(front) if front else ():
+        fragment, name = reading.fragment or b"", reading.name
+        if reading.whole and fragment and b"_" not in fragment and not name.startswith(b"_") and b"._" not in name:
+            found.setdefault((fragment, name), reading)
+    return [*islice(found.values(), _MOST_READINGS)]
 
 
 def _at(front: Labels, reading: Reading, fragment: bytes) -> Labels:

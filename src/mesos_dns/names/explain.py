@@ -31,6 +31,9 @@ MOST_CANDIDATES: Final = 40
 #: Records that are shown, and contributors of one.
 MOST_RECORDS: Final = 30
 MOST_GIVERS: Final = 5
+#: Labels in front of the zone of a name that is compared with those of tasks, beyond what a framework and a task together have: the ways
+#: to read a name grow with the cube of its labels.
+MOST_LABELS: Final = 12
 #: Characters of a name that can be none, as far as it is repeated.
 _MOST_NAME: Final = 260
 
@@ -118,7 +121,8 @@ def _present(question: _Question, rtype: str) -> Explanation:
             summary = f"{text} has no records of its own: it exists because there are names below it"
         reasons += _other_type(question, types)
     reasons += [Reason("held", one) for one in _held_words(shown)]
-    reasons += absence.of_tasks(model, facts, real, rrtype, absent=not total)
+    if len(_front(question)) <= MOST_LABELS:
+        reasons += absence.of_tasks(model, facts, real, rrtype, absent=not total)
     reasons += absence.of_journal(facts, real, rrtype, absent=not total)
     reasons += absence.of_what_is_hidden(model, facts) if facts.trouble or not total else ()
     reasons += absence.of_clients("AllowQuery", facts.clients)
@@ -300,17 +304,24 @@ def _absent(question: _Question, labels: list[bytes], rtype: str) -> Explanation
     nearest = names.parent(owner)
     while not zone.exists(zone.redirected(nearest)) and nearest != zone.authority.apex:
         nearest = names.parent(nearest)
-    rule = model.naming.rules.label
     reasons = [*elsewhere.of_search_lists(zone, labels)]
-    tasks = absence.of_tasks(model, facts, real, None, absent=True)
-    made = elsewhere.wire([*elsewhere.by_rule(front, rule), *names.labels(zone.authority.apex)])
-    if made not in (None, real):
-        tasks += absence.of_tasks(model, facts, made or real, None, absent=True)
-    reasons += tasks
-    reasons += absence.of_journal(facts, real, None, absent=True)
-    reasons += elsewhere.misspelt(zone, front, rule)
-    reasons += elsewhere.elsewhere(model, zone, front)
-    alike = elsewhere.alike(model, zone, front)
+    vanished = absence.of_journal(facts, real, None, absent=True)
+    alike = elsewhere.Alike((), 0)
+    if len(front) > MOST_LABELS:
+        reasons += vanished
+        what = f"it has {len(front)} labels in front of the zone: so many are not compared with the names of tasks"
+        reasons.append(Reason("many-labels", what))
+    else:
+        rule = model.naming.rules.label
+        reasons += absence.of_tasks(model, facts, real, None, absent=True)
+        ruled = elsewhere.by_rule(front, rule)
+        made = elsewhere.wire([*ruled, *names.labels(zone.authority.apex)])
+        if made is not None and made != real:
+            reasons += absence.of_tasks(model, facts, made, None, absent=True)
+        reasons += vanished
+        reasons += elsewhere.misspelt(zone, front, rule)
+        reasons += elsewhere.elsewhere(model, zone, ruled)
+        alike = elsewhere.alike(model, zone, ruled)
     reasons += absence.of_what_is_hidden(model, facts)
     if not reasons and not alike.names:
         reasons.append(Reason("unknown", "nothing that is known of the cluster has to do with this name"))

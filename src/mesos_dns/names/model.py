@@ -33,6 +33,8 @@ V = TypeVar("V")
 SLICE_OF_TASKS: Final = 250
 #: Labels of one framework that are looked at one by one for those who may have a name whose label was cut.
 MOST_LABELS: Final = 1000
+#: Frameworks of which there are only tasks that are looked at for those who may have a name.
+MOST_UNKNOWN: Final = 20
 #: A task at its place, None if it has no records; and to whom it gives way.
 _Step = tuple[TaskPlacement | None, Cover]
 #: What is withdrawn and what is contributed.
@@ -95,8 +97,9 @@ class Model:
         return self._called
 
     def unknown_frameworks(self) -> list[str]:
-        """Ids of frameworks of which there are only tasks. Looks at each framework."""
-        return [framework_id for framework_id in self._tasks_of_framework if framework_id not in self._fragments]
+        """Ids of frameworks of which there are only tasks, the first few: usually there are none. Looks at each framework."""
+        unknown = (framework_id for framework_id in self._tasks_of_framework if framework_id not in self._fragments)
+        return [*islice(unknown, MOST_UNKNOWN)]
 
     def agent_addresses(self, agent_id: str) -> Addresses | None:
         """Where an agent is: without any if its host name is not resolved, None if it is unknown."""
