@@ -316,7 +316,7 @@ class Generation:
 
     @property
     def enumeration_on(self) -> bool:
-        """Whether `/v1/enumerate` and `/v1/axfr` exist."""
+        """Whether what tells names that nobody asked for exists: `/v1/enumerate`, `/v1/axfr`, `/v1/changes`, `/v1/explain`."""
         return self.plan.shown.enumeration_on
 
     @property
