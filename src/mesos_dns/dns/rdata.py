@@ -38,6 +38,8 @@ _OTHER_TYPES: Final = {
     "CAA": 257,
     "ANY": ANY,
 }
+_NUMBERS: Final = {name: number for number, name in TYPE_TEXT.items()} | _OTHER_TYPES
+_WORDS: Final = {number: name for name, number in _NUMBERS.items()}
 
 #: A record: owner (lower-case wire form), type, rdata.
 Record = tuple[bytes, int, bytes]
@@ -49,9 +51,8 @@ _SOA_TAIL = struct.Struct("!IIIII")
 def type_of(text: str) -> int:
     """The type that people call so, also as `TYPE65` (RFC 3597 section 5). ValueError if there is none."""
     word = text.upper()
-    known = {**{name: number for number, name in TYPE_TEXT.items()}, **_OTHER_TYPES}
-    if word in known:
-        return known[word]
+    if word in _NUMBERS:
+        return _NUMBERS[word]
     digits = word.removeprefix("TYPE")
     if word != digits and digits.isascii() and digits.isdigit() and len(digits) <= 5 and 0 < int(digits) <= 0xFFFF:
         return int(digits)
@@ -59,8 +60,8 @@ def type_of(text: str) -> int:
 
 
 def type_text(rrtype: int) -> str:
-    """What people call a type; `TYPE65` for one that is not served here."""
-    return TYPE_TEXT.get(rrtype, f"TYPE{rrtype}")
+    """What people call a type; `TYPE66` for one without a name here."""
+    return _WORDS.get(rrtype, f"TYPE{rrtype}")
 
 
 def address_text(packed: bytes) -> str:
