@@ -43,6 +43,9 @@ class Source:
         for each in script:
             self._script.put_nowait(each)
 
+    def not_running(self):
+        return ()
+
     async def observations(self):
         try:
             while True:

@@ -66,7 +66,7 @@ def ours(*names):
 #: The command line, and what it puts together. Nothing below may import these.
 TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
-    *("telemetry", "early_signals", "collector", "allocator", "privileges", "landlock"),
+    *("telemetry", "explaining", "early_signals", "collector", "allocator", "privileges", "landlock"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
 COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics", "certificates", "tls")
@@ -148,7 +148,7 @@ MAY_IMPORT = {
     ),
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns"),
-    "mesos_dns.web": COMMON + ours("dns", "names.model", "zone"),
+    "mesos_dns.web": COMMON + ours("dns", "names.explanation", "names.model", "zone"),
     "mesos_dns.config": ours("certificates", "tls"),
     "mesos_dns.demo": (),
 }
@@ -265,6 +265,7 @@ WALL_CLOCK = {
     "mesos_dns.control": "when a reload happened, for people",
     "mesos_dns.generation": "where serials begin, which grow whatever it says",
     "mesos_dns.commands.records": "the same",
+    "mesos_dns.explaining": "how long ago a change was, whose time is one of this clock",
     "mesos_dns.commands.watch": "when a change happened, for people",
     "mesos_dns.config.host": "whether a certificate has expired, which it tells by this clock",
     "mesos_dns.certificates": "its dates, for people",

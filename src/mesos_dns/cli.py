@@ -1,7 +1,7 @@
 """The command line: Go-style flags, subcommands, exit codes.
 
     mesos-dns -config=/etc/mesos-dns/config.json -v=1      as the Go program
-    mesos-dns run|check|records|watch|version ...
+    mesos-dns run|check|records|explain|watch|version ...
 
 Exit codes: 0 done, 1 a socket or a master cannot be had, 2 bad flags, 78 (EX_CONFIG) bad configuration.
 What the commands do stands in `commands/`.
@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 
 from mesos_dns import __version__, early_signals, logs
 from mesos_dns.commands.configured import DEFAULT_FILE
+from mesos_dns.dns.rdata import type_of
 from mesos_dns.quoting import quoted
 
 #: Flags of the Go program's logging library. They never did anything for Mesos-DNS' own messages.
@@ -30,6 +31,7 @@ COMMANDS: Final = {
     "run": "serve; the same without a command, as the Go program",
     "check": "print every problem of a configuration, and touch nothing",
     "records": "print the names of a cluster, of its masters or of a saved state",
+    "explain": "ask a running server why a name has its answer, or none",
     "watch": "print the names that appear and vanish in a running server, as it happens, and why",
     "version": "print the version",
 }
@@ -145,6 +147,11 @@ def _command_parser(name: str) -> argparse.ArgumentParser:
     if name == "check":
         parser.add_argument("--strict", action="store_true", help="end with 1 if there are warnings")
         parser.add_argument("--json", action="store_true", help="print problems and warnings as JSON")
+    if name == "explain":
+        parser.add_argument("name", metavar="NAME", help="the name, as a client would ask for it")
+        parser.add_argument("type", metavar="TYPE", nargs="?", type=_type, help="A, AAAA, SRV ...; default: every type")
+        parser.add_argument("--url", metavar="URL", help=_URL_HELP)
+        parser.add_argument("--json", action="store_true", help="print the explanation as JSON")
     if name == "watch":
         parser.add_argument("--url", metavar="URL", help=_URL_HELP)
         parser.add_argument("--since", type=_serial, metavar="SERIAL", help="begin with what changed after this serial")
@@ -157,6 +164,14 @@ def _command_parser(name: str) -> argparse.ArgumentParser:
         parser.add_argument("--format", choices=("table", "zone", "json"), default="table", help="default: table")
         parser.add_argument("--no-resolve", action="store_true", help="do not look up host names in the state")
     return parser
+
+
+def _type(text: str) -> str:
+    try:
+        type_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _serial(text: str) -> int:

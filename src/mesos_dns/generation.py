@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from mesos_dns import __version__, collector, telemetry
+from mesos_dns import __version__, collector, explaining, telemetry
 from mesos_dns.assembly import Plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
@@ -26,6 +26,7 @@ from mesos_dns.mesos.source import Source
 from mesos_dns.mesos.sources import follow
 from mesos_dns.mesos.state import Observation, Snapshot
 from mesos_dns.metrics import Metric, is_counter, summed
+from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.holds import totals
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
@@ -315,7 +316,7 @@ class Generation:
 
     @property
     def enumeration_on(self) -> bool:
-        """Whether `/v1/enumerate` and `/v1/axfr` exist."""
+        """Whether what tells names that nobody asked for exists: `/v1/enumerate`, `/v1/axfr`, `/v1/changes`, `/v1/explain`."""
         return self.plan.shown.enumeration_on
 
     @property
@@ -375,6 +376,10 @@ class Generation:
     def counters(self) -> dict[str, float]:
         """All counts by series, with those of all workers and generations that ever were: none of them ever steps back."""
         return summed(self.counted_before, self.pool.counters(), telemetry.counted(self))
+
+    def explain(self, name: str, rrtype: int | None) -> Explanation:
+        """Why a name has this answer, or none."""
+        return explaining.explained(self, name, rrtype)
 
     def measured(self) -> tuple[Mapping[str, Metric], Mapping[str, float]]:
         """What is counted and measured, as declared, and all numbers by series."""

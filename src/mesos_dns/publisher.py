@@ -14,9 +14,9 @@ from typing import Protocol
 from mesos_dns.concurrency import Broadcast
 from mesos_dns.dns.rdata import Record
 from mesos_dns.logs import RateLimited
-from mesos_dns.mesos.state import Delta, Observation, Snapshot
+from mesos_dns.mesos.state import Delta, Hidden, Observation, Snapshot
 from mesos_dns.names import causes
-from mesos_dns.names.holds import Cause, Held, totals
+from mesos_dns.names.holds import Cause, Held, Holds, totals
 from mesos_dns.names.model import Contributions, Model
 from mesos_dns.names.reconciler import Reconciler
 from mesos_dns.zone.change import ZoneChange
@@ -75,6 +75,8 @@ class Publisher:
         self.model = model
         self.zones = zones
         self.loaded = asyncio.Event()
+        #: What the last whole state did not show.
+        self.hidden = Hidden()
         self._clock = clock
         self._observed = False
         self._found: dict[str, tuple[bytes, ...]] = {}
@@ -140,6 +142,11 @@ class Publisher:
         """What is served although the last observation lacks it."""
         return self._reconciler.held()
 
+    @property
+    def holds(self) -> Holds:
+        """Why single ones are held, and until when in the clock's seconds."""
+        return self._reconciler
+
     async def observe(self, observation: Observation | None) -> None:
         """Take what a source has observed; None if nothing, but time has passed."""
         async with self._one_at_a_time:
@@ -147,6 +154,7 @@ class Publisher:
             self._tell_holds(observation)
             if isinstance(observation, Snapshot):
                 self._observed = True
+                self.hidden = Hidden(observation.concealed, observation.not_shown, observation.flags_hidden)
                 # An empty model withdraws nothing.
                 take = self._load if self.model.is_empty and not self._first.zone.serial else self._apply
                 because = self._because(delta, observation)

@@ -87,3 +87,16 @@ def test_unknown_types_are_written_so_that_others_can_read_them(rrtype, octets):
     if dns.rdatatype.is_metatype(rrtype):
         return
     assert rd.to_text(rrtype, octets).split() == wire.to_text().split()
+
+
+@pytest.mark.parametrize("text", ["A", "aaaa", "SRV", "MX", "https", "ANY", "TYPE66", "type1"])
+def test_types_as_people_call_them(text):
+    number = rd.type_of(text)
+    assert number == dns.rdatatype.from_text(text)
+    assert rd.type_of(rd.type_text(number)) == number
+
+
+@pytest.mark.parametrize("text", ["", "B", "TYPE", "TYPE0", "TYPE65536", "TYPE-1", "TYPE\u0661", "66"])
+def test_types_that_are_none(text):
+    with pytest.raises(ValueError, match="expected a type such as A, AAAA, SRV or TYPE65, found"):
+        rd.type_of(text)

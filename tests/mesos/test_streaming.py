@@ -33,10 +33,26 @@ async def test_a_task_that_is_not_running_has_no_names_yet():
         other = cluster.run("other")
         await mirror.until(lambda: "other" in mirror.names())
         assert "slow" not in mirror.names()
+        assert waits(mirror) == [("slow", "TASK_STAGING")]
         cluster.update(task, "TASK_RUNNING")
         await mirror.until(lambda: "slow" in mirror.names())
+        assert waits(mirror) == []
         cluster.update(other, "TASK_KILLING")
         await mirror.until(lambda: "other" not in mirror.names())
+
+
+def waits(mirror):
+    return [(one.task.name, one.state) for one in mirror.source.not_running()]
+
+
+async def test_tasks_that_are_not_running_while_the_state_is_polled():
+    async with Cluster(agents=1, tasks=0) as cluster, following(cluster, fallback=True) as mirror:
+        assert waits(mirror) == []
+        for path in ("/master/api/v1", "/api/v1"):
+            cluster.settings.refuse[path] = (403, "no")
+        cluster.launch("slow")
+        await mirror.next()
+        assert (mirror.status.using, waits(mirror)) == ("polling", [("slow", "TASK_STAGING")])
 
 
 async def test_ten_thousand_events_at_once():

@@ -5,6 +5,7 @@ import json
 from tests.mesos.decoding import shapes
 from tests.mesos.decoding.test_v1 import cluster, status, take, task, view_of
 
+from mesos_dns.mesos import view as view_module
 from mesos_dns.mesos.decoding.members import Skipped
 from mesos_dns.mesos.decoding.v0_tasks import read_running
 
@@ -44,6 +45,15 @@ def test_a_task_that_runs_without_an_event():
     assert view.begin_task(("F0", "c", 0)) is None, "no other one is missing"
     view.end_comparison()
     assert (running(view), view.doubt) == (["a", "b"], "")
+
+
+def test_tasks_that_do_not_run_are_told_of(monkeypatch):
+    view = view_of(shapes.subscribed(cluster(task("a"), *waiting("b", "c"))))
+    assert [(one.task.id, one.state) for one in view.not_running()] == [("b", "TASK_STARTING"), ("c", "TASK_STARTING")]
+    take(view, shapes.task_updated(*waiting("b"), status("TASK_KILLING", labels=[])))
+    assert [(one.task.id, one.state) for one in view.not_running()] == [("b", "TASK_KILLING"), ("c", "TASK_STARTING")]
+    monkeypatch.setattr(view_module, "MAX_NOT_RUNNING", 1)
+    assert [one.task.id for one in view.not_running()] == ["b"]
 
 
 def test_nobody_is_asked_about_while_none_is_missing():

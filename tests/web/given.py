@@ -13,11 +13,16 @@ from mesos_dns.dns.prefixes import ClientList, Clients
 from mesos_dns.dns.rdata import Record, pack_address
 from mesos_dns.mesos.state import Delta, Task
 from mesos_dns.metrics import GAUGE, Metric
+from mesos_dns.names.absence import Facts
+from mesos_dns.names.explain import Outside, explain
+from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.model import Model
+from mesos_dns.names.reconciler import Reconciler
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.contributors import Contribution, ContributorCounts
 from mesos_dns.zone.journal import Change, Journal
 from mesos_dns.zone.zone import Authority, Zone
+from mesos_dns.zone.zones import Zones
 
 MESOS = names.from_text("mesos.")
 NS1 = names.from_text("ns1.mesos.")
@@ -77,6 +82,10 @@ class Cluster:
 
     def measured(self) -> tuple[Mapping[str, Metric], Mapping[str, float]]:
         return {**metrics.declared(), TASKS.name: TASKS}, {TASKS.series(): len(self.model.tasks)}
+
+    def explain(self, name: str, rrtype: int | None) -> Explanation:
+        facts = Facts(0.0, 0.0, self.journal, Reconciler(self.model))
+        return explain(self.model, Zones([self.zone]), name, rrtype, facts, Outside())
 
     def config_json(self) -> Mapping[str, Any]:
         self.reads += 1

@@ -17,6 +17,7 @@ from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable
         ("/v1/config", Match(Endpoint.CONFIG)),
         ("/v1/enumerate", Match(Endpoint.ENUMERATE)),
         ("/v1/axfr", Match(Endpoint.AXFR)),
+        ("/v1/explain", Match(Endpoint.EXPLAIN)),
         ("/v1/hosts/leader.mesos", Match(Endpoint.HOSTS, "leader.mesos")),
         ("/v1/hosts/LEADER%2Emesos./", Match(Endpoint.HOSTS, "LEADER.mesos.")),
         ("/v1/hosts/x/ports", Match(Endpoint.PORTS, "x")),

@@ -34,6 +34,8 @@ async def talk(address, *octets, until_end=True, end=None):
         b"/v1/config",
         b"/v1/enumerate",
         b"/v1/axfr",
+        b"/v1/explain?name=nginx.marathon.mesos.",
+        b"/v1/explain?name=nothing.marathon.mesos.",
         b"/v1/hosts/nginx.marathon.mesos.",
         b"/nope",
     ],

@@ -5,6 +5,7 @@ import struct
 from typing import Final
 
 from mesos_dns.dns import name as names
+from mesos_dns.quoting import quoted
 
 A: Final = 1
 NS: Final = 2
@@ -26,11 +27,41 @@ CLASS_ANY: Final = 255
 
 TYPE_TEXT: Final = {A: "A", NS: "NS", SOA: "SOA", AAAA: "AAAA", SRV: "SRV", TXT: "TXT", PTR: "PTR", DNAME: "DNAME"}
 
+#: Types that people ask for besides those that are served here.
+_OTHER_TYPES: Final = {
+    "CNAME": CNAME,
+    "MX": 15,
+    "NAPTR": 35,
+    "DS": 43,
+    "DNSKEY": 48,
+    "HTTPS": 65,
+    "CAA": 257,
+    "ANY": ANY,
+}
+_NUMBERS: Final = {name: number for number, name in TYPE_TEXT.items()} | _OTHER_TYPES
+_WORDS: Final = {number: name for name, number in _NUMBERS.items()}
+
 #: A record: owner (lower-case wire form), type, rdata.
 Record = tuple[bytes, int, bytes]
 
 _SRV_HEAD = struct.Struct("!HHH")
 _SOA_TAIL = struct.Struct("!IIIII")
+
+
+def type_of(text: str) -> int:
+    """The type that people call so, also as `TYPE65` (RFC 3597 section 5). ValueError if there is none."""
+    word = text.upper()
+    if word in _NUMBERS:
+        return _NUMBERS[word]
+    digits = word.removeprefix("TYPE")
+    if word != digits and digits.isascii() and digits.isdigit() and len(digits) <= 5 and 0 < int(digits) <= 0xFFFF:
+        return int(digits)
+    raise ValueError(f"expected a type such as A, AAAA, SRV or TYPE65, found {quoted(text)}")
+
+
+def type_text(rrtype: int) -> str:
+    """What people call a type; `TYPE66` for one without a name here."""
+    return _WORDS.get(rrtype, f"TYPE{rrtype}")
 
 
 def address_text(packed: bytes) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from mesos_dns.mesos.errors import NobodyAnsweredError
 from mesos_dns.mesos.identity import Identity
 from mesos_dns.mesos.problems import Problems
 from mesos_dns.mesos.source import MasterDetector, SourceStatus
-from mesos_dns.mesos.state import Observation, Snapshot
+from mesos_dns.mesos.state import NotRunning, Observation, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class PollingSource:
         self._failure_told = False
         self._failures_log = RateLimited(log, clock=clock)
         self._problems = Problems(clock)
+        self._not_running: tuple[NotRunning, ...] = ()
 
     def __repr__(self) -> str:
         return f"PollingSource({self._detector!r}, status={self._status})"
@@ -77,6 +78,10 @@ class PollingSource:
     def status(self) -> SourceStatus:
         """How polling goes at the moment."""
         return replace(self._status, detector=self._detector.status)
+
+    def not_running(self) -> Sequence[NotRunning]:
+        """Those of the last state."""
+        return self._not_running
 
     async def observations(self) -> AsyncGenerator[Observation, None]:
         """Yield a Snapshot per good poll, for ever. Close the generator to close the connections."""
@@ -118,6 +123,7 @@ class PollingSource:
         finally:
             slow.cancel()
         self._note_success(reading, started)
+        self._not_running = reading.snapshot.not_running
         self._problems.report(reading.asked, reading.snapshot)
         return reading.snapshot
 

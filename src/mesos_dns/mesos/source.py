@@ -1,12 +1,12 @@
 """What every source of truth about the cluster, and every detector of masters, looks like from outside. Pure: types only."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol
 
 import msgspec
 
-from mesos_dns.mesos.state import Endpoint, Observation
+from mesos_dns.mesos.state import Endpoint, NotRunning, Observation
 
 
 class DetectorStatus(msgspec.Struct, frozen=True):
@@ -128,6 +128,10 @@ class Source(Protocol):
     @property
     def status(self) -> SourceStatus:
         """How it goes at the moment."""
+        ...
+
+    def not_running(self) -> Sequence[NotRunning]:
+        """Tasks that have not ended and do not run, as far as it is known: `MAX_NOT_RUNNING` at most. Takes no longer than those take to list."""
         ...
 
     def observations(self) -> AsyncGenerator[Observation, None]:

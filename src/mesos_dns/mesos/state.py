@@ -82,6 +82,17 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     network: Network = UNKNOWN_NETWORK
 
 
+#: Tasks that a source tells of although they do not run: more than people can look through, and few beside 100,000 that run.
+MAX_NOT_RUNNING: Final = 1000
+
+
+class NotRunning(msgspec.Struct, frozen=True, gc=False):
+    """A task that has not ended and does not run, so it has no names: `state` says why (`TASK_STAGING`, `TASK_KILLING`). `task` is read as if it ran."""
+
+    task: Task
+    state: str
+
+
 class Framework(msgspec.Struct, frozen=True, gc=False):
     """One registered framework.
 
@@ -145,6 +156,14 @@ class Concealed(msgspec.Struct, frozen=True):
         return self.frameworks or bool(self.tasks_of)
 
 
+class Hidden(msgspec.Struct, frozen=True):
+    """What a state did not show, and whether the master concealed its flags, as it does to those who may not see all."""
+
+    concealed: Concealed = Concealed()
+    not_shown: NotShown = NotShown()
+    flags: bool = False
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """The whole cluster as one leading master knows it.
 
@@ -165,6 +184,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     `reregister_timeout` are the seconds that it gives agents to come back after a failover; None if it does not tell.
 
     `skipped` counts, per reason, elements that could not be used; `skipped_examples` shows the first few.
+    `not_running` are tasks that have not ended and do not run, `MAX_NOT_RUNNING` of them at most.
     `pid` is the master that gave the state (None if it does not say), `hostname` how it calls its host ("" likewise). `flags_hidden` is true if the master
     concealed its flags: a sign that authorization filters the whole state (Mesos 1.0 and later).
     """
@@ -190,6 +210,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     ensemble: str = ""
     elected_time: float | None = None
     reregister_timeout: float | None = None
+    not_running: tuple[NotRunning, ...] = ()
 
 
 class Delta(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
 from typing import Final
 
@@ -30,7 +30,7 @@ from mesos_dns.mesos.leader import find_leader
 from mesos_dns.mesos.polling import MAX_RETRY_SECONDS, backoff
 from mesos_dns.mesos.problems import Problems
 from mesos_dns.mesos.source import DetectorStatus, KnownMasters, MasterDetector, Source, SourceStatus
-from mesos_dns.mesos.state import Endpoint, Observation, Snapshot
+from mesos_dns.mesos.state import Endpoint, NotRunning, Observation, Snapshot
 from mesos_dns.mesos.subscription import Caller, Known, Subscription
 from mesos_dns.mesos.versions import lack
 
@@ -152,6 +152,12 @@ class StreamingSource:
                 differences=counted.differences,
             )
         return counted
+
+    def not_running(self) -> Sequence[NotRunning]:
+        """Those that the present stream has told of; those of the last state while polling."""
+        if self._following is not None and self._following.subscription.view is not None:
+            return self._following.subscription.view.not_running()
+        return self._polling.not_running() if self._is_polling and self._polling is not None else ()
 
     async def observations(self) -> AsyncGenerator[Observation, None]:
         """Yield a Snapshot and deltas, or snapshots while polling, for ever. Close the generator to close the connections."""

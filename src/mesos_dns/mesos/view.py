@@ -26,7 +26,19 @@ from mesos_dns.mesos.decoding.v1_events import (
 )
 from mesos_dns.mesos.decoding.v1_tasks import ENDED, LiveTask, key_of, live_task, updated
 from mesos_dns.mesos.running import RunningTasks
-from mesos_dns.mesos.state import Agent, Concealed, Delta, Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
+from mesos_dns.mesos.state import (
+    MAX_NOT_RUNNING,
+    Agent,
+    Concealed,
+    Delta,
+    Endpoint,
+    Framework,
+    NotRunning,
+    NotShown,
+    Snapshot,
+    Task,
+    TaskKey,
+)
 
 #: Tasks that have not ended, agents, and frameworks of one view: ten times the largest clusters. A master that announces more is mad.
 MAX_ENTITIES: Final = 1_000_000
@@ -97,6 +109,11 @@ class View:
         """Whether there is a delta to take."""
         return bool(self._changed_tasks or self._changed_agents or self._changed_frameworks)
 
+    def not_running(self) -> list[NotRunning]:
+        """Tasks that have not ended and do not run, `MAX_NOT_RUNNING` at most."""
+        found = (self.tasks[key] for key in islice(self.waiting, MAX_NOT_RUNNING))
+        return [NotRunning(live.task, live.state) for live in found]
+
     def take_delta(self) -> Delta:
         """What changed since the last delta or snapshot."""
         tasks, agents, frameworks = self._changed_tasks, self._changed_agents, self._changed_frameworks
@@ -155,6 +172,7 @@ class View:
             elected_time=master.elected_time,
             hostname=master.hostname,
             reregister_timeout=told.reregister_timeout,
+            not_running=tuple(self.not_running()),
         )
 
     def differences(self, other: "View") -> int:

@@ -4,7 +4,7 @@ import enum
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
 from mesos_dns.mesos.state import Snapshot, TaskKey
 
@@ -58,6 +58,19 @@ class Held(NamedTuple):
     kind: Literal["agent", "framework", "task"]
     key: str | TaskKey
     hold: Hold
+
+
+class Holds(Protocol):
+    """Knows why one of them is held; None if it is not."""
+
+    def hold_of_agent(self, agent_id: str) -> Hold | None:
+        """Of an agent."""
+
+    def hold_of_framework(self, framework_id: str) -> Hold | None:
+        """Of a framework."""
+
+    def hold_of_task(self, key: TaskKey) -> Hold | None:
+        """Of a task."""
 
 
 NOT_SHOWN: Final = Hold(Why.NOT_SHOWN, math.inf)

@@ -1,6 +1,6 @@
 """Which tasks a framework has, and which of them may be behind a name. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from mesos_dns.mesos.state import TaskKey
@@ -46,7 +46,7 @@ class TasksOfFramework:
         del self._keys[key]
         self._forget(key, label)
 
-    def called(self, label: bytes) -> Iterable[TaskKey]:
+    def called(self, label: bytes) -> Collection[TaskKey]:
         """The tasks with this label."""
         return self._by_label.get(label, ())
 

@@ -7,7 +7,7 @@ its tasks. Work comes out in slices, so that the caller can do other things in b
 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, TypeVar, cast
 
 from mesos_dns.dns import name as names
@@ -31,6 +31,10 @@ K = TypeVar("K")
 V = TypeVar("V")
 #: Tasks whose records are made before other work gets a turn: about 10 ms. With 32 or 1,000 a start takes as long.
 SLICE_OF_TASKS: Final = 250
+#: Labels of one framework that are looked at one by one for those who may have a name whose label was cut.
+MOST_LABELS: Final = 1000
+#: Frameworks of which there are only tasks that are looked at for those who may have a name.
+MOST_UNKNOWN: Final = 20
 #: A task at its place, None if it has no records; and to whom it gives way.
 _Step = tuple[TaskPlacement | None, Cover]
 #: What is withdrawn and what is contributed.
@@ -79,9 +83,32 @@ class Model:
             hosts.add(self.leader.host)
         return {host for host in hosts if host and rd.pack_address(host) is None}
 
-    def tasks_of_framework(self, framework_id: str) -> Iterable[TaskKey]:
-        """Keys of its running tasks, oldest first."""
-        return self._tasks_of_framework.get(framework_id, ())
+    def tasks_of_framework(self, framework_id: str) -> TasksOfFramework:
+        """Its running tasks, oldest first; also while it is unknown itself."""
+        return self._tasks_of_framework.get(framework_id) or TasksOfFramework()
+
+    def fragment(self, framework_id: str) -> bytes | None:
+        """The dotted labels of a framework's name; None while it is unknown."""
+        return self._fragments.get(framework_id)
+
+    @property
+    def called(self) -> Mapping[bytes, Iterable[str]]:
+        """Ids of the frameworks by the dotted labels of their names."""
+        return self._called
+
+    def unknown_frameworks(self) -> list[str]:
+        """Ids of frameworks of which there are only tasks, the first few: usually there are none. Looks at each framework."""
+        unknown = (framework_id for framework_id in self._tasks_of_framework if framework_id not in self._fragments)
+        return [*islice(unknown, MOST_UNKNOWN)]
+
+    def agent_addresses(self, agent_id: str) -> Addresses | None:
+        """Where an agent is: without any if its host name is not resolved, None if it is unknown."""
+        return self._agent_addresses.get(agent_id)
+
+    def gives_way(self, task: Task) -> bool:
+        """Whether it is unhealthy, and healthy ones have its names."""
+        placement = self._placement(task)
+        return placement is not None and bool(self._health.cover(placement))
 
     def task_records(self, key: TaskKey) -> list[Record]:
         """What a task contributes at present, in Go's order; nothing while its agent or framework is unknown."""
@@ -105,11 +132,44 @@ class Model:
         Takes milliseconds with 100,000 tasks, and about as long as the records take to name if there are many.
         """
         found: dict[tuple[Record, Contributor], None] = {}
-        for contributor, records in self._candidates(owner):
-            for record in records:
-                if record[0] == owner and rrtype in (None, record[1]):
-                    found[record, contributor] = None
+        for contributor, records in self.each_contributor(owner, rrtype):
+            found.update(dict.fromkeys((record, contributor) for record in records))
         return list(found)
+
+    def each_contributor(self, owner: bytes, rrtype: int | None = None) -> Iterator[tuple[Contributor, list[Record]]]:
+        """The same one candidate after the other, for those who need not know all: some have no records, and some come twice."""
+        for contributor, records in self._candidates(owner):
+            yield contributor, [record for record in records if record[0] == owner and rrtype in (None, record[1])]
+
+    def namesakes(self, owner: bytes) -> Iterator[tuple[TaskKey, Reading, bytes]]:
+        """Tasks that may have this owner by their names and their frameworks', with or without records.
+
+        With the reading of the owner by which that is so, and the fragment of the framework's name: while it is unknown, what the owner would
+        have it be. Costs little for each; some come twice.
+        """
+        labels = self._labels_below_domain(owner)
+        if not labels or len(owner) == MAX_NAME:
+            return
+        unknown = self.unknown_frameworks()
+        for reading in provenance.readings(labels):
+            fragment = reading.fragment or b""
+            for framework_id in (*self._called.get(fragment, ()), *unknown):
+                for key in self._called_so(reading, framework_id, MOST_LABELS):
+                    yield key, reading, fragment
+
+    def namesakes_count(self, owner: bytes) -> int:
+        """How many tasks of known frameworks that are; some may be counted twice."""
+        labels = self._labels_below_domain(owner)
+        if not labels or len(owner) == MAX_NAME:
+            return 0
+        return sum(
+            len(tasks.called(label))
+            for reading in provenance.readings(labels)
+            for tasks in map(self.tasks_of_framework, self._called.get(reading.fragment or b"", ()))
+            for label in provenance.matching_labels(
+                reading, islice(tasks.labels(), MOST_LABELS), self.naming.rules.label
+            )
+        )
 
     def everything(self) -> Delta:
         """All agents, frameworks and tasks, as a delta to an empty model."""
@@ -198,11 +258,10 @@ class Model:
 
     def _candidates(self, owner: bytes) -> Iterator[tuple[Contributor, list[Record]]]:
         """Those that may contribute to `owner`, with records of theirs, among them all of that owner."""
-        domain = self.naming.rules.domain
         yield from self._candidates_of_cluster(owner)
-        if owner == domain or not names.is_below_or_at(owner, domain):
+        labels = self._labels_below_domain(owner)
+        if not labels:
             return
-        labels = [*names.labels(owner[: len(owner) - len(domain)] + names.ROOT)]
         longest = len(owner) == MAX_NAME
         for fragment in self._called if longest else provenance.fragments_of(labels):
             for framework_id in self._called.get(fragment, ()):
@@ -213,6 +272,12 @@ class Model:
             for fragment in self._called if reading.fragment is None else [reading.fragment]:
                 for framework_id in self._called.get(fragment, ()):
                     yield from self._candidate_tasks(reading, framework_id, fragment)
+
+    def _labels_below_domain(self, owner: bytes) -> list[bytes]:
+        domain = self.naming.rules.domain
+        if not names.is_below_or_at(owner, domain):
+            return []
+        return [*names.labels(owner[: len(owner) - len(domain)] + names.ROOT)]
 
     def _candidates_of_cluster(self, owner: bytes) -> Iterator[tuple[Contributor, list[Record]]]:
         if owner == self.naming.rules.self_name:
@@ -227,14 +292,18 @@ class Model:
     def _candidate_tasks(
         self, reading: Reading, framework_id: str, fragment: bytes
     ) -> Iterator[tuple[Contributor, list[Record]]]:
-        tasks = self._tasks_of_framework.get(framework_id, TasksOfFramework())
-        for label in provenance.matching_labels(reading, tasks.labels(), self.naming.rules.label):
-            for key in tasks.called(label):
-                task = self.tasks[key]
-                addresses = self._agent_addresses.get(task.agent_id)
-                if addresses is not None and provenance.may_be(reading, task, fragment, self.naming.rules.domain):
-                    records = self._records((task, fragment, addresses), reading.rules)
-                    yield Contributor("task", task.id, framework_id, key[2]), records
+        for key in self._called_so(reading, framework_id):
+            task = self.tasks[key]
+            addresses = self._agent_addresses.get(task.agent_id)
+            if addresses is not None and provenance.may_be(reading, task, fragment, self.naming.rules.domain):
+                records = self._records((task, fragment, addresses), reading.rules)
+                yield Contributor("task", task.id, framework_id, key[2]), records
+
+    def _called_so(self, reading: Reading, framework_id: str, most: int | None = None) -> Iterator[TaskKey]:
+        """Tasks whose labels fit; of labels that have to be looked at one by one, the first `most`."""
+        tasks = self.tasks_of_framework(framework_id)
+        for label in provenance.matching_labels(reading, islice(tasks.labels(), most), self.naming.rules.label):
+            yield from tasks.called(label)
 
     def _placement(self, task: Task) -> TaskPlacement | None:
         return _placement(task, self._agent_addresses, self._fragments)

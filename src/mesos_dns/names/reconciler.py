@@ -154,6 +154,19 @@ class Reconciler:
             for key, hold in tasks.items():
                 yield Held("task", key, hold)
 
+    def hold_of_agent(self, agent_id: str) -> Hold | None:
+        """Why and until when an agent is held; None if it is not."""
+        return self._agents.get(agent_id)
+
+    def hold_of_framework(self, framework_id: str) -> Hold | None:
+        """The same of a framework."""
+        return self._frameworks.get(framework_id)
+
+    def hold_of_task(self, key: TaskKey) -> Hold | None:
+        """The same of a task."""
+        task = self._model.tasks.get(key)
+        return None if task is None else self._tasks.get(task.agent_id, {}).get(key)
+
     def reconcile(self, observation: Observation | None, now: float) -> Delta:
         """What to apply to the model; None if nothing was observed, but time has passed. `now`: seconds of any steady clock.
 

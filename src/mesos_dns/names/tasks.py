@@ -83,7 +83,7 @@ def reach(rules: Rules, task: Task, agent: Addresses) -> Reach:
     mappings is exchanged, and ports of a container that nothing maps to its agent are not to be had there.
     """
     ports = task.discovery_ports
-    addresses, automatic = _chosen(rules, task, agent)
+    addresses, _, automatic = chosen(rules, task, agent)
     network = task.network
     if not automatic or not ports or network.mode in ("host", "unknown"):
         return Reach(addresses, ports, ports)
@@ -95,20 +95,20 @@ def reach(rules: Rules, task: Task, agent: Addresses) -> Reach:
     return Reach(addresses, own, _exchanged(tuple(mapped), network.mappings, to_host=True))
 
 
-def _chosen(rules: Rules, task: Task, agent: Addresses) -> tuple[Addresses, bool]:
-    """The addresses, and whether `auto` chose them."""
+def chosen(rules: Rules, task: Task, agent: Addresses) -> tuple[Addresses, str, bool]:
+    """The addresses, the source that gives them ("" if none does), and whether `auto` chose it."""
     found: Addresses
     for source in rules.ip_sources:
         if source == AUTO:
             for one in _AUTOMATIC[task.network.mode]:
                 found = agent if one == "host" else getattr(task, one)
                 if found:
-                    return found, True
+                    return found, one, True
         else:
             found = agent if source == "host" else getattr(task, source)
             if found:
-                return found, False
-    return (), False
+                return found, source, False
+    return (), "", False
 
 
 def _exchanged(ports: DiscoveryPorts, mappings: Mappings, *, to_host: bool) -> DiscoveryPorts:

@@ -13,6 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
+from mesos_dns.dns import rdata as rd
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter
 from mesos_dns.quoting import quoted
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 #: Seconds that a request for a dump of everything waits for the dump before it.
 HTTP_DUMP_WAIT_SECONDS: Final = 30.0
 
+#: Characters of a name to be explained: a name in DNS has 255 octets, and one that is too long for it is explained, too.
+MAX_EXPLAINED: Final = 1024
+
 _REQUESTS: Final = counter(
     "http_requests",
     "Requests over HTTP, by status. 500 also for clients that went away or took nothing.",
@@ -38,7 +42,7 @@ _PROBES: Final = {Endpoint.HEALTH, Endpoint.READINESS}
 #: Everything about the whole cluster: large, and only there if `EnumerationOn`.
 _DUMPS: Final = {Endpoint.ENUMERATE, Endpoint.AXFR}
 #: What tells names that nobody asked for.
-_ENUMERATIONS: Final = _DUMPS | {Endpoint.CHANGES}
+_ENUMERATIONS: Final = _DUMPS | {Endpoint.CHANGES, Endpoint.EXPLAIN}
 _NEED_RECORDS: Final = _DUMPS | {Endpoint.HOSTS, Endpoint.SERVICES}
 
 
@@ -124,12 +128,8 @@ class Api:
             return text(503, "\n".join(["503: no records yet", *backend.ready()[1]]))
         if found.endpoint in _DUMPS:
             return await self._send_dump(request, found, backend)
-        if found.endpoint is Endpoint.CHANGES:
-            try:
-                since = serial_of(request.query.get("since", "0"))
-            except BadSerialError as error:
-                return text(400, f"400: since: {error}")
-            return await send(request, views.changes(backend.journal, since, backend.zone.serial))
+        if found.endpoint in _QUESTIONS:
+            return await _QUESTIONS[found.endpoint](request, backend)
         return await send(request, self._pieces(found, backend))
 
     async def _send_dump(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
@@ -174,6 +174,29 @@ class Api:
                     domain=backend.domain,
                 )
         raise AssertionError(found)
+
+
+async def _changes(request: web.BaseRequest, backend: Backend) -> web.StreamResponse:
+    try:
+        since = serial_of(request.query.get("since", "0"))
+    except BadSerialError as error:
+        return text(400, f"400: since: {error}")
+    return await send(request, views.changes(backend.journal, since, backend.zone.serial))
+
+
+async def _explain(request: web.BaseRequest, backend: Backend) -> web.StreamResponse:
+    name, rrtype = request.query.get("name", ""), request.query.get("type", "")
+    if not name or len(name) > MAX_EXPLAINED:
+        return text(400, f"400: name: expected a name of up to {MAX_EXPLAINED} characters")
+    try:
+        wanted = rd.type_of(rrtype) if rrtype else None
+    except ValueError as error:
+        return text(400, f"400: type: {error}")
+    return await send(request, views.explain(backend.explain(name, wanted)))
+
+
+#: What has to be asked in the right way.
+_QUESTIONS: Final = {Endpoint.CHANGES: _changes, Endpoint.EXPLAIN: _explain}
 
 
 def _exists(endpoint: Endpoint, backend: Backend) -> bool:

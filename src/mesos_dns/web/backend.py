@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from mesos_dns.dns.rdata import Record
 from mesos_dns.metrics import Metric
+from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.model import Model
 from mesos_dns.zone.journal import Journal
 from mesos_dns.zone.zone import Zone
@@ -31,7 +32,7 @@ class Backend(Protocol):
 
     @property
     def enumeration_on(self) -> bool:
-        """Whether `/v1/enumerate` and `/v1/axfr` exist."""
+        """Whether what tells names that nobody asked for exists: `/v1/enumerate`, `/v1/axfr`, `/v1/changes`, `/v1/explain`."""
 
     @property
     def refresh_seconds(self) -> int:
@@ -74,6 +75,9 @@ class Backend(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """How everything does: plain values, ready for JSON."""
+
+    def explain(self, name: str, rrtype: int | None) -> Explanation:
+        """Why a name, as people write it, has this answer; of every type if `rrtype` is None. Takes milliseconds."""
 
     def measured(self) -> tuple[Mapping[str, Metric], Mapping[str, float]]:
         """What is counted and measured, as declared, by name; and all numbers by series."""

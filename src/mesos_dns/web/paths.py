@@ -20,6 +20,7 @@ class Endpoint(enum.Enum):
     ENUMERATE = enum.auto()
     AXFR = enum.auto()
     CHANGES = enum.auto()
+    EXPLAIN = enum.auto()
     DNS_QUERY = enum.auto()
     METRICS = enum.auto()
 
@@ -52,6 +53,7 @@ _FIXED: Final = {
     ("v1", "enumerate"): Match(Endpoint.ENUMERATE),
     ("v1", "axfr"): Match(Endpoint.AXFR),
     ("v1", "changes"): Match(Endpoint.CHANGES),
+    ("v1", "explain"): Match(Endpoint.EXPLAIN),
 }
 #: What Go leaves as it is in a path, beside letters, digits and `_.-~` (net/url, encodePath).
 _UNESCAPED: Final = "/$&+,:;=@"

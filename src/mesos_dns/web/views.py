@@ -10,9 +10,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from random import Random
 from typing import Any, Final
 
+import msgspec
+
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A, Record
+from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.model import Model
 from mesos_dns.web.go_json import line, quote, render
 from mesos_dns.zone.journal import Change, Journal
@@ -41,6 +44,11 @@ def config(values: Mapping[str, Any]) -> Pieces:
 def status(values: Mapping[str, Any]) -> Pieces:
     """Show how everything does."""
     yield render(values)
+
+
+def explain(explanation: Explanation) -> Pieces:
+    """Show why a name has its answer."""
+    yield render(msgspec.to_builtins(explanation))
 
 
 # --- look-ups --------------------------------------------------------------------------------------

@@ -75,6 +75,10 @@ class Journal:
     def __len__(self) -> int:
         return len(self._changes)
 
+    def __reversed__(self) -> Iterator[Change]:
+        """The newest first."""
+        return reversed(self._changes)
+
     def add(self, change: Change) -> None:
         """Note a change, and forget the oldest if there is no room."""
         self._changes.append(change)

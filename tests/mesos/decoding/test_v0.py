@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mesos_dns import limits
 from mesos_dns.limits import most_kept
+from mesos_dns.mesos.decoding import v0
 from mesos_dns.mesos.decoding.document import StateError
 from mesos_dns.mesos.decoding.members import MAX_SKIPPED_EXAMPLES
 from mesos_dns.mesos.decoding.v0 import Decoder
@@ -261,6 +262,24 @@ def test_only_running_tasks_count():
     snapshot = Decoder().decode(state([running(id=str(state), state=state) for state in states] + [None]))
     assert list(snapshot.tasks) == [("F", "TASK_RUNNING", 0)]
     assert snapshot.skipped == {}
+
+
+def test_tasks_that_do_not_run_are_told_unless_they_have_ended(monkeypatch):
+    states = ["TASK_STAGING", "TASK_KILLED", "TASK_KILLING", None, "", "TASK_RUNNING", "TASK_STARTING"]
+    body = state([running(id=str(state), state=state, statuses=[at(1, "nope")]) for state in states] + [None])
+    decoder = Decoder()
+    for _ in range(2):
+        snapshot = decoder.decode(body)
+        told = [(one.state, one.task.id, one.task.name) for one in snapshot.not_running]
+        assert told == [(state, state, "web") for state in ("TASK_STAGING", "TASK_KILLING", "TASK_STARTING")]
+        # What is wrong with one that has no names is nobody's concern.
+        assert snapshot.skipped == {"address: not an IP address": 1}
+        assert snapshot.ended_tasks["F"] == {"None", *filter(None, states)} - {"TASK_RUNNING"} | {""}
+    monkeypatch.setattr(v0, "MAX_NOT_RUNNING", 2)
+    for one in (decoder, Decoder()):
+        snapshot = one.decode(body)
+        assert [told.state for told in snapshot.not_running] == ["TASK_STAGING", "TASK_KILLING"]
+        assert "TASK_STARTING" in snapshot.ended_tasks["F"]
 
 
 def test_one_broken_task_among_thousands_costs_itself():

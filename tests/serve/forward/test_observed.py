@@ -4,7 +4,7 @@ import pytest
 
 from mesos_dns.serve.forward import observed as module
 from mesos_dns.serve.forward.health import UpstreamState
-from mesos_dns.serve.forward.observed import Observed, gauges, label
+from mesos_dns.serve.forward.observed import Observed, gauges, label, summary
 from mesos_dns.serve.forward.options import Upstream
 
 ONE = Upstream("10.0.0.1", 53)
@@ -57,3 +57,14 @@ def test_how_an_upstream_does():
     }
     state.refused(2.0, "Connection refused", lambda: 0.0)
     assert dict(gauges([state], 2.0))['forward_upstream_up{to="10.0.0.1:53"}'] == 0
+
+
+def test_what_all_workers_say_of_an_upstream():
+    one, other, idle = UpstreamState(ONE), UpstreamState(ONE), UpstreamState(ONE)
+    for state in (one, other):
+        state.asked = 1
+    one.answered(0.012, 1.0, edns=True)
+    other.refused(2.0, "Connection refused", lambda: 0.0)
+    measured = [dict(gauges([state], 2.0)) for state in (one, other, idle)]
+    assert summary(ONE, measured) == (1, 1, 12)
+    assert summary(Upstream("10.0.0.2", 53), measured) == (0, 0, None)

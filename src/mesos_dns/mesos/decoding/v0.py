@@ -15,7 +15,7 @@ decoded alone into structs that skip what names do not need, and an element whos
 without being decoded. Unusual keys are found by bytes.translate, eight times as fast as a regular expression.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -36,7 +36,17 @@ from mesos_dns.mesos.decoding.grammar import parse_endpoint
 from mesos_dns.mesos.decoding.members import Skipped, framework_address, read_agents
 from mesos_dns.mesos.decoding.tasks import RUNNING, TaskReader
 from mesos_dns.mesos.decoding.v0_tasks import task_entry
-from mesos_dns.mesos.state import Endpoint, Framework, NotShown, Snapshot, Task, TaskKey
+from mesos_dns.mesos.decoding.v1_tasks import ENDED
+from mesos_dns.mesos.state import (
+    MAX_NOT_RUNNING,
+    Endpoint,
+    Framework,
+    NotRunning,
+    NotShown,
+    Snapshot,
+    Task,
+    TaskKey,
+)
 
 _decode_texts: Final = msgspec.json.Decoder(list[str]).decode
 _decode_agent: Final = msgspec.json.Decoder(wire.AgentEntry).decode
@@ -49,19 +59,20 @@ class _WithProblems(NamedTuple):
     problems: tuple[tuple[str, str], ...]
 
 
-#: What one task element means: its id if it is not running.
-_Known = Task | _WithProblems | str | None
+#: What one task element means: its id if it has ended, or if others that do not run are enough.
+_Known = Task | _WithProblems | NotRunning | str | None
 #: Stands for an element that is not known, for None is a meaning.
 _UNKNOWN: Final = _WithProblems(None, ())
 
 
 class _Frameworks(NamedTuple):
-    """Frameworks by id, running tasks, the frameworks whose list of tasks is missing, and the tasks that have ended by framework."""
+    """Frameworks by id, running tasks, the frameworks whose list of tasks is missing, tasks that do not run by framework, and some of them as such."""
 
     frameworks: dict[str, Framework]
     tasks: dict[TaskKey, Task]
     without_tasks: set[str]
     ended: dict[str, frozenset[str]]
+    not_running: list[NotRunning]
 
 
 class Decoder:
@@ -123,12 +134,13 @@ class Decoder:
             ensemble=flags.ensemble,
             elected_time=number_of(top.elected_time),
             reregister_timeout=flags.reregister_timeout,
+            not_running=tuple(found.not_running),
         )
 
     def _read_frameworks(self, entries: Iterable[FrameworkEntry | None], sums: Sums, skipped: Skipped) -> _Frameworks:
         """All frameworks with their tasks; what they use goes into `sums`. What is known of tasks is that of this document then."""
         known: dict[str, dict[int, _Known]] = {}
-        found = _Frameworks({}, {}, set(), {})
+        found = _Frameworks({}, {}, set(), {}, [])
         self._reader.forget_surplus(sum(map(len, self._known.values())))
         for position, entry in enumerate(entries):
             if entry is None:
@@ -141,8 +153,8 @@ class Decoder:
             sums.add_framework(framework.id, entry)
             if entry.tasks is None:
                 found.without_tasks.add(framework.id)
-            known[framework.id] = meanings = self._read_tasks(framework.id, entry.tasks or [], found.tasks, skipped)
-            over = self._ended.read(framework.id, entry).union(one for one in meanings.values() if isinstance(one, str))
+            known[framework.id] = meanings = self._read_tasks(framework.id, entry.tasks or [], found, skipped)
+            over = self._ended.read(framework.id, entry).union(_not_running(meanings.values()))
             if over:
                 found.ended[framework.id] = over
         self._known = known
@@ -150,9 +162,10 @@ class Decoder:
         return found
 
     def _read_tasks(
-        self, framework_id: str, elements: list[Raw], tasks: dict[TaskKey, Task], skipped: Skipped
+        self, framework_id: str, elements: list[Raw], found: _Frameworks, skipped: Skipped
     ) -> dict[int, _Known]:
-        """Add the running tasks of one framework to `tasks`; the meaning of each element by its hash."""
+        """Add the tasks of one framework to `found`; the meaning of each element by its hash."""
+        tasks = found.tasks
         before = self._known.get(framework_id, {})
         now: dict[int, _Known] = {}
         repeats: dict[str, int] = {}
@@ -161,14 +174,17 @@ class Decoder:
             key = hash(element)
             known = before.get(key, _UNKNOWN)
             if known is _UNKNOWN:
-                known = self._read_task(element, framework_id)
+                known = self._read_task(element, framework_id, more=len(found.not_running) < MAX_NOT_RUNNING)
             now[key] = known
-            if isinstance(known, _WithProblems):
+            task: Task | None = None
+            if isinstance(known, Task):
+                task = known
+            elif isinstance(known, _WithProblems):
                 task = known.task
                 for problem in known.problems:
                     skipped.add(*problem)
-            else:
-                task = None if isinstance(known, str) else known
+            elif isinstance(known, NotRunning) and len(found.not_running) < MAX_NOT_RUNNING:
+                found.not_running.append(known)
             if task is not None:
                 task_key = (framework_id, task.id, 0)
                 if task_key in tasks:
@@ -177,16 +193,31 @@ class Decoder:
                 tasks[task_key] = task
         return now
 
-    def _read_task(self, element: bytes, framework_id: str) -> _Known:
+    def _read_task(self, element: bytes, framework_id: str, *, more: bool) -> _Known:
+        """What an element means; `more`: one that does not run is worth being read."""
         problems: tolerant.Problems = []
         try:
             found = task_entry(element, problems)
         except UNREADABLE as error:
             return _WithProblems(None, (("task: bad type", f"{error} in {excerpt(element)}"),))
-        if found is None or found.state != RUNNING:
-            return found.id if found is not None else None
+        if found is None:
+            return None
+        if found.state != RUNNING:
+            if not more or not found.state or found.state in ENDED:
+                return found.id
+            # What is wrong with it is told when it runs.
+            return NotRunning(self._reader.read(found, framework_id, []), found.state)
         task = self._reader.read(found, framework_id, problems)
         return _WithProblems(task, tuple(problems)) if problems else task
+
+
+def _not_running(meanings: Iterable[_Known]) -> Iterator[str]:
+    """The ids of the tasks among them that do not run."""
+    for known in meanings:
+        if isinstance(known, str):
+            yield known
+        elif isinstance(known, NotRunning):
+            yield known.task.id
 
 
 def _text_of(raw: Raw) -> str | None:

@@ -3,7 +3,7 @@
 Apart from `health`, which knows an upstream as it is now: counts must never step back, also when upstreams come and go.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from mesos_dns.metrics import CONFIGURED, Distribution, counter, gauge, histogram
@@ -86,6 +86,18 @@ def gauges(states: Iterable[UpstreamState[Upstream]], now: float) -> Iterator[tu
         yield _UP.series(name), 0 if state.status(now).state == "open" else 1
         if state.srtt is not None:
             yield _RTT.series(name), state.srtt
+
+
+def summary(upstream: Upstream, gauges: Iterable[Mapping[str, float]]) -> tuple[int, int, int | None]:
+    """What the gauges of all workers say of an upstream: how many ask it, how many give it probes alone, and the shortest round trip, in milliseconds.
+
+    Workers that never asked it say nothing.
+    """
+    name = label(upstream)
+    each = [measured for measured in gauges if _UP.series(name) in measured]
+    up = sum(measured[_UP.series(name)] > 0 for measured in each)
+    times = [measured[_RTT.series(name)] for measured in each if _RTT.series(name) in measured]
+    return up, len(each) - up, round(1000 * min(times)) if times else None
 
 
 def label(upstream: Upstream) -> str:
