@@ -4,9 +4,10 @@ Read when somebody asks, from what is there anyway: nothing is kept for it but t
 """
 
 import math
+import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.process_collector import ProcessCollector
@@ -16,6 +17,7 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns.rdata import TYPE_TEXT
 from mesos_dns.metrics import CONFIGURED, Metric, counter, gauge, with_worker
 from mesos_dns.names.skipped import REASONS
+from mesos_dns.serve.forward.observed import FAILURES, REQUESTS, RTT
 from mesos_dns.workers.handle import WorkerHandle
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ def measured(generation: "Generation") -> tuple[dict[str, Metric], dict[str, flo
     for worker in workers:
         found.update(_worker(worker))
         found.update(_gauges_of(worker))
-    found.update(_processes({"control": "self", **{_label(each): str(each.pid) for each in workers if each.pid}}))
+    found.update((metric.series(label), value) for label, metric, value in processes(pids(generation)))
     by_worker = {name: with_worker(metric) for name, metric in declared.items() if metric.by_worker}
     return {**declared, **by_worker}, found
 
@@ -122,7 +124,7 @@ def counted(generation: "Generation") -> dict[str, float]:
         _EVENTS.series(): status.events,
         _READS.series(): status.reads,
         _DIFFERENCES.series(): status.differences,
-        LEADER_CHANGES.series(): generation.leader_changes,
+        LEADER_CHANGES.series(): generation.leaders.changes,
         **dict(generation.pool.propagation.seconds.numbers()),
     }
     for editor in generation.publisher.editors:
@@ -216,14 +218,35 @@ def _gauges_of(worker: WorkerHandle) -> Numbers:
             yield with_worker(metric).series(str(worker.number), *labels.values()), value
 
 
-def _processes(pids: Mapping[str, str]) -> Numbers:
+def pids(generation: "Generation") -> dict[str, int]:
+    """The ids of control and of each worker that runs, by what they are called."""
+    return {"control": os.getpid(), **{_label(each): each.pid for each in generation.pool.workers if each.pid}}
+
+
+def processes(asked_for: Mapping[str, int]) -> Iterator[tuple[str, Metric, float]]:
     """CPU, memory, files and start of processes, given by label. One that is gone has none."""
     asked = ""
     reader = ProcessCollector(pid=lambda: asked, registry=None)
-    for label, pid in pids.items():
-        asked = pid
+    for label, pid in asked_for.items():
+        asked = str(pid)
         for family in reader.collect():
             for sample in family.samples:
                 metric = _PROCESS.get(sample.name.removesuffix("_total"))
                 if metric is not None and math.isfinite(sample.value):
-                    yield metric.series(label), sample.value
+                    yield label, metric, sample.value
+
+
+def mean_rtt(upstream: str, workers: Sequence[WorkerHandle]) -> int | None:
+    """The smoothed round-trip time of an upstream in microseconds, the mean over workers; None if nobody knows one."""
+    series = RTT.series(upstream)
+    found = [worker.gauges[series] for worker in workers if series in worker.gauges]
+    return round(sum(found) / len(found) * 1e6) if found else None
+
+
+def asked_of(upstream: str, workers: Sequence[WorkerHandle]) -> dict[str, int]:
+    """How many questions an upstream got from the workers of this configuration, and how many of them failed."""
+    counted = [worker.total_counters() for worker in workers]
+    return {
+        "requests": int(sum(counts.get(REQUESTS.series(upstream), 0) for counts in counted)),
+        "failures": int(sum(counts.get(FAILURES.series(upstream), 0) for counts in counted)),
+    }
