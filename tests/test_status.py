@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from tests.names.test_reconciler import FRAMEWORKS, state
 from tests.scripted import CONFIG, WITH_WORKER
 
+from mesos_dns import generation
 from mesos_dns.mesos.asked import MasterStatus
 from mesos_dns.mesos.source import DetectorStatus, SourceStatus
 from mesos_dns.mesos.state import Endpoint, Framework
@@ -98,3 +99,22 @@ async def test_a_configuration_that_was_refused(running):
     assert (found["verdict"], found["ready"], found["configuration"]["newest"]) == ("degraded", True, "refused")
     assert "cannot serve HTTP" in found["configuration"]["reason"]
     assert found["problems"][0].startswith("the new configuration was not taken, the one before stays: ")
+
+
+async def test_names_that_collide_are_told_everywhere(running, monkeypatch):
+    monkeypatch.setattr(generation, "COLLISION_SECONDS", 0.01)
+    await running.start()
+    first = state()
+    running.sources[0].shows(first)
+    await running.serving()
+    assert shown(running.generation)["collisions"]["shown"] == []
+    twin = Framework("F9", "slave")
+    running.sources[0].shows(replace(first, frameworks={**FRAMEWORKS, "F9": twin}))
+    line = await running.said("names that collide (reserved): 1, for example slave.mesos. of framework 'slave' ('F9')")
+    assert line.endswith("('F9')")
+    found = shown(running.generation)["collisions"]
+    assert found["counts"] == {"applications": 0, "frameworks": 0, "nested": 0, "reserved": 1}
+    assert found["shown"] == [
+        {"kind": "reserved", "name": "slave.mesos.", "sharers": ["framework 'slave' ('F9')"], "more": 0}
+    ]
+    assert running.generation.measured()[1]['name_collisions{kind="reserved"}'] == 1

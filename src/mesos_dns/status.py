@@ -94,6 +94,13 @@ def shown(generation: "Generation") -> dict[str, object]:
         **_held(generation, now),
         "left_out": generation.model.left_out,
         "skipped": generation.model.naming.skipped.counts,
+        "collisions": {
+            "counts": generation.collisions.counts,
+            "shown": [
+                {"kind": each.kind, "name": each.name, "sharers": list(each.sharers), "more": each.more}
+                for each in generation.collisions.shown
+            ],
+        },
         "zones": [
             {"zone": names.to_text(zone.authority.apex), "serial": zone.serial, "names": len(zone)}
             for zone in generation.zones

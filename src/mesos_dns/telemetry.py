@@ -16,6 +16,7 @@ from mesos_dns import metrics
 from mesos_dns.dns import name as names
 from mesos_dns.dns.rdata import TYPE_TEXT
 from mesos_dns.metrics import CONFIGURED, Metric, counter, gauge, with_worker
+from mesos_dns.names.collisions import KINDS
 from mesos_dns.names.skipped import REASONS
 from mesos_dns.serve.forward.observed import FAILURES, REQUESTS, RTT
 from mesos_dns.workers.handle import WorkerHandle
@@ -65,6 +66,9 @@ _HELD: Final = gauge("held", "What is served although the newest state lacks it.
 _LEFT_OUT: Final = gauge("unhealthy_left_out", "Unhealthy tasks that give way to healthy ones of the same names.")
 _COLLISIONS: Final = gauge(
     "framework_name_collisions", "Names that several frameworks share: their tasks of one name share records."
+)
+_SHARED: Final = gauge(
+    "name_collisions", "Names that have to do with several applications or frameworks: see names.md.", kind=KINDS
 )
 _SKIPPED: Final = gauge("skipped_names", "Tasks and frameworks of which a name is left out at present.", reason=REASONS)
 _SKIPPED_PARTS: Final = gauge(
@@ -184,6 +188,8 @@ def _cluster(generation: "Generation") -> Numbers:
     yield _COLLISIONS.series(), model.shared_framework_names
     for kind, count in generation.publisher.held_counts.items():
         yield _HELD.series(kind), count
+    for kind, number in generation.collisions.counts.items():
+        yield _SHARED.series(kind), number
     skipped = model.naming.skipped.counts
     for reason in REASONS:
         yield _SKIPPED.series(reason), skipped.get(reason, 0)

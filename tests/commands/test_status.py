@@ -32,6 +32,7 @@ STATUS: dict[str, Any] = {
     "holding": [],
     "left_out": 0,
     "skipped": {},
+    "collisions": {"counts": {"applications": 0}, "shown": []},
     "workers": [],
     "upstreams": [],
     "processes": [],
@@ -66,9 +67,20 @@ def test_what_is_held_left_out_and_skipped():
     ]
 
 
+def test_collisions():
+    shown = [{"kind": "applications", "name": f"n{n}.mesos.", "sharers": ["one", "two"], "more": n} for n in range(12)]
+    lines = page(collisions={"counts": {"applications": 30}, "shown": shown})
+    assert lines[-11:-8] == [
+        "collision   n0.mesos. of one, two",
+        "collision   n1.mesos. of one, two and 1 more",
+        "collision   n2.mesos. of one, two and 2 more",
+    ]
+    assert lines[-1] == "            and 20 more collisions"
+
+
 def test_long_lists_are_cut_and_columns_aligned():
     leaders = [{"since": NOW - n, "leader": f"10.0.0.{n}:5050", "id": f"m{n}"} for n in range(15)]
-    lines = [line for line in page(leaders=leaders) if " ago)  10." in line or line.endswith("more")]
+    lines = [line for line in page(leaders=leaders) if ":5050 " in line or line.endswith("more")]
     assert len(lines) == 11
     assert lines[0].startswith("led by      2023-11-1")
     assert lines[0].endswith("(14 s ago)  10.0.0.14:5050  m14")

@@ -102,6 +102,13 @@ def _names(status: _Values) -> Iterator[str]:
         yield _line("held", f"{counts}, because {held['because']}; {left}")
     if status["left_out"]:
         yield _line("left out", f"{status['left_out']} unhealthy tasks")
+    found = status["collisions"]
+    for each in found["shown"][:_MOST_LINES]:
+        more = f" and {each['more']} more" if each["more"] else ""
+        yield _line("collision", f"{each['name']} of {', '.join(each['sharers'])}{more}")
+    beyond = sum(found["counts"].values()) - min(len(found["shown"]), _MOST_LINES)
+    if beyond:
+        yield _line("", f"and {beyond} more collisions")
     for reason, count in status["skipped"].items():
         yield _line("skipped", f"{count}: {reason}")
 

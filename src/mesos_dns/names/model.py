@@ -31,6 +31,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 #: Tasks whose records are made before other work gets a turn: about 10 ms. With 32 or 1,000 a start takes as long.
 SLICE_OF_TASKS: Final = 250
+#: What a framework has that has none.
+_NO_TASKS: Final = TasksOfFramework()
 #: A task at its place, None if it has no records; and to whom it gives way.
 _Step = tuple[TaskPlacement | None, Cover]
 #: What is withdrawn and what is contributed.
@@ -93,6 +95,19 @@ class Model:
     def left_out(self) -> int:
         """How many unhealthy tasks give way to healthy ones of the same names at present."""
         return self._health.left_out
+
+    @property
+    def fragments(self) -> Mapping[bytes, Mapping[str, None]]:
+        """The frameworks (ids) by what their names are in DNS: dotted labels, which may be empty."""
+        return self._called
+
+    def labels_of(self, framework_id: str) -> Iterable[bytes]:
+        """The labels of its tasks' names, each once."""
+        return self._tasks_of_framework.get(framework_id, _NO_TASKS).labels()
+
+    def tasks_called(self, framework_id: str, label: bytes) -> Iterable[TaskKey]:
+        """Keys of its tasks whose names have this label."""
+        return self._tasks_of_framework.get(framework_id, _NO_TASKS).called(label)
 
     @property
     def shared_framework_names(self) -> int:
@@ -227,7 +242,7 @@ class Model:
     def _candidate_tasks(
         self, reading: Reading, framework_id: str, fragment: bytes
     ) -> Iterator[tuple[Contributor, list[Record]]]:
-        tasks = self._tasks_of_framework.get(framework_id, TasksOfFramework())
+        tasks = self._tasks_of_framework.get(framework_id, _NO_TASKS)
         for label in provenance.matching_labels(reading, tasks.labels(), self.naming.rules.label):
             for key in tasks.called(label):
                 task = self.tasks[key]
@@ -243,7 +258,7 @@ class Model:
         """The tasks that may share names: those of this label in all frameworks of this fragment."""
         fragment, label = group
         for framework_id in self._called.get(fragment, ()):
-            for key in self._tasks_of_framework.get(framework_id, TasksOfFramework()).called(label):
+            for key in self._tasks_of_framework.get(framework_id, _NO_TASKS).called(label):
                 placement = self._placement(self.tasks[key])
                 if placement is not None:
                     yield key, placement
