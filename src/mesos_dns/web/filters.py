@@ -10,7 +10,7 @@ from mesos_dns.quoting import quoted
 MAX_VALUES: Final = 100
 #: A limit beyond is none: no cluster has as many tasks or names.
 MAX_LIMIT: Final = 1_000_000_000
-#: How hard to compress: JSON of names becomes a tenth with the least effort, 0.5 ms for each 64 KiB, and little less with more.
+#: How hard to compress: JSON of names becomes a tenth or less with the least effort, 0.2 ms for each 64 KiB, and little less with more.
 _LEVEL: Final = 1
 #: What tells zlib to write a gzip header (RFC 1952).
 _GZIP: Final = zlib.MAX_WBITS | 16
