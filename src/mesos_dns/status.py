@@ -4,15 +4,14 @@ import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mesos_dns import telemetry, verdict
 from mesos_dns.dns import name as names
 from mesos_dns.metrics import is_counter
 from mesos_dns.names.holds import totals
-from mesos_dns.serve.forward.observed import label
+from mesos_dns.serve.forward.observed import FAILURES, REQUESTS, label
 from mesos_dns.verdict import Facts, Verdict
-from mesos_dns.workers.handle import WorkerHandle
 from mesos_dns.workers.protocol import UpstreamHealth
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def judged(generation: "Generation") -> Verdict:
             detector=tuple(detector),
             refused=generation.reload.note if generation.reload.state == "refused" else "",
             certificate=generation.certificate_trouble(),
-            dead_upstreams=tuple(each["upstream"] for each in _upstreams(generation) if each["state"] == "open"),
+            dead_upstreams=tuple(name for name, said in _said(generation).items() if _best(said).state == "open"),
         )
     )
 
@@ -155,29 +154,42 @@ def _left(until: float, now: float) -> int | None:
     return None if until == math.inf else round(max(until - now, 0.0))
 
 
-def _upstreams(generation: "Generation") -> list[dict[str, Any]]:
+def _said(generation: "Generation") -> dict[str, list[UpstreamHealth]]:
+    """What those workers say of each upstream that have asked it."""
+    found: dict[str, list[UpstreamHealth]] = {}
+    for worker in generation.pool.workers:
+        for health in worker.upstreams:
+            if health.state != _STATES[0]:
+                found.setdefault(health.upstream, []).append(health)
+    return found
+
+
+def _best(said: Sequence[UpstreamHealth]) -> UpstreamHealth:
+    """As it does for whoever gets the best of it, so it does: another worker may just have been unlucky."""
+    return min(said, key=_rank, default=UpstreamHealth(""))
+
+
+def _upstreams(generation: "Generation") -> list[dict[str, object]]:
     """Each upstream once, in the order of the configuration, as the workers together see it."""
     zones: dict[str, list[str]] = {}
     for apex, upstreams in generation.plan.worker.forward.upstreams.items():
         for upstream in upstreams:
             zones.setdefault(label(upstream), []).append(names.to_text(apex))
-    return [_upstream(name, its_zones, generation.pool.workers) for name, its_zones in zones.items()]
-
-
-def _upstream(name: str, zones: list[str], workers: Sequence[WorkerHandle]) -> dict[str, Any]:
-    said = [health for worker in workers for health in worker.upstreams if health.upstream == name]
-    # As it does for whoever gets the best of it: a worker that nobody asked has nothing to say.
-    asked = [health for health in said if health.state != _STATES[0]]
-    best = min(asked, key=_rank, default=UpstreamHealth(name))
-    return {
-        "upstream": name,
-        "zones": zones,
-        "state": best.state,
-        "failures_in_a_row": max((health.failures for health in asked), default=0),
-        "last_error": next((health.error for health in asked if health.error), ""),
-        "rtt_us": telemetry.mean_rtt(name, workers),
-        **telemetry.asked_of(name, workers),
-    }
+    workers, said = generation.pool.workers, _said(generation)
+    counted = generation.pool.counters()
+    return [
+        {
+            "upstream": name,
+            "zones": its_zones,
+            "state": _best(said.get(name, ())).state,
+            "failures_in_a_row": max((health.failures for health in said.get(name, ())), default=0),
+            "last_error": next((health.error for health in said.get(name, ()) if health.error), ""),
+            "rtt_us": telemetry.mean_rtt(name, workers),
+            "requests": int(counted.get(REQUESTS.series(name), 0)),
+            "failures": int(counted.get(FAILURES.series(name), 0)),
+        }
+        for name, its_zones in zones.items()
+    ]
 
 
 def _rank(health: UpstreamHealth) -> int:

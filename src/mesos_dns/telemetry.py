@@ -18,7 +18,7 @@ from mesos_dns.dns.rdata import TYPE_TEXT
 from mesos_dns.metrics import CONFIGURED, Metric, counter, gauge, with_worker
 from mesos_dns.names.collisions import KINDS
 from mesos_dns.names.skipped import REASONS
-from mesos_dns.serve.forward.observed import FAILURES, REQUESTS, RTT
+from mesos_dns.serve.forward.observed import RTT
 from mesos_dns.workers.handle import WorkerHandle
 
 if TYPE_CHECKING:
@@ -247,12 +247,3 @@ def mean_rtt(upstream: str, workers: Sequence[WorkerHandle]) -> int | None:
     series = RTT.series(upstream)
     found = [worker.gauges[series] for worker in workers if series in worker.gauges]
     return round(sum(found) / len(found) * 1e6) if found else None
-
-
-def asked_of(upstream: str, workers: Sequence[WorkerHandle]) -> dict[str, int]:
-    """How many questions an upstream got from the workers of this configuration, and how many of them failed."""
-    counted = [worker.total_counters() for worker in workers]
-    return {
-        "requests": int(sum(counts.get(REQUESTS.series(upstream), 0) for counts in counted)),
-        "failures": int(sum(counts.get(FAILURES.series(upstream), 0) for counts in counted)),
-    }

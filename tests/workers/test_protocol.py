@@ -23,6 +23,7 @@ from mesos_dns.workers.protocol import (
     Resolvers,
     Settings,
     SnapshotBegin,
+    UpstreamHealth,
     ZoneUpdate,
     encode,
 )
@@ -65,6 +66,7 @@ FRAMES = [
     Resolvers({b"\0": [Upstream("8.8.4.4", 53)]}),
     Ack(OTHER, 1700000001),
     Report({"misses": 3, "hits": 2**40}),
+    Report({}, {"rtt": 0.5}, [UpstreamHealth("8.8.8.8:53", "failing", 3, "Connection refused")]),
 ]
 STREAM = b"".join(map(encode, FRAMES))
 
@@ -78,7 +80,7 @@ def test_frames_come_back_in_order():
 
 def test_a_change_comes_back_as_a_change():
     reader = FrameReader()
-    reader.feed(encode(FRAMES[5]))
+    reader.feed(encode(next(each for each in FRAMES if isinstance(each, ZoneUpdate))))
     frame = next(reader)
     assert isinstance(frame, ZoneUpdate)
     owners, removed, added = frame.changes[0]

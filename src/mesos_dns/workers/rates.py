@@ -9,7 +9,15 @@ REPORTS: Final = 20
 #: What is answered, one way or another. Each of these is exact with every report; those by RCODE lag behind.
 ANSWERED: Final = (
     *("cache_hits", "cache_misses", "forwarded", "forward_cached", "forward_private", "forward_failed"),
-    *("rejected", "refused", "forward_refused", "forward_looped", "forward_not_recursive", "forward_shed"),
+    *(
+        "rejected",
+        "refused",
+        "recursion_refused",
+        "forward_refused",
+        "forward_looped",
+        "forward_not_recursive",
+        "forward_shed",
+    ),
 )
 
 
