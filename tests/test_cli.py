@@ -26,10 +26,11 @@ class FakeControl:
     started: list["FakeControl"] = []  # noqa: RUF012 - emptied for each test
     ends_with: BaseException | None = None
 
-    def __init__(self, load, verbosity, niceness):
+    def __init__(self, load, verbosity, niceness, *, origin):
         self.load = load
         self.verbosity = verbosity
         self.niceness = niceness
+        self.origin = origin
 
     async def run(self, config):
         self.config = config

@@ -31,6 +31,7 @@ from mesos_dns.names.reconciler import GRACE, SCHEDULER_GRACE
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK
 from mesos_dns.serve import answer
 from mesos_dns.serve.forward import cache, capability, forwarder, health, keeping, pool, upstreams
+from mesos_dns.verdict import EXIT_CODES, STALE_SECONDS
 from mesos_dns.workers import handle, protocol
 
 ROOT = Path(__file__).parent.parent
@@ -322,6 +323,12 @@ def test_links_lead_somewhere(page: Path) -> None:
         if anchor:
             heads = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, target
+
+
+def test_the_verdicts_that_operations_md_tells() -> None:
+    told = table(DOCS / "operations.md", "Verdict", "Exit code", "When")
+    assert {code(word): int(number) for word, number, _ in told} == EXIT_CODES
+    assert f"{STALE_SECONDS:.0f} s older than `RefreshSeconds`" in told[1][2]
 
 
 def commands(page: Path) -> Iterator[list[str]]:

@@ -114,6 +114,7 @@ CLUSTER: Final = Row(
                 ("mesos_dns_skipped_state_parts", "{{instance}} of no use in the state: {{reason}}"),
                 ("mesos_dns_skipped_event_parts", "{{instance}} of no use in events: {{reason}}"),
                 ("mesos_dns_framework_name_collisions", "{{instance}} names of several frameworks"),
+                ("mesos_dns_name_collisions", "{{instance}} names that collide: {{kind}}"),
                 ("mesos_dns_unhealthy_left_out", "{{instance}} unhealthy"),
             ),
             (

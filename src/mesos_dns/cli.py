@@ -1,9 +1,9 @@
 """The command line: Go-style flags, subcommands, exit codes.
 
     mesos-dns -config=/etc/mesos-dns/config.json -v=1      as the Go program
-    mesos-dns run|check|records|explain|watch|version ...
+    mesos-dns run|check|records|explain|watch|status|version ...
 
-Exit codes: 0 done, 1 a socket or a master cannot be had, 2 bad flags, 78 (EX_CONFIG) bad configuration.
+Exit codes: 0 done, 1 a socket or a master cannot be had, 2 bad flags, 78 (EX_CONFIG) bad configuration; those of `status`: `verdict.EXIT_CODES`.
 What the commands do stands in `commands/`.
 """
 
@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "records": "print the names of a cluster, of its masters or of a saved state",
     "explain": "ask a running server why a name has its answer, or none",
     "watch": "print the names that appear and vanish in a running server, as it happens, and why",
+    "status": "print how a running server does; ends with 0 if all is well, 1 if not all, 2 if it is down",
     "version": "print the version",
 }
 _URL_HELP: Final = "where the HTTP API is; default: HTTPListener and HttpPort of the configuration"
@@ -157,6 +158,9 @@ def _command_parser(name: str) -> argparse.ArgumentParser:
         parser.add_argument("--since", type=_serial, metavar="SERIAL", help="begin with what changed after this serial")
         parser.add_argument("--once", action="store_true", help="print what is known, and end")
         parser.add_argument("--json", action="store_true", help="print each change as a line of JSON")
+    if name == "status":
+        parser.add_argument("--url", metavar="URL", help=_URL_HELP)
+        parser.add_argument("--json", action="store_true", help="print what /v1/status says, as JSON")
     if name == "records":
         where = parser.add_mutually_exclusive_group()
         where.add_argument("--state", metavar="FILE", help="a saved /master/state; - for standard input")

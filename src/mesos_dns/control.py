@@ -77,9 +77,11 @@ class Control:
         niceness: int = 0,
         *,
         make_source: MakeSource = follow,
+        origin: Callable[[], str] = lambda: "",
     ) -> None:
-        """`niceness` is added to that of this process when it serves; that of workers stays as it is now."""
+        """`origin` says what people call the place that `load` reads. `niceness` is added to that of this process when it serves; that of workers stays as it is now."""
         self._load = load
+        self._origin = origin
         self._verbosity = verbosity
         self._niceness = present_niceness() + niceness
         self._make_source = make_source
@@ -130,7 +132,9 @@ class Control:
         if wanted.guarded:
             privileges.forbid_dumps()
         pairs = listeners.sockets.pairs[: wanted.workers]
-        return Generation(wanted, pairs, self._spawner, self._generation, make_source=self._make_source)
+        found = Generation(wanted, pairs, self._spawner, self._generation, make_source=self._make_source)
+        found.origin = self._origin()
+        return found
 
     def _accompany(self, generation: Generation, config: Config) -> None:
         """Begin what goes on beside the generation in force, instead of what went on beside the one before."""
@@ -201,6 +205,7 @@ class Control:
         _tell_warnings(loaded)
         generation.renew(wanted)
         self._follow(generation, loaded.config)
+        generation.taken = time.time()
         generation.reload = Reload("in force", at=time.time())
         certificate = wanted.certificate
         if certificate is not None:

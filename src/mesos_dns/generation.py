@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import itertools
 import logging
-import math
 import secrets
 import time
 import traceback
@@ -13,21 +11,22 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from mesos_dns import __version__, collector, explaining, telemetry
+from mesos_dns import __version__, collector, explaining, status, telemetry
 from mesos_dns.assembly import Plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import Clients, Prefix
 from mesos_dns.dns.rdata import Record
 from mesos_dns.logs import RateLimited
+from mesos_dns.mesos.asked import Leaders, Leadership
 from mesos_dns.mesos.hosts import HostLookup
 from mesos_dns.mesos.options import SourceOptions
 from mesos_dns.mesos.source import Source
 from mesos_dns.mesos.sources import follow
 from mesos_dns.mesos.state import Observation, Snapshot
-from mesos_dns.metrics import Metric, is_counter, summed
+from mesos_dns.metrics import Metric, summed
+from mesos_dns.names import collisions
 from mesos_dns.names.explanation import Explanation
-from mesos_dns.names.holds import totals
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
@@ -46,8 +45,9 @@ log = logging.getLogger(__name__)
 INTERFACE_SECONDS: Final = 30.0
 #: Seconds between two words about a certificate that ends: a day.
 CERTIFICATE_SECONDS: Final = 86_400.0
-#: Held agents, frameworks and tasks that the status shows: a failover of a large cluster holds 100,000.
-MAX_HELD_SHOWN: Final = 100
+
+#: Seconds between two looks for names that collide: with 100,000 tasks each takes 0.15 s of processor time, in steps of a millisecond.
+COLLISION_SECONDS: Final = 60.0
 
 #: Makes the source that reads a cluster.
 MakeSource = Callable[[SourceOptions], Source]
@@ -92,10 +92,13 @@ class Generation:
         self.reload = Reload("none")
         #: Counts of the workers of former generations.
         self.counted_before: dict[str, float] = {}
-        #: How often another master was followed than before, and which parts of the newest state were of no use, by reason.
-        self.leader_changes = 0
+        #: Whom a state was read from, and which parts of the newest one were of no use, by reason.
+        self.leaders = Leaders()
         self.skipped_parts: Mapping[str, int] = {}
-        self._master_id = ""
+        #: When the program started, what the configuration was read from, and when; Unix times.
+        self.started: float = former.started if former is not None else time.time()
+        self.origin = ""
+        self.taken = time.time()
         self.model = Model(Naming(plan.naming))
         self.zones = Zones.of(plan.zones)
         self.version = __version__
@@ -122,6 +125,7 @@ class Generation:
         )
         if former is not None:
             self.publisher.journal.inherit(former.publisher.journal)
+            self.leaders.inherit(former.leaders)
         self.source = make_source(plan.source)
         #: The networks of this machine's interfaces.
         self._networks: tuple[Prefix, ...] = ()
@@ -134,6 +138,10 @@ class Generation:
         self._observed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._warn = RateLimited(log)
+        #: Names that collide, as far as was looked last.
+        self.collisions = collisions.NOTHING
+        self._collisions_log = RateLimited(log, interval=600)
+        self._look_again = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"Generation({self.publisher!r}, {self.pool!r})"
@@ -150,6 +158,7 @@ class Generation:
             spawn(self._watch_interfaces(), name="watch interfaces"),
             spawn(self._watch_certificate(), name="watch the certificate"),
             spawn(self._turn_secrets(), name="turn secrets"),
+            spawn(self._watch_collisions(), name="watch for collisions"),
         ]
 
     def renew(self, plan: Plan) -> None:
@@ -214,6 +223,7 @@ class Generation:
                 if _may_name_hosts(observation):
                     self._hosts.want(self.model.host_names())
                 self._observed.set()
+                self._look_again.set()
 
     def _serials(self) -> list[tuple[bytes, int]]:
         return [(zone.authority.apex, zone.serial) for zone in self.zones]
@@ -224,9 +234,10 @@ class Generation:
             self.pool.propagation.published(apex, serial, begun)
         if isinstance(observation, Snapshot):
             self.skipped_parts = dict(observation.skipped)
-            if self._master_id not in ("", observation.master_id):
-                self.leader_changes += 1
-            self._master_id = observation.master_id
+            leader = self.source.status.leader or observation.leader
+            self.leaders.note(
+                Leadership(time.time(), str(leader or ""), observation.master_id, observation.cluster),
+            )
 
     async def _follow_time(self) -> None:
         """End what is held through a failover when its time is up, also if nothing happens then."""
@@ -288,11 +299,34 @@ class Generation:
         """Tell each day of a certificate that is about to expire, or has."""
         while self.plan.certificate is not None:
             await asyncio.sleep(CERTIFICATE_SECONDS)
-            trouble = self._certificate_trouble()
+            trouble = self.certificate_trouble()
             if trouble:
                 log.warning("TLS: %s", trouble)
 
-    def _certificate_trouble(self) -> str:
+    async def _watch_collisions(self) -> None:
+        """Look for names that collide when something has changed, now and then."""
+        while True:
+            await self._look_again.wait()
+            self._look_again.clear()
+            looking, found = collisions.find(self.model), None
+            while found is None:
+                try:
+                    next(looking)
+                except StopIteration as end:
+                    found = end.value
+                await asyncio.sleep(0)
+            known = {(each.kind, each.name) for each in self.collisions.shown}
+            self.collisions = found
+            for kind, count in found.counts.items():
+                new = [each for each in found.shown if each.kind == kind and (kind, each.name) not in known]
+                if new:
+                    self._collisions_log.warning(
+                        kind, "names that collide (%s): %d, for example %s", kind, count, new[0]
+                    )
+            await asyncio.sleep(COLLISION_SECONDS)
+
+    def certificate_trouble(self) -> str:
+        """What is wrong with the certificate, or soon will be; "" for nothing, or none."""
         certificate = self.plan.certificate
         return certificate.trouble(time.time()) if certificate is not None else ""
 
@@ -345,19 +379,12 @@ class Generation:
 
     def ready(self) -> tuple[bool, list[str]]:
         """Whether the zones are loaded and every worker serves them; the reasons if not."""
-        reasons = []
-        if not self.publisher.loaded.is_set():
-            status = self.source.status
-            tried = f": {status.last_error}" if status.last_error else ""
-            reasons.append(f"no state of the cluster yet{tried}")
-            if status.detector is not None:
-                reasons += status.detector.notes(time.monotonic())
-        reasons += self.pool.troubles()
-        return not reasons, reasons
+        found = status.judged(self)
+        return found.ready, list(found.reasons)
 
     def notes(self) -> list[str]:
         """How old the state of the cluster is, what fails at present, whether another configuration waits or was refused, and a certificate that ends."""
-        more = filter(None, (self.reload.note, self._certificate_trouble()))
+        more = filter(None, (self.reload.note, self.certificate_trouble()))
         return [*self.source.status.notes(time.monotonic()), *more]
 
     def is_shared(self, record: Record) -> bool:
@@ -397,56 +424,9 @@ class Generation:
         except NoAnswerError:
             return None
 
-    def _certificate_json(self) -> dict[str, object] | None:
-        certificate = self.plan.certificate
-        if certificate is None:
-            return None
-        return {
-            "file": certificate.file,
-            "since": int(certificate.since),
-            "until": int(certificate.until),
-            "trouble": self._certificate_trouble(),
-        }
-
     def status(self) -> dict[str, object]:
         """How everything does, for people and programs: plain values, seconds, Unix times."""
-        ready, reasons = self.ready()
-        now = time.monotonic()
-        return {
-            "version": self.version,
-            "ready": ready,
-            "reasons": reasons,
-            "reload": {"state": self.reload.state, "reason": self.reload.reason, "at": int(self.reload.at)},
-            "certificate": self._certificate_json(),
-            "source": self.source.status.as_json(now),
-            "grace": round(self.publisher.grace),
-            "holding": [
-                {
-                    "because": cause.value,
-                    "agents": total.agents,
-                    "frameworks": total.frameworks,
-                    "tasks": total.tasks,
-                    "seconds": _left(total.until, now),
-                }
-                for cause, total in totals(self.publisher.held()).items()
-            ],
-            "held": [
-                {
-                    "kind": held.kind,
-                    "id": held.key if isinstance(held.key, str) else held.key[1],
-                    "why": held.hold.why.value,
-                    "seconds": _left(held.hold.until, now),
-                }
-                for held in itertools.islice(self.publisher.held(), MAX_HELD_SHOWN)
-            ],
-            "left_out": self.model.left_out,
-            "zones": [
-                {"zone": names.to_text(zone.authority.apex), "serial": zone.serial, "names": len(zone)}
-                for zone in self.zones
-            ],
-            "workers": [worker.status() for worker in self.pool.workers],
-            "counters": {series: count for series, count in sorted(self.counters().items()) if is_counter(series)},
-        }
+        return status.shown(self)
 
 
 def _made_secrets(plan: Plan, former: Generation | None) -> MadeSecrets | None:
@@ -464,11 +444,6 @@ def _may_name_hosts(observation: Observation) -> bool:
         return True
     parts = (observation.agents, observation.agents_gone, observation.frameworks, observation.frameworks_gone)
     return any(parts)
-
-
-def _left(until: float, now: float) -> int | None:
-    """Whole seconds left, None for no end in sight."""
-    return None if until == math.inf else round(max(until - now, 0.0))
 
 
 def _publish_hosts(publisher: Publisher, found: Mapping[str, tuple[bytes, ...]]) -> None:

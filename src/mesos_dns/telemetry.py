@@ -4,9 +4,10 @@ Read when somebody asks, from what is there anyway: nothing is kept for it but t
 """
 
 import math
+import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.process_collector import ProcessCollector
@@ -15,7 +16,9 @@ from mesos_dns import metrics
 from mesos_dns.dns import name as names
 from mesos_dns.dns.rdata import TYPE_TEXT
 from mesos_dns.metrics import CONFIGURED, Metric, counter, gauge, with_worker
+from mesos_dns.names.collisions import KINDS
 from mesos_dns.names.skipped import REASONS
+from mesos_dns.serve.forward.observed import RTT
 from mesos_dns.workers.handle import WorkerHandle
 
 if TYPE_CHECKING:
@@ -64,6 +67,9 @@ _LEFT_OUT: Final = gauge("unhealthy_left_out", "Unhealthy tasks that give way to
 _COLLISIONS: Final = gauge(
     "framework_name_collisions", "Names that several frameworks share: their tasks of one name share records."
 )
+_SHARED: Final = gauge(
+    "name_collisions", "Names that have to do with several applications or frameworks: see names.md.", kind=KINDS
+)
 _SKIPPED: Final = gauge("skipped_names", "Tasks and frameworks of which a name is left out at present.", reason=REASONS)
 _SKIPPED_PARTS: Final = gauge(
     "skipped_state_parts", "Parts of the newest whole state that could not be used.", reason=CONFIGURED
@@ -108,7 +114,7 @@ def measured(generation: "Generation") -> tuple[dict[str, Metric], dict[str, flo
     for worker in workers:
         found.update(_worker(worker))
         found.update(_gauges_of(worker))
-    found.update(_processes({"control": "self", **{_label(each): str(each.pid) for each in workers if each.pid}}))
+    found.update((metric.series(label), value) for label, metric, value in processes(pids(generation)))
     by_worker = {name: with_worker(metric) for name, metric in declared.items() if metric.by_worker}
     return {**declared, **by_worker}, found
 
@@ -122,7 +128,7 @@ def counted(generation: "Generation") -> dict[str, float]:
         _EVENTS.series(): status.events,
         _READS.series(): status.reads,
         _DIFFERENCES.series(): status.differences,
-        LEADER_CHANGES.series(): generation.leader_changes,
+        LEADER_CHANGES.series(): generation.leaders.changes,
         **dict(generation.pool.propagation.seconds.numbers()),
     }
     for editor in generation.publisher.editors:
@@ -182,6 +188,8 @@ def _cluster(generation: "Generation") -> Numbers:
     yield _COLLISIONS.series(), model.shared_framework_names
     for kind, count in generation.publisher.held_counts.items():
         yield _HELD.series(kind), count
+    for kind, number in generation.collisions.counts.items():
+        yield _SHARED.series(kind), number
     skipped = model.naming.skipped.counts
     for reason in REASONS:
         yield _SKIPPED.series(reason), skipped.get(reason, 0)
@@ -216,14 +224,26 @@ def _gauges_of(worker: WorkerHandle) -> Numbers:
             yield with_worker(metric).series(str(worker.number), *labels.values()), value
 
 
-def _processes(pids: Mapping[str, str]) -> Numbers:
+def pids(generation: "Generation") -> dict[str, int]:
+    """The ids of control and of each worker that runs, by what they are called."""
+    return {"control": os.getpid(), **{_label(each): each.pid for each in generation.pool.workers if each.pid}}
+
+
+def processes(asked_for: Mapping[str, int]) -> Iterator[tuple[str, Metric, float]]:
     """CPU, memory, files and start of processes, given by label. One that is gone has none."""
     asked = ""
     reader = ProcessCollector(pid=lambda: asked, registry=None)
-    for label, pid in pids.items():
-        asked = pid
+    for label, pid in asked_for.items():
+        asked = str(pid)
         for family in reader.collect():
             for sample in family.samples:
                 metric = _PROCESS.get(sample.name.removesuffix("_total"))
                 if metric is not None and math.isfinite(sample.value):
-                    yield metric.series(label), sample.value
+                    yield label, metric, sample.value
+
+
+def mean_rtt(upstream: str, workers: Sequence[WorkerHandle]) -> int | None:
+    """The smoothed round-trip time of an upstream in microseconds, the mean over workers; None if nobody knows one."""
+    series = RTT.series(upstream)
+    found = [worker.gauges[series] for worker in workers if series in worker.gauges]
+    return round(sum(found) / len(found) * 1e6) if found else None

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 import logging
 from urllib.parse import quote_from_bytes
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.web.given import Client
 
-from mesos_dns.web import api, views
+from mesos_dns.web import api, sending, views
 from mesos_dns.web.server import HttpServer
 
 TEXT = "text/plain; charset=utf-8"
@@ -152,10 +153,10 @@ async def test_a_second_dump_waits_for_the_first(get, monkeypatch):
     under_way, proceed = asyncio.Event(), asyncio.Event()
     real = api.send
 
-    async def slowly(request, pieces):
+    async def slowly(request, pieces, **how):
         under_way.set()
         await proceed.wait()
-        return await real(request, pieces)
+        return await real(request, pieces, **how)
 
     monkeypatch.setattr(api, "send", slowly)
     first = asyncio.ensure_future(get("/v1/axfr"))
@@ -173,7 +174,7 @@ async def test_who_waits_too_long_for_a_dump_is_told_so(get, monkeypatch):
     monkeypatch.setattr(api, "HTTP_DUMP_WAIT_SECONDS", 0.05)
     under_way, proceed = asyncio.Event(), asyncio.Event()
 
-    async def slowly(_request, _pieces):
+    async def slowly(_request, _pieces, **_how):
         under_way.set()
         await proceed.wait()
         return api.text(200, "")
@@ -184,6 +185,44 @@ async def test_who_waits_too_long_for_a_dump_is_told_so(get, monkeypatch):
     assert (await get("/v1/axfr")).short == (503, TEXT, "503: somebody else is being sent all records; try again later")
     proceed.set()
     assert (await first).status == 200
+
+
+async def test_a_part_of_a_dump(get):
+    listed = json.loads((await get("/v1/enumerate?framework=chronos&framework=fw-2")).body)["frameworks"]
+    assert [each["name"] for each in listed] == ["idle <one>", "chronos"]
+    assert json.loads((await get("/v1/enumerate?framework=nobody")).body) == {"frameworks": []}
+    shown = json.loads((await get("/v1/axfr?prefix=LEADER.")).body)["Records"]
+    assert [*shown["As"]] == ["leader.mesos."]
+    assert shown["SRVs"] == {}
+    assert "complete" not in shown
+    # What is not known means nothing, as ever.
+    assert (await get("/v1/axfr?x=1")).body == (await get("/v1/axfr")).body
+
+
+@pytest.mark.parametrize("path", ["/v1/enumerate", "/v1/axfr"])
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "", "1e3", "%D9%A1", "9" * 50])
+async def test_a_limit_that_is_none(get, path, limit):
+    reply = await get(f"{path}?limit={limit}")
+    assert (reply.status, reply.body.partition(", found ")[0]) == (
+        400,
+        "400: limit: expected a number from 1 to 1000000000",
+    )
+
+
+@pytest.mark.parametrize("path", ["/v1/enumerate", "/v1/axfr"])
+async def test_dumps_are_compressed_for_those_who_take_it(get, path, monkeypatch):
+    plain = await get(path)
+    assert plain.headers["vary"] == "Accept-Encoding"
+    assert "content-encoding" not in plain.headers
+    # A small one is not worth it.
+    assert (await get(path, Accept_Encoding="gzip")).octets == plain.octets
+    monkeypatch.setattr(sending, "HTTP_CHUNK", 50)
+    for coding in ("gzip, deflate, br", "*", "identity;q=0.5, gzip;q=1.0"):
+        packed = await get(path, Accept_Encoding=coding)
+        assert packed.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(packed.octets) == plain.octets
+    for coding in ("identity", "br", "gzip;q=0", "gzip;q=x"):
+        assert (await get(path, Accept_Encoding=coding)).octets == plain.octets
 
 
 # --- readiness -----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.state import Agent, Delta, Framework, Task
 from mesos_dns.web import views
+from mesos_dns.web.filters import Filter
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 
@@ -346,3 +347,27 @@ def test_the_configuration_keeps_its_order():
     assert "".join(views.config({"TTL": 60, "Masters": None, "Domain": "mesos"})) == (
         '{\n  "TTL": 60,\n  "Masters": null,\n  "Domain": "mesos"\n }'
     )
+
+
+# --- parts of dumps --------------------------------------------------------------------------------
+
+
+def test_a_limit_says_whether_there_is_more(cluster):
+    whole = read(views.enumerate_tasks(cluster.model, cluster.is_shared))
+    count = sum(len(each["tasks"]) for each in whole["frameworks"])
+    for limit in range(1, count + 2):
+        part = read(views.enumerate_tasks(cluster.model, cluster.is_shared, Filter(limit=limit)))
+        assert sum(len(each["tasks"]) for each in part["frameworks"]) == min(limit, count)
+        assert part["complete"] is (limit >= count)
+    assert part == {**whole, "complete": True}
+
+
+def test_a_limit_of_names(cluster):
+    whole = read(axfr(cluster.zone))["Records"]
+    count = sum(map(len, whole.values()))
+    settings = {"refresh_seconds": 60, "mname": "ns1.mesos.", "rname": "root.ns1.mesos.", "domain": "mesos"}
+    for limit in (1, 3, count, count + 1):
+        part = read(views.axfr(cluster.zone, **settings, wanted=Filter(limit=limit)))
+        assert sum(map(len, part["Records"].values())) == min(limit, count)
+        assert part["complete"] is (limit >= count)
+    assert part["Records"] == whole

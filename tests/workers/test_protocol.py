@@ -23,6 +23,7 @@ from mesos_dns.workers.protocol import (
     Resolvers,
     Settings,
     SnapshotBegin,
+    UpstreamHealth,
     ZoneUpdate,
     encode,
 )
@@ -65,6 +66,7 @@ FRAMES = [
     Resolvers({b"\0": [Upstream("8.8.4.4", 53)]}),
     Ack(OTHER, 1700000001),
     Report({"misses": 3, "hits": 2**40}),
+    Report({}, {"rtt": 0.5}, [UpstreamHealth("8.8.8.8:53", "failing", 3, "Connection refused")]),
 ]
 STREAM = b"".join(map(encode, FRAMES))
 

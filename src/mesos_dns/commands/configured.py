@@ -33,6 +33,12 @@ def name_of(path: str | None) -> str:
     return "standard input" if path == STANDARD_INPUT else path
 
 
+def place_of(options: Namespace) -> str:
+    """The same for what the flags mean; a file with its whole path, which tells it from others of its name."""
+    path = path_of(options)
+    return name_of(path) if path in (None, STANDARD_INPUT) else str(Path(str(path)).expanduser().absolute())
+
+
 def read(path: str | None, *, flags: Layer | None = None, needs_masters: bool = True) -> Loaded:
     """The configuration, as `config.load` gives it. Raises ConfigError."""
     return load(path, os.environ, flags=flags, needs_masters=needs_masters, host=_HOST)

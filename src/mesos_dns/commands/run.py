@@ -31,7 +31,8 @@ def run(options: Namespace) -> int:
     for warning in loaded.warnings:
         logs.logger.warning("configuration: %s", warning)
     try:
-        asyncio.run(Control(load, options.v, CONTROL_NICENESS).run(loaded.config))
+        control = Control(load, options.v, CONTROL_NICENESS, origin=lambda: configured.place_of(options))
+        asyncio.run(control.run(loaded.config))
     except BindError as error:
         logs.logger.error("no start: %s", error)
         return 1

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos import waiting
+from mesos_dns.mesos.asked import Asked
 from mesos_dns.mesos.asking import Asking, Fetcher, Reading
 from mesos_dns.mesos.errors import NobodyAnsweredError
 from mesos_dns.mesos.identity import Identity
@@ -51,12 +52,13 @@ class PollingSource:
         *,
         refresh_seconds: float = 60.0,
         identity: Identity | None = None,
+        asked: Asked | None = None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`refresh_seconds` lie between the starts of two polls; `chance` gives numbers from 0 to 1.
 
-        `identity`: what is known of the cluster, for sources that take turns at it.
+        `identity`: what is known of the cluster, for sources that take turns at it. `asked`: what `client` notes of masters.
         """
         self._detector = detector
         self._client = client
@@ -64,6 +66,7 @@ class PollingSource:
         self._identity = Identity() if identity is None else identity
         self._clock = clock
         self._chance = chance
+        self._asked = Asked() if asked is None else asked
         self._status = SourceStatus()
         #: Whether the log says that there is no state, and has not yet said that it is over.
         self._failure_told = False
@@ -77,7 +80,8 @@ class PollingSource:
     @property
     def status(self) -> SourceStatus:
         """How polling goes at the moment."""
-        return replace(self._status, detector=self._detector.status)
+        masters = self._asked.masters(self._detector.known.masters)
+        return replace(self._status, detector=self._detector.status, masters=masters)
 
     def not_running(self) -> Sequence[NotRunning]:
         """Those of the last state."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from mesos_dns.mesos.asked import MasterStatus
 from mesos_dns.mesos.state import Endpoint, NotRunning, Observation
 
 
@@ -57,6 +58,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
     `using` is how the cluster is followed at the moment, "events" or "polling"; `why` is the reason if it is not the way that was asked for.
     Of events: `events` counts those that told of something, `reads` the whole states that were read besides the first, `differences` what
     those had that the events had not told; `skipped` parts of the present stream that could not be used, by reason.
+
+    `masters` are those that are known, in their order, and others that were asked.
     """
 
     leader: Endpoint | None = None
@@ -76,6 +79,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     differences: int = 0
     skipped: Mapping[str, int] = {}
     detector: DetectorStatus | None = None
+    masters: tuple[MasterStatus, ...] = ()
 
     def notes(self, now: float) -> list[str]:
         """Lines for people: how old the last good state is at `now` (of the monotonic clock), and what fails at present."""
@@ -110,6 +114,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
             "failures": self.failures,
             "failures_in_a_row": self.consecutive_failures,
             "last_error": self.last_error,
+            "took_us": None if self.last_duration is None else round(self.last_duration * 1e6),
+            "octets": self.octets,
             "detector": None if self.detector is None else self.detector.as_json(now),
         }
 

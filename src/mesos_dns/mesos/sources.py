@@ -3,6 +3,7 @@
 import time
 from typing import Final
 
+from mesos_dns.mesos.asked import Asked
 from mesos_dns.mesos.detect.static import StaticMasters
 from mesos_dns.mesos.detect.zookeeper import FIRST_ANSWER_SECONDS, ZooKeeperMasters
 from mesos_dns.mesos.errors import NobodyAnsweredError
@@ -30,12 +31,12 @@ def follow(options: SourceOptions) -> Source:
     """What follows the cluster. OSError or ssl.SSLError if the files of `options.client` are unusable."""
     if options.follow == "polling":
         return _poll(options, detector(options))
-    known, identity = detector(options), Identity()
+    known, identity, asked = detector(options), Identity(), Asked()
     polling = None
     if options.follow == "auto":
-        polling = _poll(options, Entered(known), identity)
+        polling = _poll(options, Entered(known), identity, asked)
     plan = Plan(options.reconcile_seconds, options.client.timeout)
-    return StreamingSource(known, MasterClient(options.client), polling, plan, identity=identity)
+    return StreamingSource(known, MasterClient(options.client, asked), polling, plan, identity=identity, asked=asked)
 
 
 async def read_once(options: SourceOptions) -> Snapshot:
@@ -49,7 +50,9 @@ async def read_once(options: SourceOptions) -> Snapshot:
         raise NobodyAnsweredError(error.errors, "; ".join(notes)) from error
 
 
-def _poll(options: SourceOptions, masters: MasterDetector, identity: Identity | None = None) -> PollingSource:
-    return PollingSource(
-        masters, MasterClient(options.client), refresh_seconds=options.refresh_seconds, identity=identity
-    )
+def _poll(
+    options: SourceOptions, masters: MasterDetector, identity: Identity | None = None, asked: Asked | None = None
+) -> PollingSource:
+    asked = Asked() if asked is None else asked
+    client = MasterClient(options.client, asked)
+    return PollingSource(masters, client, refresh_seconds=options.refresh_seconds, identity=identity, asked=asked)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from mesos_dns.concurrency import spawn
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos import waiting
+from mesos_dns.mesos.asked import Asked
 from mesos_dns.mesos.errors import (
     EventsRefusedError,
     ForeignError,
@@ -100,13 +101,16 @@ class StreamingSource:
         plan: Plan,
         *,
         identity: Identity | None = None,
+        asked: Asked | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        """`asked`: what `client`, and that of `polling`, note of masters."""
         self._detector = detector
         self._client = client
         self._polling = polling
         self._plan = plan
         self._chance = chance
+        self._asked = Asked() if asked is None else asked
         self._status = SourceStatus(using="events")
         #: A subscription that nobody follows yet; what follows one.
         self._open: Subscription | None = None
@@ -131,11 +135,14 @@ class StreamingSource:
     def status(self) -> SourceStatus:
         """How following goes at the moment."""
         now = self._following
-        counted = replace(self._status, detector=self._detector.status)
+        masters = self._asked.masters(self._detector.known.masters)
+        counted = replace(self._status, detector=self._detector.status, masters=masters)
         if now is not None:
+            stream = now.subscription
             return replace(
                 counted,
-                last_success=now.subscription.heard,
+                masters=self._asked.masters_heard(self._detector.known.masters, stream.endpoint, stream.heard),
+                last_success=stream.heard,
                 is_live=now.is_live,
                 events=counted.events + now.events,
                 reads=counted.reads + now.reads,
@@ -147,6 +154,7 @@ class StreamingSource:
                 self._polling.status,
                 using="polling",
                 why=counted.why,
+                masters=masters,
                 events=counted.events,
                 reads=counted.reads,
                 differences=counted.differences,

@@ -35,6 +35,8 @@ SLICE_OF_TASKS: Final = 250
 MOST_LABELS: Final = 1000
 #: Frameworks of which there are only tasks that are looked at for those who may have a name.
 MOST_UNKNOWN: Final = 20
+#: What a framework has that has none.
+_NO_TASKS: Final = TasksOfFramework()
 #: A task at its place, None if it has no records; and to whom it gives way.
 _Step = tuple[TaskPlacement | None, Cover]
 #: What is withdrawn and what is contributed.
@@ -85,7 +87,7 @@ class Model:
 
     def tasks_of_framework(self, framework_id: str) -> TasksOfFramework:
         """Its running tasks, oldest first; also while it is unknown itself."""
-        return self._tasks_of_framework.get(framework_id) or TasksOfFramework()
+        return self._tasks_of_framework.get(framework_id) or _NO_TASKS
 
     def fragment(self, framework_id: str) -> bytes | None:
         """The dotted labels of a framework's name; None while it is unknown."""
@@ -120,6 +122,19 @@ class Model:
     def left_out(self) -> int:
         """How many unhealthy tasks give way to healthy ones of the same names at present."""
         return self._health.left_out
+
+    @property
+    def fragments(self) -> Mapping[bytes, Mapping[str, None]]:
+        """The frameworks (ids) by what their names are in DNS: dotted labels, which may be empty."""
+        return self._called
+
+    def labels_of(self, framework_id: str) -> Iterable[bytes]:
+        """The labels of its tasks' names, each once."""
+        return self._tasks_of_framework.get(framework_id, _NO_TASKS).labels()
+
+    def tasks_called(self, framework_id: str, label: bytes) -> Iterable[TaskKey]:
+        """Keys of its tasks whose names have this label."""
+        return self._tasks_of_framework.get(framework_id, _NO_TASKS).called(label)
 
     @property
     def shared_framework_names(self) -> int:
@@ -312,7 +327,7 @@ class Model:
         """The tasks that may share names: those of this label in all frameworks of this fragment."""
         fragment, label = group
         for framework_id in self._called.get(fragment, ()):
-            for key in self._tasks_of_framework.get(framework_id, TasksOfFramework()).called(label):
+            for key in self._tasks_of_framework.get(framework_id, _NO_TASKS).called(label):
                 placement = self._placement(self.tasks[key])
                 if placement is not None:
                     yield key, placement

@@ -21,6 +21,7 @@ from mesos_dns.web import views
 from mesos_dns.web.backend import Backend
 from mesos_dns.web.dns_query import answer_dns, client_of
 from mesos_dns.web.exposition import exposition
+from mesos_dns.web.filters import BadFilterError, Filter, filter_of, takes_gzip
 from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable, match, moved_body
 from mesos_dns.web.sending import JSON, headers, send, text
 from mesos_dns.web.watching import BadSerialError, Watches, serial_of, wants_events
@@ -134,12 +135,17 @@ class Api:
 
     async def _send_dump(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
         try:
+            wanted = filter_of(request.query.items())
+        except BadFilterError as error:
+            return text(400, f"400: {error}")
+        try:
             async with asyncio.timeout(HTTP_DUMP_WAIT_SECONDS):
                 await self._dump.acquire()
         except TimeoutError:
             return text(503, "503: somebody else is being sent all records; try again later")
         try:
-            return await send(request, self._pieces(found, backend))
+            packed = takes_gzip(request.headers.get("Accept-Encoding"))
+            return await send(request, _dump(found, backend, wanted), packed=packed)
         finally:
             self._dump.release()
 
@@ -163,17 +169,20 @@ class Api:
                 return views.hosts(backend.zone, found.name, self._random)
             case Endpoint.SERVICES:
                 return views.services(backend.zone, found.name, self._random)
-            case Endpoint.ENUMERATE:
-                return views.enumerate_tasks(backend.model, backend.is_shared)
-            case Endpoint.AXFR:
-                return views.axfr(
-                    backend.zone,
-                    refresh_seconds=backend.refresh_seconds,
-                    mname=backend.mname,
-                    rname=backend.rname,
-                    domain=backend.domain,
-                )
         raise AssertionError(found)
+
+
+def _dump(found: Match, backend: Backend, wanted: Filter) -> views.Pieces:
+    if found.endpoint is Endpoint.ENUMERATE:
+        return views.enumerate_tasks(backend.model, backend.is_shared, wanted)
+    return views.axfr(
+        backend.zone,
+        refresh_seconds=backend.refresh_seconds,
+        mname=backend.mname,
+        rname=backend.rname,
+        domain=backend.domain,
+        wanted=wanted,
+    )
 
 
 async def _changes(request: web.BaseRequest, backend: Backend) -> web.StreamResponse:

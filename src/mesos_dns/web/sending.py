@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
+from mesos_dns.web.filters import Gzip
 from mesos_dns.web.views import Pieces
 
 #: Seconds that a client may leave a part of a reply untaken, and that a whole reply may take: 100,000
@@ -32,14 +33,19 @@ def text(status: int, body: str) -> web.Response:
     return web.Response(status=status, body=body.encode("utf-8", "replace"), headers=headers(TEXT))
 
 
-async def send(request: web.BaseRequest, pieces: Pieces, content_type: str = JSON) -> web.StreamResponse:
+async def send(
+    request: web.BaseRequest, pieces: Pieces, content_type: str = JSON, *, packed: bool | None = None
+) -> web.StreamResponse:
     """Reply with `pieces`: at once with a Content-Length if they are small, else chunk by chunk as they come.
+
+    What is not small is compressed if `packed`. None: it never is; the others depend on what the client takes, and caches are told.
 
     Raises TimeoutError for a client that does not take them; ConnectionError for one that went away. If
     anything is raised after the reply began, the connection is aborted: only that tells the client that
     the reply is incomplete.
     """
-    reply = _Reply(request, content_type)
+    fields = headers(content_type) | ({} if packed is None else {"Vary": "Accept-Encoding"})
+    reply = _Reply(request, fields, Gzip() if packed else None)
     try:
         # Closed here and not by the collector some day: a dump may remember a hundred thousand records.
         with closing(pieces):
@@ -53,9 +59,10 @@ async def send(request: web.BaseRequest, pieces: Pieces, content_type: str = JSO
 class _Reply:
     """One reply with status 200; it begins when more has been gathered than fits into one chunk."""
 
-    def __init__(self, request: web.BaseRequest, content_type: str) -> None:
+    def __init__(self, request: web.BaseRequest, fields: dict[str, str], packer: Gzip | None) -> None:
         self._request = request
-        self._content_type = content_type
+        self._fields = fields
+        self._packer = packer
         self._begun: web.StreamResponse | None = None
         self._gathered: list[str] = []
 
@@ -72,19 +79,24 @@ class _Reply:
                 await asyncio.sleep(0)
                 turn_began = time.monotonic()
         if self._begun is None:
-            return web.Response(body=self._take(), headers=headers(self._content_type))
-        return await self._write()
+            return web.Response(body=self._take(), headers=self._fields)
+        return await self._write(last=True)
 
     def abort(self) -> None:
         if self._begun is not None and self._request.transport is not None:
             self._request.transport.abort()
 
-    async def _write(self) -> web.StreamResponse:
+    async def _write(self, *, last: bool = False) -> web.StreamResponse:
         if self._begun is None:
-            self._begun = web.StreamResponse(headers=headers(self._content_type))
+            packed = {"Content-Encoding": "gzip"} if self._packer is not None else {}
+            self._begun = web.StreamResponse(headers=self._fields | packed)
             await self._begun.prepare(self._request)
-        async with asyncio.timeout(HTTP_STALL_SECONDS):
-            await self._begun.write(self._take())
+        octets = self._take()
+        if self._packer is not None:
+            octets = self._packer.add(octets) + (self._packer.end() if last else b"")
+        if octets:
+            async with asyncio.timeout(HTTP_STALL_SECONDS):
+                await self._begun.write(octets)
         return self._begun
 
     def _take(self) -> bytes:

@@ -17,6 +17,7 @@ from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A, Record
 from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.model import Model
+from mesos_dns.web.filters import EVERYTHING, Filter
 from mesos_dns.web.go_json import line, quote, render
 from mesos_dns.zone.journal import Change, Journal
 from mesos_dns.zone.zone import Zone
@@ -116,34 +117,65 @@ def _listing(entries: Iterable[Mapping[str, str]], nothing: Mapping[str, str]) -
 # --- the tasks -------------------------------------------------------------------------------------
 
 
-def enumerate_tasks(model: Model, is_shared: Callable[[Record], bool]) -> Pieces:
+def enumerate_tasks(model: Model, is_shared: Callable[[Record], bool], wanted: Filter = EVERYTHING) -> Pieces:
     """List all frameworks with their running tasks and what these contribute, oldest first.
 
     A record that several tasks contribute stands at the first of them only; `is_shared` may say that a
-    record is not worth remembering for that. Tasks whose agent is unknown are left out.
+    record is not worth remembering for that. Tasks whose agent is unknown are left out. `wanted` may ask for some frameworks, and for so many tasks;
+    then a member `complete` says whether these are all.
     """
-    frameworks = list(model.frameworks.items())
-    if not frameworks:
+    all_ = list(model.frameworks.items())
+    frameworks = [each for each in all_ if not wanted.frameworks or {each[0], each[1].name} & wanted.frameworks]
+    if not all_:
         yield render({"frameworks": None})
         return
     yield "{" + line(1) + '"frameworks": '
     listed: set[Record] = set()
+    room = _Room(wanted.limit)
     opening = "["
     for framework_id, framework in frameworks:
         yield opening + line(2) + "{" + line(3) + '"tasks": '
-        yield from _tasks(model, framework_id, is_shared, listed)
+        yield from _tasks(model, framework_id, is_shared, listed, room)
         yield "," + line(3) + '"name": ' + quote(framework.name) + line(2) + "}"
         opening = ","
-    yield line(1) + "]" + line(0) + "}"
+        if room.lacking:
+            break
+    yield ("[]" if opening == "[" else line(1) + "]") + room.complete + line(0) + "}"
 
 
-def _tasks(model: Model, framework_id: str, is_shared: Callable[[Record], bool], listed: set[Record]) -> Pieces:
+class _Room:
+    """How many entries a client still wants; there is no end without a limit."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._left = limit
+        #: Whether there was no room for one.
+        self.lacking = False
+
+    def take(self) -> bool:
+        """Whether there is room for another entry, which takes it."""
+        if self._left is None:
+            return True
+        self.lacking |= self._left == 0
+        self._left = max(self._left - 1, 0)
+        return not self.lacking
+
+    @property
+    def complete(self) -> str:
+        """The member that says whether there was room for all; nothing without a limit."""
+        return "" if self._left is None else "," + line(1) + f'"complete": {render(not self.lacking)}'
+
+
+def _tasks(
+    model: Model, framework_id: str, is_shared: Callable[[Record], bool], listed: set[Record], room: _Room
+) -> Pieces:
     opening = "["
     for key in list(model.tasks_of_framework(framework_id)):
         task = model.tasks.get(key)
         if task is None or task.agent_id not in model.agents:
             yield ""
             continue
+        if not room.take():
+            break
         records = [record for record in model.task_records(key) if _is_new(record, is_shared, listed)]
         # Nothing new is `null`, as Go writes a list that was never begun.
         entry = {"name": task.name, "id": task.id, "records": [*map(_record, records)] or None}
@@ -177,8 +209,13 @@ def _host(rrtype: int, rdata: bytes) -> str:
 # --- the zone --------------------------------------------------------------------------------------
 
 
-def axfr(zone: Zone, *, refresh_seconds: int, mname: str, rname: str, domain: str) -> Pieces:
-    """List all address and SRV records by name, names sorted, behind what identifies the zone."""
+def axfr(
+    zone: Zone, *, refresh_seconds: int, mname: str, rname: str, domain: str, wanted: Filter = EVERYTHING
+) -> Pieces:
+    """List all address and SRV records by name, names sorted, behind what identifies the zone.
+
+    `wanted` may ask for names with a prefix, and for so many names; then a member `complete` says whether these are all.
+    """
     head = {
         "TTL": zone.authority.ttl,
         "Serial": zone.serial,
@@ -193,25 +230,32 @@ def axfr(zone: Zone, *, refresh_seconds: int, mname: str, rname: str, domain: st
     runs: dict[int, list[tuple[bytes, ...]]] = {rrtype: [] for _, rrtype in _SECTIONS}
     owners = tuple(zone)
     for start in range(0, len(owners), NAMES_PER_PIECE):
-        some = sorted(owners[start : start + NAMES_PER_PIECE], key=names.to_text)
+        some = sorted(_wanted(owners[start : start + NAMES_PER_PIECE], wanted.prefix), key=names.to_text)
         for rrtype, sorted_runs in runs.items():
             sorted_runs.append(tuple([owner for owner in some if zone.rdataset(owner, rrtype)]))
         yield ""
     opening = ""
+    room = _Room(wanted.limit)
     for key, rrtype in _SECTIONS:
         yield opening + line(2) + quote(key) + ": "
-        yield from _section(zone, rrtype, runs.pop(rrtype))
+        yield from _section(zone, rrtype, runs.pop(rrtype), room)
         opening = ","
-    yield line(1) + "}" + line(0) + "}"
+    yield line(1) + "}" + room.complete + line(0) + "}"
 
 
-def _section(zone: Zone, rrtype: int, runs: list[tuple[bytes, ...]]) -> Pieces:
+def _wanted(owners: tuple[bytes, ...], prefix: str) -> Iterable[bytes]:
+    return [owner for owner in owners if names.to_text(owner).startswith(prefix)] if prefix else owners
+
+
+def _section(zone: Zone, rrtype: int, runs: list[tuple[bytes, ...]], room: _Room) -> Pieces:
     """List the records of one type; `runs` are owners, each sorted by its text."""
     opening = "{"
     # Only the head of each run is ever spelt out: texts of all names would take more than the zone.
     for name, owner in heapq.merge(*(((names.to_text(owner), owner) for owner in run) for run in runs)):
         hosts = [_host(rrtype, rdata) for rdata in zone.rdataset(owner, rrtype)]
         if hosts:  # else it vanished meanwhile
+            if not room.take():
+                break
             yield opening + line(3) + quote(name) + ": " + render(hosts, 3)
             opening = ","
         else:

@@ -44,9 +44,11 @@ from mesos_dns.workers.protocol import (
     Resolvers,
     Settings,
     ToWorker,
+    UpstreamHealth,
     encode,
 )
 from mesos_dns.workers.questions import Asking
+from mesos_dns.workers.rates import Rate
 from mesos_dns.workers.replication import snapshot_frames
 from mesos_dns.workers.spawner import Child, ProcessSpawner, end_of, ended, look_at
 from mesos_dns.zone.zones import Zones
@@ -94,6 +96,9 @@ class WorkerHandle:
         #: What the present process measures, by series, and what its code has declared.
         self.gauges: Mapping[str, float] = {}
         self.declared: Mapping[str, Metric] = {}
+        #: How upstreams do for the present process, and how many queries it answers.
+        self.upstreams: Sequence[UpstreamHealth] = ()
+        self.rate = Rate()
         self._pair = pair
         listeners = [Listener(pair.udp.fileno(), udp=True), Listener(pair.tcp.fileno(), udp=False)]
         if pair.tls is not None:
@@ -163,6 +168,7 @@ class WorkerHandle:
             "restarts": self.restarts,
             "serials": {names.to_text(apex): serial for apex, serial in self.serving.items()},
             "trouble": self.trouble or "",
+            "answers_per_second": round(self.rate.per_second),
         }
 
     def push(self, frames: Sequence[bytes]) -> None:
@@ -296,6 +302,8 @@ class WorkerHandle:
         self._finished_counters = summed(self._finished_counters, self.counters)
         self.counters = {}
         self.gauges = {}
+        self.upstreams = ()
+        self.rate = Rate()
         self._on_news()
         return f"{fault}, and was killed" if fault else f"ended unasked ({end_of(process.returncode)})"
 
@@ -418,10 +426,13 @@ class WorkerHandle:
                 self.serving[apex] = serial
                 self._on_news()
                 self._propagation.acknowledged(apex, self.number, serial, asyncio.get_running_loop().time())
-            case Report(counts, gauges):
+            case Report(counts, gauges, upstreams):
                 self.counters.update(counts)
+                self.rate.note(asyncio.get_running_loop().time(), self.counters)
                 if gauges is not None:
                     self.gauges = gauges
+                if upstreams is not None:
+                    self.upstreams = upstreams
             case Declared(metrics):
                 self.declared = {metric.name: metric for metric in metrics}
             case _:

@@ -139,15 +139,25 @@ class Declared(msgspec.Struct, frozen=True, array_like=True, tag="declared"):
     metrics: list[Metric]
 
 
+class UpstreamHealth(msgspec.Struct, frozen=True, array_like=True):
+    """How an upstream does for one worker: `state` as in `health.Status`, or "unasked"; failures in a row; the last failure in words, "" if there was none."""
+
+    upstream: str
+    state: str = "unasked"
+    failures: int = 0
+    error: str = ""
+
+
 class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
     """The worker is there.
 
     `counts`, by series, are those since it started, as far as they are others than in the report before. `gauges` are all that it has at
-    present; None if they are as they were.
+    present; None if they are as they were. So are `upstreams`.
     """
 
     counts: dict[str, int | float]
     gauges: dict[str, int | float] | None = None
+    upstreams: list[UpstreamHealth] | None = None
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):

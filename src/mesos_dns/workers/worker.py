@@ -62,6 +62,7 @@ from mesos_dns.workers.protocol import (
     Resolvers,
     Settings,
     SnapshotBegin,
+    UpstreamHealth,
     ZoneUpdate,
     encode,
 )
@@ -267,6 +268,14 @@ class Worker:
                 found.update(listener.gauges())
         return found
 
+    def upstreams(self) -> list[UpstreamHealth]:
+        """How upstreams do."""
+        found = self._forwarder.health(asyncio.get_running_loop().time())
+        return [
+            UpstreamHealth(name, health.state if health.asked else "unasked", health.failures, health.error or "")
+            for name, health in found.items()
+        ]
+
 
 def _family(sockets: Iterable[socket.socket]) -> str:
     """Of which address family those are who ask at these sockets, as `traffic.FAMILIES` has it."""
@@ -321,6 +330,7 @@ class ControlLink(asyncio.Protocol):
         #: What control was told last.
         self._counted: dict[str, float] = {}
         self._measured: dict[str, float] = {}
+        self._upstreams: list[UpstreamHealth] = []
         self.worker: Worker | None = None
         #: It ended because the system gave it no memory: then even to log that may be too much.
         self.lacked_memory = False
@@ -368,8 +378,10 @@ class ControlLink(asyncio.Protocol):
         counts, gauges = self.worker.counters(whole=whole), self.worker.gauges()
         before = self._counted
         changed = {series: count for series, count in counts.items() if before.get(series) != count}
-        self.send(Report(changed, gauges if gauges != self._measured else None))
-        self._counted, self._measured = counts, gauges
+        upstreams = self.worker.upstreams()
+        told = upstreams if upstreams != self._upstreams else None
+        self.send(Report(changed, gauges if gauges != self._measured else None, told))
+        self._counted, self._measured, self._upstreams = counts, gauges, upstreams
 
     def stop_ticking(self) -> None:
         """Report no more by itself."""

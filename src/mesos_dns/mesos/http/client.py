@@ -21,9 +21,11 @@ import aiohttp
 import msgspec
 
 from mesos_dns import limits
+from mesos_dns.mesos.asked import Asked
 from mesos_dns.mesos.errors import (
     BodyError,
     DisconnectedError,
+    MasterError,
     MasterTimeoutError,
     NoLeaderError,
     RedirectError,
@@ -96,9 +98,10 @@ class MasterClient:
     Create it anywhere; use and close it in one event loop. After `close` it can be used again.
     """
 
-    def __init__(self, options: ClientOptions) -> None:
-        """`options.ca_file` and the others are read here: OSError or ssl.SSLError if they are unusable."""
+    def __init__(self, options: ClientOptions, asked: Asked | None = None) -> None:
+        """`options.ca_file` and the others are read here: OSError or ssl.SSLError if they are unusable. `asked` is told what comes of it."""
         self._options = options
+        self._notes = Asked() if asked is None else asked
         self._scheme = "https" if options.https else "http"
         self._tls = _tls_context(options) if options.https else None
         self._login_tls = self._tls or _tls_context(options) if options.iam is not None else None
@@ -163,12 +166,29 @@ class MasterClient:
 
     async def _chunks(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         # Translated here, so that no exception of the library, which leads to the response and back, goes through other frames.
-        async with translated(endpoint, tls=self._tls is not None):
-            async for chunk in response.content.iter_any():
-                yield chunk
+        try:
+            async with translated(endpoint, tls=self._tls is not None):
+                async for chunk in response.content.iter_any():
+                    yield chunk
+        except MasterError as error:
+            self._notes.failed(error, time.monotonic(), 0.0)
+            raise
 
     async def _within(self, endpoint: Endpoint, seconds: float, ask: Callable[[], Awaitable[T]]) -> T:
-        """What `ask` gives, within so many seconds; once more with another token if the one at hand is not accepted."""
+        """What `ask` gives, within so many seconds; what came of it is noted."""
+        started = time.monotonic()
+        try:
+            found = await self._ask_within(endpoint, seconds, ask)
+        except MasterError as error:
+            now = time.monotonic()
+            self._notes.failed(error, now, now - started)
+            raise
+        now = time.monotonic()
+        self._notes.answered(endpoint, now, now - started)
+        return found
+
+    async def _ask_within(self, endpoint: Endpoint, seconds: float, ask: Callable[[], Awaitable[T]]) -> T:
+        """The same; once more with another token if the one at hand is not accepted."""
         try:
             async with asyncio.timeout(seconds):
                 if self._login is None or not self._login.has_token:

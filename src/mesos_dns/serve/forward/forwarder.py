@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -19,6 +19,7 @@ from mesos_dns.serve.forward import aliases, observed, rewrite
 from mesos_dns.serve.forward.aliases import Ours, leads_here
 from mesos_dns.serve.forward.cache import cache_for, cache_key, question_of
 from mesos_dns.serve.forward.flights import CACHED, FORWARDED, Flight, Flights, Share
+from mesos_dns.serve.forward.health import Status, UpstreamState
 from mesos_dns.serve.forward.inflight import Question
 from mesos_dns.serve.forward.loops import LoopWatch, Route
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
@@ -209,9 +210,15 @@ class Forwarder:
 
     def gauges(self, now: float) -> dict[str, float]:
         """What is at `now` (the loop's time), by series."""
-        states = {state.key: state for zone in self._zones.values() for state in zone.states}
-        found = dict(observed.gauges(states.values(), now))
+        found = dict(observed.gauges(self._states(), now))
         return {**found, _PENDING.series(): self._waiting, _KEPT.series(): len(self._cache)}
+
+    def health(self, now: float) -> dict[str, Status]:
+        """How each upstream does at `now` (the loop's time), by what it is called."""
+        return {observed.label(state.key): state.status(now) for state in self._states()}
+
+    def _states(self) -> Iterable[UpstreamState[Upstream]]:
+        return {state.key: state for zone in self._zones.values() for state in zone.states}.values()
 
     def upstreams_for(self, name: bytes) -> tuple[bytes, Upstreams[Upstream] | None]:
         """The closest zone at or above `name` that is configured, and its upstreams; None if it has none."""

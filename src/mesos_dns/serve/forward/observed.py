@@ -16,8 +16,8 @@ _DURATIONS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0
 _MOST_OBSERVED: Final = 256
 _OTHER: Final = Upstream("other", 0)
 
-_REQUESTS: Final = counter("forward_requests", "Questions sent to an upstream.", to=CONFIGURED)
-_FAILURES: Final = counter(
+REQUESTS: Final = counter("forward_requests", "Questions sent to an upstream.", to=CONFIGURED)
+FAILURES: Final = counter(
     "forward_failures",
     "Questions to an upstream that got an answer that is no use, such as SERVFAIL, or an error of the network.",
     to=CONFIGURED,
@@ -31,7 +31,7 @@ _UP: Final = gauge(
     by_worker=True,
     to=CONFIGURED,
 )
-_RTT: Final = gauge(
+RTT: Final = gauge(
     "forward_upstream_rtt_seconds", "Smoothed round-trip time of an upstream.", by_worker=True, to=CONFIGURED
 )
 
@@ -72,8 +72,8 @@ class Observed:
         """All counts, by series."""
         for upstream, counts in self._counts.items():
             name = label(upstream)
-            yield _REQUESTS.series(name), counts.requests
-            yield _FAILURES.series(name), counts.failures
+            yield REQUESTS.series(name), counts.requests
+            yield FAILURES.series(name), counts.failures
             yield from counts.durations.numbers()
 
 
@@ -85,7 +85,7 @@ def gauges(states: Iterable[UpstreamState[Upstream]], now: float) -> Iterator[tu
         name = label(state.key)
         yield _UP.series(name), 0 if state.status(now).state == "open" else 1
         if state.srtt is not None:
-            yield _RTT.series(name), state.srtt
+            yield RTT.series(name), state.srtt
 
 
 def summary(upstream: Upstream, gauges: Iterable[Mapping[str, float]]) -> tuple[int, int, int | None]:
@@ -96,7 +96,7 @@ def summary(upstream: Upstream, gauges: Iterable[Mapping[str, float]]) -> tuple[
     name = label(upstream)
     each = [measured for measured in gauges if _UP.series(name) in measured]
     up = sum(measured[_UP.series(name)] > 0 for measured in each)
-    times = [measured[_RTT.series(name)] for measured in each if _RTT.series(name) in measured]
+    times = [measured[RTT.series(name)] for measured in each if RTT.series(name) in measured]
     return up, len(each) - up, round(1000 * min(times)) if times else None
 
 
