@@ -66,11 +66,8 @@ def ours(*names):
 #: The command line, and what it puts together. Nothing below may import these.
 TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
-    *("telemetry", "explaining", "early_signals", "collector", "allocator", "privileges", "landlock"),
-    *(
-        "systemd",
-        "supervision",
-    ),
+    *("telemetry", "explaining", "early_signals", "collector", "allocator", "privileges", "landlock", "process_name"),
+    *("systemd", "supervision"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
 COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics", "certificates", "tls")
