@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 
 from mesos_dns import __version__, early_signals, logs
 from mesos_dns.commands.configured import DEFAULT_FILE
+from mesos_dns.config.rules import LOG_FORMATS
 from mesos_dns.dns.rdata import type_of
 from mesos_dns.quoting import quoted
 
@@ -112,7 +113,7 @@ def _go_parser() -> argparse.ArgumentParser:
     """The flags without a command: those of the Go program."""
     parser = argparse.ArgumentParser(
         prog="mesos-dns",
-        usage="mesos-dns [-config FILE] [-v N] [-version]\n       mesos-dns COMMAND [...]",
+        usage="mesos-dns [-config FILE] [-v N] [-log-format FORMAT] [-version]\n       mesos-dns COMMAND [...]",
         description="DNS for Apache Mesos.",
         epilog="\n".join(["commands:", *(f"  {name:<20}  {about}" for name, about in COMMANDS.items()), _EXAMPLES]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -121,6 +122,7 @@ def _go_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-h", "-help", "--help", action="help", help="print this")
     _add_config(parser)
+    _add_log_format(parser)
     # As in Go, a switch may have a value.
     parser.add_argument(
         "-version",
@@ -142,9 +144,25 @@ def _go_parser() -> argparse.ArgumentParser:
 
 def _command_parser(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"mesos-dns {name}", description=COMMANDS[name], allow_abbrev=False)
+    _add_flags(parser, name)
+    return parser
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """The flags of the Go program and all commands in one parser: what manual and completions are made of. `parse` knows more exactly."""
+    parser = _go_parser()
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="mesos-dns")
+    for name, about in COMMANDS.items():
+        _add_flags(commands.add_parser(name, help=about, description=about, allow_abbrev=False), name)
+    return parser
+
+
+def _add_flags(parser: argparse.ArgumentParser, name: str) -> None:
     parser.set_defaults(command=name)
     if name != "version":
         _add_config(parser)
+    if name == "run":
+        _add_log_format(parser)
     if name == "check":
         parser.add_argument("--strict", action="store_true", help="end with 1 if there are warnings")
         parser.add_argument("--json", action="store_true", help="print problems and warnings as JSON")
@@ -167,7 +185,6 @@ def _command_parser(name: str) -> argparse.ArgumentParser:
         where.add_argument("--master", metavar="HOST:PORT", help="a master to ask instead of the configured ones")
         parser.add_argument("--format", choices=("table", "zone", "json"), default="table", help="default: table")
         parser.add_argument("--no-resolve", action="store_true", help="do not look up host names in the state")
-    return parser
 
 
 def _type(text: str) -> str:
@@ -190,6 +207,15 @@ def _switch(text: str) -> bool:
     if text.lower() in {"0", "f", "false"}:
         return False
     raise argparse.ArgumentTypeError(f"expected true or false, found {quoted(text)}")
+
+
+def _add_log_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        *("-log-format", "--log-format"),
+        choices=LOG_FORMATS,
+        metavar="FORMAT",
+        help=f"of the log: {' or '.join(LOG_FORMATS)}; default: LogFormat of the configuration, else text",
+    )
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

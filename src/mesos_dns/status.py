@@ -42,6 +42,7 @@ def judged(generation: "Generation") -> Verdict:
     return verdict.judge(
         Facts(
             no_state=tuple(no_state),
+            leaving=generation.leaving,
             workers=len(generation.pool.workers),
             worker_troubles=tuple(generation.pool.troubles()),
             age=None if status.last_success is None else now - status.last_success,

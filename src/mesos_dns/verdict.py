@@ -29,6 +29,8 @@ class Facts(NamedTuple):
     """
 
     no_state: tuple[str, ...] = ()
+    #: It ends, and serves on for those who have not noticed yet.
+    leaving: bool = False
     workers: int = 0
     worker_troubles: tuple[str, ...] = ()
     age: float | None = None
@@ -52,7 +54,8 @@ class Verdict(NamedTuple):
 
 def judge(facts: Facts) -> Verdict:
     """Say whether all is well, by the rule above."""
-    reasons = (*facts.no_state, *facts.worker_troubles)
+    leaving = ("this server ends: ask another one",) if facts.leaving else ()
+    reasons = (*leaving, *facts.no_state, *facts.worker_troubles)
     problems = (*reasons, *_worries(facts))
     nobody = 0 < facts.workers <= len(facts.worker_troubles)
     state: State = "down" if facts.no_state or nobody else "degraded" if problems else "ok"

@@ -246,7 +246,7 @@ class Control:
 @pytest.fixture
 async def fed(told, monkeypatch):  # noqa: ARG001 - puts the garbage collector back
     """A feed in this process, control's end, and the event of its end."""
-    monkeypatch.setattr(logs, "configure", lambda _verbosity: None)
+    monkeypatch.setattr(logs, "configure", lambda _verbosity, **_: None)
     ours, theirs = socket.socketpair()
     ended = asyncio.Event()
     feed = ControlLink(ended)
@@ -361,7 +361,7 @@ class Process:
         ours, theirs = socket.socketpair()
         fds = [theirs.fileno(), self.udp.fileno(), self.tcp.fileno()]
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "mesos_dns.workers.worker", str(fds[0])),
+            *(sys.executable, "-m", "mesos_dns.workers.worker", "0", str(fds[0])),
             pass_fds=fds,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             stderr=asyncio.subprocess.PIPE,

@@ -5,7 +5,7 @@ import os
 import sys
 from argparse import Namespace
 
-from mesos_dns import logs, privileges
+from mesos_dns import logs, privileges, process_name
 from mesos_dns.commands import configured
 from mesos_dns.config import Account, ConfigError
 from mesos_dns.control import Control
@@ -15,7 +15,8 @@ from mesos_dns.workers.spawner import CONTROL_NICENESS
 
 def run(options: Namespace) -> int:
     """Serve until a signal ends it; the exit code."""
-    logs.configure(options.v)
+    process_name.call_this(process_name.CONTROL)
+    logs.configure(options.v, as_json=configured.early_json(options))
     load = configured.reader(options)
     try:
         loaded = load()
@@ -28,6 +29,7 @@ def run(options: Namespace) -> int:
     except ConfigError as error:
         configured.log_refusal(error)
         return configured.BAD_CONFIG
+    logs.configure(options.v, as_json=loaded.config.log_format == "json")
     for warning in loaded.warnings:
         logs.logger.warning("configuration: %s", warning)
     try:
