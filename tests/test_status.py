@@ -117,4 +117,7 @@ async def test_names_that_collide_are_told_everywhere(running, monkeypatch):
     assert found["shown"] == [
         {"kind": "reserved", "name": "slave.mesos.", "sharers": ["framework 'slave' ('F9')"], "more": 0}
     ]
+    hidden = replace(running.generation.plan, shown=replace(running.generation.plan.shown, enumeration_on=False))
+    monkeypatch.setattr(running.generation, "plan", hidden)
+    assert shown(running.generation)["collisions"] == {**found, "shown": []}
     assert running.generation.measured()[1]['name_collisions{kind="reserved"}'] == 1

@@ -96,9 +96,11 @@ def shown(generation: "Generation") -> dict[str, object]:
         "skipped": generation.model.naming.skipped.counts,
         "collisions": {
             "counts": generation.collisions.counts,
+            # Names that nobody asked for.
             "shown": [
                 {"kind": each.kind, "name": each.name, "sharers": list(each.sharers), "more": each.more}
                 for each in generation.collisions.shown
+                if generation.enumeration_on
             ],
         },
         "zones": [

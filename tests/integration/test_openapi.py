@@ -217,6 +217,15 @@ def test_a_server_that_has_no_records_and_tells_no_names(tmp_path: Path) -> None
             assert hold(silent, Asked(path, path)).status == 404
 
 
+def test_a_client_that_may_ask_nothing(tmp_path: Path) -> None:
+    with Program(tmp_path, masters=[("127.0.0.1", free_port())], dohOn=True, AllowHttp=["192.0.2.0/24"]) as closed:
+        until(lambda: closed.get("/healthz")[0] == 403, "it never listens", 2 * PATIENCE)
+        for asked in every_get():
+            for method in DOCUMENT["paths"][asked.path]:
+                assert hold(closed, asked._replace(method=method.upper())).status == 403
+            hold(closed, asked._replace(headers={"Accept": "application/json"}))
+
+
 def test_all_that_is_described_was_seen(request: pytest.FixtureRequest) -> None:
     others = {item.name.partition("[")[0] for item in request.session.items if item.path == request.path}
     if len(others) < sum(name.startswith("test_") for name in globals()):
