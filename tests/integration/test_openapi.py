@@ -153,6 +153,20 @@ REQUESTS = [
     Asked("/v1/axfr", "/v1/axfr?limit=0"),
     Asked("/v1/changes", "/v1/changes?since=x"),
     Asked("/v1/changes", "/v1/changes", headers={"Accept": "text/event-stream"}),
+    *(
+        Asked("/v1/explain", f"/v1/explain?name={name}&type={rrtype}")
+        for name, rrtype in [
+            *(("web.marathon.mesos", ""), ("web.marathon.mesos", "MX"), ("leader.mesos", "A"), ("slave.mesos", "A")),
+            *(
+                ("wev.marathon.mesos", ""),
+                ("www.example.com", ""),
+                ("a..b", ""),
+                ("ns1.mesos", ""),
+                ("marathon.mesos", ""),
+            ),
+        ]
+    ),
+    Asked("/v1/explain", "/v1/explain?name=web.marathon.mesos&type=no"),
     Asked("/metrics", "/metrics", headers={"Accept": "application/openmetrics-text"}),
     Asked("/dns-query", "/dns-query?dns=AAAAAAABAAAAAAAABmxlYWRlcgVtZXNvcwAAAQAB"),
     Asked("/dns-query", "/dns-query?dns=AAAAAAABAAAAAAAABmxlYWRlcgVtZXNvcwAAAQAB", "HEAD"),
@@ -203,6 +217,8 @@ def test_a_status_with_something_to_tell(program: Program, leader: Master) -> No
     assert found["collisions"]["shown"][0]["name"] == "a-b.marathon.mesos."
     assert found["masters"][1]["failing"]
     hold(program, Asked("/v1/changes", "/v1/changes"))
+    for name in ("web.marathon.mesos", "slave.mesos", "www.example.com"):
+        hold(program, Asked("/v1/explain", f"/v1/explain?name={name}"))
 
 
 def test_a_server_that_has_no_records_and_tells_no_names(tmp_path: Path) -> None:
@@ -213,7 +229,7 @@ def test_a_server_that_has_no_records_and_tells_no_names(tmp_path: Path) -> None
         hold(early, Asked("/readyz", "/readyz", "HEAD"))
     with Program(tmp_path, masters=[("127.0.0.1", free_port())], EnumerationOn=False) as silent:
         until(lambda: silent.get("/healthz")[0] == 200, "it never listens", 2 * PATIENCE)
-        for path in ("/v1/enumerate", "/v1/axfr", "/v1/changes", "/dns-query"):
+        for path in ("/v1/enumerate", "/v1/axfr", "/v1/changes", "/v1/explain", "/dns-query"):
             assert hold(silent, Asked(path, path)).status == 404
 
 

@@ -77,8 +77,8 @@ def find(model: Model) -> Generator[None, None, Collisions]:
 
 def _each(model: Model) -> Iterator[Collision | None]:
     """All of them; None now and then."""
-    for fragment in list(model.fragments):
-        ids = list(model.fragments.get(fragment, ()))
+    for fragment in list(model.called):
+        ids = list(model.called.get(fragment, ()))
         problem = framework_problem(fragment)
         if fragment and ids and (problem is not None or is_of_cluster(fragment)):
             yield _collision(model, "reserved", fragment, _frameworks(model, ids))
@@ -93,9 +93,9 @@ def _each(model: Model) -> Iterator[Collision | None]:
 def _of_tasks(model: Model, fragment: bytes, ids: list[str]) -> Iterator[Collision | None]:
     """The names that tasks of these frameworks, all with this fragment, share with others."""
     looked_at, tasks = 0, model.tasks
-    one = ids[0] if len(ids) == 1 else None
-    for label in list(dict.fromkeys([label for each in ids for label in model.labels_of(each) if label])):
-        keys = [*model.tasks_called(one, label)] if one else [key for i in ids for key in model.tasks_called(i, label)]
+    frameworks = [model.tasks_of_framework(each) for each in ids]
+    for label in list(dict.fromkeys([label for each in frameworks for label in each.labels() if label])):
+        keys = [key for each in frameworks for key in each.called(label)]
         if len(keys) == 1 and "." not in tasks[keys[0]].discovery_name:
             # Nearly half of all in a large cluster: nobody to share with.
             looked_at += 1
@@ -123,7 +123,7 @@ def _of_dotted(
     labels = text.encode("utf-8", "replace").split(b".")
     for at in range(1, min(len(labels), MAX_DOTS)):
         first, above = b".".join(labels[:at]), b".".join([*labels[at:], fragment])
-        others = [key for each in model.fragments.get(above, ()) for key in _at(model, each, first)]
+        others = [key for each in model.called.get(above, ()) for key in _at(model, each, first)]
         if others:
             both = [*_named(model, _applications(model, others)), *_named(model, applications)]
             yield _collision(model, "nested", first + b"." + above, both)
@@ -134,7 +134,7 @@ def _of_framework(model: Model, fragment: bytes, ids: list[str]) -> Iterator[Col
     labels = fragment.split(b".")
     for at in range(1, min(len(labels), MAX_DOTS)):
         front, below = b".".join(labels[:at]), b".".join(labels[at:])
-        tasks = [key for each in model.fragments.get(below, ()) for key in _at(model, each, front)]
+        tasks = [key for each in model.called.get(below, ()) for key in _at(model, each, front)]
         if tasks:
             both = [*_frameworks(model, ids), *_named(model, _applications(model, tasks))]
             yield _collision(model, "nested", fragment, both)
@@ -155,7 +155,7 @@ def _look_at(model: Model, keys: list[TaskKey], applications: dict[_Application,
 
 def _at(model: Model, framework_id: str, front: bytes) -> list[TaskKey]:
     """The tasks of a framework whose names begin with `front`: their label, or their discovery name as it is."""
-    found = model.tasks_called(framework_id, front.replace(b".", b"-"))
+    found = model.tasks_of_framework(framework_id).called(front.replace(b".", b"-"))
     if b"." not in front:
         return [*found]
     wanted = front.decode()

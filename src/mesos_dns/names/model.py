@@ -124,19 +124,6 @@ class Model:
         return self._health.left_out
 
     @property
-    def fragments(self) -> Mapping[bytes, Mapping[str, None]]:
-        """The frameworks (ids) by what their names are in DNS: dotted labels, which may be empty."""
-        return self._called
-
-    def labels_of(self, framework_id: str) -> Iterable[bytes]:
-        """The labels of its tasks' names, each once."""
-        return self._tasks_of_framework.get(framework_id, _NO_TASKS).labels()
-
-    def tasks_called(self, framework_id: str, label: bytes) -> Iterable[TaskKey]:
-        """Keys of its tasks whose names have this label."""
-        return self._tasks_of_framework.get(framework_id, _NO_TASKS).called(label)
-
-    @property
     def shared_framework_names(self) -> int:
         """How many names in DNS several frameworks have: looks at each."""
         return sum(len(called) > 1 for called in self._called.values())
@@ -327,7 +314,7 @@ class Model:
         """The tasks that may share names: those of this label in all frameworks of this fragment."""
         fragment, label = group
         for framework_id in self._called.get(fragment, ()):
-            for key in self._tasks_of_framework.get(framework_id, _NO_TASKS).called(label):
+            for key in self.tasks_of_framework(framework_id).called(label):
                 placement = self._placement(self.tasks[key])
                 if placement is not None:
                     yield key, placement
