@@ -67,6 +67,7 @@ def ours(*names):
 TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
     *("status", "telemetry", "explaining", "early_signals", "collector", "allocator", "privileges", "landlock"),
+    *("systemd", "supervision"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
 COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics", "certificates", "tls")
@@ -264,6 +265,7 @@ def test_tasks_start_in_one_place(module):
 #: Where the wall clock is read, and why: it may jump, so nobody waits for it. Whoever waits takes the steady clock.
 WALL_CLOCK = {
     "mesos_dns.control": "when a reload happened, for people",
+    "mesos_dns.logs": "when a line was written, for programs",
     "mesos_dns.generation": "where serials begin, which grow whatever it says",
     "mesos_dns.commands.records": "the same",
     "mesos_dns.explaining": "how long ago a change was, whose time is one of this clock",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mesos_dns
+from mesos_dns import logs
 from mesos_dns.cli import main
 from mesos_dns.commands import configured
 from mesos_dns.commands import run as commands_run
@@ -140,6 +141,33 @@ def test_verbosity(fake, run, config, verbosity, level):
     run("-config", config, "-v", verbosity)
     assert fake.started
     assert logging.getLogger().level == level
+
+
+@pytest.mark.parametrize(
+    ("args", "variables", "log_format"),
+    [
+        ([], {}, "text"),
+        (["-log-format=json"], {}, "json"),
+        (["--log-format", "text"], {"MESOS_DNS_LOG_FORMAT": "json"}, "text"),
+        ([], {"MESOS_DNS_LOG_FORMAT": "json"}, "json"),
+    ],
+)
+def test_the_format_of_the_log(fake, run, config, monkeypatch, args, variables, log_format):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert run("-config", config, *args)[0] == 0
+    (started,) = fake.started
+    assert started.config.log_format == log_format
+    # At a reload, too.
+    assert started.load().config.log_format == log_format
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler.formatter, logs.JsonFormatter) == (log_format == "json")
+
+
+def test_a_format_that_does_not_exist_is_refused(run, config):
+    code, _, err = run("-config", config, "-log-format=xml")
+    assert code == 2
+    assert "invalid choice: 'xml'" in err
 
 
 def test_the_default_is_config_json_here(fake, run, here):

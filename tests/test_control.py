@@ -73,6 +73,24 @@ async def test_it_can_be_ended_before_the_first_state(running):
     assert children() == set()
 
 
+async def test_it_serves_on_while_it_says_that_it_ends(running):
+    await running.start(dataclasses.replace(WITH_WORKER, lame_duck_seconds=1))
+    running.sources[0].shows(state())
+    await running.serving()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running.said("ending in 1 s; until then /readyz says no, and all is answered")
+    assert running.generation.ready() == (False, ["this server ends: ask another one"])
+    assert listens(running.listeners.sockets.port)
+    await running.said("ending")
+    await asyncio.wait_for(running.task, PATIENCE)
+    assert children() == set()
+
+
+async def test_ctrl_c_does_not_wait(running):
+    await running.start(dataclasses.replace(CONFIG, lame_duck_seconds=600))
+    await running.end(signal.SIGINT)
+
+
 async def test_without_dns_there_are_no_sockets_and_without_http_no_server(running):
     await running.start(CONFIG)
     assert running.listeners.sockets.pairs == []

@@ -1,4 +1,5 @@
 import io
+import json
 import logging
 import os
 import threading
@@ -6,7 +7,7 @@ import threading
 import pytest
 
 from mesos_dns import logs
-from mesos_dns.logs import LineFormatter, QueueingHandler, RateLimited, is_journal, write_all
+from mesos_dns.logs import JsonFormatter, LineFormatter, QueueingHandler, RateLimited, is_journal, write_all
 
 
 class Clock:
@@ -190,6 +191,24 @@ def test_a_fault_of_ours_has_its_traceback():
 def test_the_journal_gets_priorities_and_no_time(level, priority):
     line = LineFormatter(journal=True, modules=False).format(record("what", level=level))
     assert line == f"{priority}{logging.getLevelName(level)} what"
+
+
+def test_programs_get_an_object_on_one_line():
+    event = record("%s", "what\n\x1b\udcff", exc_info=caught())
+    event.created, event.msecs = 1700000000.25, 250.0
+    line = JsonFormatter(journal=False).format(event)
+    assert line.isascii()
+    assert "\n" not in line
+    found = json.loads(line)
+    assert found.pop("traceback").endswith("ValueError: why")
+    assert found == {
+        "time": "2023-11-14T22:13:20.250Z",
+        "level": "warning",
+        "message": "what\n\x1b\udcff",
+        "module": "mesos_dns.x",
+        "pid": os.getpid(),
+    }
+    assert JsonFormatter(journal=True).format(record("what")).startswith('<4>{"time": ')
 
 
 def test_each_line_of_a_traceback_has_its_priority_in_the_journal():

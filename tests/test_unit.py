@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.test_docs import DOCS, ROOT, checker
 
-from mesos_dns import cli, limits
+from mesos_dns import cli, limits, supervision
 from mesos_dns.commands.configured import BAD_CONFIG
 from mesos_dns.mesos import hosts
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK
@@ -28,6 +28,17 @@ def test_the_unit_leaves_room_for_what_the_program_allows_itself() -> None:
     assert int(setting("LimitNOFILE")[0]) > limits.MAX_TCP_CONNECTIONS + limits.MAX_FORWARDS + 100
     assert int(setting("TimeoutStopSec")[0]) > handle.STOP_SECONDS + server.HTTP_STOP_SECONDS
     assert str(BAD_CONFIG) in setting("RestartPreventExitStatus")[0].split()
+
+
+def test_the_unit_takes_what_the_program_tells() -> None:
+    assert (setting("Type"), setting("NotifyAccess")) == (["notify"], ["main"])
+    # A worker that hangs is replaced long before, and two words may be lost.
+    watchdog = int(setting("WatchdogSec")[0])
+    assert watchdog > 2 * liveness.SILENT_TICKS * liveness.TICK_SECONDS
+    assert watchdog > 3 * supervision.BEAT_SECONDS
+    text = " ".join((DOCS / "operations.md").read_text().split())
+    assert f"missing for `WatchdogSec` ({watchdog} s in the unit)" in text
+    assert f"`WATCHDOG=1` | every {supervision.BEAT_SECONDS:g} s, or a quarter" in text
 
 
 @pytest.mark.parametrize("line", [*setting("ExecStart"), *setting("ExecReload")])

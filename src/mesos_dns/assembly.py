@@ -61,7 +61,7 @@ class Plan(msgspec.Struct, frozen=True):
     called, `grace` how many seconds what a change of master hid is held (None: as long as the masters' flags say), `source` which masters are read and how. `dns` is where DNS is served by `workers` processes (0: not at all; the
     address is then still that of this server's own name), `tls_port` the port of the same address for DNS over TLS (None: not served), `worker`
     what each of them is told, its sockets, `hold` and what `certificate` holds apart. `http` is where the HTTP API is served, and `https` where over TLS, None if it is not;
-    `doh` says whether they answer DNS, too, and `http_clients` who may use them. `certificate` is for all that is served over TLS, None if nothing is. `account` is whom the processes
+    `doh` says whether they answer DNS, too, and `http_clients` who may use them. `lame_duck` are the seconds for which all is served on after SIGTERM. `certificate` is for all that is served over TLS, None if nothing is. `account` is whom the processes
     are, None for whoever started them; with `guarded` others of that user must not look into control, which holds secrets.
     """
 
@@ -77,6 +77,7 @@ class Plan(msgspec.Struct, frozen=True):
     http_clients: ClientList
     https: Address | None
     doh: bool
+    lame_duck: float
     account: Account | None
     guarded: bool
     shown: Shown
@@ -87,8 +88,11 @@ class Plan(msgspec.Struct, frozen=True):
         return self != other and self == msgspec.structs.replace(other, certificate=self.certificate)
 
 
-def plan(config: Config, *, verbosity: int = 0, cores: int | None = None) -> Plan:
-    """The plan of `config`. Workers log with `verbosity`; `cores` are those that this process may use, None to ask the system."""
+def plan(config: Config, *, verbosity: int = 0, cores: int | None = None, asks_itself: bool = False) -> Plan:
+    """The plan of `config`. Workers log with `verbosity`; `cores` are those that this process may use, None to ask the system.
+
+    With `asks_itself` control has questions of its own for workers, not only those of DNS over HTTPS.
+    """
     return Plan(
         zones=(authority(config),),
         naming=rules(config),
@@ -97,11 +101,16 @@ def plan(config: Config, *, verbosity: int = 0, cores: int | None = None) -> Pla
         dns=Address(config.listener, config.port),
         tls_port=config.tls_port if config.tls_on and config.dns_on else None,
         workers=worker_count(config, cores),
-        worker=settings(config, verbosity, hold=False, cores=cores),
+        worker=msgspec.structs.replace(
+            settings(config, verbosity, hold=False, cores=cores),
+            questions=config.doh_on or asks_itself,
+            log_json=config.log_format == "json",
+        ),
         http=Address(config.http_listener, config.http_port) if config.http_on else None,
         http_clients=client_list(config.allow_http),
         https=Address(config.http_listener, config.https_port) if config.https_on else None,
         doh=config.doh_on,
+        lame_duck=float(config.lame_duck_seconds),
         certificate=config.certificate,
         account=config.account,
         guarded=config.has_secrets,
@@ -184,7 +193,6 @@ def settings(config: Config, verbosity: int, *, hold: bool, cores: int | None = 
         listeners=[],
         verbosity=verbosity,
         hold=hold,
-        questions=config.doh_on,
         cookies=CookieSecrets([bytes.fromhex(each) for each in config.cookie_secrets]) if config.cookies_on else None,
         server_id=server_id(config),
         version=f"Mesos-DNS {__version__}".encode()

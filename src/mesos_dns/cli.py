@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 
 from mesos_dns import __version__, early_signals, logs
 from mesos_dns.commands.configured import DEFAULT_FILE
+from mesos_dns.config.rules import LOG_FORMATS
 from mesos_dns.dns.rdata import type_of
 from mesos_dns.quoting import quoted
 
@@ -112,7 +113,7 @@ def _go_parser() -> argparse.ArgumentParser:
     """The flags without a command: those of the Go program."""
     parser = argparse.ArgumentParser(
         prog="mesos-dns",
-        usage="mesos-dns [-config FILE] [-v N] [-version]\n       mesos-dns COMMAND [...]",
+        usage="mesos-dns [-config FILE] [-v N] [-log-format FORMAT] [-version]\n       mesos-dns COMMAND [...]",
         description="DNS for Apache Mesos.",
         epilog="\n".join(["commands:", *(f"  {name:<20}  {about}" for name, about in COMMANDS.items()), _EXAMPLES]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -121,6 +122,7 @@ def _go_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-h", "-help", "--help", action="help", help="print this")
     _add_config(parser)
+    _add_log_format(parser)
     # As in Go, a switch may have a value.
     parser.add_argument(
         "-version",
@@ -145,6 +147,8 @@ def _command_parser(name: str) -> argparse.ArgumentParser:
     parser.set_defaults(command=name)
     if name != "version":
         _add_config(parser)
+    if name == "run":
+        _add_log_format(parser)
     if name == "check":
         parser.add_argument("--strict", action="store_true", help="end with 1 if there are warnings")
         parser.add_argument("--json", action="store_true", help="print problems and warnings as JSON")
@@ -190,6 +194,15 @@ def _switch(text: str) -> bool:
     if text.lower() in {"0", "f", "false"}:
         return False
     raise argparse.ArgumentTypeError(f"expected true or false, found {quoted(text)}")
+
+
+def _add_log_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        *("-log-format", "--log-format"),
+        choices=LOG_FORMATS,
+        metavar="FORMAT",
+        help=f"of the log: {' or '.join(LOG_FORMATS)}; default: LogFormat of the configuration, else text",
+    )
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ configuration is bad, or its sockets cannot be had, nothing changes.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import signal
@@ -15,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from mesos_dns import allocator, collector, early_signals, privileges
+from mesos_dns import allocator, collector, early_signals, logs, privileges, systemd
 from mesos_dns.assembly import Address, Plan, plan
 from mesos_dns.certificates import Certificate
 from mesos_dns.concurrency import bound_complaints, spawn
@@ -25,6 +26,8 @@ from mesos_dns.generation import Generation, MakeSource, Reload
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.sources import follow
 from mesos_dns.sockets import BindError, Sockets
+from mesos_dns.supervision import Supervision
+from mesos_dns.systemd import ServiceManager
 from mesos_dns.tls import server_context
 from mesos_dns.web.server import HTTP_PROTOCOLS, HttpServer
 from mesos_dns.workers.spawner import ProcessSpawner, lower_priority, present_niceness
@@ -78,15 +81,25 @@ class Control:
         *,
         make_source: MakeSource = follow,
         origin: Callable[[], str] = lambda: "",
+        manager: ServiceManager | None = None,
     ) -> None:
-        """`origin` says what people call the place that `load` reads. `niceness` is added to that of this process when it serves; that of workers stays as it is now."""
+        """`origin` says what people call the place that `load` reads. `niceness` is added to that of this process when it serves; that of workers stays as it is now.
+
+        `manager` is the service manager of this process, None to find it.
+        """
         self._load = load
         self._origin = origin
         self._verbosity = verbosity
         self._niceness = present_niceness() + niceness
         self._make_source = make_source
         self._spawner = ProcessSpawner()
+        self._manager = manager or systemd.present()
+        self._supervision = Supervision(self._manager, lambda: self._generation)
         self._ending = asyncio.Event()
+        #: A second signal came.
+        self._hurry = asyncio.Event()
+        #: Whether there is time to serve on for a while.
+        self._politely = True
         self._reload: asyncio.Task[None] | None = None
         self._one_reload = asyncio.Lock()
         #: The part of a reload that can be given up.
@@ -109,9 +122,9 @@ class Control:
         loop = asyncio.get_running_loop()
         bound_complaints(loop)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ending.set)
+            loop.add_signal_handler(number, self._on_end, number)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-        wanted = plan(config, verbosity=self._verbosity)
+        wanted = self._plan(config)
         try:
             self._listeners = await self._open_listeners(wanted)
             self._generation = self._new_generation(wanted, self._listeners)
@@ -119,14 +132,59 @@ class Control:
             self._generation.start()
             self._accompany(self._generation, config)
             self._beside.append(spawn(self._give_way(self._generation), name="give way"))
+            self._supervision.start()
             log.info("serving %s.: %s", wanted.shown.domain, self._listeners)
             if early_signals.hangup_came():
                 self._on_hangup()
             await self._ending.wait()
+            await self._serve_on(self._generation)
             log.info("ending")
         finally:
             collecting.cancel()
-            await self._stop()
+            await self._stop_or_give_up()
+
+    def _plan(self, config: Config) -> Plan:
+        return plan(config, verbosity=self._verbosity, asks_itself=self._manager.watchdog is not None)
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def _on_end(self, number: signal.Signals) -> None:
+        if self._ending.is_set():
+            self._hurry.set()
+            return
+        # Ctrl-C is a person who waits.
+        self._politely = number == signal.SIGTERM
+        self._ending.set()
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _serve_on(self, generation: Generation) -> None:
+        """Say that this server ends, and answer until everybody may have noticed, or there is no time for it."""
+        seconds = generation.plan.lame_duck if self._politely else 0.0
+        generation.leaving = True
+        self._supervision.ending(seconds)
+        if seconds:
+            log.info("ending in %.0f s; until then /readyz says no, and all is answered", seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._hurry.wait()
+
+    async def _stop_or_give_up(self) -> None:
+        """End everything in order; at once, whoever waits for what, as soon as a second signal has come."""
+        stopping = spawn(self._stop(), name="stop")
+        hurry = spawn(self._hurry.wait(), name="wait for another signal")
+        await asyncio.wait([stopping, hurry], return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if stopping.done():
+            return
+        log.warning("ending at once, as a second signal asks; what was not answered yet is not")
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        if self._generation is not None:
+            self._generation.kill()
+            await self._generation.stop()
+
+    # --- generations ---------------------------------------------------------------------------
 
     def _new_generation(self, wanted: Plan, listeners: Listeners) -> Generation:
         if wanted.guarded:
@@ -157,7 +215,15 @@ class Control:
         # The newest configuration counts; one that still waits for its state is given up.
         if self._waiting is not None:
             self._waiting.cancel()
-        self._reload = spawn(self._replace_generation(), name="reload")
+        self._supervision.reloading()
+        self._reload = spawn(self._take_newest(), name="reload")
+
+    async def _take_newest(self) -> None:
+        try:
+            await self._replace_generation()
+        finally:
+            if self._reload is asyncio.current_task():
+                self._supervision.reloaded()
 
     async def _replace_generation(self) -> None:
         async with self._one_reload:
@@ -166,7 +232,7 @@ class Control:
                 return
             try:
                 loaded = self._load()
-                wanted = plan(loaded.config, verbosity=self._verbosity)
+                wanted = self._plan(loaded.config)
                 _check_renewal(old.plan.certificate, wanted.certificate)
                 if wanted.differs_in_certificate_alone(old.plan):
                     self._renew(old, present, wanted, loaded)
@@ -190,6 +256,8 @@ class Control:
             if listeners.https is not None and wanted.certificate is not None:
                 listeners.https.context = server_context(wanted.certificate.pair, *HTTP_PROTOCOLS)
             new.counted_before = old.counters()
+            if wanted.worker.log_json != old.plan.worker.log_json:
+                logs.configure(self._verbosity, as_json=wanted.worker.log_json)
             self._generation, self._listeners = new, listeners
             self._accompany(new, loaded.config)
             lower_priority(self._niceness)  # It serves, and the one before may never have come to that.
@@ -199,6 +267,7 @@ class Control:
             new.counted_before = old.counters()
             await self._close(present, keep=listeners, workers=len(new.pool.workers))
             log.info("the new configuration is in force; serving %s.: %s", wanted.shown.domain, listeners)
+            self._supervision.serving()
 
     def _renew(self, generation: Generation, listeners: Listeners, wanted: Plan, loaded: Loaded) -> None:
         """Show another certificate to clients that connect from now on: nothing else changes, and connections go on."""
@@ -228,7 +297,7 @@ class Control:
         self._waiting = spawn(new.serving(), name="wait for the new configuration")
         await asyncio.wait([self._waiting])
         waiting, self._waiting = self._waiting, None
-        if waiting.cancelled():
+        if waiting.cancelled() or self._ending.is_set():
             return False
         if waiting.exception() is not None or not waiting.result():
             old.reload = Reload("refused", "an internal error, see the log", time.time())
@@ -248,6 +317,7 @@ class Control:
     async def _give_way(self, generation: Generation) -> None:
         """Once names are served nothing is as urgent as answers."""
         if await generation.serving():
+            self._supervision.serving()
             lower_priority(self._niceness)
 
     async def _follow_resolvers(self, generation: Generation, config: Config) -> None:
@@ -259,7 +329,7 @@ class Control:
                 resolvers = file.look()
                 if resolvers is not None:
                     config = dataclasses.replace(config, resolvers=resolvers)
-                    generation.forward(plan(config, verbosity=self._verbosity))
+                    generation.forward(self._plan(config))
             except Exception:  # noqa: BLE001 - whatever it is, the next look may go well
                 self._warn.log(
                     logging.ERROR,
@@ -345,6 +415,7 @@ class Control:
 
     async def _stop(self) -> None:
         self._ending.set()
+        self._supervision.stop()
         for task in (*self._beside, self._following):
             if task is not None:
                 task.cancel()

@@ -90,6 +90,8 @@ class Generation:
         #: Set if following the cluster ended by a mistake of ours.
         self.failed = asyncio.Event()
         self.reload = Reload("none")
+        #: The program ends, and serves on until clients and load balancers have gone elsewhere.
+        self.leaving = False
         #: Counts of the workers of former generations.
         self.counted_before: dict[str, float] = {}
         #: Whom a state was read from, and which parts of the newest one were of no use, by reason.
@@ -187,6 +189,10 @@ class Generation:
     async def _loaded(self) -> None:
         await self.publisher.loaded.wait()
         await self.pool.serving()
+
+    def kill(self) -> None:
+        """End all workers at once, whatever they owe to whom. `stop` has begun, or follows."""
+        self.pool.kill()
 
     async def stop(self) -> None:
         """End everything of this generation; its sockets stay."""
@@ -378,7 +384,7 @@ class Generation:
         return self.plan.shown.config_json(self.zone.serial)
 
     def ready(self) -> tuple[bool, list[str]]:
-        """Whether the zones are loaded and every worker serves them; the reasons if not."""
+        """Whether the zones are loaded and every worker serves them, and will; the reasons if not."""
         found = status.judged(self)
         return found.ready, list(found.reasons)
 
@@ -411,6 +417,11 @@ class Generation:
     def measured(self) -> tuple[Mapping[str, Metric], Mapping[str, float]]:
         """What is counted and measured, as declared, and all numbers by series."""
         return telemetry.measured(self)
+
+    @property
+    def workers(self) -> int:
+        """How many workers there ought to be."""
+        return self.plan.workers
 
     @property
     def doh_on(self) -> bool:

@@ -5,6 +5,7 @@ through a bounded queue to a thread that writes them; when the queue is full the
 """
 
 import contextlib
+import json
 import logging
 import os
 import select
@@ -36,16 +37,19 @@ _PRIORITIES: Final = ((logging.ERROR, "<3>"), (logging.WARNING, "<4>"), (logging
 _DEBUG_PRIORITY: Final = "<7>"
 
 
-def configure(verbosity: int) -> None:
-    """Send log lines to standard error: time, level and text; from -v=2 on also the module.
+def configure(verbosity: int, *, as_json: bool = False) -> None:
+    """Send log lines to standard error: time, level and text, from -v=2 on also the module; or, `as_json`, objects of all of these.
 
-    Under systemd its own priority stands in the place of the time.
+    Under systemd its own priority stands in the place of the time, and in front of an object.
     """
     stream = sys.stderr
     handler: logging.Handler = logging.NullHandler()
     if stream is not None:
         handler = _handler_for(stream)
-        handler.setFormatter(LineFormatter(journal=is_journal(stream, os.environ), modules=verbosity > 1))
+        journal = is_journal(stream, os.environ)
+        handler.setFormatter(
+            JsonFormatter(journal=journal) if as_json else LineFormatter(journal=journal, modules=verbosity > 1)
+        )
     logging.basicConfig(level=LEVELS.get(verbosity, logging.DEBUG), handlers=[handler], force=True)
 
 
@@ -85,8 +89,38 @@ class LineFormatter(logging.Formatter):
             lines += self.formatException(record.exc_info).splitlines()
         if not self._journal:
             return f"{self.formatTime(record)} " + "\n".join(lines)
-        priority = next((text for level, text in _PRIORITIES if record.levelno >= level), _DEBUG_PRIORITY)
+        priority = _priority(record)
         return "\n".join(priority + line for line in lines)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object on one line for each event, for programs: `time` (RFC 3339, UTC), `level`, `message`, `module`, `pid`; and `traceback`, if there is one."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def __init__(self, *, journal: bool) -> None:
+        super().__init__()
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of `record`, without the line break."""
+        fields = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            "module": record.name,
+            "pid": record.process,
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        # ASCII: what a terminal or a lone surrogate could do harm with is escaped.
+        return (_priority(record) if self._journal else "") + json.dumps(fields)
+
+
+def _priority(record: logging.LogRecord) -> str:
+    return next((text for level, text in _PRIORITIES if record.levelno >= level), _DEBUG_PRIORITY)
 
 
 # --- a stream that may block -------------------------------------------------------------------

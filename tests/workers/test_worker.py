@@ -246,7 +246,7 @@ class Control:
 @pytest.fixture
 async def fed(told, monkeypatch):  # noqa: ARG001 - puts the garbage collector back
     """A feed in this process, control's end, and the event of its end."""
-    monkeypatch.setattr(logs, "configure", lambda _verbosity: None)
+    monkeypatch.setattr(logs, "configure", lambda _verbosity, **_: None)
     ours, theirs = socket.socketpair()
     ended = asyncio.Event()
     feed = ControlLink(ended)

@@ -33,7 +33,7 @@ PATIENCE = 20.0
 def quiet(monkeypatch):
     """Workers find the package that the tests have imported, leave logging as it was, and hide nothing from the collector."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    monkeypatch.setattr(logs, "configure", lambda _verbosity: None)
+    monkeypatch.setattr(logs, "configure", lambda _verbosity, **_: None)
     monkeypatch.setattr(collector, "set_aside", lambda: None)
 
 

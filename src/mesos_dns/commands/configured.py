@@ -46,7 +46,16 @@ def read(path: str | None, *, flags: Layer | None = None, needs_masters: bool = 
 
 def reader(options: Namespace) -> Callable[[], Loaded]:
     """Reads the configuration of the flags, again and again: standard input stays what it was. Raises ConfigError."""
-    return lambda: read(path_of(options))
+    flags = Layer()
+    if options.log_format is not None:
+        flags.give("LogFormat", "flag -log-format", options.log_format)
+    return lambda: read(path_of(options), flags=flags)
+
+
+def early_json(options: Namespace) -> bool:
+    """Whether the log is JSON before the configuration is known, which may be refused: by the flag, or the variable."""
+    told = options.log_format or os.environ.get("MESOS_DNS_LOG_FORMAT", "").strip()
+    return bool(told == "json")
 
 
 def complain(error: ConfigError) -> int:

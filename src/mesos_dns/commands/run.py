@@ -15,7 +15,7 @@ from mesos_dns.workers.spawner import CONTROL_NICENESS
 
 def run(options: Namespace) -> int:
     """Serve until a signal ends it; the exit code."""
-    logs.configure(options.v)
+    logs.configure(options.v, as_json=configured.early_json(options))
     load = configured.reader(options)
     try:
         loaded = load()
@@ -28,6 +28,7 @@ def run(options: Namespace) -> int:
     except ConfigError as error:
         configured.log_refusal(error)
         return configured.BAD_CONFIG
+    logs.configure(options.v, as_json=loaded.config.log_format == "json")
     for warning in loaded.warnings:
         logs.logger.warning("configuration: %s", warning)
     try:

@@ -23,6 +23,7 @@ Values: TypeAlias = Mapping[str, Any]
 Finding: TypeAlias = tuple[str, ...]
 
 FORWARD_POLICIES: Final = ("sequential", "fastest", "random")
+LOG_FORMATS: Final = ("text", "json")
 IP_SOURCES: Final = ("host", "docker", "mesos", "netinfo", "auto")
 
 #: The wildcard addresses.
@@ -349,6 +350,12 @@ def _source(values: Values) -> Iterator[Finding]:
         )
 
 
+def _log(values: Values) -> Iterator[Finding]:
+    if values["LogFormat"] not in LOG_FORMATS:
+        known = " or ".join(f'"{each}"' for each in LOG_FORMATS)
+        yield "LogFormat", f"{quoted(values['LogFormat'])} is unknown; expected {known} in lower case"
+
+
 def _forwarding(values: Values) -> Iterator[Finding]:
     if values["ForwardPolicy"] not in FORWARD_POLICIES:
         known = ", ".join(f'"{each}"' for each in FORWARD_POLICIES)
@@ -390,6 +397,7 @@ RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     identity.what_it_says,
     identity.minimal_any,
     _access,
+    _log,
 )
 
 

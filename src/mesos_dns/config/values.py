@@ -176,6 +176,10 @@ class Config:
     #: As `allow_query`; may be empty.
     rate_limit_exempt_clients: tuple[str, ...] = ()
     rate_limit_log_only: bool = False
+    #: After SIGTERM `/readyz` says no, and all is served on for so long.
+    lame_duck_seconds: int = 0
+    #: "text" or "json".
+    log_format: str = "text"
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
@@ -352,6 +356,9 @@ KEYS: Final[tuple[Key, ...]] = (
     _integer("RateLimit.IPv6PrefixLength", "rate_limit_ipv6_prefix_length", 1, 64),
     _list("RateLimit.ExemptClients", "rate_limit_exempt_clients"),
     _switch("RateLimit.LogOnly", "rate_limit_log_only"),
+    # Ten minutes: whoever has not gone elsewhere by then never will.
+    _integer("LameDuckSeconds", "lame_duck_seconds", 0, 600),
+    _text("LogFormat", "log_format"),
 )
 
 

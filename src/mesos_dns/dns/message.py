@@ -7,7 +7,7 @@ else in a query is checked for shape and passed over.
 import struct
 from typing import Final, NamedTuple
 
-from mesos_dns.dns.rdata import OPT
+from mesos_dns.dns.rdata import CLASS_IN, OPT
 from mesos_dns.limits import MAX_LABEL, MAX_NAME
 
 # Header bits (RFC 1035 section 4.1.1, RFC 4035 section 3).
@@ -172,6 +172,11 @@ def _lone_opt(octets: bytes) -> Edns | None:
     except (_MalformedError, IndexError, struct.error):
         return None
     return edns if edns is not None and find_option(edns.options, COOKIE) else None
+
+
+def question(number: int, name: bytes, qtype: int) -> bytes:
+    """A query with this ID for one name, in wire form, of class IN; no recursion is desired."""
+    return _HEADER.pack(number, 0, 1, 0, 0, 0) + name + _SHORTS.pack(qtype, CLASS_IN)
 
 
 def _question_name_end(octets: bytes) -> int:

@@ -227,6 +227,11 @@ class WorkerHandle:
             self._signal(signal.SIGKILL)
             await asyncio.wait(late)
 
+    def kill(self) -> None:
+        """End the worker at once, without a successor."""
+        self._stopping.set()
+        self._signal(signal.SIGKILL)
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -82,6 +82,11 @@ class WorkerPool:
         for worker in self.workers:
             worker.forward(options)
 
+    def kill(self) -> None:
+        """End all workers at once, for good."""
+        for worker in self.workers:
+            worker.kill()
+
     async def stop(self) -> None:
         """Drain all workers."""
         await asyncio.gather(*(worker.stop() for worker in self.workers))

@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     answer from the same sockets, or will not miss an answer that comes a moment later. `loop_key` is random, and the same for all workers
     that share sockets. `allow_query` are those who may ask, `allow_recursion` those who may also ask about names outside; `rates` bound
     responses over UDP, if there are any. `networks` are those of this machine's interfaces.
-    that share sockets. `tls` is for the listeners over TLS, None if there are none. With `questions` control has some, and
+    `log_json`: log lines are JSON. `tls` is for the listeners over TLS, None if there are none. With `questions` control has some, and
     `questions_fd` is the socket for them. `cookies` is None if no server cookies are sent. `server_id`, `version` and `minimal_any` are as in
     `AnswerOptions`.
     """
@@ -78,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     networks: tuple[Prefix, ...] = ()
     tls: KeyPair | None = None
     questions: bool = False
+    log_json: bool = False
     questions_fd: int = -1
     cookies: CookieSecrets | None = None
     server_id: bytes = b""

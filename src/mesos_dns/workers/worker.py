@@ -424,7 +424,7 @@ class ControlLink(asyncio.Protocol):
         if self.worker is not None:
             self.worker.take(frame)
         elif isinstance(frame, Settings):
-            logs.configure(frame.verbosity)
+            logs.configure(frame.verbosity, as_json=frame.log_json)
             if frame.tls is not None:
                 # It has a private key.
                 privileges.forbid_dumps()
