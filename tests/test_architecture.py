@@ -67,7 +67,7 @@ def ours(*names):
 TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
     *("status", "telemetry", "explaining", "early_signals", "collector", "allocator", "privileges", "landlock"),
-    *("systemd", "supervision"),
+    *("systemd", "supervision", "process_name"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
 COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics", "certificates", "tls")

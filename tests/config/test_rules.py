@@ -24,6 +24,11 @@ def test_something_must_be_served():
     assert [key for key, _ in findings(DnsOn=False, HttpOn=False)] == ["DnsOn"]
 
 
+def test_the_log_has_two_formats():
+    assert findings(LogFormat="json") == []
+    assert findings(LogFormat="JSON") == [("LogFormat", '\'JSON\' is unknown; expected "text" or "json" in lower case')]
+
+
 @pytest.mark.parametrize(
     ("masters", "count"),
     [

@@ -113,6 +113,8 @@ def test_sigterm_sends_clients_elsewhere_first_and_a_second_one_ends_at_once(mas
             program.wait_ready()
             at = manager.hears(says(READY="1"))
             workers = program.workers()
+            names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in (program.pid, *workers)]
+            assert names == ["mesos-dns", "mesos-dns w0"]
             os.kill(program.pid, signal.SIGTERM)
             at = manager.hears(says(STOPPING="1", EXTEND_TIMEOUT_USEC="630000000"), at)
             assert program.get("/readyz") == (503, "this server ends: ask another one\n")

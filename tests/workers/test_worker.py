@@ -361,7 +361,7 @@ class Process:
         ours, theirs = socket.socketpair()
         fds = [theirs.fileno(), self.udp.fileno(), self.tcp.fileno()]
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "mesos_dns.workers.worker", str(fds[0])),
+            *(sys.executable, "-m", "mesos_dns.workers.worker", "0", str(fds[0])),
             pass_fds=fds,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             stderr=asyncio.subprocess.PIPE,

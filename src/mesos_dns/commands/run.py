@@ -5,7 +5,7 @@ import os
 import sys
 from argparse import Namespace
 
-from mesos_dns import logs, privileges
+from mesos_dns import logs, privileges, process_name
 from mesos_dns.commands import configured
 from mesos_dns.config import Account, ConfigError
 from mesos_dns.control import Control
@@ -15,6 +15,7 @@ from mesos_dns.workers.spawner import CONTROL_NICENESS
 
 def run(options: Namespace) -> int:
     """Serve until a signal ends it; the exit code."""
+    process_name.call_this(process_name.CONTROL)
     logs.configure(options.v, as_json=configured.early_json(options))
     load = configured.reader(options)
     try:

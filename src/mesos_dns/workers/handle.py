@@ -320,8 +320,9 @@ class WorkerHandle:
                 if self._settings.questions:
                     fds += (await self._open_questions(stack),)
                 # With -P, or a file that lies in the working folder could be taken for a module of ours.
-                command = (sys.executable, "-P", "-m", "mesos_dns.workers.worker", str(theirs.fileno()))
-                self._process = await self._spawner.start(*command, *self._files, pass_fds=fds)
+                command = (sys.executable, "-P", "-m", "mesos_dns.workers.worker")
+                arguments = (str(self.number), str(theirs.fileno()), *self._files)
+                self._process = await self._spawner.start(*command, *arguments, pass_fds=fds)
             # Control is busy in turns of 20 ms while it takes a large state: what a worker can work on
             # meanwhile must be in the socket by then.
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LINK_BUFFER)

@@ -1,7 +1,7 @@
 """A worker process: a replica of the zone, the listeners, the forwarder. Composition root.
 
-Started by control as `python -P -m mesos_dns.workers.worker FD [FILE …]`, FD being its end of the connection to it, and the files those that
-it needs to read besides the program. It ends with that connection, and on SIGTERM after it has answered what had already arrived.
+Started by control as `python -P -m mesos_dns.workers.worker NUMBER FD [FILE …]`: its number among the workers, its end of the connection to control, and the files
+that it needs to read besides the program. It ends with that connection, and on SIGTERM after it has answered what had already arrived.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Final
 
-from mesos_dns import collector, landlock, logs, metrics, privileges
+from mesos_dns import collector, landlock, logs, metrics, privileges, process_name
 from mesos_dns.certificates import KeyPair
 from mesos_dns.concurrency import bound_complaints, spawn
 from mesos_dns.dns import message as msg
@@ -478,12 +478,14 @@ def _give_up_privileges(files: Sequence[str]) -> None:
 
 def main() -> None:
     """Entry point of the worker process."""
+    number, fd, *files = sys.argv[1:]
+    process_name.call_this(process_name.worker(int(number)))
     logs.configure(0)
     collector.tune()
     _allow_many_files()
-    _give_up_privileges(sys.argv[2:])
+    _give_up_privileges(files)
     with asyncio.Runner(loop_factory=DirectEventLoop) as runner:
-        code = runner.run(serve(int(sys.argv[1])))
+        code = runner.run(serve(int(fd)))
     sys.exit(code)
 
 
