@@ -17,7 +17,7 @@ FUZZ ?=
 # Images of containers set it. Here it would compile each test in each process again, and parts of the program whenever one starts.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test lint coverage bench fuzz build changelog clean venv lock
+.PHONY: help demo test lint coverage bench fuzz build pyz changelog clean venv lock
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -51,9 +51,13 @@ $(VENV)/.fuzz: $(INSTALLED) fuzz/requirements.txt
 	@touch $@
 
 build: $(INSTALLED)  ## source distribution, wheel, and the versions to install with it, in dist/
-	rm -rf dist
+	rm -f dist/*.whl dist/*.tar.gz dist/constraints.txt
 	$(PY) -m hatchling build
 	sed -n 's/^\([^ ]*==[^ ]*\).*/\1/p' requirements.lock > dist/constraints.txt
+
+# shiv, and the libraries for each version of Python, are fetched into build/pyz.
+pyz: $(INSTALLED)  ## the program and its libraries in one file, dist/mesos-dns.pyz, for every Python that it supports
+	$(PY) -m tools.pyz
 
 changelog: $(INSTALLED)  ## for a release: what changes/ tells becomes a section of CHANGELOG.md
 	$(PY) -m towncrier build --yes
