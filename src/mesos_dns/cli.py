@@ -144,6 +144,20 @@ def _go_parser() -> argparse.ArgumentParser:
 
 def _command_parser(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"mesos-dns {name}", description=COMMANDS[name], allow_abbrev=False)
+    _add_flags(parser, name)
+    return parser
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """The flags of the Go program and all commands in one parser: what manual and completions are made of. `parse` knows more exactly."""
+    parser = _go_parser()
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog="mesos-dns")
+    for name, about in COMMANDS.items():
+        _add_flags(commands.add_parser(name, help=about, description=about, allow_abbrev=False), name)
+    return parser
+
+
+def _add_flags(parser: argparse.ArgumentParser, name: str) -> None:
     parser.set_defaults(command=name)
     if name != "version":
         _add_config(parser)
@@ -171,7 +185,6 @@ def _command_parser(name: str) -> argparse.ArgumentParser:
         where.add_argument("--master", metavar="HOST:PORT", help="a master to ask instead of the configured ones")
         parser.add_argument("--format", choices=("table", "zone", "json"), default="table", help="default: table")
         parser.add_argument("--no-resolve", action="store_true", help="do not look up host names in the state")
-    return parser
 
 
 def _type(text: str) -> str:
