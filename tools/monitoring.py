@@ -89,6 +89,8 @@ ALERTS = """\
 
 The rules are in `packaging/prometheus/mesos-dns.rules.yml`; change the thresholds to what your cluster is used to.
 
+For each of them [runbook.md](runbook.md) says more.
+
 | Alert | Severity | When | What it means | What to do |
 |---|---|---|---|---|
 """
@@ -144,6 +146,7 @@ def rules() -> str:
             "        annotations:",
             f"          summary: {json.dumps(alert.summary)}",
             f"          description: {json.dumps(alert.action)}",
+            f"          runbook: docs/runbook.md#{alert.name.lower()}",
         ]
     return "\n".join([*lines, ""])
 

@@ -135,7 +135,7 @@ CLUSTER: Final = Row(
                 Alert(
                     *("MesosDnsNamesLeftOut", "sum by (instance, job) (mesos_dns_skipped_names) > 0", "1h", "info"),
                     "{{ $labels.instance }} leaves out names of {{ $value }} tasks or frameworks.",
-                    "The log has examples for each reason; operations.md, *Why something has no name*, says what to change.",
+                    "The log has examples for each reason; operations.md, *Why parts of a state are left out*, says what to change.",
                 ),
             ),
         ),
