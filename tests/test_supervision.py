@@ -75,6 +75,14 @@ def test_the_line_for_people():
     assert status_line(serving) == "0 names, serial 9; 3 s old"
 
 
+def test_a_fault_in_the_line_for_people_keeps_nothing_else_from_being_told(caplog):
+    manager, serving = Manager(), Serving()
+    serving.notes = lambda: 1 / 0
+    Supervision(manager, lambda: serving).serving()
+    assert manager.told == [["READY"]]
+    assert "the line for systemd failed by an internal error" in caplog.text
+
+
 def test_what_is_told_when():
     manager, serving = Manager(), [None]
     it = Supervision(manager, lambda: serving[0])

@@ -9,6 +9,7 @@ import contextlib
 import enum
 import logging
 import time
+import traceback
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -143,7 +144,15 @@ class Supervision:
         supervised = self._current()
         if supervised is not None:
             before = {Phase.RELOADING: "reloading; ", Phase.ENDING: "ending; "}.get(self._phase, "")
-            assignments["STATUS"] = before + status_line(supervised)
+            try:
+                assignments["STATUS"] = before + status_line(supervised)
+            except Exception:  # noqa: BLE001 - a line for people is no reason to be taken for dead
+                self._warn.log(
+                    logging.ERROR,
+                    "mistake",
+                    "the line for systemd failed by an internal error: please report it\n%s",
+                    traceback.format_exc(),
+                )
         self._manager.tell(assignments)
 
     async def _beat(self) -> None:
