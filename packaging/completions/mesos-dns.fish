@@ -50,7 +50,7 @@ function _shtab_mesos_dns_using
   test "$_shtab_mesos_dns_cmdpath" = "$argv"
 end
 
-set -g _shtab_mesos_dns_commands run check records watch version
+set -g _shtab_mesos_dns_commands run check records explain watch version
 set -g _shtab_mesos_dns_opts_with_value --config --format --log-format --master --since --state --url --v --version -config -log-format -v -version
 
 complete -c mesos-dns -e
@@ -80,6 +80,12 @@ complete -c mesos-dns -n '_shtab_mesos_dns_using records' -l state -xka "(__fish
 complete -c mesos-dns -n '_shtab_mesos_dns_using records' -l master -x -d 'a master to ask instead of the configured ones'
 complete -c mesos-dns -n '_shtab_mesos_dns_using records' -l format -xka "table zone json" -d 'default: table'
 complete -c mesos-dns -n '_shtab_mesos_dns_using records' -l no-resolve -d 'do not look up host names in the state'
+complete -c mesos-dns -n '_shtab_mesos_dns_using; and test $_shtab_mesos_dns_npos -eq 0' -a explain -d 'ask a running server why a name has its answer, or none'
+complete -c mesos-dns -n '_shtab_mesos_dns_using explain' -s h -l help -d 'show this help message and exit'
+complete -c mesos-dns -n '_shtab_mesos_dns_using explain' -o config -l config -xka "(__fish_complete_path (commandline -ct))" -d '- for standard input; default: config.json'
+complete -c mesos-dns -n '_shtab_mesos_dns_using explain' -s v -l v -x -d '0 warnings, 1 what changes, 2 every detail'
+complete -c mesos-dns -n '_shtab_mesos_dns_using explain' -l url -x -d 'where the HTTP API is; default: HTTPListener and HttpPort of the configuration'
+complete -c mesos-dns -n '_shtab_mesos_dns_using explain' -l json -d 'print the explanation as JSON'
 complete -c mesos-dns -n '_shtab_mesos_dns_using; and test $_shtab_mesos_dns_npos -eq 0' -a watch -d 'print the names that appear and vanish in a running server, as it happens, and why'
 complete -c mesos-dns -n '_shtab_mesos_dns_using watch' -s h -l help -d 'show this help message and exit'
 complete -c mesos-dns -n '_shtab_mesos_dns_using watch' -o config -l config -xka "(__fish_complete_path (commandline -ct))" -d '- for standard input; default: config.json'
