@@ -50,7 +50,7 @@ function _shtab_mesos_dns_using
   test "$_shtab_mesos_dns_cmdpath" = "$argv"
 end
 
-set -g _shtab_mesos_dns_commands run check records explain watch version
+set -g _shtab_mesos_dns_commands run check records explain watch status version
 set -g _shtab_mesos_dns_opts_with_value --config --format --log-format --master --since --state --url --v --version -config -log-format -v -version
 
 complete -c mesos-dns -e
@@ -94,5 +94,11 @@ complete -c mesos-dns -n '_shtab_mesos_dns_using watch' -l url -x -d 'where the 
 complete -c mesos-dns -n '_shtab_mesos_dns_using watch' -l since -x -d 'begin with what changed after this serial'
 complete -c mesos-dns -n '_shtab_mesos_dns_using watch' -l once -d 'print what is known, and end'
 complete -c mesos-dns -n '_shtab_mesos_dns_using watch' -l json -d 'print each change as a line of JSON'
+complete -c mesos-dns -n '_shtab_mesos_dns_using; and test $_shtab_mesos_dns_npos -eq 0' -a status -d 'print how a running server does; ends with 0 if all is well, 1 if not all, 2 if it is down'
+complete -c mesos-dns -n '_shtab_mesos_dns_using status' -s h -l help -d 'show this help message and exit'
+complete -c mesos-dns -n '_shtab_mesos_dns_using status' -o config -l config -xka "(__fish_complete_path (commandline -ct))" -d '- for standard input; default: config.json'
+complete -c mesos-dns -n '_shtab_mesos_dns_using status' -s v -l v -x -d '0 warnings, 1 what changes, 2 every detail'
+complete -c mesos-dns -n '_shtab_mesos_dns_using status' -l url -x -d 'where the HTTP API is; default: HTTPListener and HttpPort of the configuration'
+complete -c mesos-dns -n '_shtab_mesos_dns_using status' -l json -d 'print what /v1/status says, as JSON'
 complete -c mesos-dns -n '_shtab_mesos_dns_using; and test $_shtab_mesos_dns_npos -eq 0' -a version -d 'print the version'
 complete -c mesos-dns -n '_shtab_mesos_dns_using version' -s h -l help -d 'show this help message and exit'
