@@ -85,7 +85,7 @@ class Control:
     ) -> None:
         """`origin` says what people call the place that `load` reads. `niceness` is added to that of this process when it serves; that of workers stays as it is now.
 
-        `manager`: the service manager of this process.
+        `manager` is the service manager of this process, None to find it.
         """
         self._load = load
         self._origin = origin

@@ -41,8 +41,8 @@ def judged(generation: "Generation") -> Verdict:
         no_state = [f"no state of the cluster yet{tried}", *detector]
     return verdict.judge(
         Facts(
+            leaving="this server ends: ask another one" if generation.leaving else "",
             no_state=tuple(no_state),
-            leaving=generation.leaving,
             workers=len(generation.pool.workers),
             worker_troubles=tuple(generation.pool.troubles()),
             age=None if status.last_success is None else now - status.last_success,
