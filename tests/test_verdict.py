@@ -22,6 +22,12 @@ def test_one_worker_of_several_is_missed_by_some_clients():
     assert found == ("degraded", False, ("worker 1 is not running",), ("worker 1 is not running",))
 
 
+def test_whoever_is_about_to_end_sends_clients_elsewhere():
+    found = judge(GOOD._replace(leaving=True))
+    reason = "this server ends: ask another one"
+    assert found == ("degraded", False, (reason,), (reason,))
+
+
 def test_without_dns_there_are_no_workers_to_miss():
     assert judge(GOOD._replace(workers=0)).state == "ok"
 

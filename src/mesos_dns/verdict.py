@@ -3,10 +3,10 @@
 | verdict | when |
 |---|---|
 | `down` | there is no state of the cluster yet, or no worker answers |
-| `degraded` | names are served, but some worker does not answer as it should; or the data are older than they should be; or ZooKeeper is silent, a configuration was refused, a certificate is about to end, or an upstream is not asked any more |
+| `degraded` | names are served, but the program is about to end; or some worker does not answer as it should; or the data are older than they should be; or ZooKeeper is silent, a configuration was refused, a certificate is about to end, or an upstream is not asked any more |
 | `ok` | none of these |
 
-`/readyz` is stricter with workers and cares for nothing else: it is 200 if there is a state and every worker answers from it. What is held through a
+`/readyz` is stricter with workers and cares for nothing else: it is 200 if there is a state, every worker answers from it, and the program is not about to end. What is held through a
 failover, names that collide and a configuration that waits for its masters are no faults: they are told, and leave the verdict as it is.
 """
 

@@ -124,6 +124,8 @@ def test_a_refused_configuration_is_shown_until_a_good_one_comes(master: Master,
         (line,) = [line for line in body.splitlines() if "was not taken" in line]
         assert status == 200
         assert all(word in line for word in ("TTL", "Domain", "config.json"))
+        # A thread of its own writes the log.
+        until(lambda: "is not taken" in program.log(), lambda: f"not logged: {program.log()}")
         (logged,) = [line for line in program.log().splitlines() if "is not taken" in line]
         assert all(word in logged for word in ("TTL", "Domain"))
         shown = json.loads(program.get("/v1/status")[1])["reload"]
