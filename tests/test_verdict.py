@@ -23,8 +23,9 @@ def test_one_worker_of_several_is_missed_by_some_clients():
 
 
 def test_whoever_is_about_to_end_sends_clients_elsewhere():
-    found = judge(GOOD._replace(leaving="this server ends"))
-    assert found == ("degraded", False, ("this server ends",), ("this server ends",))
+    found = judge(GOOD._replace(leaving=True))
+    reason = "this server ends: ask another one"
+    assert found == ("degraded", False, (reason,), (reason,))
 
 
 def test_without_dns_there_are_no_workers_to_miss():

@@ -41,7 +41,7 @@ def judged(generation: "Generation") -> Verdict:
         no_state = [f"no state of the cluster yet{tried}", *detector]
     return verdict.judge(
         Facts(
-            leaving="this server ends: ask another one" if generation.leaving else "",
+            leaving=generation.leaving,
             no_state=tuple(no_state),
             workers=len(generation.pool.workers),
             worker_troubles=tuple(generation.pool.troubles()),

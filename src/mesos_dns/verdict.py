@@ -6,7 +6,7 @@
 | `degraded` | names are served, but the program is about to end; or some worker does not answer as it should; or the data are older than they should be; or ZooKeeper is silent, a configuration was refused, a certificate is about to end, or an upstream is not asked any more |
 | `ok` | none of these |
 
-`/readyz` is stricter with workers and cares for nothing else: it is 200 if there is a state, every worker answers from it, and none of them is about to end. What is held through a
+`/readyz` is stricter with workers and cares for nothing else: it is 200 if there is a state, every worker answers from it, and the program is not about to end. What is held through a
 failover, names that collide and a configuration that waits for its masters are no faults: they are told, and leave the verdict as it is.
 """
 
@@ -23,13 +23,14 @@ EXIT_CODES: Final[dict[str, int]] = {"ok": 0, "degraded": 1, "down": 2}
 class Facts(NamedTuple):
     """What is judged; texts are for people, "" for nothing to tell.
 
-    `leaving`: that the program ends. `no_state`: lines about why there is no state of the cluster, empty if there is one. `workers` is how many there are, `worker_troubles` has a line for
+    `no_state`: lines about why there is no state of the cluster, empty if there is one. `workers` is how many there are, `worker_troubles` has a line for
     each that does not answer as it should. `age` are the seconds since the last news of the cluster, None before the first; `refresh` those that
     usually lie between; `failures` the attempts in a row that failed, `error` what the last one said. `detector`: what hinders finding masters.
     """
 
-    leaving: str = ""
     no_state: tuple[str, ...] = ()
+    #: It ends, and serves on for those who have not noticed yet.
+    leaving: bool = False
     workers: int = 0
     worker_troubles: tuple[str, ...] = ()
     age: float | None = None
@@ -53,7 +54,7 @@ class Verdict(NamedTuple):
 
 def judge(facts: Facts) -> Verdict:
     """Say whether all is well, by the rule above."""
-    leaving = (facts.leaving,) if facts.leaving else ()
+    leaving = ("this server ends: ask another one",) if facts.leaving else ()
     reasons = (*leaving, *facts.no_state, *facts.worker_troubles)
     problems = (*reasons, *_worries(facts))
     nobody = 0 < facts.workers <= len(facts.worker_troubles)

@@ -50,7 +50,7 @@ class LoopWatch:
         self._routes = tuple(routes)
         # Who knows other routes has other numbers for them, as two workers have for a moment when they change: it takes no
         # probe of the other for its own.
-        said = "\n".join(f"{zone.hex()} {server.host} {server.port} {server.tls_name}" for zone, server in self._routes)
+        said = "\n".join(f"{zone.hex()} {' '.join(map(str, server))}" for zone, server in self._routes)
         self._key = hmac.digest(key, said.encode(), hashlib.sha256)
         self._numbers = {route: n for n, route in enumerate(self._routes)}
         #: When each was probed last.
