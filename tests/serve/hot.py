@@ -7,8 +7,8 @@ import struct
 from tests.serve.asking import read, texts
 
 from mesos_dns.serve import batch as batches
+from mesos_dns.serve.batched import BatchedListener
 from mesos_dns.serve.keys import OPT_RECORDS
-from mesos_dns.serve.udp import BatchedListener
 
 #: Where `OneDatagram` says that its datagrams come from.
 CLIENT = bytes((192, 0, 2, 1))

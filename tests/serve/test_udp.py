@@ -14,12 +14,14 @@ from tests.serve.asking import ask, make_answerer, make_responder, make_zone, op
 
 from mesos_dns.dns import message as msg
 from mesos_dns.serve import batch as batches
+from mesos_dns.serve.batched import BatchedListener
 from mesos_dns.serve.limiting import ResponseLimit
+from mesos_dns.serve.listening import MAX_DATAGRAMS_PER_WAKE
 from mesos_dns.serve.policy import Answer, Drop, Refuse
 from mesos_dns.serve.ratelimit import RateLimiter
 from mesos_dns.serve.request import Transport
 from mesos_dns.serve.responder import Responder
-from mesos_dns.serve.udp import MAX_DATAGRAMS_PER_WAKE, BatchedListener, PlainListener, udp_listener
+from mesos_dns.serve.udp import PlainListener, udp_listener
 
 ZONE = make_zone()
 NAME = "chronos.marathon.mesos."

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from mesos_dns.config.addresses import Unfit
+from mesos_dns.config.findings import Finding, Values
 from mesos_dns.quoting import quoted
 
 ANY: Final = "any"
@@ -94,3 +95,11 @@ def complaints(texts: Sequence[str]) -> Iterator[str]:
         yield f'"{NONE}" stands beside others; leave it alone, or out'
     elif seen and all(each.excludes for each in seen) and len(seen) == len(texts):
         yield f'only excludes, so that nobody may; add who may, such as "{ANY}"'
+
+
+def lists(values: Values) -> Iterator[Finding]:
+    """Lists of clients. Those that may be empty are only lists of exceptions."""
+    for key in ("AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit.ExemptClients"):
+        if values[key] or not key.startswith("RateLimit."):
+            for message in complaints(values[key]):
+                yield key, message

@@ -1,15 +1,13 @@
 """Rules of `config.rules` about what a server says of itself, and about its cookies. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
+from mesos_dns.config.findings import Finding, Values
 from mesos_dns.config.values import HOST_NAME, OWN_VERSION
 from mesos_dns.limits import MAX_IDENTITY
 from mesos_dns.quoting import quoted
-
-Values = Mapping[str, Any]
-Finding = tuple[str, ...]
 
 #: Secrets of cookies that can be told apart in a rotation: in use, next, and before.
 MAX_COOKIE_SECRETS: Final = 3

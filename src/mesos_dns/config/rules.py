@@ -8,19 +8,18 @@ or milder, the rule says so.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from mesos_dns.config import access, addresses, identity
 from mesos_dns.config.addresses import Unfit, ip
+from mesos_dns.config.findings import Finding, Values
 from mesos_dns.config.values import IamAccount
 from mesos_dns.quoting import quoted
 
 #: What looks like an IPv4 address.
 _DIGITS: Final = re.compile(r"[0-9.]+", re.ASCII)
 
-Values: TypeAlias = Mapping[str, Any]
-Finding: TypeAlias = tuple[str, ...]
 
 FORWARD_POLICIES: Final = ("sequential", "fastest", "random")
 LOG_FORMATS: Final = ("text", "json")
@@ -365,14 +364,6 @@ def _forwarding(values: Values) -> Iterator[Finding]:
         yield "CacheMinTTL", f"is {low}, more than CacheMaxTTL, which is {high}; make it smaller, or that one larger"
 
 
-def _access(values: Values) -> Iterator[Finding]:
-    """Lists of clients. Those that may be empty are only lists of exceptions."""
-    for key in ("AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit.ExemptClients"):
-        if values[key] or not key.startswith("RateLimit."):
-            for message in access.complaints(values[key]):
-                yield key, message
-
-
 RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     _servers,
     _masters,
@@ -396,7 +387,7 @@ RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     identity.cookie_secrets,
     identity.what_it_says,
     identity.minimal_any,
-    _access,
+    access.lists,
     _log,
 )
 

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mesos_dns import collector, landlock, logs, metrics, privileges, process_name
 from mesos_dns.certificates import KeyPair
@@ -40,7 +40,7 @@ from mesos_dns.serve.request import Forward
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
 from mesos_dns.serve.tls import PROTOCOL, TlsListener
-from mesos_dns.serve.udp import BatchedListener, PlainListener, udp_listener
+from mesos_dns.serve.udp import udp_listener
 from mesos_dns.tls import server_context
 from mesos_dns.workers.answering import Answering
 from mesos_dns.workers.liveness import TICK_SECONDS
@@ -69,6 +69,9 @@ from mesos_dns.workers.protocol import (
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
 from mesos_dns.zone.zones import Zones
+
+if TYPE_CHECKING:
+    from mesos_dns.serve.listening import UdpListener
 
 #: Open files of a worker: its 1,000 connections over TCP and 1,000 over TLS, the 256 sockets to each of seven upstreams, 1,000 questions over TCP,
 #: and some to spare.
@@ -118,7 +121,7 @@ class Worker:
             terms=_terms(settings),
             ours=self._ours,
         )
-        self._listeners: list[BatchedListener | PlainListener | TcpListener] = []
+        self._listeners: list[UdpListener | TcpListener] = []
         self._tls: list[TlsListener] = []
         self._queue_drops = [QueueDrops(sock) for sock in sockets if sock.type == socket.SOCK_DGRAM]
         for listener, sock in zip(settings.listeners, sockets, strict=True):

@@ -11,11 +11,11 @@ from tests.serve.forward.test_flights import ZONE, Server, Upstream, by_name, ma
 
 from mesos_dns.dns.prefixes import ClientList, Clients, prefix_of
 from mesos_dns.serve import batch as batches
+from mesos_dns.serve.batched import BatchedListener
 from mesos_dns.serve.limiting import ResponseLimit
 from mesos_dns.serve.policy import Access
 from mesos_dns.serve.ratelimit import RateLimiter, Rates
 from mesos_dns.serve.responder import Responder
-from mesos_dns.serve.udp import BatchedListener
 
 pytestmark = pytest.mark.skipif(not batches.available(), reason="needs recvmmsg of Linux")
 FRIENDS = ClientList(allowed=(prefix_of(bytes((127, 0, 0, 1)), 32),))

@@ -17,11 +17,11 @@ from tests.serve.forward.upstreams import ROOT, Upstream, make_forwarder, say, s
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.serve import batch
+from mesos_dns.serve.batched import BatchedListener
 from mesos_dns.serve.forward import flights as flying
 from mesos_dns.serve.forward import forwarder as forwarding
 from mesos_dns.serve.forward.loops import LoopWatch, routes_of
 from mesos_dns.serve.policy import Refuse
-from mesos_dns.serve.udp import BatchedListener
 
 pytestmark = pytest.mark.skipif(not batch.available(), reason="needs recvmmsg of Linux")
 

@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -32,6 +32,7 @@ from mesos_dns.serve.forward.stream import StreamPool
 from mesos_dns.serve.forward.terms import Refuse, Terms
 from mesos_dns.serve.forward.tls import context_for
 from mesos_dns.serve.forward.upstreams import Policy, Upstreams, by_zone
+from mesos_dns.serve.forward.waiting import Pending, Waiting, waiting_for
 from mesos_dns.serve.request import Forward
 
 log = logging.getLogger(__name__)
@@ -65,44 +66,6 @@ _TOO_MANY: Final = b"too many questions under way"
 _UNFIT: Final = b"the answer does not fit"
 
 
-class _Waiting(NamedTuple):
-    """A client that waits for an upstream."""
-
-    forward: Forward
-    limit: int
-    send: Callable[[bytes], None]
-
-
-class _Pending:
-    """A question that is asked of upstreams, and who waits for its answer."""
-
-    __slots__ = ("is_slow", "search", "stale", "timer", "upstreams", "waiting", "zone")
-
-    def __init__(self, stale: bytes, zone: bytes, upstreams: Upstreams[Upstream]) -> None:
-        self.zone = zone
-        self.upstreams = upstreams
-        #: What there is if no upstream answers; empty if there is nothing.
-        self.stale = stale
-        self.waiting: list[_Waiting] = []
-        self.search: Search | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        #: Whether upstreams take so long that clients get what is out of date.
-        self.is_slow = False
-
-
-def _waiting(flight: Flight) -> _Waiting:
-    """The client of a flight, which becomes a question like others."""
-    query = msg.parse(flight.octets)
-    assert isinstance(query, Query)
-    listener, peer = flight.listener, flight.peer
-
-    def send(reply: bytes) -> None:
-        listener.reply(peer, reply)
-        listener.flush()
-
-    return _Waiting(Forward(query, flight.client), msg.udp_limit(query.edns), send)
-
-
 class Forwarder:
     """Answers outside names. `refuse` makes replies without records; `terms` say what is not for upstreams at all.
 
@@ -132,9 +95,9 @@ class Forwarder:
         self._cache = cache_for(options)
         self._warn = RateLimited(log)
         self._outages = Outages()
-        self._pending: dict[bytes, _Pending | Flight] = {}
+        self._pending: dict[bytes, Pending | Flight] = {}
         #: Those who wait for the answer to what is in flight.
-        self._joined: dict[bytes, list[_Waiting]] = {}
+        self._joined: dict[bytes, list[Waiting]] = {}
         self._waiting = 0
         #: How many requests of each client wait.
         self._clients: Counter[bytes] = Counter()
@@ -199,9 +162,9 @@ class Forwarder:
                 send(self._refusal(forward, msg.SERVFAIL, msg.EDE_CACHED_ERROR))
                 return None
             if not found.recheck:
-                self._send_stale(stale, _Waiting(forward, limit, send))
+                self._send_stale(stale, Waiting(forward, limit, send))
                 return None
-        self._ask(means, key, _Waiting(forward, limit, send), stale, now)
+        self._ask(means, key, Waiting(forward, limit, send), stale, now)
         return None
 
     def counts(self) -> dict[str, float]:
@@ -251,7 +214,7 @@ class Forwarder:
             prober=Prober(loops, options.timeout, self._leads_back, means.streams),
         )
         for key, pending in list(self._pending.items()):
-            assert isinstance(pending, _Pending)
+            assert isinstance(pending, Pending)
             self._search_again(means, key, pending)
 
     async def drained(self) -> None:
@@ -264,7 +227,7 @@ class Forwarder:
         self.flights.give_up()
         self.flights.close()
         for pending in self._pending.values():
-            assert isinstance(pending, _Pending)
+            assert isinstance(pending, Pending)
             if pending.timer is not None:
                 pending.timer.cancel()
             if pending.search is not None:
@@ -298,10 +261,10 @@ class Forwarder:
 
     # --- asking --------------------------------------------------------------------------------
 
-    def _ask(self, means: Means, key: bytes, waiting: _Waiting, stale: bytes, now: float) -> None:
+    def _ask(self, means: Means, key: bytes, waiting: Waiting, stale: bytes, now: float) -> None:
         forward, _, send = waiting
         pending = self._pending.get(key)
-        if isinstance(pending, _Pending):
+        if isinstance(pending, Pending):
             # What was asked for while it was fresh may have become stale since.
             pending.stale = stale or pending.stale
             if pending.is_slow:
@@ -332,7 +295,7 @@ class Forwarder:
         self._idle.clear()
         if pending is not None:
             self.counters.add(_JOINED)
-            (pending.waiting if isinstance(pending, _Pending) else self._joined.setdefault(key, [])).append(waiting)
+            (pending.waiting if isinstance(pending, Pending) else self._joined.setdefault(key, [])).append(waiting)
         else:
             self._search(means, key, forward, stale, waiting)
 
@@ -344,7 +307,7 @@ class Forwarder:
         crowd = questions >= CROWD_QUESTIONS or waiting >= CROWD_WAITING
         return crowd and self._clients[client] >= MAX_WAITING_PER_CLIENT
 
-    def _search(self, means: Means, key: bytes, forward: Forward, stale: bytes, *waiting: _Waiting) -> None:
+    def _search(self, means: Means, key: bytes, forward: Forward, stale: bytes, *waiting: Waiting) -> None:
         zone, upstreams = self.upstreams_for(forward.query.name)
         if upstreams is None:
             return
@@ -352,19 +315,19 @@ class Forwarder:
             self.flights.learn(
                 forward.query.name, zone, upstreams, trusted=upstreams.states[0].key in self._terms.trusted
             )
-        pending = self._pending[key] = _Pending(stale, zone, upstreams)
+        pending = self._pending[key] = Pending(stale, zone, upstreams)
         pending.waiting += waiting
         if stale:
             # Also if nobody waits yet: who asks when the answer has become stale waits no longer for that.
             pending.timer = asyncio.get_running_loop().call_later(STALE_AFTER_SECONDS, self._answer_stale, pending)
         self._start(means, key, pending, forward.query)
 
-    def _start(self, means: Means, key: bytes, pending: _Pending, query: Query) -> None:
+    def _start(self, means: Means, key: bytes, pending: Pending, query: Query) -> None:
         done = partial(self._done, key, query.question_end)
         pending.search = Search(means, pending.zone, pending.upstreams, query, done)
         pending.search.start()
 
-    def _search_again(self, means: Means, key: bytes, pending: _Pending) -> None:
+    def _search_again(self, means: Means, key: bytes, pending: Pending) -> None:
         """Ask other upstreams what is asked already; what nobody waits for is not asked any more."""
         if pending.search is not None:
             pending.search.close()
@@ -386,7 +349,7 @@ class Forwarder:
         self.flights.forget_routes()
         self.flights.give_up()
         for pending in list(self._pending.values()):
-            if isinstance(pending, _Pending) and pending.search is not None:
+            if isinstance(pending, Pending) and pending.search is not None:
                 pending.search.leads_back(route)
 
     # --- for flights ---------------------------------------------------------------------------
@@ -395,8 +358,8 @@ class Forwarder:
         """Part of `flights.Keeper`."""
         means = self._means or self._begin()
         key, route = flight.key, flight.route
-        waiting = _waiting(flight)
-        pending = self._pending[key] = _Pending(b"", route.zone, route.upstreams)
+        waiting = waiting_for(flight)
+        pending = self._pending[key] = Pending(b"", route.zone, route.upstreams)
         pending.waiting = [waiting, *self._joined.pop(key, ())]
         self._waiting += 1
         self._clients[flight.client] += 1
@@ -415,13 +378,13 @@ class Forwarder:
     def start(self, flight: Flight) -> None:
         """Part of `flights.Keeper`."""
         pending = self._pending.get(flight.key)
-        if isinstance(pending, _Pending) and pending.search is not None:
+        if isinstance(pending, Pending) and pending.search is not None:
             pending.search.start()
 
     def ask_slowly(self, flight: Flight) -> None:
         """Part of `flights.Keeper`."""
-        self.submit(*_waiting(flight))
-        pending = _Pending(b"", flight.route.zone, flight.route.upstreams)
+        self.submit(*waiting_for(flight))
+        pending = Pending(b"", flight.route.zone, flight.route.upstreams)
         pending.waiting = self._joined.pop(flight.key, [])
         for waiting in self._taken(pending):
             self.submit(*waiting)
@@ -429,14 +392,14 @@ class Forwarder:
     def tell_joined(self, flight: Flight, reply: bytes) -> None:
         """Part of `flights.Keeper`."""
         if self._joined and (joined := self._joined.pop(flight.key, None)):
-            pending = _Pending(b"", flight.route.zone, flight.route.upstreams)
+            pending = Pending(b"", flight.route.zone, flight.route.upstreams)
             pending.waiting = joined
             self._tell(pending, reply, failed=False)
 
     def _done(self, key: bytes, question_end: int, reply: bytes | None) -> None:
         """Upstreams have answered, or none has."""
         pending = self._pending.pop(key)
-        assert isinstance(pending, _Pending)
+        assert isinstance(pending, Pending)
         search, pending.search = pending.search, None
         now = asyncio.get_running_loop().time()
         if pending.timer is not None:
@@ -454,7 +417,7 @@ class Forwarder:
             self._cache.forgive(now)
         self._tell(pending, reply, failed=failed)
 
-    def _tell(self, pending: _Pending, reply: bytes | None, *, failed: bool) -> None:
+    def _tell(self, pending: Pending, reply: bytes | None, *, failed: bool) -> None:
         for waiting in self._taken(pending):
             if reply is not None and not (failed and pending.stale):
                 answer = self._for_client(reply, waiting.forward, waiting.limit)
@@ -469,13 +432,13 @@ class Forwarder:
                 why = (msg.EDE_NO_REACHABLE_AUTHORITY, b"") if reply is None else (msg.EDE_OTHER, _UNFIT)
                 waiting.send(self._refusal(waiting.forward, msg.SERVFAIL, *why))
 
-    def _answer_stale(self, pending: _Pending) -> None:
+    def _answer_stale(self, pending: Pending) -> None:
         """Upstreams take long: clients get what there is, and the search goes on for those to come."""
         pending.is_slow = True
         for waiting in self._taken(pending):
             self._send_stale(pending.stale, waiting)
 
-    def _taken(self, pending: _Pending) -> list[_Waiting]:
+    def _taken(self, pending: Pending) -> list[Waiting]:
         """Those who wait, who do so no more."""
         taken, pending.waiting = pending.waiting, []
         self._waiting -= len(taken)
@@ -489,7 +452,7 @@ class Forwarder:
 
     # --- replies -------------------------------------------------------------------------------
 
-    def _send_stale(self, stale: bytes, waiting: _Waiting) -> None:
+    def _send_stale(self, stale: bytes, waiting: Waiting) -> None:
         forward, limit, send = waiting
         told = forward
         if forward.query.edns is not None:
