@@ -235,7 +235,7 @@ def test_a_stream_that_is_silent_without_closing(tmp_path: Path) -> None:
                 streams(lambda stream: stream.talk(False))(live)
                 resolves(live, program)
                 assert watch.saw(STEADY) == {before}
-            assert "5 heartbeats are missing" in program.log()
+            until(lambda: "5 heartbeats are missing" in program.log(), program.log)
 
 
 def test_the_clock_of_the_master_is_wrong_by_hours(tmp_path: Path) -> None:

@@ -80,4 +80,4 @@ def test_a_state_that_lacks_a_list_empties_nothing(master: Master, tmp_path: Pat
             assert addresses(program, "slave.mesos.") == ["10.1.0.1", "10.1.0.2"]
         master.body = altered(master, frameworks=[])
         until(lambda: not addresses(program, "web.marathon.mesos."), lambda: f"still there: {program.log()}")
-        assert "is complete again" in program.log()
+        until(lambda: "is complete again" in program.log(), program.log)

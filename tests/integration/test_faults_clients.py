@@ -137,4 +137,4 @@ def test_ten_thousand_connections(program: Program) -> None:
             assert asking.some_more().keys() == {"NOERROR"}
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert f"TCP: all {MAX_TCP_CONNECTIONS} connections are in use" in program.log()
+    until(lambda: f"TCP: all {MAX_TCP_CONNECTIONS} connections are in use" in program.log(), program.log)

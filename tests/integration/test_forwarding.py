@@ -174,7 +174,7 @@ def test_only_what_belongs_comes_back_and_ad_from_whom_is_trusted(
         assert asked["answer"] == ["www.example.com. 300 IN A 192.0.2.1"]
         assert ("AD" in asked["flags"]) is trusted
         assert "AD" not in ask(program, "www.example.com.")["flags"]
-        assert "aliases in it lead back to where they began" in program.log()
+        until(lambda: "aliases in it lead back to where they began" in program.log(), program.log)
         lied = ask(program, "www.liar.example.", flags=0x0120)
         assert (lied["answer"], lied["additional"]) == (["www.liar.example. 300 IN A 192.0.2.1"], [])
         assert "AD" not in lied["flags"]
@@ -269,7 +269,7 @@ def test_a_loop_by_way_of_another_server(master: Master, tmp_path: Path) -> None
         command = [binary, "--keep-in-foreground", "--user=", "--group=", "--pid-file=", f"--conf-file={config}"]
         with server(command, port, tmp_path / "dnsmasq.log", name="ready.example."):
             until(lambda: looped(program), program.log)
-            assert f"upstream 127.0.0.1 port {port} leads back to this server" in program.log()
+            until(lambda: f"upstream 127.0.0.1 port {port} leads back to this server" in program.log(), program.log)
 
 
 def test_an_upstream_that_is_not_in_a_loop_gets_one_probe_of_each_worker(master: Master, tmp_path: Path) -> None:

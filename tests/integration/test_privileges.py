@@ -274,7 +274,7 @@ def test_a_reload_takes_another_port_below_1024(humble: Program) -> None:
         lambda: bound(port) and has_address(("127.0.0.1", port)),
         lambda: f"the new port never came: {humble.log()}",
     )
-    assert "User or Group have changed, and are taken at a start only" in humble.log()
+    until(lambda: "User or Group have changed, and are taken at a start only" in humble.log(), humble.log)
     assert status(humble.pid)["Uid"].split() == [str(NOBODY)] * 4
     humble.dns_port = port
 

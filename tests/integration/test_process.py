@@ -34,7 +34,7 @@ def test_a_port_in_use_is_said(kind: socket.SocketKind, tmp_path: Path) -> None:
             assert program.process
             assert program.process.wait(15) == 1
             assert f"127.0.0.1:{port}" in program.log() or str(port) in program.log()
-            assert "in use" in program.log()
+            until(lambda: "in use" in program.log(), program.log)
             assert "Traceback" not in program.log()
 
 
@@ -45,7 +45,7 @@ def test_an_http_port_in_use_is_said(tmp_path: Path) -> None:
         with Program(tmp_path, masters=[("127.0.0.1", 1)], httpPort=taken.getsockname()[1]) as program:
             assert program.process
             assert program.process.wait(15) == 1
-            assert "in use" in program.log()
+            until(lambda: "in use" in program.log(), program.log)
             assert "Traceback" not in program.log()
 
 

@@ -67,7 +67,7 @@ def is_left_for(program: Program, former: LoneMaster, leader: LoneMaster, number
     former.go_on()
     # It believes that it leads, until it hears that its session is over.
     assert former.process.wait(SOON) == 1
-    assert "ends: session lost" in former.log()
+    until(lambda: "ends: session lost" in former.log(), former.log)
     leader.run(f"later{number}")
     served(program, f"later{number}")
     assert ports(program, "_leader._tcp.mesos") == [leader.endpoint[1]]
