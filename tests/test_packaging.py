@@ -52,7 +52,9 @@ def test_the_image_starts_the_program_with_flags_that_it_knows() -> None:
 
 
 def test_the_shell_understands_what_is_run() -> None:
-    for line in instructions("RUN"):
+    lines = instructions("RUN")
+    assert lines
+    for line in lines:
         subprocess.run(["/bin/sh", "-n", "-c", line], check=True, timeout=30)
 
 

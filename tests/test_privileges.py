@@ -112,12 +112,13 @@ def test_to_become_who_one_is_changes_nothing():
 
 
 def test_who_may_not_become_another_is_told():
-    status_after(
+    after = status_after(
         "privileges.give_up()",
         "try: privileges.become(12345, 12345, [])",
         "except PermissionError: pass",
         "else: sys.exit('it could')",
     )
+    assert after["Uid"].split()[0] == str(os.getuid())
 
 
 @needs_root
@@ -126,4 +127,5 @@ def test_nobody_of_the_same_user_looks_into_a_guarded_process():
     become = f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})"
     # The change of user guards it, too, by the kernel's own rule: so that is taken back first.
     allow = "privileges._prctl(4, 1)"
-    status_after(become, allow, f"assert {look} == 0", "privileges.forbid_dumps()", f"assert {look} != 0")
+    after = status_after(become, allow, f"assert {look} == 0", "privileges.forbid_dumps()", f"assert {look} != 0")
+    assert after["Uid"].split() == [str(NOBODY)] * 4

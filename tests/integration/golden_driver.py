@@ -198,15 +198,19 @@ def item_query(item: Item) -> bytes:
     )
 
 
-def replay_dns(endpoint: client.Endpoint, items: list[Item]) -> list[wire.Reply]:
+def replay_dns(endpoint: client.Endpoint, items: list[Item], domain: str) -> list[wire.Reply]:
     """What each item gives, by its own transport; where the recording has a TCP answer, ours, too.
 
-    The recorded configurations give upstreams two seconds, which ours may miss on a busy machine: what failed and has an answer in the
-    recording is asked again.
+    The recorded configurations give upstreams two seconds, which ours may miss on a busy machine: what failed, lies outside the domain and has an
+    answer in the recording is asked again. In the `domain` (with its dot) nothing has to be waited for, so there a failure is one.
     """
     got = _replay_dns(endpoint, items)
     for _ in range(TRIES):
-        failed = [index for index, item in enumerate(items) if _failed(item, got[index])]
+        failed = [
+            index
+            for index, item in enumerate(items)
+            if _failed(item, got[index]) and not f".{item['q'].rstrip('.').lower()}.".endswith(f".{domain}")
+        ]
         if not failed:
             break
         time.sleep(PAUSE)
@@ -256,8 +260,8 @@ def replay(setting: Setting, log: Path) -> dict[str, Any]:
         for name in ("axfr", "enumerate", "config", "version"):
             report[name] = web.get(f"/v1/{name}")
         works: dict[str, Callable[[], Any]] = {
-            "answers": lambda: replay_dns(setting.dns, rec.read("answers.json")),
-            "special": lambda: replay_dns(setting.dns, rec.read("special.json") or []),
+            "answers": lambda: replay_dns(setting.dns, rec.read("answers.json"), rec.domain),
+            "special": lambda: replay_dns(setting.dns, rec.read("special.json") or [], rec.domain),
             "http": lambda: replay_http(web, rec.read("http.json")),
         }
         for name, work in works.items():

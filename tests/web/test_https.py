@@ -65,6 +65,7 @@ async def test_a_request_that_comes_with_the_end_of_the_handshake_is_not_lost(ht
         while b"ok" not in said:
             writer.write(channel.outgoing())
             said += channel.receive(await reader.read(65536))
+    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 async def test_a_handshake_that_stalls_is_ended_and_counts_as_a_connection(cluster, certificates, monkeypatch, caplog):

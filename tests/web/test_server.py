@@ -62,8 +62,11 @@ async def test_stopping_twice_or_before_starting_is_harmless(cluster):
     server = HttpServer(lambda: cluster)
     await server.stop()
     await server.start("127.0.0.1", 0)
+    assert server.address is not None
     await server.stop()
     await server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(*server.address)
 
 
 async def test_after_stop_nobody_is_connected(cluster):

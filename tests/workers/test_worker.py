@@ -343,8 +343,10 @@ async def test_who_holds_a_private_key_is_closed_to_others(fed, monkeypatch, pai
 
 async def test_without_control_there_is_nothing_to_live_for(fed):
     _, control, ended = fed
+    assert not ended.is_set()
     control.close()
     await until(ended)
+    assert ended.is_set()
 
 
 # --- the process -------------------------------------------------------------------------------

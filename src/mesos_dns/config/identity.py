@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mesos_dns.config.findings import Finding, Values
+from mesos_dns.config.findings import Finding, Values, one_of
 from mesos_dns.config.values import HOST_NAME, OWN_VERSION
 from mesos_dns.limits import MAX_IDENTITY
 from mesos_dns.quoting import quoted
@@ -42,6 +42,4 @@ def what_it_says(values: Values) -> Iterator[Finding]:
 
 def minimal_any(values: Values) -> Iterator[Finding]:
     """One of three words."""
-    if values["MinimalAny"] not in {"udp", "always", "never"}:
-        found = quoted(values["MinimalAny"])
-        yield "MinimalAny", f'{found} is unknown; expected "udp", "always" or "never" in lower case'
+    yield from one_of(values, "MinimalAny", ("udp", "always", "never"))

@@ -13,14 +13,12 @@ from urllib.parse import urlsplit
 
 from mesos_dns.config import access, addresses, identity
 from mesos_dns.config.addresses import Unfit, ip
-from mesos_dns.config.findings import Finding, Values
+from mesos_dns.config.findings import Finding, Values, one_of
 from mesos_dns.config.values import IamAccount
 from mesos_dns.quoting import quoted
 
 #: What looks like an IPv4 address.
 _DIGITS: Final = re.compile(r"[0-9.]+", re.ASCII)
-
-
 FORWARD_POLICIES: Final = ("sequential", "fastest", "random")
 LOG_FORMATS: Final = ("text", "json")
 IP_SOURCES: Final = ("host", "docker", "mesos", "netinfo", "auto")
@@ -342,23 +340,15 @@ def _account(values: Values) -> Iterator[Finding]:
 
 
 def _source(values: Values) -> Iterator[Finding]:
-    if values["MesosSource"] not in {"auto", "events", "polling"}:
-        yield (
-            "MesosSource",
-            f'{quoted(values["MesosSource"])} is unknown; expected "auto", "events" or "polling" in lower case',
-        )
+    yield from one_of(values, "MesosSource", ("auto", "events", "polling"))
 
 
 def _log(values: Values) -> Iterator[Finding]:
-    if values["LogFormat"] not in LOG_FORMATS:
-        known = " or ".join(f'"{each}"' for each in LOG_FORMATS)
-        yield "LogFormat", f"{quoted(values['LogFormat'])} is unknown; expected {known} in lower case"
+    yield from one_of(values, "LogFormat", LOG_FORMATS)
 
 
 def _forwarding(values: Values) -> Iterator[Finding]:
-    if values["ForwardPolicy"] not in FORWARD_POLICIES:
-        known = ", ".join(f'"{each}"' for each in FORWARD_POLICIES)
-        yield "ForwardPolicy", f"{quoted(values['ForwardPolicy'])} is unknown; expected one of {known} in lower case"
+    yield from one_of(values, "ForwardPolicy", FORWARD_POLICIES)
     low, high = values["CacheMinTTL"], values["CacheMaxTTL"]
     if low > high:
         yield "CacheMinTTL", f"is {low}, more than CacheMaxTTL, which is {high}; make it smaller, or that one larger"

@@ -323,8 +323,10 @@ class TcpListener:
         except OSError:
             self._close(connection)
             return False
-        if not data:
-            return self._ended(connection)
+        return self._take(connection, data) if data else self._ended(connection)
+
+    def _take(self, connection: Connection, data: bytes) -> bool:
+        """Take `data` off the wire; false if the connection is gone."""
         connection.buffer = connection.buffer + data if connection.buffer else data
         return True
 

@@ -20,7 +20,7 @@ from mesos_dns.serve.connections import Connection
 from mesos_dns.serve.request import Reply, Transport
 from mesos_dns.serve.responder import ForwardTo, Responder
 from mesos_dns.serve.room import Kind
-from mesos_dns.serve.tcp import CHUNK, Respond, TcpListener
+from mesos_dns.serve.tcp import Respond, TcpListener
 
 _CONNECTIONS: Final = counter("tls_connections", "Connections for DNS over TLS accepted.")
 _REFUSED: Final = counter(
@@ -76,16 +76,7 @@ class TlsListener(TcpListener):
     def _wrapped(self, query: bytes, reply: bytes) -> bytes:
         return pad(query, reply)
 
-    def _receive(self, connection: Connection) -> bool:
-        try:
-            data = os.read(connection.fd, CHUNK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            self._close(connection)
-            return False
-        if not data:
-            return self._ended(connection)
+    def _take(self, connection: Connection, data: bytes) -> bool:
         channel = _channel(connection)
         try:
             said = channel.receive(data)

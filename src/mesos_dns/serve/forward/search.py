@@ -228,6 +228,10 @@ class Search:
             if not self._ask(state, now, edns=False):
                 self._go_on()
             return True
+        return self._take(state, sent, reply, now)
+
+    def _take(self, state: UpstreamState[Upstream], sent: bytes, reply: bytes, now: float) -> bool:
+        """Take a reply that is the upstream's; it ends the attempt, whatever is in it."""
         try:
             reply = self._checked(state, reply)
         except BadReplyError as error:
@@ -370,14 +374,7 @@ class Search:
                 "a reply in the name of upstream %s port %d is passed over: it spells the question otherwise, and over TCP the upstream does not",
                 *state.key.address,
             )
-        try:
-            reply = self._checked(state, reply)
-        except BadReplyError as error:
-            self._failed(state, str(error))
-        else:
-            self._judge(state, sent, reply, now)
-        self._go_on()
-        return True
+        return self._take(state, sent, reply, now)
 
     def _unproven(self, state: UpstreamState[Upstream], within: float, error: OSError | None) -> None:
         self._over_tcp = None
