@@ -157,7 +157,8 @@ class NameServer:
 
     def _bound(self, kind: socket.SocketKind) -> socket.socket:
         sock = socket.socket(self._family, kind)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.SOCK_STREAM:  # over UDP this would let two servers share a port in silence
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(self.endpoint)
         self._sockets.append(sock)
         return sock

@@ -2,6 +2,7 @@
 
 import http.client
 import importlib.util
+import itertools
 import json
 import os
 import random
@@ -11,7 +12,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
@@ -37,11 +39,9 @@ def free_port(low: int = 15000, high: int = 32000) -> int:
 
     By default below the ports that the kernel gives to clients (32768 and up): a client that connects to such a port
     before anybody listens there may get it as its own and talk to itself. And of those that no other process of these
-    tests takes, since it will be used a little later.
+    tests takes, and not soon again: it is used a little later.
     """
-    ours = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 16
-    for _ in range(200):
-        port = random.randrange(low + ours, high, 16)
+    for port in itertools.islice(_ports(low, high), 200):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
             try:
                 udp.bind(("127.0.0.1", port))
@@ -50,6 +50,17 @@ def free_port(low: int = 15000, high: int = 32000) -> int:
                 continue
             return port
     raise RuntimeError("no port of 127.0.0.1 is free for UDP and TCP")
+
+
+@cache
+def _ports(low: int, high: int) -> Iterator[int]:
+    """The ports of this process of the tests, one after the other in an order of chance: each comes once in a round.
+
+    Drawn at random one by one, two servers of one test that are not yet bound would now and then get the same.
+    """
+    ours = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 16
+    ports = range(low + ours, high, 16)
+    return itertools.cycle(random.sample(ports, len(ports)))
 
 
 def environment() -> dict[str, str]:
