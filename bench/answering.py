@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bench import dnsperf, queries, ratios, servers, tcp
 from bench.bed import SEED, Bed, Cluster, say
@@ -60,7 +60,7 @@ def start_mesos_dns(
     *,
     workers: int,
     upstream: int | None = None,
-    **keys: object,
+    **keys: Any,
 ) -> Server:
     """Mesos-DNS with these keys besides, ready, with its workers on the server cores and its control process on the others.
 

@@ -112,7 +112,7 @@ class Tls:
     key: Path
 
     @property
-    def keys(self) -> dict[str, object]:
+    def keys(self) -> dict[str, Any]:
         """The same as keys of Mesos-DNS."""
         return {
             "TlsOn": True,

@@ -38,9 +38,9 @@ def fuzz(name: str, seconds: int) -> Outcome:
     learnt.mkdir(parents=True, exist_ok=True)
     options = [f"-max_total_time={seconds}", f"-timeout={_LONGEST_SECONDS}", f"-rss_limit_mb={_MEGABYTES}"]
     done = _engine(name, *options, str(learnt), str(CORPORA / name))
-    seen = _STATISTICS.findall(done.stderr)
+    seen = _STATISTICS.findall(done.stdout)
     inputs, branches, kept = map(int, seen[-1]) if seen else (0, 0, 0)
-    return Outcome(name, inputs, branches, kept, done.stderr if done.returncode else "")
+    return Outcome(name, inputs, branches, kept, done.stdout if done.returncode else "")
 
 
 def minimise(name: str) -> None:
@@ -50,7 +50,7 @@ def minimise(name: str) -> None:
     fresh.mkdir(parents=True, exist_ok=True)
     done = _engine(name, "-merge=1", str(fresh), str(corpus), str(learnt))
     if done.returncode or not any(fresh.iterdir()):
-        sys.exit(f"{name} could not be merged:\n{done.stderr}")
+        sys.exit(f"{name} could not be merged:\n{done.stdout}")
     for path in corpus.iterdir():
         path.unlink()
     room = _ROOM_OCTETS
@@ -69,7 +69,9 @@ def _engine(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "fuzz.engine", *arguments],
         env=os.environ | here,
-        capture_output=True,
+        # libFuzzer's words and a traceback in the order in which they came.
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         check=False,

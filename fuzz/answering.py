@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator
 from functools import cache
 from random import Random
+from typing import Any
 
 import dns.exception
 import dns.message
@@ -15,6 +16,7 @@ from fuzz import reading
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.serve.answer import Answerer, AnswerOptions
+from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.keys import EdnsForms
 from mesos_dns.serve.request import CLOSE, Forward, Reply, Request, Transport
 from mesos_dns.serve.responder import Responder
@@ -39,6 +41,10 @@ def queries(octets: bytes) -> None:
         assert reply.flags & 0x8000
         assert reply.flags & 15 == found.rcode
         assert len(found.reply()) <= max(len(octets), 12)
+        return
+    if isinstance(found, msg.CookieQuery):
+        assert octets[4:12] == bytes(7) + b"\1"
+        assert len(msg.find_option(found.edns.options, msg.COOKIE) or b"") in msg.COOKIE_SIZES
         return
     assert 17 <= found.question_end <= len(octets)
     name, end = reading.name(octets, 12)
@@ -79,15 +85,16 @@ def _messages(octets: bytes) -> Iterator[bytes]:
 class Server:
     """All ways to an answer from the same zones, and the full one to compare them with."""
 
-    def __init__(self, zones: list[Zone], *, recursion: bool = True, truncate_bit: bool = True) -> None:
+    def __init__(self, zones: list[Zone], cookies: ServerCookies | None = None, **options: Any) -> None:
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._sock.bind(("127.0.0.1", 0))
-        answerer = Answerer(Zones(zones), AnswerOptions(recursion, truncate_bit), Random(0))
-        self._responder = Responder(answerer)
-        self._fresh = Responder(answerer)
+        answerer = Answerer(Zones(zones), AnswerOptions(**options), Random(0))
+        self._cookies = cookies
+        self._responder = Responder(answerer, cookies=cookies)
+        self._fresh = Responder(answerer, cookies=cookies)
         self._hot = Hot(self._responder, self._sock)
         #: Without the bit, what does not fit is any part of the answer.
-        self._any_part = not truncate_bit
+        self._any_part = not options.get("truncate_bit", True)
 
     def forget(self) -> None:
         """As if nothing had been asked before."""
@@ -110,10 +117,10 @@ class Server:
                 f"{way}: {octets!r} got {reply!r}, expected {expected!r}"
             )
         for reply, largest in ((udp, msg.UDP_SIZE), (tcp, msg.TCP_SIZE)):
-            check(octets, reply, largest)
+            check(octets, reply, largest, says_cookies=self._cookies is not None)
 
 
-def check(octets: bytes, reply: Reply, largest: int) -> None:
+def check(octets: bytes, reply: Reply, largest: int, *, says_cookies: bool) -> None:
     """A reply to any octets is silence, or a well-formed message that belongs to them and that its client can take."""
     if not isinstance(reply, bytes):
         assert reply is None or reply is CLOSE or isinstance(reply, Forward)
@@ -126,8 +133,14 @@ def check(octets: bytes, reply: Reply, largest: int) -> None:
     assert len(reply) <= largest
     query = msg.parse(octets)
     assert query is not None
-    edns = query.edns if isinstance(query, msg.Query) else None
+    edns = None
+    if isinstance(query, msg.Query) or (says_cookies and isinstance(query, msg.CookieQuery)):
+        edns = query.edns
     assert len(found.options) == (edns is not None)
+    if edns is not None:
+        asked = msg.find_option(edns.options, msg.COOKIE)
+        told = msg.find_option(found.options[0].rdata, msg.COOKIE)
+        assert (told is not None) == (says_cookies and asked is not None)
     if largest != msg.TCP_SIZE:
         assert len(reply) <= msg.udp_limit(edns)
 
@@ -154,6 +167,7 @@ def _servers() -> list[Server]:
         Server([make_zone()], truncate_bit=False, recursion=False),
         Server([make_zone(), make_zone("a.marathon.mesos A 10.0.0.1", other)]),
         Server([make_zone(serial=0)]),
+        Server([make_zone()], ServerCookies([bytes(16)], lambda: 1559731985.5), server_id=b"ns-a", version=b"1"),
     ]
 
 

@@ -23,7 +23,7 @@ from mesos_dns.mesos.decoding.v1_events import Event, read_event
 from mesos_dns.mesos.detect import masterinfo
 from mesos_dns.mesos.detect.election import contenders
 from mesos_dns.mesos.http import client, iam
-from mesos_dns.mesos.state import Endpoint
+from mesos_dns.mesos.state import Delta, Endpoint, Snapshot
 from mesos_dns.mesos.view import View
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
@@ -152,7 +152,7 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-def _observe(publisher: Publisher, observation: object) -> None:
+def _observe(publisher: Publisher, observation: Snapshot | Delta | None) -> None:
     _loop().run_until_complete(publisher.observe(observation))
 
 

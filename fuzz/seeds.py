@@ -54,6 +54,11 @@ def _queries() -> Iterator[bytes]:
     yield ask(name, "A", "ANY")
     yield ask(name, flags=0)
     yield ask(name, flags=0x2800) + b"\0"
+    for cookie in (bytes(8), bytes(24), bytes(7)):
+        lone = dns.message.Message(7)
+        lone.use_edns(0, options=[option(10, cookie)])
+        yield lone.to_wire()
+    yield ask("id.server.", "TXT", "CH", payload=1232, options=[option(3), option(10, bytes(8))])
     signed = dns.message.from_wire(ask(name))
     signed.use_tsig({"key.": b"secret"})
     yield signed.to_wire()
@@ -62,7 +67,7 @@ def _queries() -> Iterator[bytes]:
 def _answers() -> Iterator[bytes]:
     messages = list(_queries())
     for at in range(0, len(messages), 3):
-        yield answering.framed(*messages[at : at + 3], server=at % 4)
+        yield answering.framed(*messages[at : at + 3], server=at % 5)
     # The same question in forms that share, and must not share, what is kept.
     for name in ("many.mesos.", "toy.marathon.mesos.", "nope1.mesos."):
         yield answering.framed(ask(name), ask(name.upper()), ask(name, payload=4096), ask(name, payload=600), server=0)

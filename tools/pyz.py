@@ -71,7 +71,7 @@ def build(to: Path, work: Path, versions: Sequence[str]) -> None:
 def needed(versions: Iterable[str]) -> set[str]:
     """The distributions that the program needs under any of these versions, by their normal names, itself apart."""
     found: set[str] = set()
-    left = [("mesos-dns", EXTRAS)]
+    left: list[tuple[str, tuple[str, ...]]] = [("mesos-dns", EXTRAS)]
     while left:
         name, extras = left.pop()
         for text in requires(name) or ():

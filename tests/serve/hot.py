@@ -26,8 +26,9 @@ def bodies(size):
 class OneDatagram(batches.Batch):
     """The batch of a listener with one datagram, and instead of sending the reply is kept."""
 
-    def __init__(self, bodies):
-        super().__init__(socket.AF_INET, bodies, 1, with_source=False)
+    def __init__(self, bodies, cookies):
+        super().__init__(socket.AF_INET, bodies, 1, with_source=False, cookies=cookies)
+        self._names.octets[4:8] = CLIENT
         self.sent = None
 
     def put(self, octets):
@@ -40,9 +41,6 @@ class OneDatagram(batches.Batch):
         self.sent = b"".join(ctypes.string_at(*part) for part in batched(parts))
         return count
 
-    def client(self, _i):
-        return CLIENT
-
     def address(self, _i, _family):
         return ("192.0.2.1", 5353)
 
@@ -53,7 +51,7 @@ class Hot:
     def __init__(self, responder, sock):
         self.forwarded = []
         self.listener = BatchedListener(sock, responder, lambda forward, _limit, _send: self.forwarded.append(forward))
-        self.listener._batch = self._batch = OneDatagram(bodies(batches.NEGATIVES))
+        self.listener._batch = self._batch = OneDatagram(bodies(batches.NEGATIVES), responder.cookies)
         self.cache = self.listener._cache
 
     def ask(self, octets):
