@@ -104,9 +104,10 @@ MAY_IMPORT = {
     "mesos_dns.dns": (),
     "mesos_dns.mesos": COMMON,
     "mesos_dns.zone": ours("dns"),
+    "mesos_dns.querylog": ours("dns"),
     "mesos_dns.names": ours("dns", "zone") + PURE_STATE,
     "mesos_dns.workers.protocol": ours(
-        "certificates", "dns", "metrics", "zone", "serve.forward.options", "serve.ratelimit"
+        "certificates", "dns", "metrics", "querylog", "zone", "serve.forward.options", "serve.ratelimit"
     ),
     "mesos_dns.workers.propagation": ours("metrics"),
     "mesos_dns.serve.request": ours("dns"),
@@ -149,7 +150,7 @@ MAY_IMPORT = {
         *(f"serve.forward.{part}" for part in ("loops", "options", "private")),
     ),
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
-    "mesos_dns.serve": COMMON + ours("dns"),
+    "mesos_dns.serve": COMMON + ours("dns", "querylog"),
     "mesos_dns.web": COMMON + ours("dns", "names.explanation", "names.model", "zone"),
     "mesos_dns.config": ours("certificates", "tls"),
     "mesos_dns.demo": (),
@@ -190,7 +191,9 @@ def test_a_module_imports_only_what_its_part_may(module):
         for module in SOURCES
         if within(
             module,
-            *ours("quoting", "certificates", "dns", "names", "zone", "workers.protocol", "workers.propagation"),
+            *ours(
+                "quoting", "certificates", "dns", "names", "querylog", "zone", "workers.protocol", "workers.propagation"
+            ),
             *ours("workers.replication", "workers.rotation", "workers.rates", "verdict"),
             *PURE_MESOS,
             *PURE_SERVE,
@@ -274,6 +277,11 @@ WALL_CLOCK = {
     "mesos_dns.commands.status": "when things happened, for people",
     "mesos_dns.config.host": "whether a certificate has expired, which it tells by this clock",
     "mesos_dns.certificates": "its dates, for people",
+    "mesos_dns.serve.listening": "when a question was answered, for the query log",
+    "mesos_dns.serve.batched": "the same",
+    "mesos_dns.serve.recorder": "the same",
+    "mesos_dns.workers.answering": "the same",
+    "mesos_dns.querylog.lines": "the form of a time that it is given",
     "mesos_dns.workers.worker": "the age of server cookies, which RFC 9018 tells by it; a wrong one costs no answer",
     "mesos_dns.mesos.http.iam": "the end of a token, which DC/OS tells by it; a token that is refused is replaced at once",
 }

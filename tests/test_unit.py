@@ -13,7 +13,7 @@ from mesos_dns import cli, limits, supervision
 from mesos_dns.commands.configured import BAD_CONFIG
 from mesos_dns.mesos import hosts
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK
-from mesos_dns.serve import batch, tcp
+from mesos_dns.serve import mmsg, tcp
 from mesos_dns.web import server
 from mesos_dns.workers import handle, liveness
 
@@ -91,7 +91,7 @@ def test_the_numbers_that_security_md_tells() -> None:
     for told in (
         f"| {limits.MAX_TCP_CONNECTIONS:,} a worker stay, {tcp.MAX_TCP_PER_CLIENT} of one address;",
         f"| closed {tcp.TCP_IDLE_SECONDS:g} s after their last whole query |",
-        f"at most the {batch.BATCH} datagrams that it had in hand",
+        f"at most the {mmsg.BATCH} datagrams that it had in hand",
         f"| replaced after {stopped:g} s, or {silent:g} s |",
         f"exit code {os.EX_OSERR}",
         f"| {server.MAX_HTTP_CONNECTIONS} connections (a quarter of the files at most), {server.HTTP_REQUEST_SECONDS:g} s for a request,",

@@ -17,7 +17,7 @@ from tests.integration.faults import Asking, has_address
 from tests.integration.masters import Master
 from tests.integration.program import Program, sample_state, until
 
-from mesos_dns.serve.batch import BATCH
+from mesos_dns.serve.mmsg import BATCH
 
 WEB = wire.query(0, "web.marathon.mesos.", "A")
 #: Ports that the load comes from: the kernel spreads them over both workers.

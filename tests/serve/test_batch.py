@@ -8,6 +8,7 @@ from collections import deque
 import pytest
 
 from mesos_dns.serve import batch as batches
+from mesos_dns.serve import mmsg
 from mesos_dns.serve.render import Orders, Response
 
 pytestmark = pytest.mark.skipif(not batches.available(), reason="needs recvbatches and sendbatches of Linux")
@@ -93,7 +94,7 @@ def test_more_than_one_batch_takes_several_calls(pair):
 def test_a_batch_is_as_good_as_new_after_large_and_small_datagrams(pair):
     server, client = pair
     batch = new_batch(server.family, with_source=True)
-    for size in (60_000, 1, batches.SLOT, 0, 700):
+    for size in (60_000, 1, mmsg.SLOT, 0, 700):
         client.send(bytes(size))
         assert batch.receive(server.fileno()) == [size]
         assert batch.send(server.fileno(), [batch.whole(0, b"x" * 100)]) == 0
@@ -133,7 +134,7 @@ def test_a_datagram_that_cannot_be_sent_is_counted_and_the_others_go_out(pair):
         client.send(b"%d?" % n)
     assert len(batch.receive(server.fileno())) == 3
     # Nobody can be reached at port 0.
-    batch._names.octets[batches._NAME + 2 : batches._NAME + 4] = bytes(2)
+    batch._names.octets[mmsg.NAME + 2 : mmsg.NAME + 4] = bytes(2)
     assert batch.send(server.fileno(), [batch.whole(i, b"??!") for i in range(3)]) == 1
     assert [client.recv(100), client.recv(100)] == [b"0?!", b"2?!"]
 

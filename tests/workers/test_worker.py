@@ -23,7 +23,9 @@ from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.serve.ratelimit import Rates
 from mesos_dns.serve.request import Forward
+from mesos_dns.workers import link
 from mesos_dns.workers import worker as workers
+from mesos_dns.workers.link import CONTROL_SILENT_SECONDS, ControlLink
 from mesos_dns.workers.protocol import (
     Ack,
     CookieSecrets,
@@ -40,7 +42,7 @@ from mesos_dns.workers.protocol import (
     ZoneUpdate,
     encode,
 )
-from mesos_dns.workers.worker import ControlLink, Worker
+from mesos_dns.workers.worker import Worker
 
 NAME = "chronos.marathon.mesos."
 SERIAL = 1700000000
@@ -72,7 +74,7 @@ class Told:
     def __init__(self):
         self.frames = []
 
-    def send(self, frame):
+    def __call__(self, frame):
         self.frames.append(frame)
 
 
@@ -249,7 +251,7 @@ async def fed(told, monkeypatch):  # noqa: ARG001 - puts the garbage collector b
     monkeypatch.setattr(logs, "configure", lambda _verbosity, **_: None)
     ours, theirs = socket.socketpair()
     ended = asyncio.Event()
-    feed = ControlLink(ended)
+    feed = ControlLink(ended, Worker)
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: feed, sock=theirs)
     control = Control(*await asyncio.open_connection(sock=ours))
     yield feed, control, ended
@@ -275,7 +277,7 @@ async def test_frames_are_taken_in_order_and_in_pieces(fed):
 
 async def test_a_worker_reports_again_and_again_until_it_stops(fed, monkeypatch):
     feed, control, _ = fed
-    monkeypatch.setattr(workers, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(link, "TICK_SECONDS", 0.01)
     control.send(settings(), *snapshot())
     await control.receive(Ack)
     feed.tick()
@@ -289,10 +291,10 @@ async def test_a_worker_reports_again_and_again_until_it_stops(fed, monkeypatch)
 
 async def test_a_silent_control_is_told_once_and_so_is_its_return(fed, monkeypatch, caplog):
     feed, control, _ = fed
-    monkeypatch.setattr(workers, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(link, "TICK_SECONDS", 0.01)
     control.send(settings(), *snapshot())
     await control.receive(Ack)
-    feed.heard_at -= workers.CONTROL_SILENT_SECONDS + 1
+    feed.heard_at -= CONTROL_SILENT_SECONDS + 1
     feed.tick()
     for _ in range(3):
         await control.receive(Report)

@@ -16,10 +16,11 @@ from tests.serve.asking import AUTHORITY, edits, make_zone
 from mesos_dns import collector, logs
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Sockets
+from mesos_dns.workers.link import ControlLink
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.protocol import Ack, FrameReader, Settings, SnapshotBegin, ZoneUpdate, encode
 from mesos_dns.workers.spawner import ProcessSpawner
-from mesos_dns.workers.worker import ControlLink
+from mesos_dns.workers.worker import Worker
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zones import Zones
 
@@ -78,7 +79,7 @@ async def test_a_worker_that_takes_snapshots_and_changes():
 
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    feed = ControlLink(asyncio.Event())
+    feed = ControlLink(asyncio.Event(), Worker)
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: feed, sock=theirs)
     with ours:
         control = Control(ours)

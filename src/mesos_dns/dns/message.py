@@ -30,6 +30,11 @@ NOTAUTH: Final = 9
 #: Extended: their upper bits travel in the OPT record (RFC 6891 section 9, RFC 7873 section 8).
 BADVERS: Final = 16
 BADCOOKIE: Final = 23
+#: RCODEs that have a name here (RFC 6895 section 2.3), but for those of transfers and updates.
+RCODES: Final = {
+    NOERROR: "NOERROR", FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NXDOMAIN: "NXDOMAIN", NOTIMP: "NOTIMP", REFUSED: "REFUSED",
+    NOTAUTH: "NOTAUTH", BADVERS: "BADVERS", BADCOOKIE: "BADCOOKIE",
+}  # fmt: skip
 
 #: Extended DNS errors (RFC 8914).
 EDE_OTHER: Final = 0

@@ -15,6 +15,11 @@ from typing import Final
 #: waits. Raises OSError.
 Accept = Callable[[], tuple[int, bytes] | None]
 
+#: Why one connection cannot be accepted, and the next one may be (accept(2), "error handling").
+PASSING: Final = (
+    errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOPROTOOPT,
+    errno.EOPNOTSUPP, errno.EPERM, errno.EPROTO,
+)  # fmt: skip
 _NONE_WAITS: Final = (errno.EAGAIN, errno.EWOULDBLOCK)
 #: Octets of the largest address of a client (sockaddr_in6).
 _LARGEST: Final = 28

@@ -21,7 +21,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate, chain
+from itertools import chain
 from typing import Final
 
 from mesos_dns.dns import message as msg
@@ -31,10 +31,20 @@ from mesos_dns.serve.cookie_records import CookieRecords
 from mesos_dns.serve.cookies import ServerCookies
 from mesos_dns.serve.keys import COOKIE_RECORDS
 from mesos_dns.serve.memory import Memory
+from mesos_dns.serve.mmsg import (
+    BATCH,
+    CONTROL,
+    MMSGHDR,
+    MSG_DONTWAIT,
+    NAME,
+    SLOT,
+    Iovec,
+    Mmsghdr,
+    libc_calls,
+    name_size,
+)
 from mesos_dns.serve.render import Orders, Response, with_options
 
-#: Datagrams per system call. Under full load so many may wait; with 64 an answer cost up to 9 % more.
-BATCH: Final = 128
 #: Octets from the header of one datagram to that of the next. Headers and questions of a batch lie in one row, so that all can
 #: be looked at together.
 STRIDE: Final = 128
@@ -42,17 +52,10 @@ STRIDE: Final = 128
 LEAD: Final = 6
 #: Octets of a datagram that have room there. Nearly all queries fit: a name of 70 octets and a cookie.
 QUESTION_ROOM: Final = STRIDE - LEAD
-#: Octets of a slot for a reply that is sent once: the largest that we send fits, and all lie close together.
-SLOT: Final = 1280
 #: Octets that the negative answers to names of each length take: a slot for each place where a question may end.
 NEGATIVES: Final = (QUESTION_ROOM + 1) * SLOT
 #: Octets of a datagram: the largest that UDP can carry fits. Only large ones touch the pages behind the first.
 LARGEST: Final = 65536
-_CONTROL = 64
-_NAME = 32
-_PEER = _CONTROL + _NAME
-_MMSGHDR = 64
-_MSG_DONTWAIT = 0x40
 
 #: Address and length of header and question, of the body and of the OPT record, and header octets 2 to 12. The first address
 #: is filled in by `send`; until then the offset of the body in `Bodies.octets` stands there, for those that are sent singly.
@@ -64,7 +67,7 @@ SILENCE: Final = bytes(DESCRIPTOR.size)
 HEADER_AT: Final = 48
 #: Octets of the ID.
 _ID: Final = 2
-_NO_CONTROL: Final = bytes(_CONTROL)
+_NO_CONTROL: Final = bytes(CONTROL)
 
 #: Rows of a batch, and where the OPT records of the replies to them begin.
 OwnRecords = tuple[Sequence[int], memoryview]
@@ -77,34 +80,10 @@ def truncated(descriptor: bytes) -> bytes:
     return DESCRIPTOR.pack(at, end, body, 0, opt, opt_size, bytes((header[0] | msg.TC >> 8, header[1])) + counts)
 
 
-class _Iovec(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
-
-
-class _Msghdr(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_void_p),
-        ("namelen", ctypes.c_uint32),
-        ("iov", ctypes.c_void_p),
-        ("iovlen", ctypes.c_size_t),
-        ("control", ctypes.c_void_p),
-        ("controllen", ctypes.c_size_t),
-        ("flags", ctypes.c_int),
-    )
-
-
-class _Mmsghdr(ctypes.Structure):
-    _fields_ = (("hdr", _Msghdr), ("len", ctypes.c_uint32))
-
-
 def available() -> bool:
     """Whether this system has both calls and the memory layout that this module relies on."""
-    fits = ctypes.sizeof(_Mmsghdr) == _MMSGHDR and DESCRIPTOR.size == 64
-    return sys.platform == "linux" and fits and hasattr(_libc(), "sendmmsg")
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+    fits = ctypes.sizeof(Mmsghdr) == MMSGHDR and DESCRIPTOR.size == 64
+    return sys.platform == "linux" and fits and hasattr(libc_calls(), "sendmmsg")
 
 
 class Bodies:
@@ -190,63 +169,6 @@ def ring_size(room: int, largest: int) -> int:
     return room + 2 * largest
 
 
-class Outbox:
-    """Replies to datagrams that were received earlier, many with one system call."""
-
-    def __init__(self, family: int, *, with_source: bool, size: int = BATCH) -> None:
-        libc = _libc()
-        self.size = size
-        self._with_source = with_source
-        self._messages = Memory(size * SLOT)
-        self._peers = Memory(size * _PEER)
-        self._parts = Memory(size * ctypes.sizeof(_Iovec))
-        self._headers = Memory(size * _MMSGHDR)
-        for i in range(size):
-            header = _Mmsghdr.from_buffer(self._headers.octets, i * _MMSGHDR).hdr
-            header.name, header.namelen = self._peers.address + i * _PEER, _name_size(family)
-            header.iov, header.iovlen = self._parts.address + i * ctypes.sizeof(_Iovec), 1
-            if with_source:
-                header.control, header.controllen = self._peers.address + i * _PEER + _NAME, _control_size(family)
-        parts = memoryview(self._parts.octets).cast("L")
-        self._bases, self._sizes = parts[0::2], parts[1::2]
-        self._sendmmsg = libc.sendmmsg
-        self._sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
-
-    def __repr__(self) -> str:
-        return f"Outbox(size={self.size})"
-
-    def send(self, fd: int, peers: Sequence[bytes], messages: Sequence[bytes]) -> int:
-        """Send messages[i], of at most SLOT octets, to peers[i] (see `Batch.peer`); at most `size` of them.
-
-        Returns how many could not be sent, as `Batch.send`.
-        """
-        count = len(messages)
-        octets = b"".join(messages)
-        self._messages.octets[: len(octets)] = octets
-        self._peers.octets[: count * _PEER] = b"".join(peers)
-        sizes = list(map(len, messages))
-        self._sizes[:count] = memoryview(array("L", sizes))
-        self._bases[:count] = memoryview(array("L", accumulate(sizes[:-1], initial=self._messages.address)))
-        first = failed = 0
-        while first < count:
-            sent = int(self._sendmmsg(fd, self._headers.address + first * _MMSGHDR, count - first, _MSG_DONTWAIT))
-            if sent <= 0:
-                # The error is that of the first datagram of the rest: skip it, try the others.
-                failed += 1
-                sent = 1
-            first += sent
-        return failed
-
-
-def _name_size(family: int) -> int:
-    return 28 if family == socket.AF_INET6 else 16
-
-
-def _control_size(family: int) -> int:
-    """Octets of the one control message that we ask for: IPV6_PKTINFO, IP_PKTINFO."""
-    return socket.CMSG_SPACE(20 if family == socket.AF_INET6 else 12)
-
-
 class Batch:
     """Buffers for up to `size` datagrams of one socket.
 
@@ -263,7 +185,7 @@ class Batch:
         with_source: bool,
         cookies: ServerCookies | None = None,
     ) -> None:
-        libc = _libc()
+        libc = libc_calls()
         self.size = size
         self._bodies = bodies
         self._cookie_records = (
@@ -278,14 +200,14 @@ class Batch:
         self._slots = Memory(size * SLOT)
         #: The body of the negative answers to names of each length; made when one is asked for.
         self._negatives = bodies.take(NEGATIVES)
-        self._names = Memory(size * _NAME)
+        self._names = Memory(size * NAME)
         self._name_view = memoryview(self._names.octets)
         #: What of a source address is the client's.
         self._source = struct.Struct("8x16s8x" if self._is_v6 else "4x4s24x")
-        self._controls = Memory(size * _CONTROL)
-        self._received = Memory(size * _MMSGHDR)
-        self._to_send = Memory(size * _MMSGHDR)
-        self._parts = Memory(size * 2 * ctypes.sizeof(_Iovec))
+        self._controls = Memory(size * CONTROL)
+        self._received = Memory(size * MMSGHDR)
+        self._to_send = Memory(size * MMSGHDR)
+        self._parts = Memory(size * 2 * ctypes.sizeof(Iovec))
         self._descriptors = Memory(size * DESCRIPTOR.size)
         for i in range(size):
             self._lay_out(i, family, with_source=with_source)
@@ -301,34 +223,34 @@ class Batch:
             questions.cast("H")[8 :: STRIDE // 2],
         )
         #: Of clients on an IPv4 socket.
-        self._addresses = memoryview(self._names.octets).cast("I")[1 :: _NAME // 4]
+        self._addresses = memoryview(self._names.octets).cast("I")[1 :: NAME // 4]
         self._received_words = memoryview(self._received.octets).cast("I")
         self._recvmmsg = libc.recvmmsg
         self._sendmmsg = libc.sendmmsg
         self._recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
         self._sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
         self._with_source = with_source
-        self._control_room = memoryview(array("L", (_CONTROL,) * size))
-        self._control_sizes_in = memoryview(self._received.octets).cast("L")[5::8]
-        self._control_sizes_out = memoryview(self._to_send.octets).cast("L")[5::8]
+        self._control_room = memoryview(array("L", (CONTROL,) * size))
+        self.control_sizes_in = memoryview(self._received.octets).cast("L")[5::8]
+        self.control_sizes_out = memoryview(self._to_send.octets).cast("L")[5::8]
         self._interfaces = memoryview(self._controls.octets).cast("I") if family == socket.AF_INET else None
         self._no_interfaces = memoryview(array("I", bytes(4 * size)))
 
     def _lay_out(self, i: int, family: int, *, with_source: bool) -> None:
-        iovec = ctypes.sizeof(_Iovec)
-        question = _Iovec.from_buffer(self._parts.octets, 2 * i * iovec)
+        iovec = ctypes.sizeof(Iovec)
+        question = Iovec.from_buffer(self._parts.octets, 2 * i * iovec)
         question.base, question.len = self._questions.address + i * STRIDE + LEAD, QUESTION_ROOM
-        rest = _Iovec.from_buffer(self._parts.octets, (2 * i + 1) * iovec)
+        rest = Iovec.from_buffer(self._parts.octets, (2 * i + 1) * iovec)
         rest.base, rest.len = self._rests.address + i * LARGEST, LARGEST - QUESTION_ROOM
-        received = _Mmsghdr.from_buffer(self._received.octets, i * _MMSGHDR).hdr
+        received = Mmsghdr.from_buffer(self._received.octets, i * MMSGHDR).hdr
         received.iov, received.iovlen = self._parts.address + 2 * i * iovec, 2
-        to_send = _Mmsghdr.from_buffer(self._to_send.octets, i * _MMSGHDR).hdr
+        to_send = Mmsghdr.from_buffer(self._to_send.octets, i * MMSGHDR).hdr
         to_send.iov, to_send.iovlen = self._descriptors.address + i * DESCRIPTOR.size, 3
         for header in (received, to_send):
             # All addresses of a family have one length, so nothing has to be put back between two calls.
-            header.name, header.namelen = self._names.address + i * _NAME, _name_size(family)
+            header.name, header.namelen = self._names.address + i * NAME, name_size(family)
             if with_source:
-                header.control, header.controllen = self._controls.address + i * _CONTROL, _CONTROL
+                header.control, header.controllen = self._controls.address + i * CONTROL, CONTROL
 
     def __repr__(self) -> str:
         return f"Batch(size={self.size})"
@@ -339,8 +261,8 @@ class Batch:
         Raises OSError on any real failure.
         """
         if self._with_source:
-            self._control_sizes_in[:] = self._control_room
-        count = self._recvmmsg(fd, self._received.address, self.size, _MSG_DONTWAIT, None)
+            self.control_sizes_in[:] = self._control_room
+        count = self._recvmmsg(fd, self._received.address, self.size, MSG_DONTWAIT, None)
         if count <= 0:
             code = ctypes.get_errno()
             if count == 0 or code in (errno.EAGAIN, errno.EINTR):
@@ -358,10 +280,22 @@ class Batch:
     def datagram(self, i: int, length: int) -> bytes:
         """Datagram i of that length, whole."""
         at = i * STRIDE + LEAD
-        octets = self._question_view[at : at + min(length, QUESTION_ROOM)].tobytes()
-        if length > QUESTION_ROOM:
-            octets += self._rests.octets[i * LARGEST : i * LARGEST + length - QUESTION_ROOM]
-        return octets
+        return self._question_view[at : at + min(length, QUESTION_ROOM)].tobytes() + self._rest(i, length)
+
+    def as_received(self, i: int, length: int, questions: bytes) -> bytes:
+        """Datagram i of that length as it came, also after it was answered: `questions` were taken before."""
+        at = i * STRIDE + LEAD
+        return questions[at : at + min(length, QUESTION_ROOM)] + self._rest(i, length)
+
+    def as_sent(self, i: int) -> bytes:
+        """The reply to datagram i, after `send` and before anything else is kept or received."""
+        parts = struct.unpack_from("@PNPNPN", self._descriptors.octets, i * DESCRIPTOR.size)
+        return b"".join(ctypes.string_at(parts[n], parts[n + 1]) for n in range(0, len(parts), 2))
+
+    def _rest(self, i: int, length: int) -> bytes:
+        if length <= QUESTION_ROOM:
+            return b""
+        return bytes(self._rests.octets[i * LARGEST : i * LARGEST + length - QUESTION_ROOM])
 
     def negative(self, response: Response) -> bytes:
         """The descriptor of a negative response, for all datagrams whose question is as long.
@@ -425,7 +359,7 @@ class Batch:
         self._words[:count] = self._words_given[:count]
         self._shorts[:count] = self._shorts_given[:count]
         if self._with_source:
-            self._control_sizes_out[:count] = self._control_sizes_in[:count]
+            self.control_sizes_out[:count] = self.control_sizes_in[:count]
             if self._interfaces is not None:
                 # The reply takes the route to the client, which need not be where the query came in.
                 self._interfaces[4 : count * 16 : 16] = self._no_interfaces[:count]
@@ -451,15 +385,15 @@ class Batch:
         return failed
 
     def _send(self, fd: int, first: int, count: int) -> int:
-        return max(0, int(self._sendmmsg(fd, self._to_send.address + first * _MMSGHDR, count, _MSG_DONTWAIT)))
+        return max(0, int(self._sendmmsg(fd, self._to_send.address + first * MMSGHDR, count, MSG_DONTWAIT)))
 
     def sources(self, count: int) -> list[bytes]:
         """The packed addresses that the first `count` datagrams came from, IPv4 in its IPv6 form if the socket has that."""
-        return [*chain.from_iterable(self._source.iter_unpack(self._name_view[: count * _NAME]))]
+        return [*chain.from_iterable(self._source.iter_unpack(self._name_view[: count * NAME]))]
 
     def client(self, i: int) -> bytes:
         """The client that datagram i came from, as in `Request`."""
-        at = i * _NAME
+        at = i * NAME
         octets = self._names.octets
         if self._is_v6:
             return client_of(octets[at + 8 : at + 24])
@@ -467,17 +401,20 @@ class Batch:
 
     def peer(self, i: int) -> bytes:
         """Where datagram i came from, and which address of ours it was sent to, in a form that is for `Outbox` alone."""
-        name = self._names.octets[i * _NAME : (i + 1) * _NAME]
+        name = self._names.octets[i * NAME : (i + 1) * NAME]
         if not self._with_source:
             return name + _NO_CONTROL
-        control = self._controls.octets[i * _CONTROL : (i + 1) * _CONTROL]
+        control = self._controls.octets[i * CONTROL : (i + 1) * CONTROL]
         # The reply takes the route to the client, which need not be where the query came in.
         return name + (control if self._is_v6 else control[:16] + bytes(4) + control[20:])
 
+    def port(self, i: int) -> int:
+        """The port that datagram i came from."""
+        return int.from_bytes(self._names.octets[i * NAME + 2 : i * NAME + 4])
+
     def address(self, i: int, family: int) -> tuple[object, ...]:
         """Where datagram i came from, in the form that Python's sockets take."""
-        name = bytes(self._names.octets[i * _NAME : (i + 1) * _NAME])
-        port = int.from_bytes(name[2:4], "big")
+        name, port = bytes(self._names.octets[i * NAME : (i + 1) * NAME]), self.port(i)
         if family == socket.AF_INET6:
             flow, scope = int.from_bytes(name[4:8], "big"), int.from_bytes(name[24:28], sys.byteorder)
             return (socket.inet_ntop(family, name[8:24]), port, flow, scope)
@@ -485,5 +422,5 @@ class Batch:
 
     def control(self, i: int) -> bytes:
         """The control message of datagram i, in the kernel's layout; empty without `with_source`."""
-        length = self._control_sizes_in[i]
-        return bytes(self._controls.octets[i * _CONTROL : i * _CONTROL + length])
+        length = self.control_sizes_in[i]
+        return bytes(self._controls.octets[i * CONTROL : i * CONTROL + length])

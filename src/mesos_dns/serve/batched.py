@@ -24,7 +24,6 @@ from mesos_dns.serve.batch import (
     STRIDE,
     Batch,
     Bodies,
-    Outbox,
     RingBuffer,
     ring_size,
 )
@@ -46,9 +45,12 @@ from mesos_dns.serve.keys import (
 from mesos_dns.serve.limiting import ResponseLimit
 from mesos_dns.serve.listening import SEND_FAILED, UdpListener
 from mesos_dns.serve.loop import DirectReader
+from mesos_dns.serve.mmsg import BATCH
 from mesos_dns.serve.nxdomain import ReadyNxdomain
+from mesos_dns.serve.outbox import Outbox
 from mesos_dns.serve.outside import FastForward, NoFastForward, Outside
 from mesos_dns.serve.policy import Policy, Verdict
+from mesos_dns.serve.recorder import NotedOutside, Recorder
 from mesos_dns.serve.render import LARGEST_KEPT
 from mesos_dns.serve.request import Forward, Reply, Request, Transport, part_start
 from mesos_dns.serve.responder import ForwardTo, Responder, cache_response, outside_response
@@ -68,7 +70,7 @@ _DENSE_DATAGRAMS: Final = 4
 #: one of a flood is a tenth of what its answer costs, and a name that is asked for often soon is one of the first.
 _ABSENT_LOOKED_AT: Final = 8
 #: Where each datagram of a batch begins.
-_STARTS: Final = tuple(range(LEAD, batch.BATCH * STRIDE, STRIDE))
+_STARTS: Final = tuple(range(LEAD, BATCH * STRIDE, STRIDE))
 #: What the cache is asked to give for a key that it does not have: no descriptor, and this for all keys.
 _UNKNOWN: Final = repeat(b"")
 _ALL_UNKNOWN: Final = repeat(_UNKNOWN)
@@ -113,6 +115,13 @@ class BatchedListener(UdpListener):
             partial(responder.count, SEND_FAILED),
             self._traffic,
         )
+        #: The same for what is put down in query logs; None without one.
+        self._noted: NotedOutside | None = None
+
+    def record(self, recorder: Recorder | None) -> None:
+        """Part of UdpListener."""
+        super().record(recorder)
+        self._noted = None if recorder is None else NotedOutside(self._outside, recorder)
 
     async def stop(self) -> None:
         """Part of UdpListener."""
@@ -137,8 +146,10 @@ class BatchedListener(UdpListener):
 
         The calls for a batch cost twice as much for a single datagram as those for one. And at light load nearly all cost is
         memory that has left the processor's caches since the last datagram. Hence the way of a known question is one function
-        that touches little and has what it needs at hand.
+        that touches little and has what it needs at hand. What is put down in query logs goes the way of batches.
         """
+        if self._recorder is not None:
+            return self._read
         sock, buffer, bodies, base = self._socket, self._buffer, self._bodies.octets, self._bodies.address
         receive, receive_message, send = sock.recvfrom_into, sock.recvmsg_into, sock.sendto
         responder, cache, find_key = self._responder, self._cache, self._edns.key
@@ -289,7 +300,8 @@ class BatchedListener(UdpListener):
         else:
             # No EDNS in the whole batch: the key of a query is all of it but its ID.
             keys = [folded[at + 2 : at + length] for at, length in zip(_STARTS, lengths)]  # noqa: B905 - there are more starts than needed, and strict costs
-        policy = self._responder.policy
+        policy, recorder = self._responder.policy, self._recorder
+        began = 0.0 if recorder is None else time.time()
         verdicts = {} if policy is None else self._judge(policy, keys, lengths)
         descriptors = list(map(next, map(self._cache.entries.get, keys, _ALL_UNKNOWN)))
         complete, limit = all(descriptors), self._limit
@@ -301,6 +313,9 @@ class BatchedListener(UdpListener):
             limit.batch(self._batch, keys, lengths, descriptors)
         own = self._batch.cookie_records(questions, self._edns.cookies) if has_edns else ()
         failed = self._batch.send(self._fd, descriptors, own, gaps=not complete or limit is not None)
+        if recorder is not None:
+            self._forwarded = True  # What is put down is handed on by a timer.
+            recorder.put_batch(self._batch, questions, lengths, descriptors, began)
         if not complete:
             self._finish_rest(keys)
         if failed:
@@ -320,11 +335,12 @@ class BatchedListener(UdpListener):
     def _ask_siblings(self, keys: list[bytes]) -> None:
         """Have those queries of the present batch answered whose names stand beside others that were forwarded."""
         siblings, self._siblings = self._siblings, []
-        batch, flights = self._batch, self._flights
-        take, asked = flights.take, self._traffic.asked
+        batch, flights, recorder = self._batch, self._flights, self._recorder
+        take, asked, outside = flights.take, self._traffic.asked, self._noted or self._outside
         for i, route, octets in siblings:
             client = batch.client(i)
-            if take(route, keys[i], octets, client, self._outside, batch.peer(i)):
+            peer = batch.peer(i) if recorder is None else recorder.noted(batch, i, octets)
+            if take(route, keys[i], octets, client, outside, peer):
                 asked[keys[i][-TAIL:], len(keys[i])] += 1
             else:
                 reply = self._reply_slowly(keys[i], Request(octets, client, Transport.UDP), None)
@@ -332,7 +348,7 @@ class BatchedListener(UdpListener):
                 if isinstance(reply, Forward):
                     self._ask_outside(keys[i], reply, address, ancillary)
                 elif isinstance(reply, bytes):
-                    self._send(reply, address, ancillary)
+                    self._send_answer(Request(octets, client, Transport.UDP), reply, address, ancillary)
         if flights.send() or self._outside.scheduled:
             self._forwarded = True
 
@@ -347,7 +363,7 @@ class BatchedListener(UdpListener):
 
     def _ask_outside(self, key: bytes, forward: Forward, address: tuple[object, ...], ancillary: Ancillary) -> None:
         """Have a query answered that is not ours, and keep for a moment what is known by heart."""
-        reply = self._submit(forward, lambda late: self._send_late(late, address, ancillary))
+        reply = self._submit(forward, self._later(forward, address, ancillary))
         if reply is None:
             return
         key = key or any_key(forward.query.octets)

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import socket
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from mesos_dns.dns import message as msg
 from mesos_dns.logs import RateLimited
@@ -14,7 +15,8 @@ from mesos_dns.serve.addresses import Ancillary, PackedAddresses
 from mesos_dns.serve.ancillary import ask_for_source, is_wildcard, with_any_interface
 from mesos_dns.serve.limiting import ResponseLimit
 from mesos_dns.serve.loop import DirectReader, add_reader, remove_reader
-from mesos_dns.serve.request import Forward, Transport
+from mesos_dns.serve.recorder import Recorder
+from mesos_dns.serve.request import Forward, Request, Transport
 from mesos_dns.serve.responder import ForwardTo, Responder
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,9 @@ class UdpListener(ABC):
         self._client = self._packed.client
         self._warn = RateLimited(log)
         self._forwarded = False
+        #: Puts down what is answered; None without a query log.
+        self._recorder: Recorder | None = None
+        self._listens = False
         self._wildcard = is_wildcard(sock)
         sock.setblocking(False)
         if self._wildcard:
@@ -53,15 +58,24 @@ class UdpListener(ABC):
 
     async def start(self) -> None:
         """Answer from now on, in the running event loop."""
+        self._listens = True
         add_reader(self._fd, self.reader())
 
     async def stop(self) -> None:
         """Answer what has already arrived, and no more."""
+        self._listens = False
         remove_reader(self._fd)
         for _ in range(_LAST_TURNS):
             if not self._take_turn():
                 break
             await asyncio.sleep(0)
+
+    def record(self, recorder: Recorder | None) -> None:
+        """Put down what is answered from now on, or no more."""
+        self._recorder = recorder
+        if self._listens:
+            remove_reader(self._fd)
+            add_reader(self._fd, self.reader())
 
     def reader(self) -> DirectReader:
         """What answers what has arrived, but not more than others can wait for. Forwarding is scheduled."""
@@ -98,6 +112,22 @@ class UdpListener(ABC):
         if self._limit is not None:
             send = self._limit.sender(forward, send)
         return self._forward(forward, msg.udp_limit(forward.query.edns), send)
+
+    def _later(self, forward: Forward, address: tuple[Any, ...], ancillary: Ancillary) -> Callable[[bytes], None]:
+        """What sends the reply to a forwarded query when it comes."""
+
+        def send(late: bytes) -> None:
+            self._send_late(late, address, ancillary)
+
+        return send if self._recorder is None else self._recorder.late(Transport.UDP, address[1], forward, send)
+
+    def _send_answer(self, request: Request, reply: bytes, address: tuple[Any, ...], ancillary: Ancillary) -> None:
+        """Send the reply to a single datagram."""
+        began = time.time()
+        self._send(reply, address, ancillary)
+        if self._recorder is not None:
+            self._forwarded = True  # What is put down is handed on by a timer.
+            self._recorder.put(Transport.UDP, request.client, address[1], request.octets, reply, began)
 
     def _send_late(self, reply: bytes, address: tuple[object, ...], ancillary: Ancillary) -> None:
         """Send the reply to a forwarded query."""

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from mesos_dns.dns.message import HEADER_SIZE
-from mesos_dns.serve.batch import QUESTION_ROOM, Outbox
+from mesos_dns.serve.batch import QUESTION_ROOM
 from mesos_dns.serve.cache import ResponseCache
+from mesos_dns.serve.outbox import Outbox
 from mesos_dns.serve.render import Response
 from mesos_dns.serve.traffic import Traffic
 

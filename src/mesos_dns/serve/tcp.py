@@ -1,9 +1,8 @@
 """DNS over TCP (RFC 7766): pipelining, replies out of order, and bounds on everything.
 
-Not with asyncio's transports: to make one costs twice what a question costs. The listener has plain sockets, and a poller
-of its own for them (see `readiness`). A connection is accepted, read and answered in one go, since its question has
-mostly come by then, and watched only if it stays open. The turn of all connections together is short; what is left over
-waits for the next one, after datagrams had theirs.
+Not with asyncio's transports: to make one costs twice what a question costs. The listener has plain sockets, and a poller of its own
+(see `readiness`). A connection is accepted, read and answered in one go, since its question has mostly come by then, and watched only if
+it stays open. The turn of all connections together is short; what is left over waits for the next one, after datagrams had theirs.
 """
 
 import asyncio
@@ -14,7 +13,6 @@ import os
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import ClassVar, Final
@@ -24,10 +22,11 @@ from mesos_dns.dns.prefixes import client_of
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import counter, gauge
-from mesos_dns.serve.accepting import acceptor
+from mesos_dns.serve.accepting import PASSING, acceptor
 from mesos_dns.serve.connections import Connection, Connections, State
 from mesos_dns.serve.readiness import GONE, READ, WRITE, Poller, SelectorPoller, poller
-from mesos_dns.serve.request import CLOSE, Forward, Reply, Transport
+from mesos_dns.serve.recorder import Recorder, Respond, Send, port_of
+from mesos_dns.serve.request import CLOSE, Forward, Transport
 from mesos_dns.serve.responder import ForwardTo, Responder
 from mesos_dns.serve.room import Kind, Room
 
@@ -42,8 +41,7 @@ _OVER_SHARE: Final = counter(
     "Connections over TCP and TLS of clients that had as many as one may have: an idle one of their own made room, or none.",
 )
 
-#: Connections of one client, which over IPv6 is a network of 64 bits: resolvers pipeline, and many tasks may share the address
-#: of their agent.
+#: Connections of one client, over IPv6 a network of 64 bits: resolvers pipeline, and many tasks may share the address of their agent.
 MAX_TCP_PER_CLIENT: Final = 200
 #: Forwarded queries under way for one connection; then no more is read from it.
 MAX_TCP_PENDING: Final = 100
@@ -53,8 +51,7 @@ TCP_IDLE_SECONDS: Final = 10.0
 TURN_SECONDS: Final = 0.001
 #: Queries of one connection answered before the next connection gets its turn: about 0.5 ms.
 QUERIES_PER_TURN: Final = 100
-#: Octets of replies that end a connection's turn as well: a client that asks for giants and reads nothing must not
-#: have 100 of 64 kB waiting on each of its connections.
+#: Octets of replies that end a connection's turn as well: who asks for giants and reads nothing must not have 100 waiting on each connection.
 OCTETS_PER_TURN: Final = 64 * 1024
 #: Octets received in one go: 100 queries of 40 octets come at once, and no more than can be answered soon.
 CHUNK: Final = 8 * 1024
@@ -71,14 +68,6 @@ ACCEPT_PAUSE: Final = 0.2
 _TAKE_SECONDS: Final = 1.0
 
 _LENGTHS: Final = struct.Struct("!H")
-#: Why one connection cannot be accepted, and the next one may be (accept(2), "error handling").
-_PASSING: Final = (
-    errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOPROTOOPT,
-    errno.EOPNOTSUPP, errno.EPERM, errno.EPROTO,
-)  # fmt: skip
-
-#: Answers a message of a client, who may be told how long the connection may stay idle.
-Respond = Callable[[bytes, bytes, int], Reply]
 
 
 class TcpListener:
@@ -88,6 +77,7 @@ class TcpListener:
     """
 
     kind: ClassVar = Kind("TCP", _CONNECTIONS, _REFUSED, _EVICTED)
+    transport: ClassVar = Transport.TCP
 
     def __init__(
         self,
@@ -111,7 +101,6 @@ class TcpListener:
         self._by_fd: dict[int, Connection] = {}
         #: Connections that are ready, or have queries left, in the order in which they are served.
         self._queue: deque[Connection] = deque()
-        #: A turn follows without anything becoming ready.
         self._scheduled = False
         #: When the present turn ends, and the time-out that clients are told in it (RFC 7828), in units of 100 ms.
         self._until = 0.0
@@ -121,6 +110,8 @@ class TcpListener:
         self._stopping = False
         self._settled = asyncio.Event()
         self._warn = RateLimited(log)
+        #: Puts down what is answered; None without a query log.
+        self._recorder: Recorder | None = None
         self._room = Room(self.kind, self._connections, self._warn, others)
 
     def __repr__(self) -> str:
@@ -133,11 +124,15 @@ class TcpListener:
         """What is at present, by series."""
         return {_OPEN.series(): len(self._connections)}
 
+    def record(self, recorder: Recorder | None) -> None:
+        """Put down what is answered from now on, or no more."""
+        self._recorder = recorder
+
     async def start(self) -> None:
         """Accept connections from now on, in the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._socket.listen(_BACKLOG)
-        # Inherited by what is accepted. Otherwise the second small reply would wait for the client's delayed ACK.
+        # Inherited by what is accepted. Else the second small reply would wait for the client's delayed ACK.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._accept_one = acceptor(self._socket)
         self._room.fit_into_files()
@@ -180,7 +175,7 @@ class TcpListener:
             try:
                 accepted = self._accept_one()
             except OSError as error:
-                if error.errno in _PASSING or self._make_room_for_file(error, now):
+                if error.errno in PASSING or self._make_room_for_file(error, now):
                     continue
                 break
             if accepted is None:
@@ -340,7 +335,10 @@ class TcpListener:
 
     def _answer(self, connection: Connection) -> int:
         """Answer complete queries in the buffer, with one write, as far as bounds allow; how many."""
-        respond, client, keepalive, until = self._respond(), connection.client, self._keepalive, self._until
+        client, keepalive, until = connection.client, self._keepalive, self._until
+        respond = self._respond()
+        if self._recorder is not None:
+            respond = self._recorder.responding(respond, self.transport, connection.fd)
         buffer = connection.buffer
         received = len(buffer)
         replies: list[bytes] = []
@@ -358,8 +356,7 @@ class TcpListener:
                     replies += (_LENGTHS.pack(len(reply)), reply)
                     size += len(reply)
                 elif isinstance(reply, Forward):
-                    connection.pending += 1
-                    self.forward(reply, msg.TCP_SIZE, partial(self._forwarded, connection, reply.query.octets))
+                    self._ask_others(connection, reply)
                 elif reply is CLOSE:
                     connection.ending = True
                     at = received
@@ -373,6 +370,13 @@ class TcpListener:
         if replies and not connection.closed:
             self._send(connection, b"".join(replies))
         return answered
+
+    def _ask_others(self, connection: Connection, forward: Forward) -> None:
+        connection.pending += 1
+        send: Send = partial(self._forwarded, connection, forward.query.octets)
+        if self._recorder is not None:
+            send = self._recorder.late(self.transport, port_of(connection.fd), forward, send)
+        self.forward(forward, msg.TCP_SIZE, send)
 
     def _wrapped(self, query: bytes, reply: bytes) -> bytes:  # noqa: ARG002 - for those who have to know
         """The reply to a forwarded query as this listener sends it."""

@@ -17,10 +17,11 @@ from mesos_dns.dns.rdata import address_text
 from mesos_dns.metrics import counter
 from mesos_dns.serve.channel import Channel, words
 from mesos_dns.serve.connections import Connection
+from mesos_dns.serve.recorder import Respond
 from mesos_dns.serve.request import Reply, Transport
 from mesos_dns.serve.responder import ForwardTo, Responder
 from mesos_dns.serve.room import Kind
-from mesos_dns.serve.tcp import Respond, TcpListener
+from mesos_dns.serve.tcp import TcpListener
 
 _CONNECTIONS: Final = counter("tls_connections", "Connections for DNS over TLS accepted.")
 _REFUSED: Final = counter(
@@ -47,6 +48,7 @@ class TlsListener(TcpListener):
     """One listening TCP socket on which clients speak TLS. Options as those of `TcpListener`."""
 
     kind: ClassVar = Kind("TLS", _CONNECTIONS, _REFUSED, _EVICTED)
+    transport: ClassVar = Transport.TLS
 
     def __init__(
         self, sock: socket.socket, responder: Responder, forward: ForwardTo, context: ssl.SSLContext, **options: Any

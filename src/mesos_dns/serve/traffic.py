@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from mesos_dns.dns.message import HEADER_SIZE, Query
+from mesos_dns.dns.message import HEADER_SIZE, RCODES, Query
 from mesos_dns.metrics import OTHER, Distribution, counter, histogram
 from mesos_dns.serve.keys import BEHIND_NAME, BEHIND_NAME_EDNS, COOKIE_DO, OPT_OWNER_AND_TYPE, SMALL_COOKIE_DO, SMALL_DO
 from mesos_dns.serve.keys import DO as DO_MARK
@@ -19,10 +19,6 @@ from mesos_dns.serve.request import Transport
 TYPES: Final = {
     1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 35: "NAPTR", 39: "DNAME", 43: "DS",
     46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 50: "NSEC3", 52: "TLSA", 64: "SVCB", 65: "HTTPS", 251: "IXFR", 252: "AXFR", 255: "ANY",
-}  # fmt: skip
-#: RCODEs that have a name here (RFC 6895 section 2.3), but for those of transfers and updates.
-RCODES: Final = {
-    0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 9: "NOTAUTH", 16: "BADVERS", 23: "BADCOOKIE",
 }  # fmt: skip
 #: Families of the sockets that are asked at: of IPv4 alone, of IPv6 alone, or of both (`::`), where the former are not looked for.
 FAMILIES: Final = ("1", "2", "both")

@@ -13,7 +13,7 @@ from mesos_dns.serve.batched import BatchedListener
 from mesos_dns.serve.limiting import ResponseLimit
 from mesos_dns.serve.listening import UdpListener
 from mesos_dns.serve.outside import FastForward
-from mesos_dns.serve.request import Forward
+from mesos_dns.serve.request import Forward, Request, Transport
 from mesos_dns.serve.responder import ForwardTo, Responder
 
 
@@ -50,6 +50,6 @@ class PlainListener(UdpListener):
         if isinstance(reply, bytes) and self._limit is not None:
             reply = self._limit.reply(octets, client, reply)
         if isinstance(reply, bytes):
-            self._send(reply, address, ancillary)
+            self._send_answer(Request(octets, client, Transport.UDP), reply, address, ancillary)
         elif isinstance(reply, Forward):
-            self._submit(reply, lambda late: self._send_late(late, address, ancillary))
+            self._submit(reply, self._later(reply, address, ancillary))

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import Final
 
 from mesos_dns.concurrency import let_go
 from mesos_dns.dns import message as msg
 from mesos_dns.dns.padding import pad
 from mesos_dns.metrics import counter
+from mesos_dns.serve.recorder import Recorder, Send
 from mesos_dns.serve.request import Forward, Request, Transport
 from mesos_dns.serve.responder import ForwardTo, Responder
 from mesos_dns.workers.protocol import Ask, FrameReader, ProtocolError, Told, encode
@@ -31,6 +32,11 @@ class Answering(asyncio.Protocol):
         self._reader = FrameReader()
         self._transport: asyncio.Transport | None = None
         self._scheduled = False
+        self._recorder: Recorder | None = None
+
+    def record(self, recorder: Recorder | None) -> None:
+        """Put down what is answered from now on, or no more."""
+        self._recorder = recorder
 
     def __repr__(self) -> str:
         return f"Answering({self._reader!r})"
@@ -70,12 +76,17 @@ class Answering(asyncio.Protocol):
 
     def _answer(self, asked: Ask) -> None:
         self._responder.count(_QUERIES)
-        tell = partial(self._tell, asked.number, asked.octets)
+        tell: Send = partial(self._tell, asked.number, asked.octets)
+        recorder, began = self._recorder, time()
         reply = self._responder.respond(Request(asked.octets, asked.client, Transport.HTTPS))
         if isinstance(reply, Forward):
+            if recorder is not None:
+                tell = recorder.late(Transport.HTTPS, 0, reply, tell)
             self._forward(reply, msg.TCP_SIZE, tell)
-        else:
-            tell(reply if isinstance(reply, bytes) else b"")
+            return
+        tell(reply if isinstance(reply, bytes) else b"")
+        if recorder is not None and isinstance(reply, bytes):
+            recorder.put(Transport.HTTPS, asked.client, 0, asked.octets, reply, began)
 
     def _tell(self, number: int, query: bytes, reply: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():

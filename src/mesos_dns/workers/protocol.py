@@ -3,10 +3,11 @@
 A frame is its length (4 octets, big-endian) and a msgpack array whose first element names it.
 Control sends `Settings` once, and `Listen` when the worker may answer; for each zone a snapshot (`SnapshotBegin`, and the zone's
 updates up to the first one that is complete) and updates as the zone changes; `Resolvers` when others are to be asked, `Renew` when it has
-another certificate, `CookieSecrets` when other secrets are in use from now on, `Networks` when those of the machine change; `Heartbeat` when
+another certificate, `CookieSecrets` when other secrets are in use from now on, `Networks` when those of the machine change, `QueryLogs` when others are kept; `Heartbeat` when
 there is nothing else to say. A worker sends `Declared` once, `Ack` when it answers from a serial, and `Report` with each tick of the clock.
 
 Questions that come to control (DNS over HTTPS) go over a second connection, where they wait behind no zone: `Ask`, and `Told` for each.
+What is put down in query logs goes over a third one, in packets (see `querylog.logs`).
 """
 
 import struct
@@ -19,6 +20,7 @@ from mesos_dns.certificates import KeyPair
 from mesos_dns.dns.prefixes import ClientList, Prefix
 from mesos_dns.limits import MAX_EXAMPLE_TEXT
 from mesos_dns.metrics import Metric
+from mesos_dns.querylog.logs import QueryLog
 from mesos_dns.quoting import escaped
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.ratelimit import Rates
@@ -60,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     that share sockets. `allow_query` are those who may ask, `allow_recursion` those who may also ask about names outside; `rates` bound
     responses over UDP, if there are any. `networks` are those of this machine's interfaces.
     `log_json`: log lines are JSON. `tls` is for the listeners over TLS, None if there are none. With `questions` control has some, and
-    `questions_fd` is the socket for them. `cookies` is None if no server cookies are sent. `server_id`, `version` and `minimal_any` are as in
+    `questions_fd` is the socket for them. What is put down in query logs goes to the socket `records_fd`. `cookies` is None if no server cookies are sent. `server_id`, `version` and `minimal_any` are as in
     `AnswerOptions`.
     """
 
@@ -80,6 +82,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, tag="settings"):
     questions: bool = False
     log_json: bool = False
     questions_fd: int = -1
+    records_fd: int = -1
     cookies: CookieSecrets | None = None
     server_id: bytes = b""
     version: bytes = b""
@@ -130,6 +133,12 @@ class Resolvers(msgspec.Struct, frozen=True, array_like=True, tag="resolvers"):
     upstreams: dict[bytes, list[Upstream]]
 
 
+class QueryLogs(msgspec.Struct, frozen=True, array_like=True, tag="logs"):
+    """These query logs are kept from now on, and no others."""
+
+    logs: list[QueryLog]
+
+
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
     """Control is there, though it has nothing to say."""
 
@@ -176,7 +185,18 @@ class Told(msgspec.Struct, frozen=True, array_like=True, tag="told"):
     octets: bytes
 
 
-ToWorker = Settings | Listen | SnapshotBegin | ZoneUpdate | Networks | Renew | CookieSecrets | Resolvers | Heartbeat
+ToWorker = (
+    Settings
+    | Listen
+    | SnapshotBegin
+    | ZoneUpdate
+    | Networks
+    | Renew
+    | CookieSecrets
+    | Resolvers
+    | QueryLogs
+    | Heartbeat
+)
 FromWorker = Ack | Declared | Report
 Frame = ToWorker | FromWorker | Ask | Told
 

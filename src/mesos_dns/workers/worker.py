@@ -24,6 +24,8 @@ from mesos_dns.dns import name as names
 from mesos_dns.dns.message import Query
 from mesos_dns.dns.prefixes import Clients, Prefix
 from mesos_dns.limits import MAX_TCP_CONNECTIONS
+from mesos_dns.metrics import Counts
+from mesos_dns.querylog.logs import QueryLog
 from mesos_dns.serve.answer import Answerer, AnswerOptions
 from mesos_dns.serve.challenge import CookieCredentials
 from mesos_dns.serve.cookies import ServerCookies
@@ -36,6 +38,7 @@ from mesos_dns.serve.limiting import ResponseLimit
 from mesos_dns.serve.loop import DirectEventLoop
 from mesos_dns.serve.policy import Access
 from mesos_dns.serve.ratelimit import RateLimiter
+from mesos_dns.serve.recorder import LINK_ROOM, Recorder
 from mesos_dns.serve.request import Forward
 from mesos_dns.serve.responder import Responder
 from mesos_dns.serve.tcp import TcpListener
@@ -43,28 +46,24 @@ from mesos_dns.serve.tls import PROTOCOL, TlsListener
 from mesos_dns.serve.udp import udp_listener
 from mesos_dns.tls import server_context
 from mesos_dns.workers.answering import Answering
-from mesos_dns.workers.liveness import TICK_SECONDS
+from mesos_dns.workers.link import ControlLink, Tell
 from mesos_dns.workers.protocol import (
     DRAIN_SECONDS,
     Ack,
     CookieSecrets,
-    Declared,
     Frame,
-    FrameReader,
-    FromWorker,
     Heartbeat,
     Listen,
     Listener,
     Networks,
     ProtocolError,
+    QueryLogs,
     Renew,
-    Report,
     Resolvers,
     Settings,
     SnapshotBegin,
     UpstreamHealth,
     ZoneUpdate,
-    encode,
 )
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.zone import Zone
@@ -79,16 +78,11 @@ OPEN_FILES: Final = 5120
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a worker pauses at the most between two frames of a change.
-LONGEST_PAUSE: Final = 0.005
-#: Seconds without a word from control after which that is told: it may be busy that long, not longer.
-CONTROL_SILENT_SECONDS: Final = 15.0
-
 
 class Worker:
     """One worker, alive from its first `Settings` frame to `drain`."""
 
-    def __init__(self, settings: Settings, tell: "ControlLink") -> None:
+    def __init__(self, settings: Settings, tell: Tell) -> None:
         self._tell = tell
         self._hold = settings.hold
         self._loop_key = settings.loop_key
@@ -126,6 +120,13 @@ class Worker:
         self._queue_drops = [QueueDrops(sock) for sock in sockets if sock.type == socket.SOCK_DGRAM]
         for listener, sock in zip(settings.listeners, sockets, strict=True):
             self._open(listener, sock, settings.tls)
+        self._networks = settings.networks
+        self._records = socket.socket(fileno=settings.records_fd) if settings.records_fd >= 0 else None
+        if self._records is not None:
+            self._records.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LINK_ROOM)
+        self._recorder: Recorder | None = None
+        self._recorded = Counts()
+        self._answering: Answering | None = None
         self._questions_fd = settings.questions_fd
         self._questions: asyncio.BaseTransport | None = None
 
@@ -165,7 +166,8 @@ class Worker:
         if self._questions_fd >= 0:
             sock = socket.socket(fileno=self._questions_fd)
             loop = asyncio.get_running_loop()
-            answering = Answering(self._responder, self._forwarder.submit)
+            answering = self._answering = Answering(self._responder, self._forwarder.submit)
+            answering.record(self._recorder)
             self._questions, _ = await loop.create_connection(lambda: answering, sock=sock)
 
     async def drain(self) -> None:
@@ -178,6 +180,8 @@ class Worker:
         except TimeoutError:
             log.warning("stopping although upstreams still owe answers to %d questions", self._forwarder.pending)
         self._forwarder.close()
+        if self._recorder is not None:
+            self._recorder.flush()
         if self._questions is not None:
             self._questions.close()
 
@@ -188,11 +192,19 @@ class Worker:
                 self._take_update(apex, ZoneChange(serial, changes, complete))
             case SnapshotBegin(apex):
                 self._loading[apex] = Zone(self._zone_of(apex).authority)
-            case CookieSecrets():
-                self._use_cookies(frame)
             case Listen():
                 self._may_listen = True
                 self._listen_if_due()
+            case Heartbeat():
+                pass
+            case _:
+                self._take_setting(frame)
+
+    def _take_setting(self, frame: Frame) -> None:
+        """Take what was otherwise in `Settings`."""
+        match frame:
+            case CookieSecrets():
+                self._use_cookies(frame)
             case Networks(networks):
                 self._use_networks(networks)
             case Renew(pair):
@@ -202,8 +214,8 @@ class Worker:
             case Resolvers(upstreams):
                 self._forwarder.use(upstreams, LoopWatch(self._loop_key, routes_of(upstreams)))
                 self._responder.forget()
-            case Heartbeat():
-                pass
+            case QueryLogs(logs):
+                self._record(logs)
             case _:
                 raise ProtocolError(f"an unexpected frame: {type(frame).__name__}")
 
@@ -222,10 +234,24 @@ class Worker:
 
     def _use_networks(self, networks: tuple[Prefix, ...]) -> None:
         """Take other networks of this machine's interfaces."""
+        self._networks = networks
         self._query.use(networks)
         self._recursion.use(networks)
         if self._limit is not None:
             self._limit.limiter.use(networks)
+        if self._recorder is not None:
+            self._recorder.networks_found(networks)
+
+    def _record(self, wanted: Sequence[QueryLog]) -> None:
+        """Keep these query logs from now on, and no others."""
+        if self._recorder is not None:
+            self._recorder.flush()
+            self._recorder = None
+        if wanted and self._records is not None:
+            said = self._options.server_id, self._options.version
+            self._recorder = Recorder(wanted, self._records, self._recorded, said, self._networks)
+        for each in (*self._listeners, *filter(None, [self._answering])):
+            each.record(self._recorder)
 
     def _zone_of(self, apex: bytes) -> Zone:
         try:
@@ -239,7 +265,7 @@ class Worker:
         if change.changes or change.complete:
             self._responder.forget()
         if change.complete:
-            self._tell.send(Ack(apex, change.serial))
+            self._tell(Ack(apex, change.serial))
 
     def _loaded(self, apex: bytes, serial: int) -> None:
         """Answer from the zone that was being loaded."""
@@ -249,7 +275,7 @@ class Worker:
         if not self._loading:
             collector.set_aside()
         self._listen_if_due()
-        self._tell.send(Ack(apex, serial))
+        self._tell(Ack(apex, serial))
 
     def _ours(self, query: Query, limit: int, client: bytes) -> bytes:
         """What an alias of an outside name leaves open about a name of ours."""
@@ -261,7 +287,12 @@ class Worker:
     def counters(self, *, whole: bool = False) -> dict[str, float]:
         """Counts since the start, by series; `whole` as `Responder.counts` has it."""
         dropped = metrics.summed(*(drops.counts() for drops in self._queue_drops))
-        return {**self._responder.counts(whole=whole), **self._forwarder.counts(), **dropped}
+        return {
+            **self._responder.counts(whole=whole),
+            **self._forwarder.counts(),
+            **self._recorded.snapshot(),
+            **dropped,
+        }
 
     def gauges(self) -> dict[str, float]:
         """What is at present, by series."""
@@ -319,125 +350,6 @@ def _terms(settings: Settings) -> Terms:
     )
 
 
-class ControlLink(asyncio.Protocol):
-    """The worker's end of the connection to control. Frames are taken one at a time, packets in between."""
-
-    def __init__(self, ended: asyncio.Event) -> None:
-        self._ended = ended
-        self._reader = FrameReader()
-        #: When control was heard last, in the clock of the event loop.
-        self.heard_at = asyncio.get_running_loop().time()
-        self._silent = False
-        self._scheduled = False
-        self._ticking: asyncio.TimerHandle | None = None
-        #: What control was told last.
-        self._counted: dict[str, float] = {}
-        self._measured: dict[str, float] = {}
-        self._upstreams: list[UpstreamHealth] = []
-        self.worker: Worker | None = None
-        #: It ended because the system gave it no memory: then even to log that may be too much.
-        self.lacked_memory = False
-
-    def __repr__(self) -> str:
-        return f"ControlLink({self._reader!r})"
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Part of asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Part of asyncio.Protocol."""
-        self._reader.feed(data)
-        self.heard_at = asyncio.get_running_loop().time()
-        if self._silent:
-            self._silent = False
-            log.warning("control is heard again")
-        if not self._scheduled:
-            self._scheduled = True
-            # What has arrived is worked off before more is read: the buffer stays small.
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._take_next)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Part of asyncio.Protocol. Without control there is nothing to live for."""
-        self.lacked_memory |= isinstance(exc, MemoryError)
-        self._ended.set()
-
-    def tick(self) -> None:
-        """Report, and tell if control has not been heard for long: names then stay as they are. Then again and again."""
-        # A timer, and no task that waits with a time-out: that takes several turns of the loop, each with its caches cold.
-        self._ticking = asyncio.get_running_loop().call_later(TICK_SECONDS, self.tick)
-        self.report()
-        silence = asyncio.get_running_loop().time() - self.heard_at
-        if silence > CONTROL_SILENT_SECONDS and not self._silent:
-            self._silent = True
-            log.warning("control has said nothing for %.0f s: names stay as they are until it does", silence)
-
-    def report(self, *, whole: bool = False) -> None:
-        """Tell what has been counted, and what is measured; `whole` as `Responder.counts` has it."""
-        if self.worker is None:
-            return
-        counts, gauges = self.worker.counters(whole=whole), self.worker.gauges()
-        before = self._counted
-        changed = {series: count for series, count in counts.items() if before.get(series) != count}
-        upstreams = self.worker.upstreams()
-        told = upstreams if upstreams != self._upstreams else None
-        self.send(Report(changed, gauges if gauges != self._measured else None, told))
-        self._counted, self._measured, self._upstreams = counts, gauges, upstreams
-
-    def stop_ticking(self) -> None:
-        """Report no more by itself."""
-        if self._ticking is not None:
-            self._ticking.cancel()
-
-    def send(self, frame: FromWorker) -> None:
-        """Tell control."""
-        if not self._transport.is_closing():
-            self._transport.write(encode(frame))
-
-    def _take_next(self) -> None:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        try:
-            frame = next(self._reader, None)
-            if frame is None:
-                self._scheduled = False
-                self._transport.resume_reading()
-                return
-            self._take(frame)
-        except ProtocolError as error:
-            log.error("worker ends, control will start another: %s", error)  # noqa: TRY400 - the peer's mistake
-            self._ended.set()
-            return
-        except Exception as error:
-            # A worker that takes no more frames would answer with what it has for ever. First of all, for without memory nothing can be logged.
-            self._ended.set()
-            self.lacked_memory |= isinstance(error, MemoryError)
-            log.exception("worker ends, control will start another")
-            return
-        if self.worker is not None and self.worker.has_zone and not isinstance(frame, Heartbeat):
-            # Twice as long a pause as the frame took: a process that is busy without end waits for its turn at
-            # the processor, and the packets with it, when a large state keeps all processors busy.
-            loop.call_later(min(2 * (loop.time() - begun), LONGEST_PAUSE), self._take_next)
-        else:
-            loop.call_soon(self._take_next)
-
-    def _take(self, frame: Frame) -> None:
-        if self.worker is not None:
-            self.worker.take(frame)
-        elif isinstance(frame, Settings):
-            logs.configure(frame.verbosity, as_json=frame.log_json)
-            if frame.tls is not None:
-                # It has a private key.
-                privileges.forbid_dumps()
-            self.worker = Worker(frame, self)
-            spawn(self.worker.connect(), name="take questions")
-            self.send(Declared([*metrics.declared().values()]))
-        else:
-            raise ProtocolError(f"{type(frame).__name__} came before Settings")
-
-
 async def serve(fd: int) -> int:
     """Run a worker over the inherited socket `fd` until it is told to end; the exit code."""
     ended = asyncio.Event()
@@ -447,7 +359,7 @@ async def serve(fd: int) -> int:
     # Ctrl-C goes to the whole process group; control decides what it means.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
-    control = ControlLink(ended)
+    control = ControlLink(ended, Worker)
     await loop.create_connection(lambda: control, sock=socket.socket(fileno=fd))
     control.tick()
     await ended.wait()
