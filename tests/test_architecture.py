@@ -89,7 +89,9 @@ PURE_SERVE = ours(
     *("serve.forward.case", "serve.forward.padding"),
     *("serve.forward.check", "serve.forward.private", "serve.forward.loops", "serve.forward.terms"),
 )
-PURE_WEB = ours("web.views", "web.go_json", "web.paths", "web.backend", "web.doh", "web.exposition", "web.filters")
+PURE_WEB = ours(
+    "web.views", "web.go_json", "web.paths", "web.backend", "web.doh", "web.exposition", "web.filters", "web.trust"
+)
 
 #: Of our own modules, all that a part may import, beside itself, `limits` and `quoting`, which are pure.
 MAY_IMPORT = {

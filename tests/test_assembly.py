@@ -1,5 +1,6 @@
 """From the configuration to plain values: nothing gets lost, swapped or doubled on the way."""
 
+import dataclasses
 import json
 import os
 import socket
@@ -222,6 +223,13 @@ def test_who_may_use_http():
     assert found == [True, False, False]
     nobody = Clients(assembly.client_list(["none"]))
     assert not nobody.allows(bytes((127, 0, 0, 1)))
+
+
+def test_the_token_is_in_the_plan_and_not_in_what_is_shown_of_it():
+    plan = assembly.plan(dataclasses.replace(given(), http_token_file="/token", http_token="c2VjcmV0c2VjcmV0"))
+    assert plan.http_token.is_shown_in("Bearer c2VjcmV0c2VjcmV0")
+    assert plan.guarded
+    assert "c2VjcmV0" not in repr(plan)
 
 
 def test_without_external_names_nobody_is_asked():

@@ -21,6 +21,7 @@ from mesos_dns.names.table import REDIRECTS
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.forward.private import zones_of
 from mesos_dns.serve.ratelimit import Rates
+from mesos_dns.web.trust import Token
 from mesos_dns.workers.protocol import CookieSecrets, Settings
 from mesos_dns.zone.zone import Authority
 
@@ -61,7 +62,7 @@ class Plan(msgspec.Struct, frozen=True):
     called, `grace` how many seconds what a change of master hid is held (None: as long as the masters' flags say), `source` which masters are read and how. `dns` is where DNS is served by `workers` processes (0: not at all; the
     address is then still that of this server's own name), `tls_port` the port of the same address for DNS over TLS (None: not served), `worker`
     what each of them is told, its sockets, `hold` and what `certificate` holds apart. `http` is where the HTTP API is served, and `https` where over TLS, None if it is not;
-    `doh` says whether they answer DNS, too, and `http_clients` who may use them. `lame_duck` are the seconds for which all is served on after SIGTERM. `certificate` is for all that is served over TLS, None if nothing is. `account` is whom the processes
+    `doh` says whether they answer DNS, too, `http_clients` who may use them, and `http_token` what shows that somebody may see what tells about clients. `lame_duck` are the seconds for which all is served on after SIGTERM. `certificate` is for all that is served over TLS, None if nothing is. `account` is whom the processes
     are, None for whoever started them; with `guarded` others of that user must not look into control, which holds secrets.
     """
 
@@ -75,6 +76,7 @@ class Plan(msgspec.Struct, frozen=True):
     worker: Settings
     http: Address | None
     http_clients: ClientList
+    http_token: Token
     https: Address | None
     doh: bool
     lame_duck: float
@@ -108,6 +110,7 @@ def plan(config: Config, *, verbosity: int = 0, cores: int | None = None, asks_i
         ),
         http=Address(config.http_listener, config.http_port) if config.http_on else None,
         http_clients=client_list(config.allow_http),
+        http_token=Token(config.http_token),
         https=Address(config.http_listener, config.https_port) if config.https_on else None,
         doh=config.doh_on,
         lame_duck=float(config.lame_duck_seconds),

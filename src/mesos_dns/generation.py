@@ -31,6 +31,7 @@ from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
 from mesos_dns.sockets import Pair, own_addresses, own_networks
+from mesos_dns.web.trust import Token
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.questions import NoAnswerError
 from mesos_dns.workers.rotation import MadeSecrets, begin
@@ -353,6 +354,11 @@ class Generation:
     def may_ask(self, client: bytes) -> bool:
         """Whether `AllowHttp` has that client, by its packed address."""
         return self._http_clients.allows(client)
+
+    @property
+    def http_token(self) -> Token:
+        """The token of `HttpTokenFile`."""
+        return self.plan.http_token
 
     @property
     def enumeration_on(self) -> bool:

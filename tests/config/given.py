@@ -27,6 +27,9 @@ class FakeHost:
         except KeyError:
             raise FileNotFoundError(2, "No such file or directory") from None
 
+    def is_open(self, path):
+        return "open" in path
+
     def addresses(self):
         return frozenset({"127.0.0.1", "192.0.2.1"})
 

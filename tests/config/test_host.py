@@ -59,6 +59,19 @@ def test_other_bundles_are_refused(pki, name, message):
         HOST.check_trust(str(pki / name))
 
 
+@pytest.mark.parametrize(("mode", "is_open"), [(0o600, False), (0o640, False), (0o644, True), (0o604, True)])
+def test_a_file_that_every_user_may_read_is_open(tmp_path, mode, is_open):
+    path = tmp_path / "token"
+    path.write_text("")
+    path.chmod(mode)
+    assert HOST.is_open(str(path)) is is_open
+
+
+def test_a_file_that_is_not_there_is_not_open():
+    assert not HOST.is_open("/none")
+    assert not HOST.is_open("\0")
+
+
 def test_a_certificate_goes_with_its_key(pki):
     HOST.check_pair(str(pki / "cert.pem"), str(pki / "key.pem"))
 

@@ -45,7 +45,7 @@ def test_nothing_else_is_documented():
 
 
 def test_every_field_has_one_key():
-    ours = {"iam", "ensemble", "certificate", "account", "system_resolvers"}
+    ours = {"iam", "ensemble", "certificate", "account", "system_resolvers", "http_token"}
     fields = {field.name for field in dataclasses.fields(Config)} - ours
     assert sorted(key.field for key in KEYS if key.field) == sorted(fields)
 

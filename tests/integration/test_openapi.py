@@ -167,6 +167,7 @@ REQUESTS = [
         ]
     ),
     Asked("/v1/explain", "/v1/explain?name=web.marathon.mesos&type=no"),
+    Asked("/v1/trust", "/v1/trust", headers={"Via": "1.1 proxy"}),
     Asked("/metrics", "/metrics", headers={"Accept": "application/openmetrics-text"}),
     Asked("/dns-query", "/dns-query?dns=AAAAAAABAAAAAAAABmxlYWRlcgVtZXNvcwAAAQAB"),
     Asked("/dns-query", "/dns-query?dns=AAAAAAABAAAAAAAABmxlYWRlcgVtZXNvcwAAAQAB", "HEAD"),

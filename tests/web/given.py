@@ -18,6 +18,7 @@ from mesos_dns.names.explain import Outside, explain
 from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.model import Model
 from mesos_dns.names.reconciler import Reconciler
+from mesos_dns.web.trust import Token
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.contributors import Contribution, ContributorCounts
 from mesos_dns.zone.journal import Change, Journal
@@ -49,6 +50,7 @@ class Cluster:
     http_clients: Clients = field(default_factory=lambda: Clients(ClientList()))
     journal: Journal = field(default_factory=Journal)
     happened: Broadcast = field(default_factory=Broadcast)
+    http_token: Token = field(default_factory=Token)
     doh_on: bool = False
     #: What is told of each question; None: nobody can be asked.
     told: bytes | None = None

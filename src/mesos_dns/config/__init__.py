@@ -20,6 +20,7 @@ from mesos_dns.config.host import Host, ThisHost, reason
 from mesos_dns.config.json import clean, parse_iam
 from mesos_dns.config.layers import Layer, from_environ, from_file
 from mesos_dns.config.system_resolvers import RESOLV_CONF
+from mesos_dns.config.token import token_of
 from mesos_dns.config.values import (
     HOST_NAME,
     KEYS,
@@ -171,6 +172,7 @@ class _Draft:
     iam: IamAccount | None = None
     ensemble: zookeeper.Ensemble | None = None
     certificate: Certificate | None = None
+    http_token: str = ""
     account: Account | None = None
     system_resolvers: bool = False
     flawed: set[str] = field(default_factory=set)
@@ -189,7 +191,7 @@ def _judge(layers: tuple[Layer, ...], path: str, host: Host, *, needs_masters: b
             draft.refuse(*finding)
     for check in (
         *(_find_masters, _find_resolvers, _check_loops, _check_tls, _read_certificate),
-        *(_check_service_account, _find_account),
+        *(_read_token, _check_service_account, _find_account),
     ):
         check(draft, host)
     if needs_masters:
@@ -330,6 +332,26 @@ def _read_certificate(draft: _Draft, host: Host) -> None:
         draft.warnings.append(Problem("TlsCertFile", draft.origins["TlsCertFile"], trouble))
 
 
+def _read_token(draft: _Draft, host: Host) -> None:
+    """Read the token for what tells about clients, once, like a private key. What is told of it never shows it."""
+    path = draft.values["HttpTokenFile"]
+    if not path or "HttpTokenFile" in draft.unsure:
+        return
+    try:
+        draft.http_token = token_of(host.read(path))
+    except OSError as error:
+        advice = "; let the user that runs Mesos-DNS read it" if isinstance(error, PermissionError) else ""
+        draft.refuse("HttpTokenFile", f"{printable(path)} cannot be read: {reason(error)}{advice}")
+    except Unfit as problem:
+        draft.refuse("HttpTokenFile", f"{printable(path)} {problem}")
+    else:
+        if host.is_open(path):
+            message = (
+                f"every user of this machine may read {printable(path)}, and the token in it; run: chmod o-r on it"
+            )
+            draft.warnings.append(Problem("HttpTokenFile", draft.origins["HttpTokenFile"], message))
+
+
 def _check_service_account(draft: _Draft, host: Host) -> None:
     """Load the account even if it is not used, as in Go."""
     path = draft.values["IAMConfigFile"]
@@ -373,6 +395,7 @@ def _finished(draft: _Draft) -> Config:
         iam=draft.iam,
         ensemble=draft.ensemble,
         certificate=draft.certificate,
+        http_token=draft.http_token,
         account=draft.account,
         system_resolvers=draft.system_resolvers,
     )

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pwd
 import ssl
+import stat
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,9 @@ class Host(Protocol):
 
     def read(self, path: str) -> bytes:
         """Read a whole file of at most `MAX_CONFIG_OCTETS`; "-" is standard input, always as it was at first. Raises `OSError`."""
+
+    def is_open(self, path: str) -> bool:
+        """Say whether every user of this machine may read the file, as far as its mode tells."""
 
     def addresses(self) -> frozenset[str]:
         """List the addresses of all interfaces, in normal form."""
@@ -78,6 +82,13 @@ class ThisHost:
             raise OSError(errno.EBADF, "it is closed")
         # What is too large is refused by who decodes it.
         return sys.stdin.buffer.read(MAX_CONFIG_OCTETS + 1)
+
+    def is_open(self, path: str) -> bool:
+        """See `Host`."""
+        try:
+            return bool(Path(path).stat().st_mode & stat.S_IROTH)
+        except (OSError, ValueError):
+            return False
 
     def addresses(self) -> frozenset[str]:
         """See `Host`."""

@@ -180,6 +180,10 @@ class Config:
     lame_duck_seconds: int = 0
     #: "text" or "json".
     log_format: str = "text"
+    #: The file with the token for what tells about clients; "": nobody has one.
+    http_token_file: str = ""
+    #: What `http_token_file` holds; "" without one.
+    http_token: str = field(default="", repr=False)
     #: What `iam_config_file` holds; None without one.
     iam: IamAccount | None = None
     #: The ZooKeeper that `zk` names, or the file that it names; None without one, also if `zk` names a master (then one of `masters`).
@@ -191,7 +195,9 @@ class Config:
     def has_secrets(self) -> bool:
         """Whether it holds, or names files with, what nobody else should know: passwords or private keys."""
         credentials = self.ensemble is not None and self.ensemble.credentials
-        return bool(self.mesos_secret or self.key_file or self.tls_key_file or self.iam or credentials)
+        return bool(
+            self.mesos_secret or self.key_file or self.tls_key_file or self.http_token or self.iam or credentials
+        )
 
     @property
     def upstreams(self) -> tuple[Resolver, ...]:
@@ -359,6 +365,7 @@ KEYS: Final[tuple[Key, ...]] = (
     # Ten minutes: whoever has not gone elsewhere by then never will.
     _integer("LameDuckSeconds", "lame_duck_seconds", 0, 600),
     _text("LogFormat", "log_format"),
+    _text("HttpTokenFile", "http_token_file"),
 )
 
 

@@ -5,7 +5,6 @@ method 405, no JSON wanted 406.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
 from random import Random
@@ -23,7 +22,8 @@ from mesos_dns.web.dns_query import answer_dns, client_of
 from mesos_dns.web.exposition import exposition
 from mesos_dns.web.filters import BadFilterError, Filter, filter_of, takes_gzip
 from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable, match, moved_body
-from mesos_dns.web.sending import JSON, headers, send, text
+from mesos_dns.web.sending import forbidden, headers, send, text
+from mesos_dns.web.trust import bearer, refusal
 from mesos_dns.web.watching import BadSerialError, Watches, serial_of, wants_events
 
 log = logging.getLogger(__name__)
@@ -37,13 +37,15 @@ MAX_EXPLAINED: Final = 1024
 _REQUESTS: Final = counter(
     "http_requests",
     "Requests over HTTP, by status. 500 also for clients that went away or took nothing.",
-    code=("200", "301", "400", "404", "405", "406", "500", "501", "503"),
+    code=("200", "301", "400", "403", "404", "405", "406", "500", "501", "503"),
 )
 _PROBES: Final = {Endpoint.HEALTH, Endpoint.READINESS}
 #: Everything about the whole cluster: large, and only there if `EnumerationOn`.
 _DUMPS: Final = {Endpoint.ENUMERATE, Endpoint.AXFR}
 #: What tells names that nobody asked for.
 _ENUMERATIONS: Final = _DUMPS | {Endpoint.CHANGES, Endpoint.EXPLAIN}
+#: What tells about clients, who asks what: for those alone whom `web.trust` trusts.
+_ABOUT_CLIENTS: Final = {Endpoint.TRUST}
 _NEED_RECORDS: Final = _DUMPS | {Endpoint.HOSTS, Endpoint.SERVICES}
 
 
@@ -107,14 +109,19 @@ class Api:
         return await self._answer_v1(request, found, backend)
 
     def _forbid(self, request: web.BaseRequest) -> web.Response:
-        """As every other error in plain text, unless the client wants JSON."""
         self._problems.warning("forbidden", "HTTP: %s may not ask: it is not in AllowHttp", request.remote)
-        why = f"{request.remote} is not among those who may use this server (AllowHttp)"
-        if "json" in request.headers.get("Accept", ""):
-            return web.Response(
-                status=403, body=json.dumps({"error": "Forbidden", "reason": why}).encode(), headers=headers(JSON)
+        return forbidden(request, f"{request.remote} is not among those who may use this server (AllowHttp)")
+
+    def _refuse_untrusted(self, request: web.BaseRequest, backend: Backend) -> web.Response | None:
+        """403 with what to do for a request that may not see what tells about clients, None for one that may."""
+        why = refusal(client_of(request), request.headers, backend.http_token)
+        if not why:
+            return None
+        if bearer(request.headers.get("Authorization")) is not None:
+            self._problems.warning(
+                "token", "HTTP: %s sent a token that is not the one in HttpTokenFile", request.remote
             )
-        return text(403, f"403: Forbidden\n{why}\n")
+        return forbidden(request, why)
 
     async def _answer_v1(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
         if request.method != "GET":
@@ -123,6 +130,8 @@ class Api:
             return await self._watches.send(request)
         if not acceptable(request.headers.get("Accept")):
             return text(406, "406: Not Acceptable")
+        if found.endpoint in _ABOUT_CLIENTS and (refused := self._refuse_untrusted(request, backend)) is not None:
+            return refused
         if found.endpoint is Endpoint.PORTS:
             return text(501, "To be implemented...")
         if found.endpoint in _NEED_RECORDS and not backend.zone.serial:
@@ -163,6 +172,8 @@ class Api:
                 return views.version(backend.version)
             case Endpoint.CONFIG:
                 return views.config(backend.config_json())
+            case Endpoint.TRUST:
+                return views.trusted()
             case Endpoint.STATUS:
                 return views.status(backend.status())
             case Endpoint.HOSTS:

@@ -7,6 +7,7 @@ from mesos_dns.dns.rdata import Record
 from mesos_dns.metrics import Metric
 from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.model import Model
+from mesos_dns.web.trust import Token
 from mesos_dns.zone.journal import Journal
 from mesos_dns.zone.zone import Zone
 
@@ -52,6 +53,10 @@ class Backend(Protocol):
 
     def may_ask(self, client: bytes) -> bool:
         """Whether a client may use the HTTP server at all, by its packed address (`AllowHttp`); no octets if nobody knows it."""
+
+    @property
+    def http_token(self) -> Token:
+        """What shows that somebody may see what tells about clients; empty without `HttpTokenFile`."""
 
     @property
     def journal(self) -> Journal:

@@ -23,6 +23,7 @@ class Endpoint(enum.Enum):
     EXPLAIN = enum.auto()
     DNS_QUERY = enum.auto()
     METRICS = enum.auto()
+    TRUST = enum.auto()
 
 
 class Match(NamedTuple):
@@ -54,6 +55,7 @@ _FIXED: Final = {
     ("v1", "axfr"): Match(Endpoint.AXFR),
     ("v1", "changes"): Match(Endpoint.CHANGES),
     ("v1", "explain"): Match(Endpoint.EXPLAIN),
+    ("v1", "trust"): Match(Endpoint.TRUST),
 }
 #: What Go leaves as it is in a path, beside letters, digits and `_.-~` (net/url, encodePath).
 _UNESCAPED: Final = "/$&+,:;=@"

@@ -1,6 +1,7 @@
 """Sending a body piece by piece, without keeping anybody else from working. Edge."""
 
 import asyncio
+import json
 import time
 from contextlib import closing
 from typing import Final
@@ -31,6 +32,14 @@ def headers(content_type: str) -> dict[str, str]:
 def text(status: int, body: str) -> web.Response:
     """Make a plain text reply of `body` as it is."""
     return web.Response(status=status, body=body.encode("utf-8", "replace"), headers=headers(TEXT))
+
+
+def forbidden(request: web.BaseRequest, why: str) -> web.Response:
+    """Say that a request is not allowed, and why: as every other error in plain text, unless the client wants JSON."""
+    if "json" in request.headers.get("Accept", ""):
+        body = json.dumps({"error": "Forbidden", "reason": why}).encode()
+        return web.Response(status=403, body=body, headers=headers(JSON))
+    return text(403, f"403: Forbidden\n{why}\n")
 
 
 async def send(

@@ -42,6 +42,11 @@ def config(values: Mapping[str, Any]) -> Pieces:
     yield render(values)
 
 
+def trusted() -> Pieces:
+    """Show that whoever asked may see what tells about clients."""
+    yield render({"trusted": True})
+
+
 def status(values: Mapping[str, Any]) -> Pieces:
     """Show how everything does."""
     yield render(values)
