@@ -67,7 +67,7 @@ def ours(*names):
 TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
     *("status", "telemetry", "explaining", "early_signals", "collector", "allocator", "privileges", "landlock"),
-    *("process_name", "systemd", "supervision"),
+    *("process_name", "systemd", "supervision", "query_logs", "query_log_writer", "switching"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
 COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics", "certificates", "tls")
@@ -90,7 +90,8 @@ PURE_SERVE = ours(
     *("serve.forward.check", "serve.forward.private", "serve.forward.loops", "serve.forward.terms"),
 )
 PURE_WEB = ours(
-    "web.views", "web.go_json", "web.paths", "web.backend", "web.doh", "web.exposition", "web.filters", "web.trust"
+    *("web.views", "web.go_json", "web.paths", "web.backend", "web.doh", "web.exposition", "web.filters", "web.trust"),
+    "web.log_filter",
 )
 
 #: Of our own modules, all that a part may import, beside itself, `limits` and `quoting`, which are pure.
@@ -155,6 +156,7 @@ MAY_IMPORT = {
     "mesos_dns.serve": COMMON + ours("dns", "querylog"),
     "mesos_dns.web": COMMON + ours("dns", "names.explanation", "names.model", "zone"),
     "mesos_dns.config": ours("certificates", "tls"),
+    "mesos_dns.config.query_log": ours("config", "dns", "querylog"),
     "mesos_dns.demo": (),
 }
 
@@ -274,6 +276,7 @@ WALL_CLOCK = {
     "mesos_dns.generation": "where serials begin, which grow whatever it says",
     "mesos_dns.commands.records": "the same",
     "mesos_dns.explaining": "how long ago a change was, whose time is one of this clock",
+    "mesos_dns.commands.log": "when a question was answered, for people",
     "mesos_dns.commands.watch": "when a change happened, for people",
     "mesos_dns.status": "for how long the program runs, for people",
     "mesos_dns.commands.status": "when things happened, for people",
@@ -283,6 +286,7 @@ WALL_CLOCK = {
     "mesos_dns.serve.batched": "the same",
     "mesos_dns.serve.recorder": "the same",
     "mesos_dns.workers.answering": "the same",
+    "mesos_dns.query_logs": "until when it is on, for people",
     "mesos_dns.querylog.lines": "the form of a time that it is given",
     "mesos_dns.workers.worker": "the age of server cookies, which RFC 9018 tells by it; a wrong one costs no answer",
     "mesos_dns.mesos.http.iam": "the end of a token, which DC/OS tells by it; a token that is refused is replaced at once",

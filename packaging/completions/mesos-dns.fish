@@ -50,8 +50,8 @@ function _shtab_mesos_dns_using
   test "$_shtab_mesos_dns_cmdpath" = "$argv"
 end
 
-set -g _shtab_mesos_dns_commands run check records explain watch status version
-set -g _shtab_mesos_dns_opts_with_value --config --format --log-format --master --since --state --url --v --version -config -log-format -v -version
+set -g _shtab_mesos_dns_commands run check records explain watch log status version
+set -g _shtab_mesos_dns_opts_with_value --client --config --for --format --log-format --master --name --rcode --sample --since --state --token-file --url --v --version -config -log-format -v -version
 
 complete -c mesos-dns -e
 complete -c mesos-dns -f
@@ -94,6 +94,19 @@ complete -c mesos-dns -n '_shtab_mesos_dns_using watch' -l url -x -d 'where the 
 complete -c mesos-dns -n '_shtab_mesos_dns_using watch' -l since -x -d 'begin with what changed after this serial'
 complete -c mesos-dns -n '_shtab_mesos_dns_using watch' -l once -d 'print what is known, and end'
 complete -c mesos-dns -n '_shtab_mesos_dns_using watch' -l json -d 'print each change as a line of JSON'
+complete -c mesos-dns -n '_shtab_mesos_dns_using; and test $_shtab_mesos_dns_npos -eq 0' -a log -d 'switch the query log of a running server on or off, or look on as it answers'
+complete -c mesos-dns -n '_shtab_mesos_dns_using log' -s h -l help -d 'show this help message and exit'
+complete -c mesos-dns -n '_shtab_mesos_dns_using log' -o config -l config -xka "(__fish_complete_path (commandline -ct))" -d '- for standard input; default: config.json'
+complete -c mesos-dns -n '_shtab_mesos_dns_using log' -s v -l v -x -d '0 warnings, 1 what changes, 2 every detail'
+complete -c mesos-dns -n '_shtab_mesos_dns_using log' -l client -x -d 'only of these clients'
+complete -c mesos-dns -n '_shtab_mesos_dns_using log' -l name -x -d 'only this name and what is below'
+complete -c mesos-dns -n '_shtab_mesos_dns_using log' -l rcode -x -d 'only these, such as NXDOMAIN'
+complete -c mesos-dns -n '_shtab_mesos_dns_using log' -l sample -x -d 'only one of N, by chance'
+complete -c mesos-dns -n '_shtab_mesos_dns_using log' -l for -x -d '90s, 5m, 2h; default: 5m, at most a day'
+complete -c mesos-dns -n '_shtab_mesos_dns_using log' -l url -x -d 'where the HTTP API is; default: HTTPListener and HttpPort of the configuration'
+complete -c mesos-dns -n '_shtab_mesos_dns_using log' -l token-file -xka "(__fish_complete_path (commandline -ct))" -d 'with the token of HttpTokenFile, for another machine'
+complete -c mesos-dns -n '_shtab_mesos_dns_using log' -l json -d 'print JSON'
+complete -c mesos-dns -n '_shtab_mesos_dns_using log; and test $_shtab_mesos_dns_npos -eq 0' -ka "on off status follow" -d 'on: to QueryLog.To, for a time; off; status; follow: print answers as they are given'
 complete -c mesos-dns -n '_shtab_mesos_dns_using; and test $_shtab_mesos_dns_npos -eq 0' -a status -d 'print how a running server does; ends with 0 if all is well, 1 if not all, 2 if it is down'
 complete -c mesos-dns -n '_shtab_mesos_dns_using status' -s h -l help -d 'show this help message and exit'
 complete -c mesos-dns -n '_shtab_mesos_dns_using status' -o config -l config -xka "(__fish_complete_path (commandline -ct))" -d '- for standard input; default: config.json'

@@ -18,6 +18,9 @@ from mesos_dns.mesos.state import Endpoint
 from mesos_dns.names import labels
 from mesos_dns.names.suffixes import Rules
 from mesos_dns.names.table import REDIRECTS
+from mesos_dns.query_logs import QueryLogPlan
+from mesos_dns.querylog.destination import destination
+from mesos_dns.querylog.selection import Selection, rcode_named
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.forward.private import zones_of
 from mesos_dns.serve.ratelimit import Rates
@@ -62,7 +65,7 @@ class Plan(msgspec.Struct, frozen=True):
     called, `grace` how many seconds what a change of master hid is held (None: as long as the masters' flags say), `source` which masters are read and how. `dns` is where DNS is served by `workers` processes (0: not at all; the
     address is then still that of this server's own name), `tls_port` the port of the same address for DNS over TLS (None: not served), `worker`
     what each of them is told, its sockets, `hold` and what `certificate` holds apart. `http` is where the HTTP API is served, and `https` where over TLS, None if it is not;
-    `doh` says whether they answer DNS, too, `http_clients` who may use them, and `http_token` what shows that somebody may see what tells about clients. `lame_duck` are the seconds for which all is served on after SIGTERM. `certificate` is for all that is served over TLS, None if nothing is. `account` is whom the processes
+    `doh` says whether they answer DNS, too, `http_clients` who may use them, and `http_token` what shows that somebody may see what tells about clients. `lame_duck` are the seconds for which all is served on after SIGTERM. `query_log` is what the program logs of who asks what. `certificate` is for all that is served over TLS, None if nothing is. `account` is whom the processes
     are, None for whoever started them; with `guarded` others of that user must not look into control, which holds secrets.
     """
 
@@ -80,6 +83,7 @@ class Plan(msgspec.Struct, frozen=True):
     https: Address | None
     doh: bool
     lame_duck: float
+    query_log: QueryLogPlan
     account: Account | None
     guarded: bool
     shown: Shown
@@ -114,6 +118,7 @@ def plan(config: Config, *, verbosity: int = 0, cores: int | None = None, asks_i
         https=Address(config.http_listener, config.https_port) if config.https_on else None,
         doh=config.doh_on,
         lame_duck=float(config.lame_duck_seconds),
+        query_log=query_log(config),
         certificate=config.certificate,
         account=config.account,
         guarded=config.has_secrets,
@@ -205,6 +210,28 @@ def settings(config: Config, verbosity: int, *, hold: bool, cores: int | None = 
         allow_query=client_list(config.allow_query),
         allow_recursion=client_list(config.allow_recursion),
         rates=rates(config, cores),
+    )
+
+
+def query_log(config: Config) -> QueryLogPlan:
+    """Where the query log goes, and what is in it."""
+    return QueryLogPlan(
+        destination=destination(config.query_log_to) if config.query_log_to else None,
+        on=config.query_log_on,
+        selection=selection(
+            config.query_log_clients, config.query_log_names, config.query_log_rcodes, config.query_log_sample
+        ),
+        most_octets=config.query_log_max_octets,
+    )
+
+
+def selection(clients: Sequence[str], owners: Sequence[str], rcodes: Sequence[str], sample: int) -> Selection:
+    """Which answers are in a query log, of texts that are right."""
+    return Selection(
+        clients=client_list(clients) if clients else ClientList(),
+        names=tuple(names.from_text(owner) for owner in owners),
+        rcodes=tuple(rcode_named(rcode) for rcode in rcodes),
+        sample=sample,
     )
 
 

@@ -1,7 +1,7 @@
 """The command line: Go-style flags, subcommands, exit codes.
 
     mesos-dns -config=/etc/mesos-dns/config.json -v=1      as the Go program
-    mesos-dns run|check|records|explain|watch|status|version ...
+    mesos-dns run|check|records|explain|watch|log|status|version ...
 
 Exit codes: 0 done, 1 a socket or a master cannot be had, 2 bad flags, 78 (EX_CONFIG) bad configuration; those of `status`: `verdict.EXIT_CODES`.
 What the commands do stands in `commands/`.
@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "records": "print the names of a cluster, of its masters or of a saved state",
     "explain": "ask a running server why a name has its answer, or none",
     "watch": "print the names that appear and vanish in a running server, as it happens, and why",
+    "log": "switch the query log of a running server on or off, or look on as it answers",
     "status": "print how a running server does; ends with 0 if all is well, 1 if not all, 2 if it is down",
     "version": "print the version",
 }
@@ -176,6 +177,8 @@ def _add_flags(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--since", type=_serial, metavar="SERIAL", help="begin with what changed after this serial")
         parser.add_argument("--once", action="store_true", help="print what is known, and end")
         parser.add_argument("--json", action="store_true", help="print each change as a line of JSON")
+    if name == "log":
+        _add_log_flags(parser)
     if name == "status":
         parser.add_argument("--url", metavar="URL", help=_URL_HELP)
         parser.add_argument("--json", action="store_true", help="print what /v1/status says, as JSON")
@@ -185,6 +188,22 @@ def _add_flags(parser: argparse.ArgumentParser, name: str) -> None:
         where.add_argument("--master", metavar="HOST:PORT", help="a master to ask instead of the configured ones")
         parser.add_argument("--format", choices=("table", "zone", "json"), default="table", help="default: table")
         parser.add_argument("--no-resolve", action="store_true", help="do not look up host names in the state")
+
+
+def _add_log_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        choices=("on", "off", "status", "follow"),
+        help="on: to QueryLog.To, for a time; off; status; follow: print answers as they are given",
+    )
+    parser.add_argument("--client", metavar="PREFIX", action="append", default=[], help="only of these clients")
+    parser.add_argument("--name", metavar="NAME", action="append", default=[], help="only this name and what is below")
+    parser.add_argument("--rcode", metavar="RCODE", action="append", default=[], help="only these, such as NXDOMAIN")
+    parser.add_argument("--sample", metavar="N", help="only one of N, by chance")
+    parser.add_argument("--for", dest="duration", metavar="TIME", help="90s, 5m, 2h; default: 5m, at most a day")
+    parser.add_argument("--url", metavar="URL", help=_URL_HELP)
+    parser.add_argument("--token-file", metavar="FILE", help="with the token of HttpTokenFile, for another machine")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _type(text: str) -> str:

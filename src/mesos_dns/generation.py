@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from mesos_dns import __version__, collector, explaining, status, telemetry
+from mesos_dns import __version__, collector, explaining, status, switching, telemetry
 from mesos_dns.assembly import Plan
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
@@ -30,7 +30,9 @@ from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
 from mesos_dns.publisher import Publisher
+from mesos_dns.query_logs import Follower, QueryLogs
 from mesos_dns.sockets import Pair, own_addresses, own_networks
+from mesos_dns.web.log_filter import LogFilter
 from mesos_dns.web.trust import Token
 from mesos_dns.workers.pool import WorkerPool
 from mesos_dns.workers.questions import NoAnswerError
@@ -116,6 +118,9 @@ class Generation:
             cookies=plan.worker.cookies if self.made_secrets is None else self.made_secrets.cookies,
         )
         self.pool = WorkerPool(pairs, settings, self.zones, spawner)
+        self.query_logs = QueryLogs(plan.query_log, self.pool.keep_logs)
+        self.pool.collect(self.query_logs.take)
+        self.pool.keep_logs(self.query_logs.kept)
         last_serial = max((zone.serial for zone in former.zones), default=0) if former is not None else 0
         self.publisher = Publisher(
             self.model,
@@ -167,6 +172,7 @@ class Generation:
     def renew(self, plan: Plan) -> None:
         """Take a plan that differs in its certificate alone: it is shown to clients that connect from now on."""
         self.plan = plan
+        self.query_logs.renew()
         if plan.certificate is not None:
             self.pool.renew(plan.certificate.pair)
 
@@ -204,6 +210,7 @@ class Generation:
         self._hosts.stop()
         self.publisher.news.tell()  # Whoever waits for changes finds them elsewhere from now on.
         await self.pool.stop()
+        await self.query_logs.stop()
         if tasks:
             await asyncio.wait(tasks)
 
@@ -415,6 +422,22 @@ class Generation:
     def counters(self) -> dict[str, float]:
         """All counts by series, with those of all workers and generations that ever were: none of them ever steps back."""
         return summed(self.counted_before, self.pool.counters(), telemetry.counted(self))
+
+    def log_state(self) -> dict[str, object]:
+        """How the query log does, for people and programs."""
+        return switching.shown(self.query_logs.state())
+
+    def switch_log_on(self, wanted: LogFilter) -> None:
+        """Log what is wanted for a time. Raises BadLogError, NoLogError."""
+        switching.switch_on(self.query_logs, wanted)
+
+    def switch_log_off(self) -> None:
+        """Log nothing more."""
+        self.query_logs.switch_off()
+
+    def follow_log(self, wanted: LogFilter) -> Follower:
+        """Look on as questions are answered. Raises BadLogError, NoLogError."""
+        return switching.follow(self.query_logs, wanted)
 
     def explain(self, name: str, rrtype: int | None) -> Explanation:
         """Why a name has this answer, or none."""

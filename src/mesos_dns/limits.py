@@ -44,3 +44,6 @@ MAX_FORWARDS: Final = 1000
 MAX_TCP_CONNECTIONS: Final = 1000
 #: Clients that are remembered as allowed by a list: more than the machines of a large cluster. Beyond, all are forgotten.
 MAX_KNOWN_CLIENTS: Final = 65_536
+
+#: Of the answers that a query log may have, one in so many is put down at the least.
+MAX_SAMPLE: Final = 1_000_000

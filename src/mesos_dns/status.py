@@ -80,6 +80,7 @@ def shown(generation: "Generation") -> dict[str, object]:
         },
         "reload": {"state": reload.state, "reason": reload.reason, "at": int(reload.at)},
         "certificate": _certificate(generation),
+        "query_log": generation.log_state(),
         "source": status.as_json(now),
         "masters": [each.as_json(status.leader, now) for each in status.masters],
         "leaders": [

@@ -19,6 +19,7 @@ from mesos_dns.metrics import CONFIGURED, Metric, counter, gauge, with_worker
 from mesos_dns.names.collisions import KINDS
 from mesos_dns.names.skipped import REASONS
 from mesos_dns.serve.forward.observed import RTT
+from mesos_dns.serve.recorder import DROPPED
 from mesos_dns.workers.handle import WorkerHandle
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def counted(generation: "Generation") -> dict[str, float]:
         _READS.series(): status.reads,
         _DIFFERENCES.series(): status.differences,
         LEADER_CHANGES.series(): generation.leaders.changes,
+        DROPPED.series("destination"): generation.query_logs.dropped,
         **dict(generation.pool.propagation.seconds.numbers()),
     }
     for editor in generation.publisher.editors:

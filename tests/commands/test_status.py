@@ -14,6 +14,7 @@ STATUS: dict[str, Any] = {
     "uptime": 7200,
     "configuration": {"from": "/etc/c.json", "taken": NOW - 7200, "newest": "in force", "reason": "", "at": NOW},
     "certificate": None,
+    "query_log": {"to": "", "on": False, "until": None, "written": 0, "dropped": 0, "trouble": ""},
     "source": {
         "leader": "10.0.0.1:5050",
         "age": 3,
@@ -54,6 +55,18 @@ def test_the_verdict_comes_first():
 
 def test_what_is_empty_takes_no_line():
     assert [line[:12].strip() for line in page()[2:]] == ["version", "config", "leader", "cluster", "zone"]
+
+
+def test_a_query_log_is_shown_if_there_is_one():
+    log = STATUS["query_log"] | {
+        "to": "json:/q",
+        "on": True,
+        "written": 7,
+        "trouble": "json:/q: No space left on device",
+    }
+    assert [line for line in page(query_log=log) if line.startswith("query log")] == [
+        "query log   on, to json:/q; 7 answers written, 0 dropped; it cannot be written: json:/q: No space left on device"
+    ]
 
 
 def test_what_is_held_left_out_and_skipped():

@@ -115,6 +115,15 @@ def test_the_configuration_is_shown_as_go_shows_it(changed, go):
         "LogOnly": False,
     }
     ours |= {"LameDuckSeconds": 0, "LogFormat": "text", "HttpTokenFile": ""}
+    ours["QueryLog"] = {
+        "To": "",
+        "On": True,
+        "Clients": [],
+        "Names": [],
+        "Rcodes": [],
+        "Sample": 1,
+        "MaxOctets": 1024**3,
+    }
     assert shown == GO_BASE | go | ours
     assert list(shown["ZoneResolvers"]) == list(go.get("ZoneResolvers", {}))
 
@@ -131,7 +140,7 @@ def test_keys_are_shown_in_the_order_of_go_and_of_the_fork():
     ours += ["User", "Group"]
     ours += ["CookiesOn", "CookieSecrets", "ServerId", "ServerVersion", "MinimalAny"]
     ours += ["AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit"]
-    ours += ["LameDuckSeconds", "LogFormat", "HttpTokenFile"]
+    ours += ["LameDuckSeconds", "LogFormat", "HttpTokenFile", "QueryLog"]
     assert [key for key in shown if key not in GO_BASE][2:] == ours
 
 

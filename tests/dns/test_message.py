@@ -271,6 +271,13 @@ def test_where_the_opt_record_of_a_message_begins():
     assert msg.opt_start(header(0x8000, (0, 0, 0, 0))) is None
 
 
+@given(st.binary(min_size=12, max_size=80))
+def test_any_octets_have_an_opt_record_at_their_end_or_none(octets):
+    start = msg.opt_start(octets)
+    if start is not None:
+        assert octets[start + 1 : start + 3] == b"\0\x29" or octets[start] != 0
+
+
 # --- our own OPT -------------------------------------------------------------------------------
 
 

@@ -21,10 +21,12 @@ from mesos_dns.web.paths import Endpoint, Match, match
 DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
 QUERY = wire.query(0, "leader.mesos.", "A")
 MESSAGE = "application/dns-message"
+STREAMS = ("text/event-stream", "application/x-ndjson")
 #: (status, operation or "" for any): why it is not seen here.
 UNSEEN = {
     ("500", ""): "a fault of the program would be needed",
     ("503", "changes"): "33 clients would be needed; tests/web/test_watching.py",
+    ("503", "queries"): "five clients would be needed; tests/web/test_query_log.py",
     ("503", "dnsQuery"): "no worker may be there; tests/web/test_dns_query.py",
     ("503", "dnsQueryPost"): "the same",
     ("408", "dnsQueryPost"): "it takes seconds; tests/web/test_dns_query.py",
@@ -86,8 +88,8 @@ def ask(program: Program, asked: Asked) -> Answered:
         connection.request(asked.method, asked.target, asked.body or None, asked.headers)
         reply = connection.getresponse()
         content_type = (reply.getheader("Content-Type") or "").partition(";")[0]
-        # A stream of events never ends.
-        body = reply.readline() if content_type == "text/event-stream" else reply.read()
+        # A stream of events or lines does not end soon.
+        body = reply.readline() if content_type in STREAMS else reply.read()
         if reply.getheader("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         return Answered(reply.status, content_type, body)
@@ -133,7 +135,8 @@ def leader() -> Generator[Master]:
 def program(tmp_path_factory: pytest.TempPathFactory, leader: Master) -> Generator[Program]:
     folder = tmp_path_factory.mktemp("openapi")
     masters = [leader.endpoint, ("127.0.0.1", free_port())]
-    with Program(folder, masters=masters, workers=1, dohOn=True, Resolvers=[f"127.0.0.1:{free_port()}"]) as running:
+    more = {"Resolvers": [f"127.0.0.1:{free_port()}"], "QueryLog": {"To": f"json:{folder}/q.json", "On": False}}
+    with Program(folder, masters=masters, workers=1, dohOn=True, **more) as running:
         running.wait_ready()
         yield running
 
@@ -168,6 +171,13 @@ REQUESTS = [
     ),
     Asked("/v1/explain", "/v1/explain?name=web.marathon.mesos&type=no"),
     Asked("/v1/trust", "/v1/trust", headers={"Via": "1.1 proxy"}),
+    *(Asked("/v1/querylog", "/v1/querylog", method) for method in ("POST", "DELETE")),
+    Asked("/v1/querylog", "/v1/querylog?for=x", "POST"),
+    Asked("/v1/querylog", "/v1/querylog%zz", "DELETE"),
+    *(Asked("/v1/querylog", "/v1/querylog", method, {"Via": "1.1 proxy"}) for method in ("GET", "POST", "DELETE")),
+    Asked("/v1/queries", "/v1/queries?for=x"),
+    Asked("/v1/queries", "/v1/queries", headers={"Via": "1.1 proxy"}),
+    Asked("/v1/queries", "/v1/queries", headers={"Accept": "text/event-stream"}),
     Asked("/metrics", "/metrics", headers={"Accept": "application/openmetrics-text"}),
     Asked("/dns-query", "/dns-query?dns=AAAAAAABAAAAAAAABmxlYWRlcgVtZXNvcwAAAQAB"),
     Asked("/dns-query", "/dns-query?dns=AAAAAAABAAAAAAAABmxlYWRlcgVtZXNvcwAAAQAB", "HEAD"),
@@ -193,7 +203,7 @@ def test_what_is_answered_is_described(program: Program, asked: Asked) -> None:
 
 def test_errors_are_described(program: Program) -> None:
     for asked in every_get():
-        assert hold(program, asked._replace(method="DELETE")).status == 405
+        assert hold(program, asked._replace(method="PUT")).status == 405
         if "406" in DOCUMENT["paths"][asked.path]["get"]["responses"]:
             assert hold(program, asked._replace(headers={"Accept": "text/html"})).status == 406
         if asked.path.startswith("/v1"):
@@ -228,6 +238,7 @@ def test_a_server_that_has_no_records_and_tells_no_names(tmp_path: Path) -> None
         for asked in every_get():
             hold(early, asked)
         hold(early, Asked("/readyz", "/readyz", "HEAD"))
+        assert hold(early, Asked("/v1/querylog", "/v1/querylog", "POST")).status == 409
     with Program(tmp_path, masters=[("127.0.0.1", free_port())], EnumerationOn=False) as silent:
         until(lambda: silent.get("/healthz")[0] == 200, "it never listens", 2 * PATIENCE)
         for path in ("/v1/enumerate", "/v1/axfr", "/v1/changes", "/v1/explain", "/dns-query"):

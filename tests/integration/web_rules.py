@@ -23,7 +23,7 @@ EXTRA_KEYS = {
     **dict.fromkeys(("TlsOn", "TlsPort", "TlsCertFile", "TlsKeyFile", "HttpsOn", "HttpsPort", "DohOn"), ""),
     **dict.fromkeys(("CookiesOn", "CookieSecrets", "ServerId", "ServerVersion", "MinimalAny"), ""),
     **dict.fromkeys(("AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit"), ""),
-    **dict.fromkeys(("LogFormat", "LameDuckSeconds", "HttpTokenFile"), ""),
+    **dict.fromkeys(("LogFormat", "LameDuckSeconds", "HttpTokenFile", "QueryLog"), ""),
 }
 NOTHING = {"hosts": {"host": "", "ip": ""}, "services": {"service": "", "host": "", "ip": "", "port": ""}}
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from mesos_dns import metrics
+from mesos_dns import metrics, switching
 from mesos_dns.concurrency import Broadcast
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import ClientList, Clients
@@ -18,6 +18,8 @@ from mesos_dns.names.explain import Outside, explain
 from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.model import Model
 from mesos_dns.names.reconciler import Reconciler
+from mesos_dns.query_logs import Follower, QueryLogPlan, QueryLogs
+from mesos_dns.web.log_filter import LogFilter
 from mesos_dns.web.trust import Token
 from mesos_dns.zone.change import ZoneChange
 from mesos_dns.zone.contributors import Contribution, ContributorCounts
@@ -56,6 +58,11 @@ class Cluster:
     told: bytes | None = None
     asked: list[tuple[bytes, bytes]] = field(default_factory=list)
 
+    log_plan: QueryLogPlan = field(default_factory=QueryLogPlan)
+    #: The query logs that workers were told to keep, each time.
+    kept: list[Any] = field(default_factory=list)
+    _logs: QueryLogs | None = None
+
     async def news(self) -> None:
         await self.happened.wait()
 
@@ -92,6 +99,24 @@ class Cluster:
     def config_json(self) -> Mapping[str, Any]:
         self.reads += 1
         return self.config
+
+    @property
+    def logs(self) -> QueryLogs:
+        if self._logs is None:
+            self._logs = QueryLogs(self.log_plan, self.kept.append)
+        return self._logs
+
+    def log_state(self) -> Mapping[str, Any]:
+        return switching.shown(self.logs.state())
+
+    def switch_log_on(self, wanted: LogFilter) -> None:
+        switching.switch_on(self.logs, wanted)
+
+    def switch_log_off(self) -> None:
+        self.logs.switch_off()
+
+    def follow_log(self, wanted: LogFilter) -> Follower:
+        return switching.follow(self.logs, wanted)
 
     def take(self, delta: Delta) -> None:
         for withdrawn, contributed in self.model.apply(delta):

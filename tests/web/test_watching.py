@@ -98,7 +98,7 @@ class Watch:
     async def __aenter__(self):
         self._connection = connected(self._client.host, self._client.port)
         self.reader, self.writer = await self._connection.__aenter__()
-        request = f"GET {self._path} HTTP/1.0\r\nAccept: text/event-stream\r\n{self._last}\r\n"
+        request = f"GET {self._path} HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n{self._last}\r\n"
         self.writer.write(request.encode())
         self.head = (await self.block()).lower()
         return self

@@ -13,7 +13,9 @@ from typing import Any, Final
 import aiohttp
 
 from mesos_dns.commands import configured
-from mesos_dns.config import ConfigError
+from mesos_dns.config import Config, ConfigError
+from mesos_dns.config.addresses import Unfit
+from mesos_dns.config.token import token_of as token_in
 from mesos_dns.quoting import quoted
 
 #: Seconds that the server may take to answer a request, or to send what comes next.
@@ -31,13 +33,31 @@ def url_of(options: Namespace) -> str:
     if options.url:
         url = str(options.url)
         return (url if "://" in url else f"http://{url}").rstrip("/")
-    path = configured.path_of(options)
-    if path == configured.DEFAULT_FILE and not Path(path).exists():
-        raise NoAnswerError(f"which server? There is no {path} here: give --config FILE, or --url http://HOST:8123")
-    config = configured.read(path).config
+    config = _config_of(options)
     if not config.http_on:
         raise NoAnswerError("its HTTP API is off (HttpOn is false)")
     return f"http://{_host(config.http_listener)}:{config.http_port}"
+
+
+def _config_of(options: Namespace) -> Config:
+    path = configured.path_of(options)
+    if path == configured.DEFAULT_FILE and not Path(path).exists():
+        raise NoAnswerError(f"which server? There is no {path} here: give --config FILE, or --url http://HOST:8123")
+    return configured.read(path).config
+
+
+def token_of(options: Namespace) -> dict[str, str]:
+    """The header fields that show a server that we may see what tells about clients: none without a token. Raises ConfigError, NoAnswerError."""
+    if options.token_file:
+        try:
+            token = token_in(Path(options.token_file).read_bytes())
+        except OSError as error:
+            raise NoAnswerError(f"{options.token_file} cannot be read: {error.strerror}") from error
+        except Unfit as error:
+            raise NoAnswerError(f"{options.token_file} {error}") from error
+    else:
+        token = "" if options.url else _config_of(options).http_token
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _host(listener: str) -> str:
@@ -49,11 +69,14 @@ def _host(listener: str) -> str:
 
 
 @asynccontextmanager
-async def asking(url: str, **headers: str) -> AsyncIterator[aiohttp.ClientResponse]:
-    """The reply to a GET of `url`, whose status is 200. Raises NoAnswerError, also for what happens while it is read."""
+async def asking(url: str, *, method: str = "GET", **headers: str) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The reply to a request for `url`, whose status is 200. Raises NoAnswerError, also for what happens while it is read."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=PATIENCE_SECONDS, sock_read=PATIENCE_SECONDS)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, headers=headers) as reply:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(method, url, headers=headers) as reply,
+        ):
             if reply.status != HTTPStatus.OK:
                 said = (await reply.text(errors="replace"))[:_MOST_SAID]
                 raise NoAnswerError(f"{url}: {said.strip() or reply.status}")
@@ -66,9 +89,9 @@ async def asking(url: str, **headers: str) -> AsyncIterator[aiohttp.ClientRespon
         raise NoAnswerError(f"{url}: {getattr(error, 'strerror', None) or error}; does it run there?") from error
 
 
-async def fetch(url: str) -> Any:
+async def fetch(url: str, *, method: str = "GET", **headers: str) -> Any:
     """The JSON that `url` gives. Raises NoAnswerError."""
-    async with asking(url, Accept="application/json") as reply:
+    async with asking(url, method=method, Accept="application/json", **headers) as reply:
         body = await reply.text()
     try:
         return json.loads(body)

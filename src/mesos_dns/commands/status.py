@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mesos_dns.commands import configured, server
+from mesos_dns.commands import configured, log, server
 from mesos_dns.config import ConfigError
 from mesos_dns.verdict import EXIT_CODES
 
@@ -71,6 +71,8 @@ def _program(status: _Values, now: float) -> Iterator[str]:
     if configuration["newest"] != "in force":
         why = f": {configuration['reason']}" if configuration["reason"] else ""
         yield _line("", f"a newer one is {configuration['newest']}, {_when(configuration['at'], now)}{why}")
+    if status["query_log"]["to"]:
+        yield _line("query log", log.line_of(status["query_log"]))
     if status["certificate"] is not None:
         until = datetime.fromtimestamp(status["certificate"]["until"], UTC).astimezone()
         yield _line("certificate", f"{status['certificate']['file']}, valid until {until:%Y-%m-%d %H:%M}")

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from mesos_dns.config import access, addresses, identity
+from mesos_dns.config import access, addresses, identity, query_log
 from mesos_dns.config.addresses import Unfit, ip
 from mesos_dns.config.findings import Finding, Values, one_of
 from mesos_dns.config.values import IamAccount
@@ -377,6 +377,8 @@ RULES: Final[tuple[Callable[[Values], Iterator[Finding]], ...]] = (
     identity.cookie_secrets,
     identity.what_it_says,
     identity.minimal_any,
+    query_log.where,
+    query_log.what,
     access.lists,
     _log,
 )

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from mesos_dns.certificates import Certificate
 from mesos_dns.config.addresses import Resolver, resolver
 from mesos_dns.config.zookeeper import Ensemble
+from mesos_dns.limits import MAX_SAMPLE
 from mesos_dns.quoting import quoted
 
 #: Characters of a path in a message: as many octets as a path can have on Linux.
@@ -180,6 +181,18 @@ class Config:
     lame_duck_seconds: int = 0
     #: "text" or "json".
     log_format: str = "text"
+    #: As `querylog.destination` takes it; "": there is no query log.
+    query_log_to: str = ""
+    #: Whether it is written from the start; otherwise when it is switched on.
+    query_log_on: bool = True
+    #: Which answers are in it: of these clients (as `allow_query`), of these names and what is below, with these RCODEs; empty for all.
+    query_log_clients: tuple[str, ...] = ()
+    query_log_names: tuple[str, ...] = ()
+    query_log_rcodes: tuple[str, ...] = ()
+    #: One of so many.
+    query_log_sample: int = 1
+    #: Octets of a file; then another one is begun, and the one before it is kept.
+    query_log_max_octets: int = 1024 * 1024 * 1024
     #: The file with the token for what tells about clients; "": nobody has one.
     http_token_file: str = ""
     #: What `http_token_file` holds; "" without one.
@@ -366,6 +379,14 @@ KEYS: Final[tuple[Key, ...]] = (
     _integer("LameDuckSeconds", "lame_duck_seconds", 0, 600),
     _text("LogFormat", "log_format"),
     _text("HttpTokenFile", "http_token_file"),
+    _text("QueryLog.To", "query_log_to"),
+    _switch("QueryLog.On", "query_log_on"),
+    _list("QueryLog.Clients", "query_log_clients"),
+    _list("QueryLog.Names", "query_log_names"),
+    _list("QueryLog.Rcodes", "query_log_rcodes"),
+    _integer("QueryLog.Sample", "query_log_sample", 1, MAX_SAMPLE),
+    # A megabyte, below which files would change all the time; a terabyte.
+    _integer("QueryLog.MaxOctets", "query_log_max_octets", 1024 * 1024, 1024**4),
 )
 
 

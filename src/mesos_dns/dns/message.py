@@ -245,16 +245,19 @@ def opt(rcode: int = NOERROR, *, do: bool = False, options: bytes = b"") -> byte
 
 
 def opt_start(message: bytes) -> int | None:
-    """Where the OPT record begins that a well-formed message ends with; None if it does not end with one."""
+    """Where the OPT record begins that a message ends with; None if it does not end with one, or is not well-formed."""
     _, _, questions, *counts = _HEADER.unpack_from(message)
     at = HEADER_SIZE
-    for _ in range(questions):
-        at = _skip_name(message, at) + 4
-    start, rrtype = at, 0
-    for _ in range(sum(counts)):
-        start, at = at, _skip_name(message, at)
-        rrtype, _, _, length = _FIXED.unpack_from(message, at)
-        at += 10 + length
+    try:
+        for _ in range(questions):
+            at = _skip_name(message, at) + 4
+        start, rrtype = at, 0
+        for _ in range(sum(counts)):
+            start, at = at, _skip_name(message, at)
+            rrtype, _, _, length = _FIXED.unpack_from(message, at)
+            at += 10 + length
+    except (_MalformedError, IndexError, struct.error):
+        return None
     return start if rrtype == OPT and at == len(message) else None
 
 

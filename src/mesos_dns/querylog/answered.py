@@ -26,13 +26,11 @@ class Answered(NamedTuple):
 
 
 def rcode_of(reply: bytes) -> int:
-    """The RCODE of a well-formed reply, with the upper bits that its OPT record may have (RFC 6891 section 6.1.3)."""
+    """The RCODE of a reply, with the upper bits that its OPT record may have (RFC 6891 section 6.1.3)."""
     rcode = reply[3] & 15
     # Those that have such bits (BADVERS, BADCOOKIE) come without records.
-    if reply[6:10] == bytes(4) and reply[10:12] != bytes(2):
-        start = msg.opt_start(reply)
-        return rcode if start is None else reply[start + 5] << 4 | rcode
-    return rcode
+    start = msg.opt_start(reply) if reply[6:10] == bytes(4) else None
+    return rcode if start is None else reply[start + 5] << 4 | rcode
 
 
 def name_of(query: bytes) -> bytes | None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.message import HEADER_SIZE, RCODES
@@ -48,12 +49,27 @@ def fields(answered: Answered) -> dict[str, Any]:
         "type": None if rrtype is None else rd.type_text(rrtype),
         "class": None if rrclass is None else _CLASSES.get(rrclass, f"CLASS{rrclass}"),
         "rcode": RCODES.get(rcode, f"RCODE{rcode}"),
+        "ede": _extended_error(reply),
         "flags": [word for bit, word in _FLAGS if flags & bit],
         "answers": answers,
         "answer": list(_told(reply, answers)),
         "octets": len(reply),
         "milliseconds": round(max(ended - began, 0.0) * 1000, 3),
     }
+
+
+def _extended_error(reply: bytes) -> str | None:
+    """Code and text of the extended error (RFC 8914), None without one."""
+    start = msg.opt_start(reply)
+    # Behind owner, type, class, TTL and length.
+    try:
+        error = None if start is None else msg.find_option(reply[start + 1 + _FIXED.size :], msg.EXTENDED_ERROR)
+    except struct.error:
+        return None
+    if error is None or len(error) < 2:
+        return None
+    text = error[2:].rstrip(b"\0").decode("utf-8", "replace")
+    return f"{int.from_bytes(error[:2])} {text}".rstrip()
 
 
 def _told(reply: bytes, answers: int) -> Iterator[str]:

@@ -6,13 +6,24 @@ from typing import Final
 import msgspec
 
 from mesos_dns.dns import name as names
+from mesos_dns.dns.message import RCODES
 from mesos_dns.dns.prefixes import ClientList, Clients, Prefix
 from mesos_dns.querylog.answered import name_of
+from mesos_dns.quoting import quoted
 
 #: Names, RCODEs and entries of clients that one log may be restricted to: each answer is held against all of them.
 MAX_SELECTED: Final = 100
-#: One in so many at the most.
-MAX_SAMPLE: Final = 1_000_000
+
+
+_RCODES: Final = {word: number for number, word in RCODES.items()}
+
+
+def rcode_named(text: str) -> int:
+    """The RCODE that people call so, in any letter case. ValueError if there is none."""
+    found = _RCODES.get(text.upper())
+    if found is None:
+        raise ValueError(f"{quoted(text)} is no RCODE; expected one of {', '.join(_RCODES)}")
+    return found
 
 
 class Selection(msgspec.Struct, frozen=True, array_like=True):

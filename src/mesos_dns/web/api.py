@@ -22,6 +22,7 @@ from mesos_dns.web.dns_query import answer_dns, client_of
 from mesos_dns.web.exposition import exposition
 from mesos_dns.web.filters import BadFilterError, Filter, filter_of, takes_gzip
 from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable, match, moved_body
+from mesos_dns.web.query_log import answer_log, send_queries
 from mesos_dns.web.sending import forbidden, headers, send, text
 from mesos_dns.web.trust import bearer, refusal
 from mesos_dns.web.watching import BadSerialError, Watches, serial_of, wants_events
@@ -37,7 +38,7 @@ MAX_EXPLAINED: Final = 1024
 _REQUESTS: Final = counter(
     "http_requests",
     "Requests over HTTP, by status. 500 also for clients that went away or took nothing.",
-    code=("200", "301", "400", "403", "404", "405", "406", "500", "501", "503"),
+    code=("200", "301", "400", "403", "404", "405", "406", "409", "500", "501", "503"),
 )
 _PROBES: Final = {Endpoint.HEALTH, Endpoint.READINESS}
 #: Everything about the whole cluster: large, and only there if `EnumerationOn`.
@@ -45,7 +46,7 @@ _DUMPS: Final = {Endpoint.ENUMERATE, Endpoint.AXFR}
 #: What tells names that nobody asked for.
 _ENUMERATIONS: Final = _DUMPS | {Endpoint.CHANGES, Endpoint.EXPLAIN}
 #: What tells about clients, who asks what: for those alone whom `web.trust` trusts.
-_ABOUT_CLIENTS: Final = {Endpoint.TRUST}
+_ABOUT_CLIENTS: Final = {Endpoint.TRUST, Endpoint.QUERY_LOG, Endpoint.QUERIES}
 _NEED_RECORDS: Final = _DUMPS | {Endpoint.HOSTS, Endpoint.SERVICES}
 
 
@@ -106,6 +107,8 @@ class Api:
             return await answer_dns(request, backend)
         if found.endpoint is Endpoint.METRICS:
             return await self._send_metrics(request, backend)
+        if found.endpoint in _ABOUT_CLIENTS:
+            return await self._answer_trusted(request, found, backend)
         return await self._answer_v1(request, found, backend)
 
     def _forbid(self, request: web.BaseRequest) -> web.Response:
@@ -123,6 +126,20 @@ class Api:
             )
         return forbidden(request, why)
 
+    async def _answer_trusted(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
+        if found.endpoint is not Endpoint.QUERY_LOG and request.method != "GET":
+            return text(405, "405: Method Not Allowed")
+        if found.endpoint is Endpoint.TRUST and not acceptable(request.headers.get("Accept")):
+            return text(406, "406: Not Acceptable")
+        refused = self._refuse_untrusted(request, backend)
+        if refused is not None:
+            return refused
+        if found.endpoint is Endpoint.QUERY_LOG:
+            return await answer_log(request, backend)
+        if found.endpoint is Endpoint.QUERIES:
+            return await send_queries(request, self._current)
+        return await send(request, views.trusted())
+
     async def _answer_v1(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
         if request.method != "GET":
             return text(405, "405: Method Not Allowed")
@@ -130,8 +147,6 @@ class Api:
             return await self._watches.send(request)
         if not acceptable(request.headers.get("Accept")):
             return text(406, "406: Not Acceptable")
-        if found.endpoint in _ABOUT_CLIENTS and (refused := self._refuse_untrusted(request, backend)) is not None:
-            return refused
         if found.endpoint is Endpoint.PORTS:
             return text(501, "To be implemented...")
         if found.endpoint in _NEED_RECORDS and not backend.zone.serial:
@@ -172,8 +187,6 @@ class Api:
                 return views.version(backend.version)
             case Endpoint.CONFIG:
                 return views.config(backend.config_json())
-            case Endpoint.TRUST:
-                return views.trusted()
             case Endpoint.STATUS:
                 return views.status(backend.status())
             case Endpoint.HOSTS:

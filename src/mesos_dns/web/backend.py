@@ -7,9 +7,32 @@ from mesos_dns.dns.rdata import Record
 from mesos_dns.metrics import Metric
 from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.model import Model
+from mesos_dns.web.log_filter import LogFilter
 from mesos_dns.web.trust import Token
 from mesos_dns.zone.journal import Journal
 from mesos_dns.zone.zone import Zone
+
+
+class BadLogError(ValueError):
+    """What is wanted in a query log is nothing that can be; the text says what was found, and what was expected."""
+
+
+class NoLogError(Exception):
+    """A query log that cannot be had; the text says why, and what to do."""
+
+
+class LogFollower(Protocol):
+    """Somebody who looks on; whoever has one closes it."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more lines will come."""
+
+    async def lines(self) -> tuple[list[bytes], int]:
+        """The lines that have come since the last time, and how many were dropped. Waits until there is something, or no more will come."""
+
+    def close(self) -> None:
+        """Look on no more."""
 
 
 class Backend(Protocol):
@@ -64,6 +87,18 @@ class Backend(Protocol):
 
     async def news(self) -> None:
         """Wait until the journal has another change, or another backend is in its place."""
+
+    def log_state(self) -> Mapping[str, Any]:
+        """How the query log does: plain values, ready for JSON."""
+
+    def switch_log_on(self, wanted: LogFilter) -> None:
+        """Log what is wanted, or what is configured if nothing is said about that, for a time. Raises BadLogError, NoLogError."""
+
+    def switch_log_off(self) -> None:
+        """Log nothing more."""
+
+    def follow_log(self, wanted: LogFilter) -> LogFollower:
+        """Look on as questions are answered. Raises BadLogError, NoLogError."""
 
     @property
     def doh_on(self) -> bool:

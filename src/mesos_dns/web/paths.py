@@ -24,6 +24,8 @@ class Endpoint(enum.Enum):
     DNS_QUERY = enum.auto()
     METRICS = enum.auto()
     TRUST = enum.auto()
+    QUERY_LOG = enum.auto()
+    QUERIES = enum.auto()
 
 
 class Match(NamedTuple):
@@ -56,6 +58,8 @@ _FIXED: Final = {
     ("v1", "changes"): Match(Endpoint.CHANGES),
     ("v1", "explain"): Match(Endpoint.EXPLAIN),
     ("v1", "trust"): Match(Endpoint.TRUST),
+    ("v1", "querylog"): Match(Endpoint.QUERY_LOG),
+    ("v1", "queries"): Match(Endpoint.QUERIES),
 }
 #: What Go leaves as it is in a path, beside letters, digits and `_.-~` (net/url, encodePath).
 _UNESCAPED: Final = "/$&+,:;=@"

@@ -90,7 +90,7 @@ class Watches:
         await reply.prepare(request)
         found, complete = backend.journal.since(since)
         count = backend.journal.count
-        await _write(reply, "".join(beginning(found, since, complete=complete)))
+        await write(reply, "".join(beginning(found, since, complete=complete)))
         while True:
             since = found[-1].serial if found else since
             if backend.journal.count == count and self._current() is backend:
@@ -98,15 +98,16 @@ class Watches:
                     async with asyncio.timeout(HTTP_HEARTBEAT_SECONDS):
                         await backend.news()
                 except TimeoutError:
-                    await _write(reply, ": still here\n\n")
+                    await write(reply, ": still here\n\n")
             backend = self._current()
             count = backend.journal.count
             found, complete = backend.journal.since(since)
             told = "".join([*([] if complete else [gap(since)]), *map(event, found)])
             if told:
-                await _write(reply, told)
+                await write(reply, told)
 
 
-async def _write(reply: web.StreamResponse, told: str) -> None:
+async def write(reply: web.StreamResponse, told: str) -> None:
+    """Send a part of a stream. TimeoutError if the client does not take it, ConnectionError if it is gone."""
     async with asyncio.timeout(HTTP_STALL_SECONDS):
         await reply.write(told.encode("utf-8", "replace"))

@@ -24,8 +24,10 @@ from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import Prefix
 from mesos_dns.metrics import Metric, counter, summed
+from mesos_dns.querylog.logs import QueryLog
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Pair
+from mesos_dns.workers.collecting import Collecting
 from mesos_dns.workers.liveness import TICK_SECONDS, Liveness, Verdict
 from mesos_dns.workers.propagation import Propagation
 from mesos_dns.workers.protocol import (
@@ -39,6 +41,7 @@ from mesos_dns.workers.protocol import (
     Listener,
     Networks,
     ProtocolError,
+    QueryLogs,
     Renew,
     Report,
     Resolvers,
@@ -103,6 +106,10 @@ class WorkerHandle:
         listeners = [Listener(pair.udp.fileno(), udp=True), Listener(pair.tcp.fileno(), udp=False)]
         if pair.tls is not None:
             listeners.append(Listener(pair.tls.fileno(), udp=False, tls=True))
+        #: Takes what it puts down in query logs, of which these are kept.
+        self.on_records: Callable[[bytes], None] = _drop
+        self._collecting: Collecting | None = None
+        self._logs: list[QueryLog] = []
         #: Asks the process questions that come to control; None without such.
         self.asking: Asking | None = None
         self._settings = msgspec.structs.replace(settings, listeners=listeners)
@@ -205,6 +212,12 @@ class WorkerHandle:
         self._changes[Resolvers] = Resolvers(options.upstreams)
         self._news.set()
 
+    def keep_logs(self, logs: Sequence[QueryLog]) -> None:
+        """Have the worker, and those that follow it, keep these query logs and no others."""
+        self._logs = [*logs]
+        self._changes[QueryLogs] = QueryLogs(self._logs)
+        self._news.set()
+
     def networks_found(self, networks: tuple[Prefix, ...]) -> None:
         """Tell the worker, and each one after it, of the networks of this machine's interfaces."""
         self._settings = msgspec.structs.replace(self._settings, networks=networks)
@@ -295,6 +308,8 @@ class WorkerHandle:
             writer.close()
             if self.asking is not None:
                 self.asking.close()
+            if self._collecting is not None:
+                self._collecting.close()
         await asyncio.wait(parts)
         with contextlib.suppress(OSError):  # The other end is closed, so this takes no time.
             await writer.wait_closed()
@@ -317,6 +332,7 @@ class WorkerHandle:
         try:
             with theirs, contextlib.ExitStack() as stack:
                 fds = (theirs.fileno(), *(listener.fd for listener in self._settings.listeners))
+                fds += (self._open_records(stack),)
                 if self._settings.questions:
                     fds += (await self._open_questions(stack),)
                 # With -P, or a file that lies in the working folder could be taken for a module of ours.
@@ -343,6 +359,14 @@ class WorkerHandle:
         self._settings = msgspec.structs.replace(self._settings, questions_fd=theirs.fileno())
         return theirs.fileno()
 
+    def _open_records(self, stack: contextlib.ExitStack) -> int:
+        """Make the connection for query logs, on which a packet stays one; the worker's end of it, which `stack` closes here."""
+        ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        stack.enter_context(theirs)
+        self._collecting = Collecting(ours, self.on_records)
+        self._settings = msgspec.structs.replace(self._settings, records_fd=theirs.fileno())
+        return theirs.fileno()
+
     async def _watch(self, pid: int) -> str:
         """Wait until the worker is lost; why."""
         while True:
@@ -366,6 +390,8 @@ class WorkerHandle:
             hold = self._settings.hold or self._zones.loaded
             self._changes.clear()
             writer.write(encode(msgspec.structs.replace(self._settings, hold=hold)))
+            if self._logs:
+                writer.write(encode(QueryLogs(self._logs)))
             listens = False
             while True:
                 while self._changes:
@@ -447,3 +473,7 @@ class WorkerHandle:
     def _drop_backlog(self) -> None:
         self._backlog.clear()
         self._backlog_size = 0
+
+
+def _drop(_parcel: bytes) -> None:
+    """Take records of a query log that nobody wants."""

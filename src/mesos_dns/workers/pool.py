@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mesos_dns.certificates import KeyPair
 from mesos_dns.dns.prefixes import Prefix
 from mesos_dns.metrics import Metric, summed
+from mesos_dns.querylog.logs import QueryLog
 from mesos_dns.serve.forward.options import ForwardOptions
 from mesos_dns.sockets import Pair
 from mesos_dns.workers.handle import WorkerHandle
@@ -52,6 +53,16 @@ class WorkerPool:
         """Tell all workers of the networks of this machine's interfaces."""
         for worker in self.workers:
             worker.networks_found(networks)
+
+    def keep_logs(self, logs: Sequence[QueryLog]) -> None:
+        """Have all workers keep these query logs and no others."""
+        for worker in self.workers:
+            worker.keep_logs(logs)
+
+    def collect(self, take: Callable[[bytes], None]) -> None:
+        """Give what workers put down in query logs to `take`, a parcel at a time (see `querylog.logs`)."""
+        for worker in self.workers:
+            worker.on_records = take
 
     def renew(self, pair: KeyPair) -> None:
         """Let all workers show new connections over TLS another certificate."""
