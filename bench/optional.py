@@ -1,4 +1,4 @@
-"""Part `options`: what each option that looks at clients adds to the cost of an answer."""
+"""Part `options`: what each option that looks at clients adds to the cost of an answer. Of a query log of everything a part is dropped."""
 
 from contextlib import ExitStack
 from typing import Any, Final
@@ -13,6 +13,9 @@ OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "no option": {},
     "AllowQuery": {"AllowQuery": ["@private", "@loopback", "!192.0.2.0/24"]},
     "RateLimit": {"RateLimit": {"ResponsesPerSecond": 10_000}},
+    "query log of a name": {"QueryLog": {"To": "json:/dev/null", "Names": ["nobody.example"]}},
+    "query log, 1 of 1,000": {"QueryLog": {"To": "json:/dev/null", "Sample": 1000}},
+    "query log": {"QueryLog": {"To": "json:/dev/null"}},
 }
 WORKLOADS: Final = ("a", "a-1000")
 

@@ -14,12 +14,14 @@ from typing import Any
 
 import dns.message
 from tests.mesos.decoding import shapes
-from tests.serve.asking import ask, option
+from tests.serve.asking import ask, make_responder, option
 from tests.serve.forward.test_check import ANSWERS
 from tests.serve.forward.test_rewrite import upstream_reply
 from tests.workers.test_protocol import FRAMES
 
 from fuzz import answering, local
+from mesos_dns.querylog import dnstap, framestream
+from mesos_dns.querylog.framestream import Control
 from mesos_dns.workers.protocol import encode
 
 _ROOT = Path(__file__).parents[1]
@@ -205,6 +207,19 @@ def _paths() -> Iterator[bytes]:
     yield b"//evil.example/..\ntext/html"
 
 
+def _query_logs() -> Iterator[bytes]:
+    for n, octets in enumerate(_queries()):
+        reply = octets[:2] + b"\x84\x03" + octets[4:]
+        yield bytes((n % 4, len(octets))) + octets + reply
+    responder = make_responder()
+    for name, kind in (("_liquor._tcp.marathon.mesos.", "SRV"), ("mesos.", "SOA"), ("many.mesos.", "A")):
+        octets = ask(name, kind, payload=1232)
+        reply = responder.respond_udp(octets)
+        assert isinstance(reply, bytes)
+        yield bytes((1, len(octets))) + octets + reply
+    yield from (framestream.control(kind, dnstap.CONTENT_TYPE) for kind in Control)
+
+
 SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "queries": _queries,
     "answers": _answers,
@@ -217,6 +232,7 @@ SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     "resolv_conf": _resolv_confs,
     "frames": _frames,
     "paths_and_headers": _paths,
+    "query_logs": _query_logs,
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from fuzz import answering, cluster, forwarding, local
+from fuzz import answering, cluster, forwarding, local, recording
 
 CORPORA = Path(__file__).parent / "corpora"
 
@@ -34,6 +34,7 @@ TARGETS = {
         Target(local.resolv_conf),
         Target(local.frames),
         Target(local.paths_and_headers),
+        Target(recording.query_logs),
     )
 }
 

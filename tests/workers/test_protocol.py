@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from tests.zone.changes import edit
 
 from mesos_dns.dns.prefixes import ClientList, Prefix
+from mesos_dns.querylog.logs import QueryLog
+from mesos_dns.querylog.selection import Selection
 from mesos_dns.serve.forward.options import ForwardOptions, Upstream
 from mesos_dns.serve.ratelimit import Rates
 from mesos_dns.workers.protocol import (
@@ -19,6 +21,7 @@ from mesos_dns.workers.protocol import (
     Listener,
     Networks,
     ProtocolError,
+    QueryLogs,
     Report,
     Resolvers,
     Settings,
@@ -64,6 +67,12 @@ FRAMES = [
     ZoneUpdate(MESOS, 1700000000, [], complete=True),
     ZoneUpdate(OTHER, 1700000001, [edit(b"\1a\5other\0", 1, (b"\1\2\3\4",), ())], complete=True),
     Resolvers({b"\0": [Upstream("8.8.4.4", 53)]}),
+    QueryLogs(
+        [
+            QueryLog(0, True, Selection(ClientList(allowed=(Prefix(bytes(4), 8),)), (MESOS,), (3,), 7)),
+            QueryLog(1, False, Selection()),
+        ]
+    ),
     Ack(OTHER, 1700000001),
     Report({"misses": 3, "hits": 2**40}),
     Report({}, {"rtt": 0.5}, [UpstreamHealth("8.8.8.8:53", "failing", 3, "Connection refused")]),
