@@ -141,6 +141,7 @@ async def test_query_and_reply_are_there_to_the_last_octet(way, cookies):
     assert found == list(zip(queries, replies, strict=True))
 
 
+@pytest.mark.usefixtures("time_to_spare")
 async def test_a_burst_is_put_down_whole(way, log):
     async with Server(way) as server:
         server.listener.record(log.recorder)
@@ -368,6 +369,7 @@ async def test_the_networks_of_this_machine_may_change():
     log.close()
 
 
+@pytest.mark.usefixtures("time_to_spare")
 async def test_a_sample_is_a_part():
     log = Log(QueryLog(0, False, Selection(sample=10)))
     log.recorder._logs[0].selector._chance = Random(1).random
@@ -381,6 +383,25 @@ async def test_a_sample_is_a_part():
 # --- bounds ------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def time_to_spare(monkeypatch):
+    """Nothing is dropped because the machine is busy."""
+    monkeypatch.setattr(module, "MOST_WORK_SECONDS", 1e9)
+
+
+async def test_a_worker_that_has_no_time_to_spare_answers(log, monkeypatch):
+    reply = make_responder().respond_udp(ask(NAME))
+    clock = iter(range(1000))
+    monkeypatch.setattr(module.time, "thread_time", lambda: next(clock) * module.MOST_WORK_SECONDS / 4)
+    for _ in range(6):
+        log.recorder.put(Transport.UDP, bytes(4), 1, ask(NAME), reply, 0.0)
+    assert log.names() == [NAME] * 4
+    assert log.counters.snapshot()[DROPPED.series("worker")] == 2
+    log.recorder.put(Transport.UDP, bytes(4), 1, ask(NAME), reply, 0.0)
+    assert log.names() == [NAME]
+
+
+@pytest.mark.usefixtures("time_to_spare")
 async def test_a_worker_puts_down_no_more_than_it_may(log):
     reply = make_responder().respond_udp(ask(NAME))
     for _ in range(3000):
@@ -393,6 +414,7 @@ async def test_a_worker_puts_down_no_more_than_it_may(log):
     assert log.names() == [NAME]
 
 
+@pytest.mark.usefixtures("time_to_spare")
 async def test_control_that_does_not_keep_up_gets_less(log):
     reply = make_responder().respond_udp(ask(NAME))
     before = 0

@@ -64,7 +64,10 @@ def to_master_file(name: bytes) -> str:
     r"""Dotted text in master-file form (RFC 1035 section 5.1): `\.`, `\\`, `\"`, and `\DDD`."""
     parts: list[str] = []
     for label in labels(name):
-        parts.extend(_ESCAPED[octet] for octet in label)
+        if label.translate(None, _PLAIN):
+            parts.extend(_ESCAPED[octet] for octet in label)
+        else:
+            parts.append(label.decode("ascii"))
         parts.append(".")
     return "".join(parts) or "."
 
@@ -98,3 +101,5 @@ def _escape(octet: int) -> str:
 
 
 _ESCAPED = tuple(_escape(octet) for octet in range(256))
+#: Octets that stand for themselves.
+_PLAIN = bytes(octet for octet, text in enumerate(_ESCAPED) if len(text) == 1)

@@ -66,6 +66,8 @@ def type_text(rrtype: int) -> str:
 
 def address_text(packed: bytes) -> str:
     """Canonical text of a packed address (RFC 5952 for IPv6)."""
+    if len(packed) == 4:
+        return ".".join(map(str, packed))
     return str(ipaddress.ip_address(packed))
 
 

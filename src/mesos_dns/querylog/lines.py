@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +23,8 @@ _FIXED: Final = struct.Struct("!HHIH")
 _SHORTS: Final = struct.Struct("!HH")
 #: Flags of a reply that are told, in the order in which `dig` does.
 _FLAGS: Final = ((0x0400, "aa"), (0x0200, "tc"), (0x0100, "rd"), (0x0080, "ra"), (0x0020, "ad"), (0x0010, "cd"))
+#: How an OPT record begins that has no options: 11 octets before its end.
+_PLAIN_OPT: Final = b"\0\0\x29"
 _CLASSES: Final = {1: "IN", 3: "CH", 4: "HS", 254: "NONE", 255: "ANY"}
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -41,7 +44,7 @@ def fields(answered: Answered) -> dict[str, Any]:
     if name is not None and len(query) >= HEADER_SIZE + len(name) + _SHORTS.size:
         rrtype, rrclass = _SHORTS.unpack_from(query, HEADER_SIZE + len(name))
     return {
-        "time": datetime.fromtimestamp(began, UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z",
+        "time": _time(began),
         "client": rd.address_text(client_of(client)) if client else None,
         "port": port or None,
         "transport": transport,
@@ -50,7 +53,7 @@ def fields(answered: Answered) -> dict[str, Any]:
         "class": None if rrclass is None else _CLASSES.get(rrclass, f"CLASS{rrclass}"),
         "rcode": RCODES.get(rcode, f"RCODE{rcode}"),
         "ede": _extended_error(reply),
-        "flags": [word for bit, word in _FLAGS if flags & bit],
+        "flags": _flags(flags),
         "answers": answers,
         "answer": list(_told(reply, answers)),
         "octets": len(reply),
@@ -58,9 +61,25 @@ def fields(answered: Answered) -> dict[str, Any]:
     }
 
 
+def _time(at: float) -> str:
+    seconds, microseconds = divmod(round(at * 1e6), 1_000_000)
+    return f"{_second(seconds)}.{microseconds:06d}Z"
+
+
+@lru_cache(8)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
+
+
+@lru_cache(1 << 12)
+def _flags(flags: int) -> list[str]:
+    return [word for bit, word in _FLAGS if flags & bit]
+
+
 def _extended_error(reply: bytes) -> str | None:
     """Code and text of the extended error (RFC 8914), None without one."""
-    start = msg.opt_start(reply)
+    # Nearly all replies end in an OPT record without options, or in none.
+    start = None if reply.endswith(b"\0\0") and reply[-11:-8] == _PLAIN_OPT else msg.opt_start(reply)
     # Behind owner, type, class, TTL and length.
     try:
         error = None if start is None else msg.find_option(reply[start + 1 + _FIXED.size :], msg.EXTENDED_ERROR)

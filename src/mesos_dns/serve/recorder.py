@@ -31,8 +31,10 @@ DROPPED: Final = counter(
 RECORDED: Final = counter("query_log_records", "Answers that were put down in query logs.")
 #: Seconds for which answers are gathered.
 GATHERING_SECONDS: Final = 0.05
-#: Octets of records of one log in that time: 5 MB a second, so that a worker spends a tenth of its time on them at the most.
+#: Octets of records of one log in that time: 5 MB a second.
 MOST_GATHERED: Final = 256 * 1024
+#: Seconds of processor time for records in that time: a fifth of it, so that a worker that has no time to spare still answers.
+MOST_WORK_SECONDS: Final = 0.01
 #: Octets in the kernel on their way to control, which may be busy for a part of a second.
 LINK_ROOM: Final = 1024 * 1024
 
@@ -83,6 +85,8 @@ class Recorder:
         self._socket = sock
         self._said = said
         self._sending: asyncio.TimerHandle | None = None
+        #: Seconds of work on records since they were handed over last.
+        self._worked = 0.0
         self._counters = counters
 
     def __repr__(self) -> str:
@@ -99,18 +103,20 @@ class Recorder:
 
     def put(self, transport: Transport, client: bytes, port: int, query: bytes, reply: bytes, began: float) -> None:
         """Put down an answer where it is wanted, with the fields of `Answered`. It ends now."""
+        begun = time.thread_time()
         answered = Answered(transport.value, client, port, query, reply, began, time.time())
         for log in self._logs:
             if not log.selector.asks(client, query) or not log.selector.takes(rcode_of(reply)):
                 continue
-            if log.room <= 0:
+            if self._sending is None:
+                self._sending = asyncio.get_running_loop().call_later(GATHERING_SECONDS, self.flush)
+            if log.room <= 0 or self._worked >= MOST_WORK_SECONDS:
                 log.dropped += 1
                 continue
             record = self._record(log, answered)
             log.records.append(record)
             log.room -= len(record)
-            if self._sending is None:
-                self._sending = asyncio.get_running_loop().call_later(GATHERING_SECONDS, self.flush)
+        self._worked += time.thread_time() - begun
 
     def _record(self, log: _Log, answered: Answered) -> bytes:
         if log.dnstap:
@@ -122,6 +128,7 @@ class Recorder:
         if self._sending is not None:
             self._sending.cancel()
             self._sending = None
+        self._worked = 0.0
         for log in self._logs:
             if log.dropped:
                 self._counters.add(DROPPED, "worker", times=log.dropped)
