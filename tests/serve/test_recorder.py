@@ -14,7 +14,7 @@ from tests.querylog.test_dnstap import fields
 from tests.serve.asking import ask, make_answerer, make_responder, make_zone, option, read
 from tests.serve.tcp_bed import Server as TcpServer
 from tests.serve.tcp_bed import framed, until
-from tests.serve.test_udp import V4, V6, WAYS, Server
+from tests.serve.test_udp import V4, V6, WAYS, Server, _waiting
 from tests.serve.test_udp_outside import OUTSIDE, Upstream
 from tests.workers.test_questions import Pair
 
@@ -399,6 +399,21 @@ async def test_a_worker_that_has_no_time_to_spare_answers(log, monkeypatch):
     assert log.counters.snapshot()[DROPPED.series("worker")] == 2
     log.recorder.put(Transport.UDP, bytes(4), 1, ask(NAME), reply, 0.0)
     assert log.names() == [NAME]
+
+
+async def test_a_batch_is_passed_over_as_far_as_there_is_no_time(log, monkeypatch):
+    server = Server("batched")
+    server.listener.record(log.recorder)
+    client = server.client()
+    for n in range(50):
+        client.send(ask(NAME, identifier=n) if n % 5 else b"silence")
+    clock = iter(range(1000))
+    monkeypatch.setattr(module.time, "thread_time", lambda: next(clock) * module.MOST_WORK_SECONDS / 9)
+    server.read()
+    assert len(list(_waiting(client))) == 40
+    assert log.names() == [NAME] * 9
+    assert log.counters.snapshot()[DROPPED.series("worker")] == 31
+    server.close()
 
 
 @pytest.mark.usefixtures("time_to_spare")

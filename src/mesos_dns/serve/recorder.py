@@ -20,8 +20,8 @@ from mesos_dns.serve.batch import SILENCE, Batch
 from mesos_dns.serve.outside import Outside
 from mesos_dns.serve.request import Forward, Reply, Transport
 
-#: Why answers are missing from a query log: there were more than a worker may format in the time, more than control took, or more than the
-#: destination took.
+#: Why answers are missing from a query log: there were more than a worker may look at and format in the time, more than control took, or more
+#: than the destination took.
 REASONS: Final = ("worker", "control", "destination")
 DROPPED: Final = counter(
     "query_log_dropped",
@@ -33,7 +33,8 @@ RECORDED: Final = counter("query_log_records", "Answers that were put down in qu
 GATHERING_SECONDS: Final = 0.05
 #: Octets of records of one log in that time: 5 MB a second.
 MOST_GATHERED: Final = 256 * 1024
-#: Seconds of processor time for records in that time: a fifth of it, so that a worker that has no time to spare still answers.
+#: Seconds of processor time in that time for looking at answers and putting them down: a fifth of it, so that a worker that has no time to spare
+#: still answers.
 MOST_WORK_SECONDS: Final = 0.01
 #: Octets in the kernel on their way to control, which may be busy for a part of a second.
 LINK_ROOM: Final = 1024 * 1024
@@ -43,6 +44,7 @@ LINK_ROOM: Final = 1024 * 1024
 Respond = Callable[[bytes, bytes, int], Reply]
 #: Sends a reply.
 Send = Callable[[bytes], None]
+UDP: Final = Transport.UDP.value
 
 
 class Noted(bytes):
@@ -63,7 +65,6 @@ class _Log:
         self.selector = Selector(wanted.selection, networks, chance)
         self.records: list[bytes] = []
         self.room = MOST_GATHERED
-        self.dropped = 0
 
     def __repr__(self) -> str:
         return f"_Log({self.number}, records={len(self.records)})"
@@ -85,8 +86,9 @@ class Recorder:
         self._socket = sock
         self._said = said
         self._sending: asyncio.TimerHandle | None = None
-        #: Seconds of work on records since they were handed over last.
+        #: Seconds of work on records since they were handed over last, and answers that were passed over since.
         self._worked = 0.0
+        self._missing = 0
         self._counters = counters
 
     def __repr__(self) -> str:
@@ -97,26 +99,61 @@ class Recorder:
         for log in self._logs:
             log.selector.use(networks)
 
-    def asks(self, client: bytes, query: bytes) -> bool:
-        """Whether some log may want the answer to this query."""
-        return any(log.selector.asks(client, query) for log in self._logs)
-
     def put(self, transport: Transport, client: bytes, port: int, query: bytes, reply: bytes, began: float) -> None:
         """Put down an answer where it is wanted, with the fields of `Answered`. It ends now."""
+        if self._worked >= MOST_WORK_SECONDS:
+            self._pass_over(1)
+            return
         begun = time.thread_time()
-        answered = Answered(transport.value, client, port, query, reply, began, time.time())
-        for log in self._logs:
-            if not log.selector.asks(client, query) or not log.selector.takes(rcode_of(reply)):
+        wanting = self._wanting(client, query)
+        if wanting:
+            self._note(wanting, Answered(transport.value, client, port, query, reply, began, time.time()))
+        self._worked += time.thread_time() - begun
+
+    def put_batch(
+        self, batch: Batch, questions: bytes, lengths: Sequence[int], descriptors: Sequence[bytes], began: float
+    ) -> None:
+        """Put down the answers of a batch that was sent a moment ago: `questions` are as they came."""
+        begun, ended = time.thread_time() - self._worked, time.time()
+        for i, descriptor in enumerate(descriptors):
+            if descriptor == SILENCE:
                 continue
-            if self._sending is None:
-                self._sending = asyncio.get_running_loop().call_later(GATHERING_SECONDS, self.flush)
-            if log.room <= 0 or self._worked >= MOST_WORK_SECONDS:
-                log.dropped += 1
+            if self._worked >= MOST_WORK_SECONDS:
+                self._pass_over(len(descriptors) - i - descriptors[i:].count(SILENCE))
+                return
+            client, query = batch.client(i), batch.as_received(i, lengths[i], questions)
+            wanting = self._wanting(client, query)
+            if wanting:
+                answered = Answered(UDP, client, batch.port(i), query, batch.as_sent(i), began, ended)
+                self._note(wanting, answered)
+                self._worked = time.thread_time() - begun
+        self._worked = time.thread_time() - begun
+
+    def _wanting(self, client: bytes, query: bytes) -> list[_Log]:
+        """The logs that may want the answer to this query."""
+        return [log for log in self._logs if log.selector.asks(client, query)]
+
+    def _note(self, wanting: Sequence[_Log], answered: Answered) -> None:
+        rcode = rcode_of(answered.reply)
+        for log in wanting:
+            if not log.selector.takes(rcode):
+                continue
+            if log.room <= 0:
+                self._pass_over(1)
                 continue
             record = self._record(log, answered)
             log.records.append(record)
             log.room -= len(record)
-        self._worked += time.thread_time() - begun
+            self._hand_over_soon()
+
+    def _pass_over(self, answers: int) -> None:
+        """Take note of answers that are missing, or that nobody looked at."""
+        self._missing += answers
+        self._hand_over_soon()
+
+    def _hand_over_soon(self) -> None:
+        if self._sending is None:
+            self._sending = asyncio.get_running_loop().call_later(GATHERING_SECONDS, self.flush)
 
     def _record(self, log: _Log, answered: Answered) -> bytes:
         if log.dnstap:
@@ -129,10 +166,11 @@ class Recorder:
             self._sending.cancel()
             self._sending = None
         self._worked = 0.0
+        if self._missing:
+            self._counters.add(DROPPED, "worker", times=self._missing)
+            self._missing = 0
         for log in self._logs:
-            if log.dropped:
-                self._counters.add(DROPPED, "worker", times=log.dropped)
-            records, log.records, log.room, log.dropped = log.records, [], MOST_GATHERED, 0
+            records, log.records, log.room = log.records, [], MOST_GATHERED
             for count, parcel in parcels(log.number, records):
                 try:
                     self._socket.send(parcel, socket.MSG_DONTWAIT)
@@ -141,17 +179,6 @@ class Recorder:
                     self._counters.add(DROPPED, "control", times=count)
 
     # --- what comes in by other ways -----------------------------------------------------------
-
-    def put_batch(
-        self, batch: Batch, questions: bytes, lengths: Sequence[int], descriptors: Sequence[bytes], began: float
-    ) -> None:
-        """Put down the answers of a batch that was sent a moment ago: `questions` are as they came."""
-        for i, descriptor in enumerate(descriptors):
-            if descriptor == SILENCE:
-                continue
-            client, query = batch.client(i), batch.as_received(i, lengths[i], questions)
-            if self.asks(client, query):
-                self.put(Transport.UDP, client, batch.port(i), query, batch.as_sent(i), began)
 
     def noted(self, batch: Batch, i: int, octets: bytes) -> Noted:
         """Where the reply to datagram i goes, with what is to be put down then."""
@@ -165,7 +192,7 @@ class Recorder:
         def respond_and_put(octets: bytes, client: bytes, keepalive: int) -> Reply:
             began = time.time()
             reply = respond(octets, client, keepalive)
-            if isinstance(reply, bytes) and self.asks(client, octets):
+            if isinstance(reply, bytes):
                 self.put(transport, client, port_of(fd), octets, reply, began)
             return reply
 
