@@ -13,6 +13,7 @@ from mesos_dns.config.addresses import Unfit
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.mesos.decoding import v0_tasks, v1_calls
+from mesos_dns.mesos.decoding.beginning import read_beginning
 from mesos_dns.mesos.decoding.document import StateError
 from mesos_dns.mesos.decoding.members import Skipped
 from mesos_dns.mesos.decoding.recordio import RecordError, RecordReader
@@ -49,6 +50,7 @@ _CONFIG = Config(
 def states(octets: bytes) -> None:
     """A document of `/master/state`. Read again, it means the same; what it means are names and records that DNS can carry."""
     what_else(octets)
+    read_beginning(octets)
     decoder = Decoder()
     try:
         snapshot = decoder.decode(octets)

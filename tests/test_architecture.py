@@ -68,6 +68,7 @@ TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
     *("status", "telemetry", "explaining", "early_signals", "collector", "allocator", "privileges", "landlock"),
     *("process_name", "systemd", "supervision", "query_logs", "query_log_writer", "switching"),
+    *("preflight",),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
 COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics", "certificates", "tls")
@@ -89,6 +90,8 @@ PURE_SERVE = ours(
     *("serve.forward.case", "serve.forward.padding"),
     *("serve.forward.check", "serve.forward.private", "serve.forward.loops", "serve.forward.terms"),
 )
+#: What probes found, and what it means.
+PURE_PREFLIGHT = ours("preflight.findings", "preflight.judging")
 PURE_WEB = ours(
     *("web.views", "web.go_json", "web.paths", "web.backend", "web.doh", "web.exposition", "web.filters", "web.trust"),
     "web.log_filter",
@@ -202,6 +205,7 @@ def test_a_module_imports_only_what_its_part_may(module):
             *PURE_MESOS,
             *PURE_SERVE,
             *PURE_WEB,
+            *PURE_PREFLIGHT,
         )
     ],
 )
@@ -289,6 +293,8 @@ WALL_CLOCK = {
     "mesos_dns.query_logs": "until when it is on, for people",
     "mesos_dns.querylog.lines": "the form of a time that it is given",
     "mesos_dns.workers.worker": "the age of server cookies, which RFC 9018 tells by it; a wrong one costs no answer",
+    "mesos_dns.preflight.masters": "how far this clock is from those of the masters",
+    "mesos_dns.preflight.trying": "for how long certificates are valid, which they tell by it",
     "mesos_dns.mesos.http.iam": "the end of a token, which DC/OS tells by it; a token that is refused is replaced at once",
 }
 WALL_CLOCK_NAMES = {"time", "time_ns", "localtime", "gmtime", "ctime", "strftime", "CLOCK_REALTIME"}
@@ -317,7 +323,7 @@ def test_every_exception_is_still_needed():
     assert TASKS.keys() == started
 
 
-@pytest.mark.parametrize("module", [*TOP, *COMMON, *PURE_MESOS, *PURE_SERVE, *PURE_WEB, *MAY_IMPORT])
+@pytest.mark.parametrize("module", [*TOP, *COMMON, *PURE_MESOS, *PURE_SERVE, *PURE_WEB, *PURE_PREFLIGHT, *MAY_IMPORT])
 def test_every_module_that_a_rule_names_exists(module):
     assert module in SOURCES
 

@@ -37,8 +37,7 @@ class Certificate(msgspec.Struct, frozen=True):
             return f"the certificate in {self.file} has expired on {_date(self.until)}: clients that verify it go away; renew it, and reload"
         left = self.until - now
         if left < EXPIRY_WARNING_SECONDS:
-            days = math.ceil(left / _DAY)
-            return f"the certificate in {self.file} expires in {days} day{'s' if days > 1 else ''}, on {_date(self.until)}: renew it, and reload"
+            return f"the certificate in {self.file} expires in {days_left(self.until, now)}, on {_date(self.until)}: renew it, and reload"
         return ""
 
     def is_valid(self, now: float) -> bool:
@@ -55,6 +54,12 @@ class Dates(NamedTuple):
 
     since: float
     until: float
+
+
+def days_left(until: float, now: float) -> str:
+    """How many days there are from `now` to `until` (Unix times), one that has begun counts whole; for people."""
+    days = math.ceil((until - now) / _DAY)
+    return f"{days} day{'s' if days != 1 else ''}"
 
 
 def _date(at: float) -> str:

@@ -3,7 +3,7 @@
     mesos-dns -config=/etc/mesos-dns/config.json -v=1      as the Go program
     mesos-dns run|check|records|explain|watch|log|status|version ...
 
-Exit codes: 0 done, 1 a socket or a master cannot be had, 2 bad flags, 78 (EX_CONFIG) bad configuration; those of `status`: `verdict.EXIT_CODES`.
+Exit codes: 0 done, 1 a socket or a master cannot be had, or `check --live` says so, 2 bad flags, 78 (EX_CONFIG) bad configuration; those of `status`: `verdict.EXIT_CODES`.
 What the commands do stands in `commands/`.
 """
 
@@ -30,7 +30,7 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 #: The commands in the order of the help, and what each does.
 COMMANDS: Final = {
     "run": "serve; the same without a command, as the Go program",
-    "check": "print every problem of a configuration, and touch nothing",
+    "check": "print every problem of a configuration, and touch nothing; with --live try what it needs",
     "records": "print the names of a cluster, of its masters or of a saved state",
     "explain": "ask a running server why a name has its answer, or none",
     "watch": "print the names that appear and vanish in a running server, as it happens, and why",
@@ -43,6 +43,7 @@ _EXAMPLES: Final = """
 examples:
   mesos-dns -config=/etc/mesos-dns/config.json -v=1
   mesos-dns check --config /etc/mesos-dns/config.json
+  mesos-dns check --live --config /etc/mesos-dns/config.json
   mesos-dns records --master 10.0.0.11:5050
 
 `mesos-dns COMMAND -h` lists the flags of a command."""
@@ -167,6 +168,9 @@ def _add_flags(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "check":
         parser.add_argument("--strict", action="store_true", help="end with 1 if there are warnings")
         parser.add_argument("--json", action="store_true", help="print problems and warnings as JSON")
+        parser.add_argument(
+            "--live", action="store_true", help="also try masters, ZooKeeper, upstreams, ports; end with 1 if one fails"
+        )
     if name == "explain":
         parser.add_argument("name", metavar="NAME", help="the name, as a client would ask for it")
         parser.add_argument("type", metavar="TYPE", nargs="?", type=_type, help="A, AAAA, SRV ...; default: every type")

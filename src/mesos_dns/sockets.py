@@ -135,7 +135,7 @@ class Sockets:
         for pair in self.pairs[count : self._bound]:
             # The kernel chooses among the sockets of a port those that are not connected to anybody else. Nothing is sent.
             with contextlib.suppress(OSError):
-                pair.udp.connect((_near(self._host), _DISCARD))
+                pair.udp.connect((near(self._host), _DISCARD))
 
     def keep(self, count: int) -> None:
         """Close what is beyond the first `count` pairs."""
@@ -196,6 +196,11 @@ class Sockets:
         return sock
 
 
+def try_out(host: str, port: int, kind: socket.SocketKind, key: str) -> None:
+    """Bind a port as the first server on this machine would, and let go of it. Raises BindError, whose cause is the system's error."""
+    _bind(host, port, kind, shared=False, key=key).close()
+
+
 def _bind(host: str, port: int, kind: socket.SocketKind, *, shared: bool, key: str = "Port") -> socket.socket:
     sock = _open(host, kind, shared=shared)
     try:
@@ -239,7 +244,7 @@ def _bind_to(sock: socket.socket, host: str, port: int, kind: socket.SocketKind,
         ) from error
 
 
-def _near(host: str) -> str:
+def near(host: str) -> str:
     """An address that is reached from `host` without leaving the machine."""
     return _WILDCARDS.get(host, host)
 

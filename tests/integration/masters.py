@@ -32,6 +32,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        server: Any = self.server
+        return server.date or super().date_time_string(timestamp)
+
     def log_message(self, *_: object) -> None:
         """Say nothing: tests print what matters."""
 
@@ -45,6 +49,7 @@ class _Server(http.server.ThreadingHTTPServer):
         super().__init__(endpoint, _Handler)
         self.reply = reply
         self.asked = 0
+        self.date = ""
 
     def server_bind(self) -> None:
         # Not the base class's: it looks its own name up in DNS.
@@ -90,6 +95,10 @@ class Master:
     @property
     def endpoint(self) -> Endpoint:
         return str(self._server.server_address[0]), int(self._server.server_address[1])
+
+    def believe_date(self, date: str) -> None:
+        """Have a clock that is wrong: `date` as in the header of that name."""
+        self._server.date = date
 
     @property
     def asked(self) -> int:

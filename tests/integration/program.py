@@ -77,11 +77,11 @@ def command(*args: str) -> list[str]:
 
 
 def run(
-    *args: str, timeout: float = PATIENCE, cwd: Path | None = None, text: str = ""
+    *args: str, timeout: float = PATIENCE, cwd: Path | None = None, text: str = "", under: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """One command of the program to its end."""
+    """One command of the program to its end; `under` is a command that starts it in its own place (`prlimit …`)."""
     return subprocess.run(
-        command(*args),
+        [*under, *command(*args)],
         env=environment(),
         cwd=cwd,
         input=text,
