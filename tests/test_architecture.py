@@ -68,7 +68,7 @@ TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
     *("status", "telemetry", "explaining", "early_signals", "collector", "allocator", "privileges", "landlock"),
     *("process_name", "systemd", "supervision", "query_logs", "query_log_writer", "switching"),
-    *("preflight",),
+    *("preflight", "activation"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.
 COMMON = ours("limits", "quoting", "logs", "concurrency", "metrics", "certificates", "tls")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from tests.test_docs import DOCS, ROOT, checker
 
-from mesos_dns import cli, limits, supervision
+from mesos_dns import cli, limits, sockets, supervision
 from mesos_dns.commands.configured import BAD_CONFIG
+from mesos_dns.config import Config
 from mesos_dns.mesos import hosts
 from mesos_dns.names.tasks import MAX_PORTS_PER_TASK
 from mesos_dns.serve import mmsg, tcp
@@ -18,10 +19,11 @@ from mesos_dns.web import server
 from mesos_dns.workers import handle, liveness
 
 UNIT = ROOT / "packaging" / "mesos-dns.service"
+SOCKET = UNIT.with_suffix(".socket")
 
 
-def setting(name: str) -> list[str]:
-    return re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
+def setting(name: str, unit: Path = UNIT) -> list[str]:
+    return re.findall(rf"^{name}=(.*)$", unit.read_text(), re.MULTILINE)
 
 
 def test_the_unit_leaves_room_for_what_the_program_allows_itself() -> None:
@@ -50,13 +52,28 @@ def test_the_unit_calls_what_exists(line: str) -> None:
         assert line == "/bin/kill -HUP $MAINPID"
 
 
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
     verify = checker("systemd-analyze")
-    here = tmp_path / UNIT.name
+    here, beside = tmp_path / UNIT.name, tmp_path / SOCKET.name
     # The program is not installed where the unit expects it.
     here.write_text(UNIT.read_text().replace("/opt/mesos-dns/bin/mesos-dns", "/bin/true"))
-    done = subprocess.run([verify, "verify", str(here)], capture_output=True, text=True, timeout=60, check=False)
-    assert [line for line in done.stderr.splitlines() if UNIT.name in line] == []
+    beside.write_text(SOCKET.read_text())
+    command = [verify, "verify", str(here), str(beside)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert [line for line in done.stderr.splitlines() if UNIT.stem in line] == []
+
+
+def test_the_sockets_of_the_unit_are_those_of_the_configuration() -> None:
+    """As it stands it fits the defaults: each worker of two has its pair."""
+    config = Config(workers=2)
+    address = f"{config.listener}:{config.port}"
+    assert setting("ListenDatagram", SOCKET) == setting("ListenStream", SOCKET) == config.workers * [address]
+    # Further ones are offered in comments, on the ports of the defaults.
+    offered = {f"{config.listener}:{config.tls_port}", f"{config.http_listener}:{config.https_port}"}
+    assert set(setting("#ListenStream", SOCKET)) == offered
+    assert setting("ReusePort", SOCKET) == ["yes"]
+    assert setting("ReceiveBuffer", SOCKET) == [f"{sockets.SOCKET_BUFFER // 2**20}M"]
+    assert setting("Backlog", SOCKET) == [str(sockets.BACKLOG)]
 
 
 def test_the_exposure_that_security_md_tells_is_the_units() -> None:

@@ -39,6 +39,20 @@ class Address(NamedTuple):
     port: int
 
 
+class Place(NamedTuple):
+    """A port that a start binds, of `key` in the configuration: an address, and what is served there, in words."""
+
+    key: str
+    what: str
+    kind: socket.SocketKind
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'UDP' if self.kind == socket.SOCK_DGRAM else 'TCP'} {host}:{self.port}"
+
+
 class Shown(msgspec.Struct, frozen=True):
     """What the HTTP API shows of the configuration.
 
@@ -88,6 +102,20 @@ class Plan(msgspec.Struct, frozen=True):
     guarded: bool
     shown: Shown
     certificate: Certificate | None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """What a start binds, but for ports that the system chooses."""
+        udp, tcp = socket.SOCK_DGRAM, socket.SOCK_STREAM
+        found = []
+        if self.workers:
+            found = [Place("Port", "DNS", kind, *self.dns) for kind in (udp, tcp)]
+            found.append(Place("TlsPort", "DNS over TLS", tcp, self.dns.host, self.tls_port or 0))
+        for key, what, address in (("HttpPort", "HTTP", self.http), ("HttpsPort", "HTTPS", self.https)):
+            if address is not None:
+                # For Go and us no host means every address.
+                found.append(Place(key, what, tcp, address.host or "0.0.0.0", address.port))  # noqa: S104 - see above
+        return tuple(place for place in found if place.port)
 
     def differs_in_certificate_alone(self, other: "Plan") -> bool:
         """Whether the other plan is this one with another certificate: then nothing has to be begun anew."""

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import logging
 import signal
+import socket
 import ssl
 import time
 import traceback
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from mesos_dns import allocator, collector, early_signals, logs, privileges, systemd
+from mesos_dns.activation import Inherited
 from mesos_dns.assembly import Address, Plan, plan
 from mesos_dns.certificates import Certificate
 from mesos_dns.concurrency import bound_complaints, spawn
@@ -25,7 +27,7 @@ from mesos_dns.config.system_resolvers import LOOK_SECONDS, SystemResolvers
 from mesos_dns.generation import Generation, MakeSource, Reload
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.sources import follow
-from mesos_dns.sockets import BindError, Sockets
+from mesos_dns.sockets import BindError, Given, Sockets
 from mesos_dns.supervision import Supervision
 from mesos_dns.systemd import ServiceManager
 from mesos_dns.tls import server_context
@@ -36,6 +38,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds until following the cluster is begun anew after an internal error.
 START_OVER_SECONDS: Final = 5.0
+#: Inherited sockets that workers read: key and kind, in the order of `Given`.
+_GIVEN: Final = (("Port", socket.SOCK_DGRAM), ("Port", socket.SOCK_STREAM), ("TlsPort", socket.SOCK_STREAM))
+_OF_WORKERS: Final = frozenset(key for key, _ in _GIVEN)
 
 
 class Listeners(NamedTuple):
@@ -82,10 +87,11 @@ class Control:
         make_source: MakeSource = follow,
         origin: Callable[[], str] = lambda: "",
         manager: ServiceManager | None = None,
+        inherited: Inherited | None = None,
     ) -> None:
         """`origin` says what people call the place that `load` reads. `niceness` is added to that of this process when it serves; that of workers stays as it is now.
 
-        `manager` is the service manager of this process, None to find it.
+        `manager` is the service manager of this process, None to find it; `inherited` are the sockets that it has opened.
         """
         self._load = load
         self._origin = origin
@@ -94,6 +100,7 @@ class Control:
         self._make_source = make_source
         self._spawner = ProcessSpawner()
         self._manager = manager or systemd.present()
+        self._inherited = inherited or Inherited()
         self._supervision = Supervision(self._manager, lambda: self._generation)
         self._ending = asyncio.Event()
         #: A second signal came.
@@ -354,13 +361,15 @@ class Control:
 
         Sockets on a port that is being served get no queries before they are read: they are bound later.
         """
+        self._inherited.check(wanted.places)
         present = self._listeners
         sockets = present.sockets if present is not None else None
         in_use = sockets is not None and bool(sockets.pairs)
         if sockets is None or not sockets.serves(*wanted.dns, wanted.tls_port):
             joins = sockets is not None and in_use and wanted.dns.port == sockets.port
             tls_joins = sockets is not None and in_use and wanted.tls_port == sockets.tls_port is not None
-            sockets = Sockets(*wanted.dns, wanted.tls_port, joins=joins, tls_joins=tls_joins)
+            given = self._given(wanted)
+            sockets = Sockets(*wanted.dns, wanted.tls_port, joins=joins, tls_joins=tls_joins, given=given)
             in_use = joins
         before = len(sockets.pairs)
         try:
@@ -370,8 +379,20 @@ class Control:
                 sockets.provide(wanted.workers)
             return await self._open_web(wanted, sockets)
         except BindError:
-            sockets.keep(before)
+            if present is not None and sockets is present.sockets:
+                sockets.keep(before)
+            else:
+                sockets.close()
             raise
+
+    def _given(self, wanted: Plan) -> Given:
+        """What of the inherited sockets workers read."""
+        found: dict[tuple[str, socket.SocketKind], list[socket.socket]] = {
+            (place.key, place.kind): self._inherited.copies(place)
+            for place in wanted.places
+            if place.key in _OF_WORKERS
+        }
+        return Given(*(found.get(each, []) for each in _GIVEN))
 
     async def _open_web(self, wanted: Plan, sockets: Sockets) -> Listeners:
         present, plan_now = self._listeners, self._generation.plan if self._generation is not None else None
@@ -381,20 +402,31 @@ class Control:
             https = present.https if plan_now.https == wanted.https else None
         kept = web
         if web is None and wanted.http is not None:
-            web = await self._start_web(wanted.http)
+            web = await self._start_web(wanted, "HttpPort", wanted.http)
         if https is None and wanted.https is not None and wanted.certificate is not None:
             try:
-                https = await self._start_web(wanted.https, server_context(wanted.certificate.pair, *HTTP_PROTOCOLS))
+                context = server_context(wanted.certificate.pair, *HTTP_PROTOCOLS)
+                https = await self._start_web(wanted, "HttpsPort", wanted.https, context)
             except BindError:
                 if web is not None and web is not kept:
                     await web.stop()
                 raise
         return Listeners(sockets, web, https)
 
-    async def _start_web(self, address: Address, context: ssl.SSLContext | None = None) -> HttpServer:
+    async def _start_web(
+        self, wanted: Plan, key: str, address: Address, context: ssl.SSLContext | None = None
+    ) -> HttpServer:
         web = HttpServer(self._current, context)
+        given = [sock for place in wanted.places if place.key == key for sock in self._inherited.copies(place)]
+        for sock in given[1:]:
+            sock.close()
+        if len(given) > 1:
+            given[0].close()
+            raise BindError(
+                f"the service manager hands over {len(given)} sockets for {key}; expected one: list it once"
+            )
         try:
-            await web.start(*address)
+            await web.start(*address, *given)
         except OSError as error:
             raise BindError(f"cannot serve {'HTTP' if context is None else 'HTTPS'}: {error}") from error
         return web
@@ -431,4 +463,5 @@ class Control:
             await self._generation.stop()
         if self._listeners is not None:
             self._listeners.sockets.close()
+        self._inherited.close()
         self._spawner.close()

@@ -7,6 +7,7 @@ and the packets queued there behind, and a reload hands the same sockets to new 
 import contextlib
 import errno
 import socket
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import ifaddr
@@ -48,6 +49,19 @@ class Pair(NamedTuple):
             self.tls.close()
 
 
+class Given(NamedTuple):
+    """Sockets that somebody else has bound, for workers to share: none of a kind means that they are bound here."""
+
+    udp: Sequence[socket.socket] = ()
+    tcp: Sequence[socket.socket] = ()
+    tls: Sequence[socket.socket] = ()
+
+    def close(self) -> None:
+        """Close all; whoever bound them keeps theirs."""
+        for sock in (*self.udp, *self.tcp, *self.tls):
+            sock.close()
+
+
 class Sockets:
     """One UDP and one TCP socket for each worker, all on the same address and port, and one for TLS on the port `tls_port`, if given.
 
@@ -57,13 +71,21 @@ class Sockets:
     """
 
     def __init__(
-        self, host: str, port: int, tls_port: int | None = None, *, joins: bool = False, tls_joins: bool = False
+        self,
+        host: str,
+        port: int,
+        tls_port: int | None = None,
+        *,
+        joins: bool = False,
+        tls_joins: bool = False,
+        given: Given = Given(),  # noqa: B008 - a constant: it cannot be changed
     ) -> None:
         """`joins`: this process has other sockets on the same port, so that nobody else can have it; `tls_joins`: on that of TLS."""
         self._host = host
         self._asked = port, tls_port
         self._joins = joins
         self._tls_joins = tls_joins
+        self._given = given
         self.port = port
         self.tls_port = tls_port
         self.pairs: list[Pair] = []
@@ -88,6 +110,7 @@ class Sockets:
 
         With `tls_joins` those for TLS take no connections before `bind`.
         """
+        self._check_given(count)
         before = len(self.pairs)
         try:
             self._claim_tls(count)
@@ -107,12 +130,13 @@ class Sockets:
 
         Those for TLS are bound, and take no connections yet. Raises BindError; then there are as many pairs as before.
         """
+        self._check_given(count)
         before = len(self.pairs)
         self._claim_tls(count)
         try:
             while len(self.pairs) < count:
                 tls = self._tls()
-                udp, tcp = (_open(self._host, kind, shared=True) for kind in _KINDS)
+                udp, tcp = self._taken() or (_open(self._host, kind, shared=True) for kind in _KINDS)
                 self.pairs.append(Pair(udp, tcp, tls))
         except BindError:
             self.keep(before)
@@ -122,9 +146,10 @@ class Sockets:
     def bind(self) -> None:
         """Bind what was prepared: queries come from now on. Raises BindError; what could be bound is bound then."""
         for pair in self.pairs[self._bound :]:
-            for sock, kind in zip((pair.udp, pair.tcp), _KINDS, strict=True):
-                _bind_to(sock, self._host, self.port, kind)
-            pair.tcp.listen(BACKLOG)
+            if not self._given.udp:
+                for sock, kind in zip((pair.udp, pair.tcp), _KINDS, strict=True):
+                    _bind_to(sock, self._host, self.port, kind)
+                pair.tcp.listen(BACKLOG)
             self._bound += 1
         for pair in self.pairs:
             if pair.tls is not None:
@@ -132,6 +157,8 @@ class Sockets:
 
     def retire(self, count: int) -> None:
         """Let no new query come to the UDP sockets of the pairs beyond the first `count`; what waits there stays."""
+        if self._given.udp:
+            return  # All are read on: `_check_given`.
         for pair in self.pairs[count : self._bound]:
             # The kernel chooses among the sockets of a port those that are not connected to anybody else. Nothing is sent.
             with contextlib.suppress(OSError):
@@ -147,13 +174,37 @@ class Sockets:
     def close(self) -> None:
         """Close all."""
         self.keep(0)
+        self._given.close()
+
+    def _check_given(self, count: int) -> None:
+        """Raise BindError if what is given cannot be shared out among so many workers."""
+        given = self._given
+        if bool(given.udp) != bool(given.tcp):
+            has, lacks = ("UDP", "TCP") if given.udp else ("TCP", "UDP")
+            raise BindError(
+                f"the service manager hands over {has} {self._host} port {self.port} without {lacks}: DNS needs both "
+                "(ListenDatagram= and ListenStream=)"
+            )
+        most = max(map(len, given))
+        if count and most > count:
+            raise BindError(
+                f"the service manager hands over {most} sockets of one kind for port {self.port} to {count} workers: one that nobody "
+                f"reads would lose queries; list each address once for each worker at most, or set Workers to {most}"
+            )
+
+    def _taken(self) -> list[socket.socket] | None:
+        """UDP and TCP of the next pair if they are given, copies of its own; None if they are not. Raises BindError."""
+        given, number = self._given, len(self.pairs)
+        if not given.udp:
+            return None
+        return [_copy(one[number % len(one)]) for one in (given.udp, given.tcp)]
 
     def _first(self) -> Pair:
         # With SO_REUSEPORT a second server of the same user would share the port without a word, and
         # each would get half of the queries. Without the option the kernel tells.
         port, _ = self._asked
         if port:
-            for kind in () if self._joins else _KINDS:
+            for kind in () if self._joins or self._given.udp else _KINDS:
                 _bind(self._host, port, kind, shared=False).close()
             return self._pair(port)
         for _ in range(_TRIES):
@@ -166,12 +217,7 @@ class Sockets:
         raise BindError(f"no port of {self._host} is free for both UDP and TCP")
 
     def _pair(self, port: int) -> Pair:
-        udp = _bind(self._host, port, socket.SOCK_DGRAM, shared=True)
-        try:
-            tcp = _bind(self._host, udp.getsockname()[1], socket.SOCK_STREAM, shared=True)
-        except BindError:
-            udp.close()
-            raise
+        udp, tcp = self._taken() or self._bound_pair(port)
         tcp.listen(BACKLOG)
         try:
             tls = self._tls()
@@ -182,15 +228,25 @@ class Sockets:
             tls.listen(BACKLOG)
         return Pair(udp, tcp, tls)
 
+    def _bound_pair(self, port: int) -> list[socket.socket]:
+        udp = _bind(self._host, port, socket.SOCK_DGRAM, shared=True)
+        try:
+            return [udp, _bind(self._host, udp.getsockname()[1], socket.SOCK_STREAM, shared=True)]
+        except BindError:
+            udp.close()
+            raise
+
     def _claim_tls(self, count: int) -> None:
         """Make sure, before the first socket, that nobody else has the port of TLS. Raises BindError."""
-        if count and self.tls_port and not self.pairs and not self._tls_joins:
+        if count and self.tls_port and not (self.pairs or self._tls_joins or self._given.tls):
             _bind(self._host, self.tls_port, socket.SOCK_STREAM, shared=False, key="TlsPort").close()
 
     def _tls(self) -> socket.socket | None:
         """One more socket for TLS, bound; None if that is not served."""
         if self.tls_port is None:
             return None
+        if self._given.tls:
+            return _copy(self._given.tls[len(self.pairs) % len(self._given.tls)])
         sock = _bind(self._host, self.tls_port, socket.SOCK_STREAM, shared=True, key="TlsPort")
         self.tls_port = sock.getsockname()[1]
         return sock
@@ -211,6 +267,26 @@ def _bind(host: str, port: int, kind: socket.SocketKind, *, shared: bool, key: s
     return sock
 
 
+def _copy(sock: socket.socket) -> socket.socket:
+    """A copy of a socket that is bound, which can be closed alone; with what `_open` sets for those that we make."""
+    try:
+        found = sock.dup()
+    except OSError as error:
+        raise BindError(f"the sockets of the service manager cannot be used: {error.strerror}") from error
+    if found.type == socket.SOCK_DGRAM:
+        _prepare_udp(found, found.getsockname()[0])
+    return found
+
+
+def _prepare_udp(sock: socket.socket, host: str) -> None:
+    # As much as the system allows: a burst then waits in the kernel instead of being lost.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
+    if host in _WILDCARDS:
+        # Not first by the worker: of datagrams that come before that the kernel would not tell where they were sent to.
+        ask_for_source(sock)
+
+
 def _open(host: str, kind: socket.SocketKind, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -220,12 +296,7 @@ def _open(host: str, kind: socket.SocketKind, *, shared: bool) -> socket.socket:
     if kind == socket.SOCK_STREAM:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     else:
-        # As much as the system allows: a burst then waits in the kernel instead of being lost.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
-        if host in _WILDCARDS:
-            # Not first by the worker: of datagrams that come before that the kernel would not tell where they were sent to.
-            ask_for_source(sock)
+        _prepare_udp(sock, host)
     if shared:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if family == socket.AF_INET6:

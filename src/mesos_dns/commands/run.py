@@ -5,7 +5,7 @@ import os
 import sys
 from argparse import Namespace
 
-from mesos_dns import logs, privileges, process_name
+from mesos_dns import activation, logs, privileges, process_name
 from mesos_dns.commands import configured
 from mesos_dns.config import Account, ConfigError
 from mesos_dns.control import Control
@@ -33,7 +33,13 @@ def run(options: Namespace) -> int:
     for warning in loaded.warnings:
         logs.logger.warning("configuration: %s", warning)
     try:
-        control = Control(load, options.v, CONTROL_NICENESS, origin=lambda: configured.place_of(options))
+        control = Control(
+            load,
+            options.v,
+            CONTROL_NICENESS,
+            origin=lambda: configured.place_of(options),
+            inherited=activation.inherited(os.environ, os.getpid()),
+        )
         asyncio.run(control.run(loaded.config))
     except BindError as error:
         logs.logger.error("no start: %s", error)

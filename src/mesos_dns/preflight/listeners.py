@@ -2,8 +2,6 @@
 
 import asyncio
 import errno
-import socket
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -11,7 +9,7 @@ import aiohttp
 import msgspec
 
 from mesos_dns import sockets
-from mesos_dns.assembly import Plan
+from mesos_dns.assembly import Place, Plan
 from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
@@ -27,44 +25,14 @@ WHO_SECONDS: Final = 2.0
 #: Octets of an answer to /v1/version.
 MAX_VERSION_OCTETS: Final = 4096
 
+_SCHEMES: Final = {"HttpPort": "http", "HttpsPort": "https"}
 _TAKEN: Final = {errno.EADDRINUSE}
 _FORBIDDEN: Final = {errno.EACCES, errno.EPERM}
 
 
-class Place(NamedTuple):
-    """A port that is bound at a start. `key` is that of the configuration, `scheme` what is served there over HTTP, "" for DNS."""
-
-    key: str
-    what: str
-    host: str
-    port: int
-    kind: socket.SocketKind
-    scheme: str = ""
-
-    @property
-    def subject(self) -> str:
-        """For people."""
-        protocol = "UDP" if self.kind == socket.SOCK_DGRAM else "TCP"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{protocol} {host}:{self.port}"
-
-
-def places(plan: Plan) -> Iterator[Place]:
-    """What a start binds, but for ports that the system chooses."""
-    if plan.workers and plan.dns.port:
-        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-            yield Place("Port", "DNS", plan.dns.host, plan.dns.port, kind)
-    if plan.workers and plan.tls_port:
-        yield Place("TlsPort", "DNS over TLS", plan.dns.host, plan.tls_port, socket.SOCK_STREAM)
-    for key, scheme, address in (("HttpPort", "http", plan.http), ("HttpsPort", "https", plan.https)):
-        if address is not None and address.port:
-            host = address.host or "0.0.0.0"  # noqa: S104 - what the configuration means
-            yield Place(key, scheme.upper(), host, address.port, socket.SOCK_STREAM, scheme)
-
-
 async def try_all(plan: Plan) -> list[Finding]:
     """Try each."""
-    return list(await asyncio.gather(*(_try(place, plan) for place in places(plan))))
+    return list(await asyncio.gather(*(_try(place, plan) for place in plan.places)))
 
 
 async def _try(place: Place, plan: Plan) -> Finding:
@@ -76,7 +44,7 @@ async def _try(place: Place, plan: Plan) -> Finding:
         number = cause.errno if isinstance(cause, OSError) else None
         who = await _who(place, plan) if number in _TAKEN | _FORBIDDEN else ()
         return judge(place, tried, str(error), number, who)
-    return Finding(Level.OK, "port", place.subject, tried, f"free for {place.what}")
+    return Finding(Level.OK, "port", str(place), tried, f"free for {place.what}")
 
 
 class Answered(NamedTuple):
@@ -90,7 +58,7 @@ async def _who(place: Place, plan: Plan) -> "tuple[Holder | Answered, ...]":
     found = await asyncio.to_thread(holders, place.kind, place.port)
     if found and not any(one.name.startswith(CONTROL) for one in found):
         return tuple(found)
-    words = await (_version(place) if place.scheme else _id_server(place, plan.worker.server_id))
+    words = await (_version(place) if place.key in _SCHEMES else _id_server(place, plan.worker.server_id))
     return (*found, *([Answered(words)] if words else []))
 
 
@@ -98,23 +66,31 @@ def judge(place: Place, tried: str, error: str, number: int | None, who: "tuple[
     """What to say of a port that could not be bound. Pure."""
     processes = [one for one in who if isinstance(one, Holder)]
     words = [one.words for one in who if isinstance(one, Answered)]
+    units = processes == [one for one in processes if one.pid == 1]
     ours = bool(words) or any(one.name.startswith(CONTROL) for one in processes)
     first = ", ".join(f"{quoted(one.name)}, process {one.pid}" for one in processes[:1])
     if ours:
         found = f"held by a Mesos-DNS that runs ({'; '.join([*([first] if first else []), *words])})"
-        return Finding(Level.OK, "port", place.subject, tried, f"{found}: a reload keeps it")
+        return Finding(Level.OK, "port", str(place), tried, f"{found}: a reload keeps it")
+    if processes and units:
+        found = f"held by {first}, for a socket unit"
+        expected, advice = (
+            "mesos-dns.socket",
+            "`systemctl list-sockets` tells for whom; Mesos-DNS gets those of its own",
+        )
+        return Finding(Level.WARN, "port", str(place), tried, found, expected, advice)
     if number in _FORBIDDEN and not who:
         advice = "try this as the user, and with the rights, that will serve; see Port 53 in docs/install.md"
-        return Finding(Level.FAIL, "port", place.subject, tried, error, "the right to bind it", advice)
+        return Finding(Level.FAIL, "port", str(place), tried, error, "the right to bind it", advice)
     if not first:
-        return Finding(Level.FAIL, "port", place.subject, tried, error, "a free port", "as root this tells who has it")
+        return Finding(Level.FAIL, "port", str(place), tried, error, "a free port", "as root this tells who has it")
     advice = f"stop it, or set another {place.key} or address"
-    return Finding(Level.FAIL, "port", place.subject, tried, f"held by {first}", "a free port", advice)
+    return Finding(Level.FAIL, "port", str(place), tried, f"held by {first}", "a free port", advice)
 
 
 async def _version(place: Place) -> str:
     """The name and version that a Mesos-DNS tells over HTTP; "" from all others."""
-    url = f"{place.scheme}://{_host(place)}:{place.port}/v1/version"
+    url = f"{_SCHEMES[place.key]}://{_host(place)}:{place.port}/v1/version"
     timeout = aiohttp.ClientTimeout(total=WHO_SECONDS)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, ssl=False) as reply:

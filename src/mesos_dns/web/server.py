@@ -76,12 +76,12 @@ class HttpServer:
     def __repr__(self) -> str:
         return f"HttpServer({self.address}, connections={len(self._open)})"
 
-    async def start(self, host: str, port: int) -> None:
-        """Bind to `host` (an address; `::` takes IPv4, too) and `port` (0: any free one), and serve.
+    async def start(self, host: str, port: int, given: socket.socket | None = None) -> None:
+        """Bind to `host` (an address; `::` takes IPv4, too) and `port` (0: any free one), and serve; or on the socket `given`, which is bound.
 
         Raises OSError if the address cannot be bound: its text says which one, why, and what to do.
         """
-        listening = _bind(host, port, "HttpPort" if self.context is None else "HttpsPort")
+        listening = given or _bind(host, port, "HttpPort" if self.context is None else "HttpsPort")
         self._most = _most_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._web = web.Server(
             self._answer,

@@ -85,3 +85,9 @@ def test_what_is_no_state_has_nothing(octets):
 def test_a_member_of_another_kind_is_as_if_it_were_not_there(member, value):
     found = read_beginning(json.dumps({member: value, "slaves": []}).encode())
     assert found == Beginning(is_state=True)
+
+
+def test_a_version_is_fit_for_a_terminal():
+    assert read_beginning(json.dumps({"version": "1\x1b[2J" + "9" * 1000, "slaves": []}).encode()).version == (
+        "1\\x1b[2J" + "9" * 55
+    )

@@ -11,6 +11,7 @@ import msgspec
 
 from mesos_dns.mesos.decoding.grammar import parse_endpoint
 from mesos_dns.mesos.state import Endpoint
+from mesos_dns.quoting import MAX_QUOTED, escaped
 
 #: Members of the document that are looked at: Mesos has less than thirty before the lists.
 _MOST_MEMBERS: Final = 64
@@ -18,7 +19,7 @@ _DECODER: Final = json.JSONDecoder()
 
 
 class Beginning(msgspec.Struct, frozen=True):
-    """What was found; "" and None for what is not there, or no such thing. `is_state`: whether it may be the beginning of a state at all."""
+    """What was found; "" and None for what is not there, or no such thing; `version` is fit for people. `is_state`: whether it may be the beginning of a state at all."""
 
     is_state: bool
     version: str = ""
@@ -33,7 +34,7 @@ def read_beginning(octets: bytes) -> Beginning:
     started = found.get("start_time")
     return Beginning(
         is_state=bool(found.keys() & {"version", "pid", "leader", "slaves", "frameworks"}),
-        version=_text(found.get("version")),
+        version=_version(found.get("version")),
         pid=parse_endpoint(_text(found.get("pid"))),
         leader=parse_endpoint(_text(found.get("leader"))),
         start_time=float(started) if isinstance(started, int | float) and abs(started) < 1e12 else None,
@@ -42,6 +43,10 @@ def read_beginning(octets: bytes) -> Beginning:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _version(value: object) -> str:
+    return escaped(_text(value)[:MAX_QUOTED])
 
 
 def _members(text: str) -> Iterator[tuple[str, Any]]:
