@@ -24,11 +24,11 @@ WEB = wire.query(1, "web.marathon.mesos.", "A")
 GIANT = wire.query(1, "giant.marathon.mesos.", "A")
 
 
-def state_with_giant(leader: tuple[str, int]) -> bytes:
-    """A cluster with a name whose answer has 300 addresses: 4.8 kB."""
+def state_with_giant(leader: tuple[str, int], count: int = 300) -> bytes:
+    """A cluster with a name whose answer has so many addresses; 300 make 4.8 kB."""
     document = json.loads(sample_state(leader))
     tasks = document["frameworks"][0]["tasks"]
-    for number in range(300):
+    for number in range(count):
         one = copy.deepcopy(tasks[0]) | {"id": f"giant.{number}", "name": "giant"}
         address = {"ip_address": f"10.7.{number // 200}.{number % 200 + 1}"}
         one["statuses"][0]["container_status"]["network_infos"] = [{"ip_addresses": [address]}]

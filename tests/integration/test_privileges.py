@@ -186,7 +186,8 @@ def read_only(folder: Path) -> list[str]:
     inside = [place for place in needed if closed_above(place) is not None]
     variables = {"FOLDER": str(folder), "NEEDED": " ".join(inside), "CLOSED": " ".join(closed)}
     settings = [f"{name}={value}" for name, value in variables.items()]
-    return [need("unshare"), "--mount", "env", *settings, "sh", "-c", _SET_UP, "sh"]
+    # Without a home either, as services have none.
+    return [need("unshare"), "--mount", "env", "-u", "HOME", *settings, "sh", "-c", _SET_UP, "sh"]
 
 
 #: As the unit has systemd start it: prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN) stands for MemoryDenyWriteExecute, on Linux 6.3 and later.

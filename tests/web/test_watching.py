@@ -61,6 +61,25 @@ async def test_a_serial_that_is_none(get, since, accept):
     assert reply.body.startswith("400: since: expected a serial, a number from 0 to 4294967295, found '")
 
 
+@pytest.mark.parametrize("since", [10, 2**31, 2**32 - 1])
+async def test_a_serial_of_the_future_has_nothing_behind_it(get, cluster, since):
+    """Somebody who heard the last one of another server, or of this one before its clock was set back."""
+    cluster.note(change(8))
+    found = json.loads((await get(f"/v1/changes?since={since}")).body)
+    assert (found["since"], found["complete"], found["changes"]) == (since, False, [])
+
+
+@pytest.mark.parametrize("last", [b"x", b"-1", b"4294967296", b"9" * 4000, b"\xff\xfe", b"8, 9", b"\xd9\xa3"])
+async def test_a_last_event_that_is_none(get, last):
+    request = (
+        b"GET /v1/changes HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nLast-Event-ID: %b\r\nConnection: close\r\n\r\n"
+        % last
+    )
+    reply = await get.raw(request)
+    assert reply.status == 400
+    assert reply.body.startswith("400: since: expected a serial, a number from 0 to 4294967295, found '")
+
+
 async def test_without_enumeration_there_are_none(get, cluster):
     cluster.enumeration_on = False
     assert (await get("/v1/changes")).status == 404
@@ -155,6 +174,18 @@ async def test_what_is_forgotten_leaves_a_gap(get, cluster, monkeypatch):
         await watch.block()
         assert await watch.block() == 'event: gap\ndata: {"since":2}'
         assert [(await watch.change())["serial"] for _ in range(2)] == [8, 9]
+
+
+async def test_a_watch_after_a_serial_of_the_future_goes_on_from_now(get, cluster):
+    """A browser that comes back with what another server told it: it is told of the gap, and then of what happens."""
+    cluster.note(change(7))
+    cluster.zone.serial = 7
+    async with Watch(get, since=2**32 - 1) as watch:
+        await watch.block()
+        assert await watch.block() == 'event: gap\ndata: {"since":4294967295}'
+        cluster.note(change(8))
+        cluster.zone.serial = 8
+        assert (await watch.change())["serial"] == 8
 
 
 async def test_silence_is_filled(get, monkeypatch):

@@ -273,7 +273,7 @@ def _section(zone: Zone, rrtype: int, runs: list[tuple[bytes, ...]], room: _Room
 
 def changes(journal: Journal, since: int, serial: int) -> Pieces:
     """List what changed after the serial `since`, the oldest first; `serial` is the present one."""
-    found, complete = journal.since(since)
+    found, complete = journal.since(since, serial)
     yield "{" + line(1) + f'"since": {since},' + line(1) + f'"serial": {serial},'
     yield line(1) + f'"complete": {render(complete)},' + line(1) + '"changes": '
     opening = "["

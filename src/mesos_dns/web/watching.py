@@ -88,9 +88,11 @@ class Watches:
     async def _send(self, request: web.BaseRequest, backend: Backend, since: int) -> web.StreamResponse:
         reply = web.StreamResponse(headers=headers(EVENTS) | {"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         await reply.prepare(request)
-        found, complete = backend.journal.since(since)
+        found, complete = backend.journal.since(since, backend.zone.serial)
         count = backend.journal.count
         await write(reply, "".join(beginning(found, since, complete=complete)))
+        if not (found or complete):
+            since = backend.zone.serial  # It was one of the future, with which no change would ever be newer.
         while True:
             since = found[-1].serial if found else since
             if backend.journal.count == count and self._current() is backend:
@@ -101,7 +103,7 @@ class Watches:
                     await write(reply, ": still here\n\n")
             backend = self._current()
             count = backend.journal.count
-            found, complete = backend.journal.since(since)
+            found, complete = backend.journal.since(since, backend.zone.serial)
             told = "".join([*([] if complete else [gap(since)]), *map(event, found)])
             if told:
                 await write(reply, told)

@@ -89,8 +89,14 @@ class Journal:
             self._octets -= gone.octets
             self._forgotten = gone.serial
 
-    def since(self, serial: int) -> Since:
-        """What changed after `serial`; everything there is for 0."""
+    def since(self, serial: int, present: int) -> Since:
+        """What changed after `serial`; everything there is for 0. `present` is the serial of the zone.
+
+        After one of the future, which another server told, or this one before its clock was set back, nobody knows what changed: nothing
+        is told, and it is not complete. Go on from the present one then.
+        """
+        if serial > max(present, self._changes[-1].serial if self._changes else 0):
+            return Since([], complete=False)
         newer: list[Change] = []
         for change in reversed(self._changes):
             if change.serial <= serial:
