@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import io
+import itertools
 import json
 import socket
 from collections import Counter
@@ -63,8 +64,7 @@ def clients(
             sock.settimeout(60)
             sock.bind((f"127.0.{network}.{number // each + 1}", 0))
             sock.connect(("127.0.0.1", program.http_port))
-            with contextlib.suppress(OSError):  # One connection too many: it is closed already.
-                sock.sendall(request)
+            sock.sendall(request)
             found.append(sock)
         yield found
 
@@ -122,11 +122,15 @@ def test_a_thousand_dumps_at_once(program: Program, asking: Asking) -> None:
     whole = {path: json.loads(program.get(path)[1]) for path in ("/v1/axfr", "/v1/enumerate")}
     statuses: Counter[int] = Counter()
     with contextlib.ExitStack() as stack:
-        waiting = []
+        # All are there before the first asks, and never more at once than the kernel lets wait.
+        socks: list[socket.socket] = []
         for number in range(DUMPS // MAX_EACH):
-            path = list(whole)[number % 2]
-            found = clients(program, MAX_EACH, 10 + number, MAX_EACH, asked(path))
-            waiting += [(path, sock) for sock in stack.enter_context(found)]
+            socks += stack.enter_context(clients(program, MAX_EACH, 10 + number, MAX_EACH))
+            program.get("/healthz")
+        waiting = list(zip(itertools.cycle(whole), socks, strict=False))
+        for path, sock in waiting:
+            with contextlib.suppress(OSError):  # One connection too many: it is closed already.
+                sock.sendall(asked(path))
         for path, sock in waiting:
             status, body = read(sock)
             statuses[status] += 1
