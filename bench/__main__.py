@@ -11,6 +11,7 @@ from typing import Final
 from bench import (
     amplification,
     answering,
+    asked,
     encrypted,
     flooded,
     forwarding,
@@ -41,6 +42,7 @@ PARTS: Final[dict[str, Callable[[Bed], None]]] = {
     "start": lifecycle.measure_start,
     "change": lifecycle.measure_change,
     "fresh": freshness.measure,
+    "asked": asked.measure,
     "tail": probing.measure_tail,
     "cores": scaling.measure,
 }

@@ -38,6 +38,7 @@ TABLES: Final = (
     ("change", "Processor time for the change of one task, ms", "process"),
     ("fresh", "From a task's start to its name at every worker, 50 of them a second, ms", ""),
     ("following", "What following a cluster costs", ""),
+    ("asked", "What requests over HTTP cost control", "request"),
     ("tail", "Time to an answer at 2,000 queries a second while the zone is busy, ms", ""),
     ("cores", "Two workers against one", ""),
 )

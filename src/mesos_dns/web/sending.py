@@ -18,7 +18,7 @@ HTTP_REPLY_SECONDS: Final = 300.0
 #: Octets (characters, to be exact) of a reply that are gathered before they are sent.
 HTTP_CHUNK: Final = 64 * 1024
 #: Seconds of work on a reply before everything else in the process gets a turn.
-HTTP_TURN_SECONDS: Final = 0.005
+HTTP_TURN_SECONDS: Final = 0.002
 
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
