@@ -134,6 +134,8 @@ class Control:
         wanted = self._plan(config)
         try:
             self._listeners = await self._open_listeners(wanted)
+            if len(self._inherited):
+                log.info("%d sockets are those of the service manager", len(self._inherited))
             self._generation = self._new_generation(wanted, self._listeners)
             self._generation.pool.listen()
             self._generation.start()

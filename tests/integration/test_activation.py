@@ -3,12 +3,16 @@
 import json
 import os
 import signal
+import socket
+import ssl
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.certificates import Certificates
 from tests.integration import client, handing_over, wire
 from tests.integration.masters import Master
-from tests.integration.program import PATIENCE, Program, environment, need, until
+from tests.integration.program import PATIENCE, Program, environment, free_port, need, until
 
 ROOT = Path(__file__).parents[2]
 NAME = "web.marathon.mesos."
@@ -31,13 +35,16 @@ class Activated(Program):
         repeated = [text for text, count in zip(kinds, counts, strict=True) for _ in range(count)]
         self.under = handing_over.command(*repeated, *more)
 
-    def answers(self) -> bool:
-        return answers(self)
-
-    def inodes(self) -> set[str]:
-        """Those of the UDP sockets on its port, whoever has them."""
-        lines = Path("/proc/net/udp").read_text().splitlines()[1:]
-        return {line.split()[9] for line in lines if line.split()[1].endswith(f":{self.dns_port:04X}")}
+    def inodes(self) -> dict[tuple[str, str], int]:
+        """How many sockets there are on its ports, whoever has them: UDP, and TCP that listens (0A)."""
+        ports = {f"{port:04X}": key for key, port in self.config.items() if key.lower().endswith("port")}
+        found: Counter[tuple[str, str]] = Counter()
+        for kind in ("udp", "tcp"):
+            for fields in map(str.split, Path(f"/proc/net/{kind}").read_text().splitlines()[1:]):
+                key = ports.get(fields[1].rpartition(":")[2])
+                if key and (kind == "udp" or fields[3] == "0A"):
+                    found[kind, key] += 1
+        return dict(found)
 
     def reload(self, **keys: Any) -> None:
         self.write_config(self.config | keys)
@@ -45,18 +52,34 @@ class Activated(Program):
 
 
 def test_a_life_on_inherited_sockets(master: Master, tmp_path: Path) -> None:
-    with Activated(tmp_path, 2, 2, 1, masters=[master.endpoint], workers=2) as program:
+    certificates = Certificates.issued(tmp_path)
+    ports = {"tlsPort": free_port(), "httpsPort": free_port()}
+    tls, https = (f"tcp:127.0.0.1:{port}" for port in ports.values())
+    keys = {"tlsOn": True, "httpsOn": True, "tlsCertFile": certificates.path("server.pem")}
+    keys |= {"tlsKeyFile": certificates.path("server.key"), **ports}
+    with Activated(tmp_path, 2, 2, 1, more=(tls, tls, https), masters=[master.endpoint], workers=2, **keys) as program:
         program.wait_ready()
-        assert program.answers()
+        assert answers(program)
         inodes = program.inodes()
-        assert len(inodes) == 2
+        # They are those that were handed over, and no others.
+        assert inodes == {
+            ("udp", "port"): 2,
+            ("tcp", "port"): 2,
+            ("tcp", "httpPort"): 1,
+            ("tcp", "tlsPort"): 2,
+            ("tcp", "httpsPort"): 1,
+        }
+        for port in ports.values():
+            trusting = ssl.create_default_context(cafile=certificates.path("ca.pem"))
+            with client.connected(("127.0.0.1", port), socket.SOCK_STREAM) as sock:
+                trusting.wrap_socket(sock, server_hostname="127.0.0.1").close()
 
         # More workers than sockets: they share them.
         program.reload(workers=3)
         until(lambda: len(program.workers()) == 3, program.log)
         until(lambda: "the new configuration is in force" in program.log(), program.log)
         for _ in range(10):
-            assert program.answers()
+            assert answers(program)
         assert program.inodes() == inodes
 
         # Fewer than sockets would leave one that nobody reads; another port would leave all.
@@ -67,7 +90,7 @@ def test_a_life_on_inherited_sockets(master: Master, tmp_path: Path) -> None:
             program.reload(**keys)
             until(lambda why=why: why in program.log(), program.log)  # type: ignore[misc]  # mypy knows no such default
             assert json.loads(program.get("/v1/status")[1])["configuration"]["newest"] == "refused"
-            assert program.answers()
+            assert answers(program)
         assert program.inodes() == inodes
         assert program.end() == 0, program.log()
 
