@@ -27,11 +27,12 @@ class FakeControl:
     started: list["FakeControl"] = []  # noqa: RUF012 - emptied for each test
     ends_with: BaseException | None = None
 
-    def __init__(self, load, verbosity, niceness, *, origin):
+    def __init__(self, load, verbosity, niceness, *, origin, inherited):
         self.load = load
         self.verbosity = verbosity
         self.niceness = niceness
         self.origin = origin
+        self.inherited = inherited
 
     async def run(self, config):
         self.config = config

@@ -5,6 +5,7 @@ import os
 import socket
 
 import pytest
+from tests.integration.program import free_port
 
 from mesos_dns.sockets import BindError, Given, Sockets
 
@@ -16,16 +17,14 @@ HOST = "127.0.0.1"
 def bound():
     """`bound(kind, count)`: as many sockets on one port, the same for both kinds; with them the port."""
     with contextlib.ExitStack() as stack:
-        port = 0
+        port = free_port()
 
         def make(kind, count):
-            nonlocal port
             found = []
             for _ in range(count):
                 sock = stack.enter_context(socket.socket(socket.AF_INET, kind))
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 sock.bind((HOST, port))
-                port = sock.getsockname()[1]
                 if kind == TCP:
                     sock.listen()
                 found.append(sock)
@@ -101,7 +100,7 @@ def test_dns_needs_both(bound):
 
 def test_tls_alone_may_be_given(bound):
     (original,), tls_port = bound(TCP, 1)
-    with contextlib.closing(Sockets(HOST, 0, tls_port, given=Given(tls=[original.dup()]))) as sockets:
+    with contextlib.closing(Sockets(HOST, free_port(), tls_port, given=Given(tls=[original.dup()]))) as sockets:
         pairs = sockets.provide(2)
         assert {inode(pair.tls) for pair in pairs} == {inode(original)}
         assert len({inode(pair.udp) for pair in pairs}) == 2

@@ -1,6 +1,7 @@
 """What this machine has, judged; and who may read which file."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,30 @@ def test_files_of_another_user_are_looked_at(tmp_path):
     found = {line.subject: line.level for line in machine.files(config)}
     assert found == {"File": Level.WARN, "CACertFile": Level.FAIL}
     assert [line.level for line in machine.files(Config(masters=CONFIG.masters, file=str(path)))] == [Level.OK]
+
+
+@pytest.mark.parametrize("account", [None, Account(0, 0, ()), Account(4711, 4711, ())])
+def test_the_query_log_must_be_writable(tmp_path, account):
+    def found(to):
+        config = Config(masters=CONFIG.masters, query_log_to=to, account=account)
+        return [(line.level, line.found) for line in machine.query_log(plan(config))]
+
+    tmp_path.chmod(0o700)
+    path = tmp_path / "queries"
+    may = account is None or account.uid == 0
+    assert found("") == []
+    # Neither the one that is to be made, nor the one that is there.
+    for place in (tmp_path, path):
+        assert found(f"json:{path}") == [
+            (Level.OK, f"json:{path} can be written") if may else (Level.WARN, f"{place} cannot be written")
+        ]
+        path.touch()
+    gone = f"{tmp_path}/gone/queries"
+    assert found(f"json:{gone}")[0][0] is Level.WARN
+    assert found(f"json+unix:{gone}") == [(Level.WARN, f"{gone} is no socket")]
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(f"{tmp_path}/listening")
+        assert found(f"dnstap+unix:{tmp_path}/listening")[0][0] is Level.OK
 
 
 def test_standard_input_is_no_file():

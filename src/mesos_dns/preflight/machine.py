@@ -124,7 +124,7 @@ def _user(uid: int, account: Account) -> Finding:
 
 
 def files_of(config: Config) -> dict[str, str]:
-    """The files that a start and each reload read, by key; paths as they are configured. Nothing is written."""
+    """The files that a start and each reload read, by key; paths as they are configured."""
     named = {
         "File": config.file,
         "TlsCertFile": config.tls_cert_file if config.certificate is not None else "",
@@ -134,6 +134,7 @@ def files_of(config: Config) -> dict[str, str]:
         "KeyFile": config.key_file,
         "IAMConfigFile": config.iam_config_file,
         "ForwardCAFile": config.forward_ca_file,
+        "HttpTokenFile": config.http_token_file,
     }
     return {key: path for key, path in named.items() if path and path != "-"}
 
@@ -154,6 +155,37 @@ def files(config: Config) -> Iterator[Finding]:
         else:
             advice = "let that user read it, and pass through the folders above: else a reload is refused"
             yield Finding(Level.WARN, "file", key, tried, f"{escaped(path)} cannot be read", "the right to", advice)
+
+
+def query_log(plan: Plan) -> Iterator[Finding]:
+    """Whether the query log can be written: the one thing that is."""
+    to = plan.query_log.destination
+    if to is None:
+        return
+    path, tried = Path(to.path), "whether it could be written; nothing is"
+    # A file that is not there yet takes the right to make it.
+    place = path if path.exists() else path.parent
+    try:
+        usable = path.is_socket() if to.unix else _writable(plan.account, place)
+    except OSError as error:
+        usable, place = False, Path(f"{place}: {error.strerror}")
+    if usable:
+        yield Finding(Level.OK, "file", "QueryLog.To", tried, f"{escaped(str(to))} can be written")
+        return
+    found = f"{escaped(str(path))} is no socket" if to.unix else f"{escaped(str(place))} cannot be written"
+    advice = (
+        "start the program that listens there"
+        if to.unix
+        else "let the user of the program write there; until then queries are answered and not logged"
+    )
+    yield Finding(Level.WARN, "file", "QueryLog.To", tried, found, "the right to write", advice)
+
+
+def _writable(account: Account | None, place: Path) -> bool:
+    if account is None:
+        return os.access(place, os.W_OK)
+    whole = place.resolve(strict=True)
+    return may(account, whole.stat(), 2) and all(may(account, folder.stat(), 1) for folder in whole.parents)
 
 
 def readable_by(account: Account, path: Path) -> bool:

@@ -54,6 +54,7 @@ async def _machine(config: Config, plan: Plan) -> list[Finding]:
     return [
         *machine.certificates(config, time.time()),
         *machine.files(config),
+        *machine.query_log(plan),
         *machine.judge(machine.this_machine(), plan),
     ]
 
