@@ -69,6 +69,15 @@ def test_what_comes_of_asking(outcome, level, says):
     assert says in found[1]
 
 
+def test_what_an_error_says_to_do_is_said():
+    (found,) = judging.masters(
+        [Asked(OTHER, True, UnreachableError(OTHER, "TLS failed; set MesosHTTPSOn to false"), 0.0)]
+    )
+    assert (found.found, found.advice) == ("TLS failed", "set MesosHTTPSOn to false")
+    (found,) = judging.masters([Asked(OTHER, True, UnreachableError(OTHER, "no connection"), 0.0)])
+    assert found.advice.startswith("is it running, ")
+
+
 def test_a_master_that_is_busy_with_its_state_is_no_failure():
     level, found = line(MasterTimeoutError(OTHER, "nothing came"), version="1.9.0")
     assert level is Level.WARN

@@ -150,13 +150,17 @@ def test_this_servers_certificate(days, level, says):
     assert (found.level, says in found.found) == (level, True)
 
 
-def test_authorities(tmp_path):
+def test_authorities(tmp_path, monkeypatch):
     config = Config(masters=CONFIG.masters, ca_cert_file=Certificates.issued(tmp_path).path("ca.pem"))
     now = Path(config.ca_cert_file).stat().st_mtime
-    (good,) = machine.certificates(config, now)
-    assert good.level is Level.OK
-    assert ", 1 certificate, valid for " in good.found
+    (ending,) = machine.certificates(config, now)
+    assert (ending.level, ending.found) == (Level.WARN, f"{config.ca_cert_file}, 1 certificate, valid for 1 day")
+    monkeypatch.setattr(machine, "EXPIRY_WARNING_SECONDS", 60.0)
+    assert [line.level for line in machine.certificates(config, now)] == [Level.OK]
     (ended,) = machine.certificates(config, now + 10_000 * DAY)
     assert (ended.level, "1 of them not valid now" in ended.found) == (Level.FAIL, True)
+    # A certificate that stands for itself is no authority, and has no dates here.
+    (single,) = machine.certificates(Config(masters=CONFIG.masters, ca_cert_file=str(tmp_path / "server.pem")), now)
+    assert (single.level, single.found.endswith("has no authorities, but certificates")) == (Level.OK, True)
     (gone,) = machine.certificates(Config(masters=CONFIG.masters, ca_cert_file=str(tmp_path / "gone")), now)
     assert gone.level is Level.FAIL

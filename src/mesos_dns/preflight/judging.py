@@ -106,7 +106,9 @@ def _failed(asked: Asked, error: MasterError) -> Finding:
                 Level.WARN, asked, found, "a very large state takes longer, StateTimeoutSeconds is the limit then"
             )
         case _:
-            return _of(Level.FAIL, asked, error.text, "is it running, is its address right, does a firewall drop?")
+            # Most say what to do themselves.
+            found, _, advice = error.text.partition("; ")
+            return _of(Level.FAIL, asked, found, advice or "is it running, is its address right, does a firewall drop?")
 
 
 def _of(level: Level, asked: Asked, found: str, advice: str = "") -> Finding:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mesos_dns.assembly import Plan
-from mesos_dns.certificates import Dates, days_left
+from mesos_dns.certificates import EXPIRY_WARNING_SECONDS, Dates, days_left
 from mesos_dns.config import Account, Config
 from mesos_dns.preflight.findings import Finding, Level
 from mesos_dns.quoting import escaped
@@ -237,12 +237,16 @@ def _authorities(key: str, path: str, now: float) -> Finding:
         Dates(*(float(ssl.cert_time_to_seconds(str(each[member]))) for member in ("notBefore", "notAfter")))
         for each in context.get_ca_certs()
     ]
-    good = sum(each.since <= now < each.until for each in dates)
+    good = [each for each in dates if each.since <= now < each.until]
     count = f"{escaped(path)}, {len(dates)} certificate{'s' if len(dates) != 1 else ''}"
-    if good == len(dates):
-        first = min((each.until for each in dates), default=None)
-        ends = f", valid for {days_left(first, now)}" if first is not None else ""
-        return Finding(Level.OK, "certificate", key, tried, count + ends)
-    level = Level.WARN if good else Level.FAIL
-    found = f"{count}, {len(dates) - good} of them not valid now"
-    return Finding(level, "certificate", key, tried, found, "valid ones", "renew them; is the clock right?")
+    if len(good) < len(dates):
+        level = Level.WARN if good else Level.FAIL
+        found = f"{count}, {len(dates) - len(good)} of them not valid now"
+        return Finding(level, "certificate", key, tried, found, "valid ones", "renew them; is the clock right?")
+    if not good:
+        return Finding(Level.OK, "certificate", key, tried, f"{escaped(path)} has no authorities, but certificates")
+    first = min(each.until for each in good)
+    found = f"{count}, valid for {days_left(first, now)}"
+    if first - now < EXPIRY_WARNING_SECONDS:
+        return Finding(Level.WARN, "certificate", key, tried, found, "ones that last longer", "renew them")
+    return Finding(Level.OK, "certificate", key, tried, found)

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.examples import fewer
 
 from mesos_dns.mesos.decoding.beginning import Beginning, read_beginning
 from mesos_dns.mesos.state import Endpoint
@@ -50,6 +51,7 @@ def test_any_octets_are_read(octets):
     read_beginning(octets)
 
 
+@fewer(4)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(), lambda one: st.lists(one) | st.dictionaries(st.text(), one)
