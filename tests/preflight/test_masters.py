@@ -25,11 +25,11 @@ def leader():
     serving.close()
 
 
-def ask(*endpoints):
+def ask(*endpoints, within=masters.MASTER_SECONDS):
     async def scenario():
         client = MasterClient(ClientOptions())
         try:
-            return await masters.ask_all(client, [Endpoint(*each) for each in endpoints], listed=True)
+            return await masters.ask_all(client, [Endpoint(*each) for each in endpoints], listed=True, within=within)
         finally:
             await client.close()
 
@@ -73,21 +73,45 @@ def test_a_master_that_starts_in_the_future_has_another_clock(leader):
     assert -3700 < ask(leader.endpoint)[0].offset < -3500
 
 
-def test_who_hangs_and_who_is_gone(leader, monkeypatch):
-    monkeypatch.setattr(masters, "MASTER_SECONDS", 0.2)
+def test_who_hangs_and_who_is_gone(leader):
     leader.stand_still()
-    hangs, gone = ask(leader.endpoint, ("127.0.0.1", free_port()))
+    hangs, gone = ask(leader.endpoint, ("127.0.0.1", free_port()), within=0.2)
     leader.go_on()
     assert isinstance(hangs.outcome, MasterTimeoutError)
     assert isinstance(gone.outcome, UnreachableError)
 
 
+def tried(*endpoints):
+    config = Config(masters=tuple(map(text, endpoints)), dns_on=False, http_on=False, external_on=False)
+    return asyncio.run(trying.try_everything(config, plan(config)))
+
+
+def text(endpoint):
+    return "{}:{}".format(*endpoint)
+
+
 def test_all_together_have_a_bound(leader, monkeypatch):
-    monkeypatch.setattr(trying, "ALL_SECONDS", 0.2)
+    """A leader that hangs, and to which another one points: what is known of the others is told all the same."""
+    monkeypatch.setattr(trying, "ALL_SECONDS", 1.0)
+    pointing = Master(("127.0.0.1", 0), b"")
+    pointing.leader = leader.endpoint
     leader.stand_still()
-    config = Config(masters=("{}:{}".format(*leader.endpoint),), dns_on=False, http_on=False, external_on=False)
-    found = asyncio.run(trying.try_everything(config, plan(config)))
+    found = {(line.area, line.subject): (line.level, line.found) for line in tried(pointing.endpoint)}
     leader.go_on()
-    assert [(line.area, line.found) for line in found if line.level is not Level.OK] == [
-        ("cluster", "not done within 0.2 s")
+    pointing.close()
+    assert found["master", text(pointing.endpoint)] == (Level.OK, f"does not lead, points to {text(leader.endpoint)}")
+    level, why = found["master", text(leader.endpoint)]
+    assert (level, why.startswith("no complete answer within 0.")) == (Level.FAIL, True)
+    assert found["leader", ""] == (Level.FAIL, "nobody leads")
+
+
+def test_what_never_ends_is_given_up(monkeypatch):
+    async def hang(*_):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(trying, "ALL_SECONDS", 0.1)
+    monkeypatch.setattr(trying, "_cluster", hang)
+    found = tried(("127.0.0.1", 1))
+    assert [(line.area, line.found) for line in found if line.level is Level.FAIL] == [
+        ("cluster", "not done within 0.1 s")
     ]

@@ -20,14 +20,16 @@ STATE_OCTETS: Final = 64 * 1024
 VERSION_OCTETS: Final = 4096
 
 
-async def ask_all(client: MasterClient, endpoints: Iterable[Endpoint], *, listed: bool) -> list[Asked]:
-    """Ask them, all at once."""
-    return list(await asyncio.gather(*(_ask(client, endpoint, listed=listed) for endpoint in endpoints)))
+async def ask_all(
+    client: MasterClient, endpoints: Iterable[Endpoint], *, listed: bool, within: float = MASTER_SECONDS
+) -> list[Asked]:
+    """Ask them, all at once, in at most `within` seconds."""
+    return list(await asyncio.gather(*(_ask(client, endpoint, listed=listed, within=within) for endpoint in endpoints)))
 
 
-async def _ask(client: MasterClient, endpoint: Endpoint, *, listed: bool) -> Asked:
+async def _ask(client: MasterClient, endpoint: Endpoint, *, listed: bool, within: float) -> Asked:
     (state, at), (version, version_at) = await asyncio.gather(
-        _glimpse(client, endpoint, STATE_OCTETS), _glimpse(client, endpoint, VERSION_OCTETS, "/version")
+        _glimpse(client, endpoint, STATE_OCTETS, within), _glimpse(client, endpoint, VERSION_OCTETS, within, "/version")
     )
     outcome = state if isinstance(state, MasterError) else read_beginning(state.octets)
     # Of the two this one is written at once, and by masters that do not lead, too.
@@ -47,11 +49,11 @@ async def _ask(client: MasterClient, endpoint: Endpoint, *, listed: bool) -> Ask
 
 
 async def _glimpse(
-    client: MasterClient, endpoint: Endpoint, most: int, path: str = ""
+    client: MasterClient, endpoint: Endpoint, most: int, within: float, path: str = ""
 ) -> tuple[Glimpse | MasterError, float]:
     """What came, and the Unix time at which it had come."""
     try:
-        found = await client.glimpse(endpoint, most=most, within=MASTER_SECONDS, path=path)
+        found = await client.glimpse(endpoint, most=most, within=within, path=path)
     except MasterError as error:
         return alone(error), time.time()
     return found, time.time()

@@ -17,6 +17,10 @@ from mesos_dns.preflight.findings import Finding, Level
 
 #: Seconds for all probes together: a person waits. Each has less by itself; what is left after that is given up.
 ALL_SECONDS: Final = 10.0
+#: Of these, what is left to put together what came.
+SPARE_SECONDS: Final = 0.5
+#: Seconds that the last ones to be asked get, whatever those before them took.
+LEAST_SECONDS: Final = 0.5
 #: Masters that are asked because the configuration names them, and because ZooKeeper or another master does.
 MAX_MASTERS: Final = 64
 #: Probes of one kind, put together.
@@ -27,7 +31,7 @@ async def try_everything(config: Config, plan: Plan) -> list[Finding]:
     """What all probes found, in the order in which people look: the cluster, upstreams, this machine."""
     options = plan.worker.forward
     kinds: dict[str, _Probes] = {
-        "cluster": lambda: _cluster(plan),
+        "cluster": lambda: _cluster(plan, _Clock(ALL_SECONDS - SPARE_SECONDS)),
         "upstreams": lambda: upstreams.try_all(options.upstreams, options.ca_file, plan.worker.server_id),
         "ports": lambda: listeners.try_all(plan),
         "machine": lambda: _machine(config, plan),
@@ -41,7 +45,7 @@ async def try_everything(config: Config, plan: Plan) -> list[Finding]:
             continue
         task.cancel()
         late = f"not done within {ALL_SECONDS:g} s"
-        found.append(Finding(Level.WARN, kind, "", "all probes of this kind", late, "", "try again"))
+        found.append(Finding(Level.FAIL, kind, "", "all probes of this kind", late, "an end", "try again"))
     await asyncio.wait(running, timeout=1)
     return found
 
@@ -59,22 +63,40 @@ async def _machine(config: Config, plan: Plan) -> list[Finding]:
     ]
 
 
-async def _cluster(plan: Plan) -> list[Finding]:
+class _Clock:
+    """Counts down from the moment at which it is made, in the event loop's time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._end = self._now() + seconds
+
+    def __repr__(self) -> str:
+        return f"_Clock(left={self.left():.1f})"
+
+    def left(self) -> float:
+        """Seconds for those whose turn it is."""
+        return max(LEAST_SECONDS, min(masters.MASTER_SECONDS, self._end - self._now()))
+
+
+async def _cluster(plan: Plan, clock: _Clock) -> list[Finding]:
     """ZooKeeper and the masters: those of the configuration at once, others as soon as somebody names them."""
     source = plan.source
     listed = source.masters[:MAX_MASTERS]
     client = MasterClient(source.client)
     try:
-        first = spawn(masters.ask_all(client, listed, listed=True), name="ask the configured masters")
+        first = spawn(
+            masters.ask_all(client, listed, listed=True, within=clock.left()), name="ask the configured masters"
+        )
         looks = [] if source.zookeeper is None else await zookeeper.look_at_all(source.zookeeper)
         named = next((look.known for look in looks if look.known.masters), KnownMasters(()))
-        second = await masters.ask_all(client, (each for each in named.masters if each not in listed), listed=True)
+        others = [each for each in named.masters if each not in listed]
+        second = await masters.ask_all(client, others, listed=True, within=clock.left())
         asked = [*await first, *second]
         known = {one.endpoint for one in asked}
         # A leader that nobody listed is asked by a start, too; a host name it may be called by is not.
         pointed = {one.points_to for one in asked if one.points_to is not None} - known
         by_address = [each for each in pointed if _is_address(each)] if not any(one.leads for one in asked) else []
-        asked += await masters.ask_all(client, by_address[:MAX_MASTERS], listed=False)
+        asked += await masters.ask_all(client, by_address[:MAX_MASTERS], listed=False, within=clock.left())
     finally:
         await client.close()
     found = [] if source.zookeeper is None else zookeeper.findings(looks, len(source.zookeeper.servers))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from mesos_dns.concurrency import spawn
 from mesos_dns.mesos.detect.election import contenders, outcome
 from mesos_dns.mesos.detect.ensemble import AbsentError, Ensemble, EnsembleError, ForbiddenError
 from mesos_dns.mesos.detect.masterinfo import MasterInfoError, read
@@ -13,7 +14,7 @@ from mesos_dns.mesos.source import KnownMasters
 from mesos_dns.mesos.state import Endpoint
 from mesos_dns.preflight.findings import Finding, Level
 
-#: Seconds that one server may take, to connect and to answer; closing takes one more at most.
+#: Seconds that one server may take, to connect and to answer.
 SERVER_SECONDS: Final = 2.5
 #: Servers that are asked: ensembles have three to seven. Each costs three threads.
 MAX_SERVERS: Final = 16
@@ -52,7 +53,8 @@ async def _look(options: ZooKeeperOptions, server: Endpoint) -> Look:
     except EnsembleError as error:
         return _unreachable(server, str(error))
     finally:
-        await reader.close()
+        # A server that hangs is not waited for.
+        spawn(reader.close(), name=f"end the session with {server}")
 
 
 def _unreachable(server: Endpoint, why: str) -> Look:
