@@ -76,7 +76,7 @@ response was given is known where it is kept, and from that follow type, RCODE a
 * Sizes of queries leave out the options of their OPT records (cookies, for example): the cache does not know them.
 * `family` is that of the socket. At a socket for both (`Listener` `::`) it is `both`.
 * A worker that is killed has not told its last half second.
-* To look takes a worker up to 1 ms of each half second while questions come, and nothing while none do. A scrape takes control 2 ms, with 100,000 tasks as well.
+* To look takes a worker up to 1 ms of each half second while questions come, and nothing while none do. A scrape takes control 2 to 5 ms, as the machine is busy, with 100,000 tasks as well ([performance.md](performance.md#scrapes-and-explanations)).
 * How long an answer of our own takes is not measured: two looks at the clock would cost as much as a tenth of it. What clients wait for shows from outside, with a probe
   (`blackbox_exporter`); what the processors do is in `process_cpu_seconds_total`. How long upstreams take is measured for each question.
 
