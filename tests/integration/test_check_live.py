@@ -2,7 +2,8 @@
 
 import json
 import os
-import socket
+import subprocess
+import sys
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
@@ -140,15 +141,30 @@ def test_upstreams(master: Master, configured: Callable[..., str], tmp_path: Pat
     assert [level for level, _ in lines["upstream", text(closed.endpoint)]] == ["fail", "fail"]
 
 
+#: Holds two ports until its input ends. A process of its own: that of the tests may have got the name of the program by other tests.
+_HOLDER = """
+import socket, sys
+udp, tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
+udp.bind(("127.0.0.1", int(sys.argv[1])))
+tcp.bind(("127.0.0.1", int(sys.argv[2])))
+tcp.listen()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
 def test_ports_of_others(master: Master, configured: Callable[..., str]) -> None:
-    port = free_port()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.bind(("127.0.0.1", port))
-        code, lines = check(configured(masters=[text(master.endpoint)], port=port, httpPort=master.endpoint[1]))
+    port, http_port = free_port(), free_port()
+    command = [sys.executable, "-c", _HOLDER, str(port), str(http_port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        name = Path(f"/proc/{holder.pid}/comm").read_text().strip()
+        code, lines = check(configured(masters=[text(master.endpoint)], port=port, httpPort=http_port))
+        holder.communicate()
     assert code == 1
-    name = Path(f"/proc/{os.getpid()}/comm").read_text().strip()
-    for subject in (f"UDP 127.0.0.1:{port}", f"TCP {text(master.endpoint)}"):
-        assert lines["port", subject] == [("fail", f"held by '{name}', process {os.getpid()}")]
+    for subject in (f"UDP 127.0.0.1:{port}", f"TCP 127.0.0.1:{http_port}"):
+        assert lines["port", subject] == [("fail", f"held by '{name}', process {holder.pid}")]
     assert lines["port", f"TCP 127.0.0.1:{port}"] == [("ok", "free for DNS")]
 
 
