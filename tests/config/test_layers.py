@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.config.given import PATH, given_keys, given_text, problems, text_problems
+from tests.config.given import PATH, FakeHost, given_keys, given_text, problems, text_problems
 
 from mesos_dns.config import KEYS
 from mesos_dns.config.layers import from_environ
@@ -170,9 +170,57 @@ def test_a_variable_beats_the_file(variable, text, field, value):
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
 def test_every_key_has_a_variable_that_is_found_with_and_without_inner_underscores(key):
     for name in (key.env, "MESOS_DNS_" + key.env.removeprefix("MESOS_DNS_").replace("_", "")):
-        layer = from_environ({name: "~"})
+        layer = from_environ({name: "~"}, FakeHost().read)
         assert layer.refused | layer.values.keys() == {key.name}
         assert layer.warnings == []
+
+
+SECRETS = {
+    "/secret": b"s3cr3t\n",
+    "/cookies": b"0" * 32 + b"," + b"1" * 32 + b"\r\n",
+    "/zk": b"zk://u:p@10.0.0.1:2181/m",
+}
+
+
+@pytest.mark.parametrize(
+    ("variable", "path", "field", "value"),
+    [
+        ("MESOS_CREDENTIALS_SECRET", "/secret", "mesos_secret", "s3cr3t"),
+        ("COOKIE_SECRETS", "/cookies", "cookie_secrets", ("0" * 32, "1" * 32)),
+        ("ZK", "/zk", "zk", "zk://u:p@10.0.0.1:2181/m"),
+    ],
+)
+def test_a_secret_may_lie_in_a_file(variable, path, field, value):
+    loaded = given_keys({f"MESOS_DNS_{variable}_FILE": path}, FakeHost(SECRETS))
+    assert getattr(loaded.config, field) == value
+    assert f"environment MESOS_DNS_{variable}_FILE" in loaded.origins.values()
+
+
+def test_a_file_of_a_secret_that_is_not_there():
+    assert problems({"MESOS_DNS_MESOS_CREDENTIALS_SECRET_FILE": "/run/secrets/mesos"}) == [
+        "MesosCredentials.Secret (environment MESOS_DNS_MESOS_CREDENTIALS_SECRET_FILE): /run/secrets/mesos cannot be read: No such file or directory"
+    ]
+
+
+def test_a_file_of_a_secret_that_is_no_text():
+    host = FakeHost({"/secret": b"\xff\xfe"})
+    assert problems({"MESOS_DNS_MESOS_CREDENTIALS_SECRET_FILE": "/secret"}, host) == [
+        "MesosCredentials.Secret (environment MESOS_DNS_MESOS_CREDENTIALS_SECRET_FILE): /secret is not a text in UTF-8"
+    ]
+
+
+def test_a_variable_beats_the_one_that_names_a_file():
+    names = {"MESOS_DNS_MESOS_CREDENTIALS_SECRET": "other", "MESOS_DNS_MESOS_CREDENTIALS_SECRET_FILE": "/secret"}
+    loaded = given_keys(names, FakeHost(SECRETS))
+    assert loaded.config.mesos_secret == "other"
+    told = " ".join(map(str, loaded.warnings))
+    assert "is used; environment MESOS_DNS_MESOS_CREDENTIALS_SECRET_FILE says otherwise, remove one of them" in told
+    assert "s3cr3t" not in told
+
+
+def test_what_is_no_secret_is_not_read_from_a_file():
+    loaded = given_keys({"MESOS_DNS_TTL_FILE": "/ttl"})
+    assert ["MESOS_DNS_TTL_FILE" in str(warning) for warning in loaded.warnings] == [True]
 
 
 def test_the_origin_of_each_value_is_kept():

@@ -78,7 +78,7 @@ def load(
     Raises `ConfigError`.
     """
     host = host or ThisHost()
-    over = (from_environ(environ), flags or Layer())
+    over = (from_environ(environ, host.read), flags or Layer())
     if path is None:
         return _judge((Layer(), *over), "", host, needs_masters=needs_masters)
     absolute = _expanded(path, environ)
@@ -96,7 +96,7 @@ def interpret(data: bytes, path: str, environ: Mapping[str, str], host: Host) ->
     Asks `host` only for files and facts that the configuration points to. Raises `ConfigError`.
     """
     file = from_file(data, _file_origin(_expanded(path, environ)))
-    return _judge((file, from_environ(environ)), path, host, needs_masters=True)
+    return _judge((file, from_environ(environ, host.read)), path, host, needs_masters=True)
 
 
 def as_json(config: Config, soa_serial: int) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from mesos_dns.config.addresses import Unfit
 from mesos_dns.config.json import JsonObject, clean, fold, parse_json
-from mesos_dns.config.values import KEYS, Key, Problem
+from mesos_dns.config.values import KEYS, Key, Problem, printable
 from mesos_dns.quoting import MAX_QUOTED, escaped, quoted
 
 _Zones: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
@@ -283,8 +283,8 @@ _BY_COMPACT: Final = {_compact(key.env): key for key in KEYS}
 _OBJECT_VARIABLES: Final = {name.lower(): name for name in OBJECTS}
 
 
-def from_environ(environ: Mapping[str, str]) -> Layer:
-    """Read the variables `MESOS_DNS_…`.
+def from_environ(environ: Mapping[str, str], read: Callable[[str], bytes]) -> Layer:
+    """Read the variables `MESOS_DNS_…`; `read` those files that variables name, as `Host.read` does.
 
     The documented spelling of a variable beats the one with fewer underscores, and
     `MESOS_DNS_MESOS_CREDENTIALS_SECRET` beats the JSON in `MESOS_DNS_MESOS_CREDENTIALS`.
@@ -298,6 +298,8 @@ def from_environ(environ: Mapping[str, str]) -> Layer:
         text = clean(environ[name])
         if _compact(name) in _OBJECT_VARIABLES:
             _take_object_variable(layer, _OBJECT_VARIABLES[_compact(name)], name, text)
+        elif name in _BY_FILE:
+            _take_file(layer, _BY_FILE[name], name, environ[name], read)
         elif key is None:
             layer.unknown.append(clean(name))
         elif key.name == "Port" and _LINK_VALUE.fullmatch(text):
@@ -314,6 +316,23 @@ def from_environ(environ: Mapping[str, str]) -> Layer:
 
 
 _DOCUMENTED: Final = frozenset(key.env for key in KEYS)
+#: Variables that name a file with the value of another one, which nobody else needs to know: container runtimes and service managers give
+#: secrets as files.
+_BY_FILE: Final = {f"{key.env}_FILE": key for key in KEYS if key.secret or key.name == "Zk"}
+
+
+def _take_file(layer: Layer, key: Key, name: str, path: str, read: Callable[[str], bytes]) -> None:
+    """Take what the file at `path` holds, without the line end behind it."""
+    try:
+        text = read(path).decode()
+    except OSError as error:
+        advice = "; let the user that runs Mesos-DNS read it" if isinstance(error, PermissionError) else ""
+        why = f"cannot be read: {error.strerror or error}{advice}"
+        layer.refuse(key.name, f"environment {name}", f"{printable(path)} {why}")
+    except UnicodeDecodeError:
+        layer.refuse(key.name, f"environment {name}", f"{printable(path)} is not a text in UTF-8")
+    else:
+        _take_variable(layer, key, name, clean(text.removesuffix("\n").removesuffix("\r")))
 
 
 def _take_variable(layer: Layer, key: Key, name: str, text: str) -> None:
