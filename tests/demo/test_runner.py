@@ -58,6 +58,16 @@ def test_the_commentary_is_readable_under_load():
     assert texts == ["task 0", "task 1", "task 2", "task 3", "task 4", "died", "4 more", "next second"]
 
 
+def test_what_to_try_is_said_again_when_it_has_scrolled_away():
+    printed = []
+    narrator = runner.Narrator(unlimited=True, out=printed.append)
+    narrator.begin("try this")
+    for number in range(2 * runner.LINES_OF_SCREEN + 1):
+        narrator.tell(Event(1.0, "started", f"task {number}"))
+    at = [place for place, line in enumerate(printed) if line == "\ntry this"]
+    assert at == [runner.LINES_OF_SCREEN, 2 * runner.LINES_OF_SCREEN + 1]
+
+
 def test_busy_ports_are_named(base_port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
         udp.bind(("127.0.0.1", base_port))

@@ -21,6 +21,8 @@ MASTERS = 3
 TICK = 0.05
 #: More lines than this per second are counted, not printed, unless --verbose is given.
 LINES_PER_SECOND = 5
+#: Lines after which what to try has scrolled off a usual terminal, and is said again.
+LINES_OF_SCREEN = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,14 @@ class Narrator:
         self._printed = 0
         self._swallowed = 0
         self._silent = True
+        self._guide = ""
+        #: Lines since the guide was printed.
+        self._lines = 0
 
-    def begin(self) -> None:
-        """Print from now on."""
+    def begin(self, guide: str = "") -> None:
+        """Print from now on; and `guide`, which was printed, again whenever it has scrolled away."""
         self._silent = False
+        self._guide = guide
 
     def tell(self, event: Event) -> None:
         """Print `event`, or count it."""
@@ -67,13 +73,20 @@ class Narrator:
         second = int(event.time)
         if second != self._second:
             if self._swallowed:
-                self._out(f"          ... and {self._swallowed} more")
+                self._print(f"          ... and {self._swallowed} more")
             self._second, self._printed, self._swallowed = second, 0, 0
         if self._printed >= LINES_PER_SECOND and event.kind != "leader" and not self._unlimited:
             self._swallowed += 1
             return
         self._printed += 1
-        self._out(f"{time.strftime('%H:%M:%S', time.localtime(event.time))}  {event.kind:9} {event.text}")
+        self._print(f"{time.strftime('%H:%M:%S', time.localtime(event.time))}  {event.kind:9} {event.text}")
+
+    def _print(self, line: str) -> None:
+        self._out(line)
+        self._lines += 1
+        if self._guide and self._lines >= LINES_OF_SCREEN:
+            self._lines = 0
+            self._out(f"\n{self._guide}")
 
 
 async def run(options: Options) -> int:
@@ -153,8 +166,9 @@ async def _beside(options: Options, narrator: Narrator) -> int:
                 if options.attempt:
                     chosen = applications(options.plan.seed, options.plan.tasks)
                     return 0 if await trial.run(chosen, options.dns_port, options.http_port) else 1
-                print(_guide(options), flush=True)
-                narrator.begin()
+                guide = _guide(options)
+                print(guide, flush=True)
+                narrator.begin(guide)
                 raise await server.ended()
         except program.ProgramError as error:
             print(error, file=sys.stderr)
