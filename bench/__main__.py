@@ -24,6 +24,7 @@ from bench import (
     results,
     scaling,
     starving,
+    watched,
 )
 from bench.bed import Bed, Settings, cores, say
 from bench.machine import find, machine
@@ -33,6 +34,7 @@ from bench.servers import OTHER, OURS, ROOT, UnavailableError, other_checkout
 PARTS: Final[dict[str, Callable[[Bed], None]]] = {
     "answers": answering.measure,
     "options": optional.measure,
+    "watched": watched.measure,
     "amplification": amplification.measure,
     "tls": encrypted.measure,
     "forwarded": forwarding.measure,

@@ -19,6 +19,7 @@ TABLES: Final = (
     ("answers-octets", "Mean size of an answer, octets", "workload"),
     ("answers-lost", "Unanswered of a million under that load", "workload"),
     ("options-cpu", "Processor time for an answer with options that look at clients, µs", "workload"),
+    ("watched-cpu", "Processor time of workers for an answer while nobody and while somebody looks on, µs", "workload"),
     ("amplification", "Octets of a reply over UDP, and how many times those of its query", "kind"),
     ("forwarded-cpu", "Processor time for a forwarded query, µs", "workload"),
     ("forwarded-qps", "Forwarded queries per second", "workload"),

@@ -1,4 +1,4 @@
-"""What scrapes and explanations cost: all that is asked for exists, and is measured."""
+"""What scrapes and explanations cost, and what it costs that somebody looks on: all that is asked for exists, and is measured."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -8,9 +8,9 @@ from bench.bed import Cluster
 from bench.servers import Server, UnavailableError
 from bench.zonefile import ZoneNames
 from tests.integration.masters import Master
-from tests.integration.program import Program, sample_state
+from tests.integration.program import Program, sample_state, until
 
-from bench import asked
+from bench import asked, watched
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +47,9 @@ def test_a_name_that_is_not_there_is_near_one_that_is():
 def test_what_is_not_answered_is_no_figure(server):
     with pytest.raises(UnavailableError, match="/v1/nope: status 404"):
         asked._cost(server, "/v1/nope")
+
+
+def test_who_looks_on_is_answered(server):
+    with watched.looked_at(server.http) as found:
+        until(lambda: len(found) > len(watched.PATHS), lambda: str(found))
+    assert set(found) == {200}
