@@ -17,7 +17,7 @@ FUZZ ?=
 # Images of containers set it. Here it would compile each test in each process again, and parts of the program whenever one starts.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test lint coverage bench fuzz build pyz manual changelog clean venv lock
+.PHONY: help demo test lint coverage bench fuzz build pyz manual docs changelog clean venv lock
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -64,6 +64,17 @@ manual: $(INSTALLED)  ## after a change of the command line: the manual page and
 	$(PIP) install --upgrade --target build/manual argparse-manpage==4.8 shtab==1.13.0
 	$(PY) -m tools.manual
 
+# In an environment of its own: what makes a site shares libraries with what requirements.lock has, in other versions.
+docs: build/sphinx/.installed  ## the pages of docs/ as a site, build/docs/index.html; fails if a link leads nowhere
+	rm -rf build/docs
+	build/sphinx/bin/python -m sphinx -W --keep-going --quiet -c docs -d build/sphinx/doctrees . build/docs
+	build/sphinx/bin/python -m tools.website build/docs
+
+build/sphinx/.installed: docs/requirements.txt
+	$(PYTHON) -m venv --clear build/sphinx
+	build/sphinx/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r docs/requirements.txt
+	@touch $@
+
 changelog: $(INSTALLED)  ## for a release: what changes/ tells becomes a section of CHANGELOG.md
 	$(PY) -m towncrier build --yes
 
@@ -83,12 +94,14 @@ $(INSTALLED): pyproject.toml requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
+COMPILE := build/locking/bin/pip-compile --quiet --upgrade --allow-unsafe --strip-extras --generate-hashes \
+  --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
 # For maintainers, after a change of the dependencies in pyproject.toml. pip-tools is no part of the
 # lock: it is fetched into an environment of its own.
-lock:  ## choose the versions in requirements.lock anew
+lock:  ## choose the versions in requirements.lock and docs/requirements.txt anew
 	$(PYTHON) -m venv --clear build/locking
 	build/locking/bin/python -m pip install --quiet pip-tools
-	build/locking/bin/pip-compile --quiet --upgrade --extra dev --extra iam --all-build-deps --allow-unsafe --strip-extras \
-	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-	  --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra dev --extra iam --all-build-deps --output-file requirements.lock pyproject.toml
+	$(COMPILE) --output-file docs/requirements.txt docs/requirements.in
 	rm -rf build/locking
