@@ -17,7 +17,7 @@ FUZZ ?=
 # Images of containers set it. Here it would compile each test in each process again, and parts of the program whenever one starts.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test lint coverage bench fuzz build pyz manual docs changelog clean venv lock
+.PHONY: help demo test lint coverage bench fuzz build pyz deb manual docs changelog clean venv lock
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile
@@ -58,6 +58,10 @@ build: $(INSTALLED)  ## source distribution, wheel, and the versions to install 
 # shiv, and the libraries for each version of Python, are fetched into build/pyz.
 pyz: $(INSTALLED)  ## the program and its libraries in one file, dist/mesos-dns.pyz, for every Python that it supports
 	$(PY) -m tools.pyz
+
+# Takes dist/mesos-dns.pyz, or builds it, if it is of other sources.
+deb: $(INSTALLED)  ## a package for Debian 12 and later, dist/mesos-dns_VERSION_ARCHITECTURE.deb (needs debhelper, dpkg-dev)
+	$(PY) -m tools.deb
 
 # Two libraries, in an environment of their own, that know what such files look like.
 manual: $(INSTALLED)  ## after a change of the command line: the manual page and the completions in packaging/

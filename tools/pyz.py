@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from collections.abc import Iterable, Sequence
 from importlib.metadata import requires
 from pathlib import Path
@@ -27,6 +28,8 @@ ROOT: Final = Path(__file__).parent.parent
 VERSIONS: Final = tuple(
     re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
 )
+FILE: Final = ROOT / "dist" / "mesos-dns.pyz"
+WORK: Final = ROOT / "build" / "pyz"
 SHIV: Final = "shiv==1.0.8"
 #: What the file holds besides the program: what `iam` needs, too.
 EXTRAS: Final = ("iam",)
@@ -35,8 +38,8 @@ EXTRAS: Final = ("iam",)
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", action="append", choices=VERSIONS, help="default: all of them")
-    parser.add_argument("--to", type=Path, default=ROOT / "dist" / "mesos-dns.pyz", metavar="FILE")
-    parser.add_argument("--work", type=Path, default=ROOT / "build" / "pyz", metavar="FOLDER", help="where to work")
+    parser.add_argument("--to", type=Path, default=FILE, metavar="FILE")
+    parser.add_argument("--work", type=Path, default=WORK, metavar="FOLDER", help="where to work")
     options = parser.parse_args(arguments)
     build(options.to, options.work, options.python or VERSIONS)
 
@@ -49,6 +52,7 @@ def build(to: Path, work: Path, versions: Sequence[str]) -> None:
     locked.write_text(locked_lines((ROOT / "requirements.lock").read_text(), needed(versions)))
     everything = work / "everything"
     pip("install", "--no-deps", "--no-build-isolation", "--no-compile", "--target", str(everything), str(ROOT))
+    forget_origin(everything)
     for version in versions:
         folder = work / version
         pip(
@@ -113,12 +117,32 @@ def merge(source: Path, target: Path) -> None:
             sys.exit(f"{there.relative_to(target)} differs between versions of Python: it does not fit into one file")
 
 
+def forget_origin(folder: Path) -> None:
+    """The program was installed from this checkout, whose path is nobody's business: the same sources make the same file anywhere."""
+    for origin in folder.glob("mesos_dns-*.dist-info/direct_url.json"):
+        origin.unlink()
+        record = origin.with_name("RECORD")
+        kept = [line for line in record.read_text().splitlines(keepends=True) if "/direct_url.json," not in line]
+        record.write_text("".join(kept))
+
+
+def is_current(file: Path) -> bool:
+    """Whether this is the one file, and holds the program as it is now."""
+    package, sources = "site-packages/mesos_dns/", ROOT / "src" / "mesos_dns"
+    if not file.exists():
+        return False
+    with zipfile.ZipFile(file) as archive:
+        inside = {name.removeprefix(package): name for name in archive.namelist() if name.startswith(package)}
+        here = {str(path.relative_to(sources)): path.read_bytes() for path in sources.rglob("*.py")}
+        return here == {name: archive.read(full) for name, full in inside.items() if name.endswith(".py")}
+
+
 def pip(*arguments: str) -> None:
     run(sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments)
 
 
-def run(*command: str) -> None:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def run(*command: str, folder: Path = ROOT) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 

@@ -106,7 +106,8 @@ def until(what: Callable[[], T], why: str | Callable[[], str], seconds: float = 
 class Program:
     """`mesos-dns run` with a configuration of its own in `folder`. A context manager; kills on exit.
 
-    `under` is a command that starts the program in its own place (`prlimit …`), `variables` are added to its environment.
+    `under` is a command that starts the program in its own place (`prlimit …`), `variables` are added to its environment. `program` is a whole
+    command in place of the program that the tests import; it sees nothing of this environment but `variables`.
     """
 
     def __init__(
@@ -116,9 +117,10 @@ class Program:
         masters: Sequence[Endpoint],
         under: Sequence[str] = (),
         variables: Mapping[str, str] = MappingProxyType({}),
+        program: Sequence[str] = (),
         **keys: Any,
     ) -> None:
-        self.under, self.variables = under, variables
+        self.under, self.variables, self.program = under, variables, program
         self.dns_port, self.http_port = free_port(), free_port()
         self.config_file = folder / "config.json"
         self.log_file = folder / "program.log"
@@ -138,10 +140,11 @@ class Program:
 
     def __enter__(self) -> Self:
         self.write_config(self.config)
+        program = self.program or command("run", "--config", str(self.config_file), "-v=1")
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [*self.under, *command("run", "--config", str(self.config_file), "-v=1")],
-                env={**environment(), **self.variables},
+                [*self.under, *program],
+                env={**({} if self.program else environment()), **self.variables},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
-from typing import Self
 
 import pytest
 from tests.integration import client
@@ -13,25 +11,14 @@ from tests.integration.program import Program
 from tests.test_docs import ROOT
 from tools import pyz
 
-FILE = ROOT / "dist" / "mesos-dns.pyz"
-PACKAGE = "site-packages/mesos_dns/"
-
-
-def is_of(sources: Path) -> bool:
-    """Whether the file holds the program as it is now."""
-    with zipfile.ZipFile(FILE) as archive:
-        inside = {name.removeprefix(PACKAGE): name for name in archive.namelist() if name.startswith(PACKAGE)}
-        here = {str(path.relative_to(sources)): path.read_bytes() for path in sources.rglob("*.py")}
-        return here == {name: archive.read(full) for name, full in inside.items() if name.endswith(".py")}
-
 
 @pytest.fixture(scope="module")
 def program_file() -> Path:
-    if not FILE.exists():
+    if not pyz.FILE.exists():
         pytest.skip("dist/mesos-dns.pyz is not built: make pyz (which needs a package index)")
-    if not is_of(ROOT / "src" / "mesos_dns"):
+    if not pyz.is_current(pyz.FILE):
         pytest.skip("dist/mesos-dns.pyz is of other sources: make pyz")
-    return FILE
+    return pyz.FILE
 
 
 @pytest.fixture(scope="module")
@@ -46,31 +33,12 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "SHIV_ROOT": str(tmp_path_factory.mktemp("unpacked"))}
 
 
-class OneFile(Program):
-    """Started from the file."""
-
-    def __init__(self, command: list[str], variables: dict[str, str], folder: Path, master: Master) -> None:
-        super().__init__(folder, masters=[master.endpoint], workers=2)
-        self._command, self._variables = command, variables
-
-    def __enter__(self) -> Self:
-        self.write_config(self.config)
-        with self.log_file.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*self._command, f"-config={self.config_file}", "-v=1"],
-                env=self._variables,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        return self
-
-
 def test_it_tells_its_version_and_checks_and_serves(
     program_file: Path, bare: Path, unpacked: dict[str, str], master: Master, tmp_path: Path
 ) -> None:
     command = [str(bare), "-I", str(program_file)]
-    running = OneFile(command, unpacked, tmp_path, master)
+    start = [*command, f"-config={tmp_path / 'config.json'}", "-v=1"]
+    running = Program(tmp_path, masters=[master.endpoint], program=start, variables=unpacked, workers=2)
     running.write_config(running.config)
     # The first of them unpacks it.
     for arguments, said in (

@@ -10,7 +10,6 @@ import venv
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import pytest
 from tests.integration import client
@@ -100,29 +99,11 @@ def test_records_of_a_saved_state(installed: Path, tmp_path: Path) -> None:
     assert ("search.marathon.mesos.", "10.32.0.5") in found
 
 
-class InstalledProgram(Program):
-    """`mesos-dns` of an environment, which knows nothing of the checkout."""
-
-    def __init__(self, binary: Path, folder: Path, master: Master) -> None:
-        super().__init__(folder, masters=[master.endpoint])
-        self._binary = binary
-
-    def __enter__(self) -> Self:
-        self.write_config(self.config)
-        with self.log_file.open("wb") as log:
-            self.process = subprocess.Popen(
-                [self._binary, f"-config={self.config_file}", "-v=1"],
-                env={"PATH": os.environ["PATH"]},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        return self
-
-
 def test_it_serves(installed: Path, master: Master, tmp_path: Path) -> None:
     """Workers, too, are started from the environment."""
-    with InstalledProgram(installed / "mesos-dns", tmp_path, master) as program:
+    start = [str(installed / "mesos-dns"), f"-config={tmp_path / 'config.json'}", "-v=1"]
+    variables = {"PATH": os.environ["PATH"]}
+    with Program(tmp_path, masters=[master.endpoint], program=start, variables=variables) as program:
         program.wait_ready()
         assert client.ask(program.dns, "web.marathon.mesos.", "A")["rcode"] == "NOERROR"
         assert program.end() == 0
