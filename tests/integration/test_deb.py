@@ -1,4 +1,7 @@
-"""The Debian package, as `make deb` leaves it, installed for real in a root to throw away: what it brings, starts, keeps and takes along."""
+"""The Debian package, as `make deb` leaves it, installed for real in a root to throw away: what it brings, starts, keeps and takes along.
+
+With it, pages for operators are typed line for line. Tests that alter what is installed stand at the end.
+"""
 
 import json
 import platform
@@ -9,11 +12,12 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from tests.integration import client, throwaway
+from tests.integration import client, debian, transcripts
+from tests.integration.debian import dpkg
 from tests.integration.masters import Master
 from tests.integration.program import Program, need, until
 from tests.integration.throwaway import Root
-from tests.test_docs import ROOT
+from tests.test_docs import DOCS, ROOT
 from tools import deb, pyz
 
 from mesos_dns import __version__
@@ -23,25 +27,9 @@ CONFIG = "/etc/mesos-dns/config.json"
 
 
 @pytest.fixture(scope="module")
-def package() -> Path:
-    found = list(pyz.FILE.parent.glob(f"mesos-dns_{__version__}_*.deb"))
-    if not found:
-        pytest.skip("there is no dist/mesos-dns_*.deb: make deb (which needs debhelper and a package index)")
-    need("dpkg-deb")
-    return found[0]
-
-
-@pytest.fixture(scope="module")
-def contents(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the package holds, and what it tells dpkg in `DEBIAN`. Of these sources, or the tests are skipped."""
-    folder = tmp_path_factory.mktemp("deb") / "contents"
-    subprocess.run(["dpkg-deb", "--raw-extract", str(package), str(folder)], check=True, timeout=60)
-    sources = ROOT / "src" / "mesos_dns"
-    inside = folder / deb.LIBRARIES / "mesos_dns"
-    here = {str(each.relative_to(sources)): each.read_bytes() for each in sources.rglob("*.py")}
-    if here != {str(each.relative_to(inside)): each.read_bytes() for each in inside.rglob("*.py")}:
-        pytest.skip("dist/mesos-dns_*.deb is of other sources: make deb")
-    return folder
+def contents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the package holds, and what it tells dpkg in `DEBIAN`."""
+    return debian.contents(tmp_path_factory.mktemp("deb") / "contents")
 
 
 def test_it_holds_what_people_look_for(contents: Path) -> None:
@@ -89,23 +77,15 @@ _SYSTEMCTL = '#!/bin/sh\necho "$*" >> /tmp/asked\n'
 
 
 @pytest.fixture(scope="module")
-def root(package: Path, contents: Path) -> Generator[Root]:
-    """With the package in /tmp, and a service manager that only notes what it is asked."""
+def root(contents: Path) -> Generator[Root]:
+    """With a service manager that only notes what it is asked."""
     assert contents
-    with throwaway.root() as made:
-        if not made.path("/usr/bin/py3compile").exists():
-            pytest.skip("this is no Debian with its python3 (py3compile)")
-        shutil.copy(package, made.path("/tmp/new.deb"))
+    with debian.root() as made:
         made.path("/run/systemd/system").mkdir(parents=True)
         made.path("/usr/bin/systemctl").unlink(missing_ok=True)
         made.path("/usr/bin/systemctl").write_text(_SYSTEMCTL)
         made.path("/usr/bin/systemctl").chmod(0o755)
         yield made
-
-
-def dpkg(root: Root, *arguments: str) -> str:
-    # Others that are told of new files (the index of manual pages) take their time.
-    return root.run("dpkg", "--no-triggers", *arguments)
 
 
 def asked(root: Root) -> list[str]:
@@ -178,6 +158,33 @@ def test_it_serves_with_its_own_libraries(installed: str, root: Root, shared_mas
     assert "Traceback" not in program.log()
 
 
+# --- pages, typed line for line ---------------------------------------------------------------------
+
+#: Nothing outlives the shell; a network with a loopback and nothing else.
+_ALONE = ("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c")
+_SET_UP = 'ip link set lo up && cd /tmp && exec "$@"'
+
+
+@pytest.mark.parametrize("name", ["from-zero.md", "upgrade.md"])
+def test_every_line_says_what_the_page_tells(installed: str, root: Root, name: str) -> None:
+    assert installed
+    for program in ("dig", "curl", "jq", "unbound", "named", "dnsmasq", "ss"):
+        need(program)
+    page = transcripts.steps((DOCS / name).read_text())
+    said = transcripts.typed([*root.under, *_ALONE, _SET_UP, "sh"], page, 120)
+    wrong = [
+        f"$ {step.typed}{told}--- expected\n{step.said}"
+        for step, told in zip(page, said, strict=False)
+        if not transcripts.is_said(step.said, told)
+    ]
+    if wrong:
+        pytest.fail("\n".join(wrong))
+    assert len(said) == len(page)
+
+
+# --- what comes after -------------------------------------------------------------------------------
+
+
 def changed(contents: Path, folder: Path) -> Path:
     """The package of a later version, with another example of a configuration."""
     (contents / CONFIG[1:]).write_text('{"Zk": "zk://10.0.0.11:2181/mesos"}\n')
@@ -227,6 +234,6 @@ def test_a_removal_stops_it_and_keeps_the_configuration_until_a_purge(installed:
     assert root.path(CONFIG).exists()
     root.path("/etc/mesos-dns/environment").write_text("MESOS_DNS_TTL=30\n")
     dpkg(root, "--purge", "mesos-dns")
-    left = root.run("find", "/etc", "/usr", "/lib", "/var/lib", "-xdev", "-name", "*mesos-dns*").split()
+    left = root.run("find", "/etc", "/usr", "/lib", "/var/lib", "-maxdepth", "4", "-name", "*mesos-dns*").split()
     assert left == []
     assert "mesos-dns" in root.run("getent", "passwd", "mesos-dns"), "files may still be its own"

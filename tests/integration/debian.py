@@ -1,0 +1,51 @@
+"""What tests of the Debian package share."""
+
+import shutil
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.integration import throwaway
+from tests.integration.program import need
+from tests.integration.throwaway import Root
+from tests.test_docs import ROOT
+from tools import deb, pyz
+
+from mesos_dns import __version__
+
+
+def package() -> Path:
+    """The package in dist/. The test is skipped if there is none."""
+    found = list(pyz.FILE.parent.glob(f"mesos-dns_{__version__}_*.deb"))
+    if not found:
+        pytest.skip("there is no dist/mesos-dns_*.deb: make deb (which needs debhelper and a package index)")
+    return found[0]
+
+
+def contents(folder: Path) -> Path:
+    """What the package holds, and what it tells dpkg in `DEBIAN`. Of these sources, or the test is skipped."""
+    subprocess.run([need("dpkg-deb"), "--raw-extract", str(package()), str(folder)], check=True, timeout=60)
+    sources = ROOT / "src" / "mesos_dns"
+    inside = folder / deb.LIBRARIES / "mesos_dns"
+    here = {str(each.relative_to(sources)): each.read_bytes() for each in sources.rglob("*.py")}
+    if here != {str(each.relative_to(inside)): each.read_bytes() for each in inside.rglob("*.py")}:
+        pytest.skip("dist/mesos-dns_*.deb is of other sources: make deb")
+    return folder
+
+
+@contextmanager
+def root() -> Generator[Root]:
+    """A root to throw away, of a Debian, with the package as `/tmp/new.deb`."""
+    with throwaway.root() as made:
+        if not made.path("/usr/bin/py3compile").exists():
+            pytest.skip("this is no Debian with its python3 (py3compile)")
+        shutil.copy(package(), made.path("/tmp/new.deb"))
+        yield made
+
+
+def dpkg(root: Root, *arguments: str) -> str:
+    """What dpkg says."""
+    # Others that are told of new files (the index of manual pages) take their time.
+    return root.run("dpkg", "--no-triggers", *arguments)
