@@ -12,6 +12,7 @@ LONGEST = [
     "integration/test_stopped_masters.py",
     "integration/test_faults.py",
     "integration/test_events.py",
+    "integration/test_deb.py",
     "integration/test_zookeeper_ensemble.py",
     "integration/test_zookeeper.py",
     "integration/test_zookeeper_program.py",

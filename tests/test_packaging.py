@@ -10,6 +10,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from tests.integration import containerfile
+from tests.integration.containerfile import Instruction
 from tests.test_docs import ROOT
 
 from mesos_dns import cli
@@ -24,45 +26,39 @@ APP = json.loads((ROOT / "packaging" / "marathon.json").read_text())
 # --- Containerfile -------------------------------------------------------------------------------
 
 
-def instructions(name: str) -> list[str]:
-    """What follows each instruction of this name, continued lines joined."""
-    text = re.sub(r"^#.*\n", "", CONTAINERFILE, flags=re.MULTILINE).replace("\\\n", " ")
-    return re.findall(rf"^{name} +(.*)$", text, re.MULTILINE)
+def told(name: str) -> list[Instruction]:
+    """The instructions of this name."""
+    return [each for each in containerfile.instructions(CONTAINERFILE) if each.name == name]
 
 
-def in_exec_form(name: str) -> list[str]:
-    (told,) = instructions(name)
-    found = json.loads(told[told.index("[") :])
-    assert all(isinstance(word, str) for word in found)
-    return found
-
-
-def test_every_line_is_an_instruction() -> None:
-    known = "FROM|COPY|RUN|ENV|USER|EXPOSE|HEALTHCHECK|STOPSIGNAL|ENTRYPOINT|CMD"
-    lines = re.sub(r"\\\n", " ", CONTAINERFILE).splitlines()
-    assert [line for line in lines if line and not re.match(rf"#|({known}) ", line)] == []
-    assert len(instructions("FROM")) == 2
-    user, group = map(int, instructions("USER")[0].split(":"))
+def test_there_are_two_stages_and_no_root() -> None:
+    assert len(told("FROM")) == 2
+    user, group = map(int, told("USER")[0].told.split(":"))
     assert user > 0 < group
 
 
+def test_unknown_instructions_are_told() -> None:
+    with pytest.raises(ValueError, match="unknown instruction ADD"):
+        containerfile.instructions("FROM base\nADD a /b\n")
+
+
 def test_the_image_starts_the_program_with_flags_that_it_knows() -> None:
-    assert in_exec_form("ENTRYPOINT") == ["/opt/mesos-dns/bin/mesos-dns"]
-    assert cli.parse(in_exec_form("CMD")).config == "/etc/mesos-dns/config.json"
+    assert told("ENTRYPOINT")[0].words == ["/opt/mesos-dns/bin/mesos-dns"]
+    assert cli.parse(told("CMD")[0].words).config == "/etc/mesos-dns/config.json"
 
 
 def test_the_shell_understands_what_is_run() -> None:
-    lines = instructions("RUN")
-    assert lines
-    for line in lines:
-        subprocess.run(["/bin/sh", "-n", "-c", line], check=True, timeout=30)
+    steps = told("RUN")
+    assert steps
+    for step in steps:
+        subprocess.run(["/bin/sh", "-n", "-c", step.told], check=True, timeout=30)
 
 
 def test_the_image_takes_what_make_build_leaves() -> None:
     recipe = re.search(r"^build:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert recipe
     assert "hatchling build" in recipe[1]
-    assert instructions("COPY")[0].split()[:-1] == ["dist/mesos_dns-*.whl", "dist/constraints.txt"]
+    assert told("COPY")[0].told.split()[:-1] == ["dist/mesos_dns-*.whl", "dist/constraints.txt"]
     assert "> dist/constraints.txt" in recipe[1]
 
 
@@ -76,7 +72,7 @@ class Healthy(BaseHTTPRequestHandler):
 
 
 def test_the_health_check_of_the_image() -> None:
-    _, *arguments = in_exec_form("HEALTHCHECK")
+    _, *arguments = told("HEALTHCHECK")[0].words
     served = HTTPServer(("127.0.0.1", 0), Healthy)
     threading.Thread(target=served.handle_request).start()
     environment = {**os.environ, "MESOS_DNS_HTTP_PORT": str(served.server_port)}

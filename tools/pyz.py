@@ -126,15 +126,19 @@ def forget_origin(folder: Path) -> None:
         record.write_text("".join(kept))
 
 
-def is_current(file: Path) -> bool:
-    """Whether this is the one file, and holds the program as it is now."""
-    package, sources = "site-packages/mesos_dns/", ROOT / "src" / "mesos_dns"
+def program() -> dict[str, bytes]:
+    """The modules of the program as they are now, by their places in the package."""
+    sources = ROOT / "src" / "mesos_dns"
+    return {str(path.relative_to(sources)): path.read_bytes() for path in sources.rglob("*.py")}
+
+
+def is_current(file: Path, package: str = "site-packages/mesos_dns/") -> bool:
+    """Whether this archive, the one file if nothing else is said, is there and holds the program as it is now."""
     if not file.exists():
         return False
     with zipfile.ZipFile(file) as archive:
         inside = {name.removeprefix(package): name for name in archive.namelist() if name.startswith(package)}
-        here = {str(path.relative_to(sources)): path.read_bytes() for path in sources.rglob("*.py")}
-        return here == {name: archive.read(full) for name, full in inside.items() if name.endswith(".py")}
+        return program() == {name: archive.read(full) for name, full in inside.items() if name.endswith(".py")}
 
 
 def pip(*arguments: str) -> None:

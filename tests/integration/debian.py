@@ -10,7 +10,6 @@ import pytest
 from tests.integration import throwaway
 from tests.integration.program import need
 from tests.integration.throwaway import Root
-from tests.test_docs import ROOT
 from tools import deb, pyz
 
 from mesos_dns import __version__
@@ -27,10 +26,8 @@ def package() -> Path:
 def contents(folder: Path) -> Path:
     """What the package holds, and what it tells dpkg in `DEBIAN`. Of these sources, or the test is skipped."""
     subprocess.run([need("dpkg-deb"), "--raw-extract", str(package()), str(folder)], check=True, timeout=60)
-    sources = ROOT / "src" / "mesos_dns"
     inside = folder / deb.LIBRARIES / "mesos_dns"
-    here = {str(each.relative_to(sources)): each.read_bytes() for each in sources.rglob("*.py")}
-    if here != {str(each.relative_to(inside)): each.read_bytes() for each in inside.rglob("*.py")}:
+    if pyz.program() != {str(each.relative_to(inside)): each.read_bytes() for each in inside.rglob("*.py")}:
         pytest.skip("dist/mesos-dns_*.deb is of other sources: make deb")
     return folder
 
