@@ -16,6 +16,7 @@ LONGEST = [
     "integration/test_zookeeper_ensemble.py",
     "integration/test_zookeeper.py",
     "integration/test_zookeeper_program.py",
+    "integration/test_booted.py",
     "integration/test_reload.py",
     "integration/test_failover.py",
     "integration/test_forwarding.py",
@@ -29,6 +30,7 @@ LONGEST = [
     "mesos/test_streaming_leaders.py",
     "test_flat.py",
     "serve/forward/test_upstreams_simulated.py",
+    "integration/test_containerfile.py",
     "integration/test_name_servers.py",
     "integration/test_order.py",
 ]

@@ -18,6 +18,7 @@ cd "$PLACE"
 mkdir upper work root
 mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work overlay root
 cd root
+if [ -n "$BARE" ]; then echo there; read -r _; exit; fi
 mount -t proc proc proc
 mount --rbind /dev dev
 for own in run tmp var/tmp; do mount -t tmpfs -o mode=1777 tmpfs "$own"; done
@@ -28,11 +29,22 @@ exec chroot . /bin/sh -c 'echo there; read -r _'
 
 
 class Root:
-    """It, as long as its holder lives."""
+    """It, as long as its holder lives, a process that sees nothing else. `namespaces` are those of its own besides the mounts."""
 
-    def __init__(self, holder: int) -> None:
+    def __init__(self, holder: int, *namespaces: str) -> None:
+        self.holder = holder
         #: In front of a command: it runs in there, with an environment of its own.
-        self.under = ("nsenter", f"--target={holder}", "--mount", "--root", "--wd", "env", "-i", *_ENVIRONMENT)
+        self.under = (
+            "nsenter",
+            f"--target={holder}",
+            "--mount",
+            *namespaces,
+            "--root",
+            "--wd",
+            "env",
+            "-i",
+            *_ENVIRONMENT,
+        )
         self._top = Path(f"/proc/{holder}/root")
 
     def path(self, inside: str) -> Path:
@@ -76,10 +88,10 @@ def missing() -> str | None:
 
 
 @contextmanager
-def _held(place: Path) -> Generator[Root]:
+def _held(place: Path, *, bare: bool = False) -> Generator[Root]:
     with subprocess.Popen(
         _command(),
-        env={**os.environ, "PLACE": str(place)},
+        env={**os.environ, "PLACE": str(place), "BARE": "1" if bare else ""},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -103,3 +115,16 @@ def root() -> Generator[Root]:
         pytest.skip(why)
     with _held(Path("/mnt")) as made:
         yield made
+
+
+#: Where it stands in the file system of whoever holds a bare one.
+BARE_PLACE = Path("/mnt/root")
+
+
+@contextmanager
+def bare() -> Generator[int]:
+    """The process that holds a root at BARE_PLACE, for somebody else to make a machine of: files alone, no processes, no devices."""
+    if (why := missing()) is not None:
+        pytest.skip(why)
+    with _held(Path("/mnt"), bare=True) as made:
+        yield made.holder
