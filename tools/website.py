@@ -5,6 +5,7 @@ python -m tools.website FOLDER    complains of each link in a site that leads no
 Sphinx imports this, too, in an environment of its own (docs/conf.py): so it needs nothing but the standard library.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -13,10 +14,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from tools.reference import reference
+
 ROOT: Final = Path(__file__).parent.parent
 VERSION: Final = re.findall(r'__version__ = "(.*)"', (ROOT / "src" / "mesos_dns" / "__init__.py").read_text())[0]
 #: The page whose table lists all others, in the order of the site.
 INDEX: Final = "docs/index"
+#: The page of the HTTP API, and its description for programs, which becomes a reference below it.
+API: Final = "docs/http-api"
+DESCRIPTION: Final = "docs/openapi.json"
 #: Languages of blocks that Pygments does not know: configurations of resolvers, which tests try.
 PLAIN_LANGUAGES: Final = ("unbound", "named", "dnsmasq", "knot", "pdns", "pdns-lua")
 #: Which attributes make a browser fetch something by itself.
@@ -70,13 +76,15 @@ def listed(index: str, text: str) -> list[str]:
 
 
 def for_site(page: str, text: str, pages: list[str], top: Path) -> str:
-    """What Sphinx gets to read: the index with its list of `pages`, others without complaint, links without folders."""
+    """What Sphinx gets to read: the index with its list of `pages`, others without complaint, no links to folders, a reference of the HTTP API."""
 
     def plain_if_folder(link: re.Match[str]) -> str:
         path = (top / page).parent / link[2]
         return link[1] if "://" not in link[2] and path.is_dir() else link[0]
 
     text = _LINK.sub(plain_if_folder, text)
+    if page == API:
+        text += "\n" + reference(json.loads((top / DESCRIPTION).read_text()))
     if page == INDEX:
         return text + "\n```{toctree}\n:hidden:\n\n" + "".join(f"/{each}\n" for each in pages) + "```\n"
     return text if page in pages else f"---\norphan: true\n---\n\n{text}"

@@ -22,7 +22,8 @@ from tools import deb, pyz
 
 from mesos_dns import __version__
 
-UNIT = "/lib/systemd/system/mesos-dns.service"
+#: On systems with a merged /usr this is the place, too, whichever debhelper chose.
+UNIT = "/usr/lib/systemd/system/mesos-dns.service"
 CONFIG = "/etc/mesos-dns/config.json"
 
 
@@ -32,9 +33,16 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return debian.contents(tmp_path_factory.mktemp("deb") / "contents")
 
 
+def unit(contents: Path) -> Path:
+    """The unit in the package: debhelper of Debian 12 and later ones have different places for it."""
+    (found,) = [path for path in (contents / UNIT[1:], contents / UNIT.removeprefix("/usr/")) if path.exists()]
+    return found
+
+
 def test_it_holds_what_people_look_for(contents: Path) -> None:
+    assert unit(contents).is_file()
     for place in (
-        *("usr/bin/mesos-dns", UNIT[1:], "usr/lib/sysusers.d/mesos-dns.conf", "usr/share/man/man1/mesos-dns.1.gz"),
+        *("usr/bin/mesos-dns", "usr/lib/sysusers.d/mesos-dns.conf", "usr/share/man/man1/mesos-dns.1.gz"),
         *deb.PLACES.values(),
         *(f"{deb.GUIDE}/{name}" for name in ("README.md", "docs/index.md", "packaging/prometheus/mesos-dns.rules.yml")),
     ):
@@ -64,7 +72,7 @@ def test_each_library_has_its_licence(contents: Path) -> None:
 
 
 def test_the_unit_is_that_of_the_sources_but_for_the_place_of_the_program(contents: Path) -> None:
-    ours, told = (path.read_text().splitlines() for path in (ROOT / "packaging/mesos-dns.service", contents / UNIT[1:]))
+    ours, told = (path.read_text().splitlines() for path in (ROOT / "packaging/mesos-dns.service", unit(contents)))
     different = {line for line in told if line not in ours}
     assert {line.partition("=")[0] for line in different} == {"Documentation", "ExecStart", "ExecReload"}
     assert not [line for line in told if "/opt/" in line]
