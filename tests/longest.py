@@ -16,7 +16,6 @@ LONGEST = [
     "integration/test_zookeeper_ensemble.py",
     "integration/test_zookeeper.py",
     "integration/test_zookeeper_program.py",
-    "integration/test_booted.py",
     "integration/test_reload.py",
     "integration/test_failover.py",
     "integration/test_forwarding.py",

@@ -1,13 +1,9 @@
 """What tests of the Debian package share."""
 
-import shutil
 import subprocess
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.integration import throwaway
 from tests.integration.program import need
 from tests.integration.throwaway import Root
 from tools import deb, pyz
@@ -30,16 +26,6 @@ def contents(folder: Path) -> Path:
     if pyz.program() != {str(each.relative_to(inside)): each.read_bytes() for each in inside.rglob("*.py")}:
         pytest.skip("dist/mesos-dns_*.deb is of other sources: make deb")
     return folder
-
-
-@contextmanager
-def root() -> Generator[Root]:
-    """A root to throw away, of a Debian, with the package as `/tmp/new.deb`."""
-    with throwaway.root() as made:
-        if not made.path("/usr/bin/py3compile").exists():
-            pytest.skip("this is no Debian with its python3 (py3compile)")
-        shutil.copy(package(), made.path("/tmp/new.deb"))
-        yield made
 
 
 def dpkg(root: Root, *arguments: str) -> str:

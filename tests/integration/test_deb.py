@@ -1,4 +1,4 @@
-"""The Debian package, as `make deb` leaves it, installed for real in a root to throw away: what it brings, starts, keeps and takes along.
+"""The Debian package, as `make deb` leaves it, installed for real on a machine to throw away: what it brings, starts, keeps and takes along.
 
 With it, pages for operators are typed line for line. Tests that alter what is installed stand at the end.
 """
@@ -12,10 +12,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from tests.integration import client, debian, transcripts
+from tests.integration import booted, debian, transcripts
 from tests.integration.debian import dpkg
-from tests.integration.masters import Master
-from tests.integration.program import Program, need, until
+from tests.integration.program import need, until
 from tests.integration.throwaway import Root
 from tests.test_docs import DOCS, ROOT
 from tools import deb, pyz
@@ -80,46 +79,40 @@ def test_the_unit_is_that_of_the_sources_but_for_the_place_of_the_program(conten
 
 # --- installed --------------------------------------------------------------------------------------
 
-#: In place of systemd's: it notes what it is asked.
-_SYSTEMCTL = '#!/bin/sh\necho "$*" >> /tmp/asked\n'
-
 
 @pytest.fixture(scope="module")
 def root(contents: Path) -> Generator[Root]:
-    """With a service manager that only notes what it is asked."""
+    """A machine with the package in /root."""
     assert contents
-    with debian.root() as made:
-        made.path("/run/systemd/system").mkdir(parents=True)
-        made.path("/usr/bin/systemctl").unlink(missing_ok=True)
-        made.path("/usr/bin/systemctl").write_text(_SYSTEMCTL)
-        made.path("/usr/bin/systemctl").chmod(0o755)
+    with booted.machine() as made:
+        shutil.copy(debian.package(), made.path("/root/new.deb"))
         yield made
-
-
-def asked(root: Root) -> list[str]:
-    """What the service manager was asked since the last time."""
-    notes = root.path("/tmp/asked")
-    found = notes.read_text().splitlines() if notes.exists() else []
-    notes.unlink(missing_ok=True)
-    return found
 
 
 def look(root: Root, path: str) -> str:
     return root.run("stat", "--format=%A %U %G", path).strip()
 
 
+def shown(root: Root, key: str) -> str:
+    """What systemd says of the service."""
+    return root.run("systemctl", "show", "--value", f"--property={key}", "mesos-dns").strip()
+
+
+def journal(root: Root) -> str:
+    return root.run("journalctl", "--no-pager", "--output=cat", "--unit=mesos-dns")
+
+
 @pytest.fixture(scope="module")
 def installed(root: Root) -> str:
     """What dpkg said."""
-    return dpkg(root, "--install", "/tmp/new.deb")
+    return dpkg(root, "--install", "/root/new.deb")
 
 
 def test_an_installation_starts_nothing_and_says_what_to_do(installed: str, root: Root) -> None:
     assert installed.splitlines()[-1] == (
         f"mesos-dns: say in {CONFIG} where the masters are, then: systemctl enable --now mesos-dns"
     )
-    assert [each for each in asked(root) if "mesos-dns" in each] == []
-    assert not root.path("/etc/systemd/system/multi-user.target.wants/mesos-dns.service").is_symlink()
+    assert (shown(root, "UnitFileState"), shown(root, "ActiveState")) == ("disabled", "inactive")
 
 
 def test_the_configuration_is_the_groups_to_read(installed: str, root: Root) -> None:
@@ -138,32 +131,8 @@ def test_it_runs_as_its_user(installed: str, root: Root) -> None:
 
 def test_systemd_understands_the_unit(installed: str, root: Root) -> None:
     assert installed
-    if not root.path("/usr/bin/systemd-analyze").exists():
-        pytest.skip("systemd-analyze is not installed")
     said = root.run("systemd-analyze", "verify", "--man=no", UNIT)
     assert [line for line in said.splitlines() if "mesos-dns" in line] == []
-
-
-def test_it_serves_with_its_own_libraries(installed: str, root: Root, shared_master: Master) -> None:
-    assert installed
-    user = ["setpriv", "--reuid=mesos-dns", "--regid=mesos-dns", "--init-groups"]
-    start = [*root.under, *user, "/usr/bin/mesos-dns", f"-config={CONFIG}", "-v=1"]
-    program = Program(
-        root.path("/etc/mesos-dns"),
-        masters=[shared_master.endpoint],
-        program=start,
-        variables={"PATH": "/usr/bin"},
-        workers=2,
-    )
-    with program:
-        program.wait_ready()
-        assert client.ask(program.dns, "web.marathon.mesos.", "A")["answer"]
-        used = Path(f"/proc/{program.pid}/maps").read_text()
-        assert "/usr/lib/mesos-dns/msgspec/" in used
-        assert "/site-packages/" not in used
-        until(lambda: len(program.workers()) == 2, "no two workers")
-        assert program.end() == 0
-    assert "Traceback" not in program.log()
 
 
 # --- pages, typed line for line ---------------------------------------------------------------------
@@ -178,6 +147,7 @@ def test_every_line_says_what_the_page_tells(installed: str, root: Root, name: s
     assert installed
     for program in ("dig", "curl", "jq", "unbound", "named", "dnsmasq", "ss"):
         need(program)
+    shutil.copy(debian.package(), root.path("/tmp/new.deb"))
     page = transcripts.steps((DOCS / name).read_text())
     said = transcripts.typed([*root.under, *_ALONE, _SET_UP, "sh"], page, 120)
     wrong = [
@@ -190,7 +160,55 @@ def test_every_line_says_what_the_page_tells(installed: str, root: Root, name: s
     assert len(said) == len(page)
 
 
-# --- what comes after -------------------------------------------------------------------------------
+# --- under systemd, as administrators use it ----------------------------------------------------------
+
+GOOD = json.dumps({"Masters": ["127.0.0.1:15050"], "ExternalOn": False, "LameDuckSeconds": 1})
+
+
+@pytest.fixture(scope="module")
+def started(installed: str, root: Root) -> str:
+    """What the journal says, once the service has been started, with a cluster on the loopback of the machine."""
+    assert installed
+    options = ("--no-server", "--churn=0", "--failover-every=0")
+    cluster = ("--setenv=PYTHONPATH=/usr/lib/mesos-dns", "python3", "-m", "mesos_dns.demo", *options)
+    root.run("systemd-run", "--quiet", "--unit=cluster", *cluster)
+    health = [*root.under, "curl", "-sf", "http://127.0.0.1:15050/master/health"]
+    until(lambda: subprocess.run(health, capture_output=True, check=False, timeout=20).returncode == 0, "no cluster")
+    root.path(CONFIG).write_text(GOOD)
+    root.run("systemctl", "enable", "--now", "mesos-dns")
+    return journal(root)
+
+
+def leader(root: Root) -> str:
+    return root.run("dig", "@127.0.0.1", "leader.mesos", "+short").strip()
+
+
+def test_it_is_started_when_names_are_served(started: str, root: Root) -> None:
+    assert "Traceback" not in started
+    assert leader(root) == "127.0.0.1"
+    assert shown(root, "StatusText").startswith("258 names, serial ")
+
+
+def test_it_is_its_user_with_its_own_libraries(started: str, root: Root) -> None:
+    assert started
+    pid = shown(root, "MainPID")
+    assert root.run("stat", "--format=%U", f"/proc/{pid}").strip() == "mesos-dns"
+    used = root.run("cat", f"/proc/{pid}/maps")
+    assert "/usr/lib/mesos-dns/msgspec/" in used
+    assert "-packages/" not in used
+
+
+def test_a_reload_checks_first(started: str, root: Root) -> None:
+    assert started
+    before = shown(root, "MainPID")
+    root.run("systemctl", "reload", "mesos-dns")
+    root.path(CONFIG).write_text('{"Masters": [')
+    try:
+        root.run("systemctl", "reload", "mesos-dns", code=1)
+    finally:
+        root.path(CONFIG).write_text(GOOD)
+    assert "is not JSON at line 1" in journal(root)
+    assert (shown(root, "MainPID"), shown(root, "ActiveState")) == (before, "active")
 
 
 def changed(contents: Path, folder: Path) -> Path:
@@ -199,37 +217,46 @@ def changed(contents: Path, folder: Path) -> Path:
     control = contents / "DEBIAN" / "control"
     control.write_text(control.read_text().replace(f"Version: {__version__}\n", "Version: 99.0\n"))
     later = folder / "later.deb"
-    subprocess.run(
-        ["dpkg-deb", "-Znone", "--build", str(contents), str(later)], check=True, timeout=60, capture_output=True
-    )
+    build = ["dpkg-deb", "-Znone", "--build", str(contents), str(later)]
+    subprocess.run(build, check=True, timeout=60, capture_output=True)
     return later
 
 
-def test_an_upgrade_keeps_the_configuration_and_does_not_wait_for_ever(
-    installed: str, root: Root, contents: Path, tmp_path: Path
+def test_an_upgrade_keeps_the_configuration_and_returns_when_names_are_served_again(
+    started: str, root: Root, contents: Path, tmp_path: Path
 ) -> None:
-    assert installed
-    mine = json.dumps({"Masters": ["10.9.9.9:5050"]})
-    root.path(CONFIG).write_text(mine)
-    root.run("chmod", "0600", CONFIG)
+    assert started
+    root.run("chmod", "0644", CONFIG)
+    before = shown(root, "MainPID")
     copy = shutil.copytree(contents, tmp_path / "copy")
-    shutil.copy(changed(copy, tmp_path), root.path("/tmp/later.deb"))
-    # How a restart goes well is in tests/integration/test_booted.py.
-    root.path("/usr/bin/systemctl").write_text(_SYSTEMCTL + 'case "$*" in try-restart*) exit 1;; esac\n')
-    asked(root)
-    said = dpkg(root, "--force-confdef", "--force-confold", "--install", "/tmp/later.deb")
-    assert said.splitlines()[-1] == "mesos-dns: not ready after its restart, see: systemctl status mesos-dns"
-    assert root.path(CONFIG).read_text() == mine
+    shutil.copy(changed(copy, tmp_path), root.path("/root/later.deb"))
+    said = dpkg(root, "--force-confdef", "--force-confold", "--install", "/root/later.deb")
+    assert "not ready" not in said
+    assert root.path(CONFIG).read_text() == GOOD
     assert root.path(f"{CONFIG}.dpkg-dist").exists()
-    assert look(root, CONFIG) == "-rw------- root mesos-dns"
-    assert asked(root)[-2:] == ["--system daemon-reload", "try-restart mesos-dns.service"]
+    assert look(root, CONFIG) == "-rw-r--r-- root mesos-dns"
+    assert shown(root, "MainPID") not in {before, "0"}
+    assert leader(root) == "127.0.0.1"
+    assert "ending in 1 s; until then /readyz says no" in journal(root)
 
 
-def test_a_removal_stops_it_and_keeps_the_configuration_until_a_purge(installed: str, root: Root) -> None:
-    assert installed
-    asked(root)
+def test_what_does_not_get_ready_does_not_hold_an_upgrade_up(started: str, root: Root) -> None:
+    """systemctl that gives up stands for masters that are silent for a minute."""
+    assert started
+    place = root.path("/root/impatient")
+    place.mkdir()
+    (place / "systemctl").write_text('#!/bin/sh\n[ "$1" != try-restart ]\n')
+    (place / "systemctl").chmod(0o755)
+    postinst = ("/var/lib/dpkg/info/mesos-dns.postinst", "configure", __version__)
+    variables = ("PATH=/root/impatient:/usr/sbin:/usr/bin:/sbin:/bin", "DPKG_MAINTSCRIPT_PACKAGE=mesos-dns")
+    said = root.run("env", *variables, *postinst)
+    assert said.splitlines()[-1] == "mesos-dns: not ready after its restart, see: systemctl status mesos-dns"
+
+
+def test_a_removal_stops_it_and_keeps_the_configuration_until_a_purge(started: str, root: Root) -> None:
+    assert started
     dpkg(root, "--remove", "mesos-dns")
-    assert "stop mesos-dns.service" in asked(root)
+    assert (shown(root, "LoadState"), shown(root, "ActiveState")) == ("not-found", "inactive")
     assert not root.path("/usr/lib/mesos-dns").exists()
     assert root.path(CONFIG).exists()
     root.path("/etc/mesos-dns/environment").write_text("MESOS_DNS_TTL=30\n")
@@ -237,3 +264,4 @@ def test_a_removal_stops_it_and_keeps_the_configuration_until_a_purge(installed:
     left = root.run("find", "/etc", "/usr", "/lib", "/var/lib", "-maxdepth", "4", "-name", "*mesos-dns*").split()
     assert left == []
     assert "mesos-dns" in root.run("getent", "passwd", "mesos-dns"), "files may still be its own"
+    assert "Traceback" not in journal(root)
