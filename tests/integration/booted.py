@@ -65,7 +65,8 @@ def machine() -> Generator[Root]:
         ]
         command = [nspawn, *options, f"--directory={throwaway.BARE_PLACE}", "--boot", "--", "--unit=basic.target"]
         process = subprocess.Popen(
-            ["sh", "-c", _START, "sh", *command],
+            # Whatever becomes of the tests, it ends with them.
+            ["setpriv", "--pdeathsig=KILL", "sh", "-c", _START, "sh", *command],
             env={**os.environ, "HOLDER": str(holder), "GROUPS_OF_ITS_OWN": " ".join(map(str, groups))},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
