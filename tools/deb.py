@@ -37,8 +37,8 @@ PLACES: Final = {
 }
 #: Documentation, in the layout of the sources, so that links between pages lead somewhere.
 DOCUMENTATION: Final = (
-    *("README.md", "SECURITY.md", "CHANGELOG.md", "docs", "packaging/config.json", "packaging/mesos-dns.service"),
-    *("packaging/prometheus", "packaging/grafana"),
+    *("README.md", "SECURITY.md", "CHANGELOG.md", "docs", "packaging/config.json"),
+    *("packaging/mesos-dns.service", "packaging/mesos-dns.socket", "packaging/prometheus", "packaging/grafana"),
 )
 #: In the one file, and of no use here: its own starter, tests and sources in C of libraries.
 LEFT_OUT: Final = (
@@ -88,6 +88,7 @@ def lay_ready(source: Path) -> None:
         for file in files(ROOT / name):
             put(file, root / GUIDE / file.relative_to(ROOT))
     (source / "debian" / "mesos-dns.service").write_text(unit((PACKAGING / "mesos-dns.service").read_text()))
+    put(PACKAGING / "mesos-dns.socket", source / "debian" / "mesos-dns.socket")
     control = source / "debian" / "control"
     control.write_text(filled(control.read_text()))
     with (source / "debian" / "copyright").open("a") as told:

@@ -42,7 +42,7 @@ def test_it_holds_what_people_look_for(contents: Path) -> None:
     assert unit(contents).is_file()
     for place in (
         *("usr/bin/mesos-dns", "usr/lib/sysusers.d/mesos-dns.conf", "usr/share/man/man1/mesos-dns.1.gz"),
-        *deb.PLACES.values(),
+        *(str(unit(contents).with_suffix(".socket").relative_to(contents)), *deb.PLACES.values()),
         *(f"{deb.GUIDE}/{name}" for name in ("README.md", "docs/index.md", "packaging/prometheus/mesos-dns.rules.yml")),
     ):
         assert (contents / place).is_file(), place
@@ -162,7 +162,9 @@ def test_every_line_says_what_the_page_tells(installed: str, root: Root, name: s
 
 # --- under systemd, as administrators use it ----------------------------------------------------------
 
-GOOD = json.dumps({"Masters": ["127.0.0.1:15050"], "ExternalOn": False, "LameDuckSeconds": 1})
+GOOD = json.dumps({"Masters": ["127.0.0.1:15050"], "ExternalOn": False, "LameDuckSeconds": 1, "Workers": 2})
+#: As docs/install.md has it.
+DROP_IN = re.findall(r"^install -d .*\nprintf .*$", (DOCS / "install.md").read_text(), re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +213,22 @@ def test_a_reload_checks_first(started: str, root: Root) -> None:
     assert (shown(root, "MainPID"), shown(root, "ActiveState")) == (before, "active")
 
 
+def test_systemd_may_open_the_ports(started: str, root: Root) -> None:
+    """And a query starts what does not run."""
+    assert started
+    (made,) = DROP_IN
+    root.run("sh", "-c", made)
+    root.run("systemctl", "daemon-reload")
+    root.run("systemctl", "stop", "mesos-dns")
+    root.run("systemctl", "start", "mesos-dns.socket")
+    root.run("systemctl", "start", "mesos-dns")
+    assert leader(root) == "127.0.0.1"
+    assert re.search(r"^INFO 4 sockets are those of the service manager", journal(root), re.MULTILINE)
+    assert shown(root, "AmbientCapabilities") == ""
+    root.run("systemctl", "stop", "mesos-dns.service")
+    until(lambda: leader(root) == "127.0.0.1", lambda: journal(root))
+
+
 def changed(contents: Path, folder: Path) -> Path:
     """The package of a later version, with another example of a configuration."""
     (contents / CONFIG[1:]).write_text('{"Zk": "zk://10.0.0.11:2181/mesos"}\n')
@@ -257,10 +275,12 @@ def test_a_removal_stops_it_and_keeps_the_configuration_until_a_purge(started: s
     assert started
     dpkg(root, "--remove", "mesos-dns")
     assert (shown(root, "LoadState"), shown(root, "ActiveState")) == ("not-found", "inactive")
+    assert root.run("ss", "-Hlntu", "sport = :53") == ""
     assert not root.path("/usr/lib/mesos-dns").exists()
     assert root.path(CONFIG).exists()
     root.path("/etc/mesos-dns/environment").write_text("MESOS_DNS_TTL=30\n")
     dpkg(root, "--purge", "mesos-dns")
+    root.run("rm", "-r", "/etc/systemd/system/mesos-dns.service.d")
     left = root.run("find", "/etc", "/usr", "/lib", "/var/lib", "-maxdepth", "4", "-name", "*mesos-dns*").split()
     assert left == []
     assert "mesos-dns" in root.run("getent", "passwd", "mesos-dns"), "files may still be its own"
