@@ -145,7 +145,7 @@ _SET_UP = 'ip link set lo up && cd /tmp && exec "$@"'
 @pytest.mark.parametrize("name", ["from-zero.md", "upgrade.md"])
 def test_every_line_says_what_the_page_tells(installed: str, root: Root, name: str) -> None:
     assert installed
-    for program in ("dig", "curl", "jq", "unbound", "named", "dnsmasq", "ss"):
+    for program in ("dig", "curl", "jq", "unbound", "named", "dnsmasq"):
         need(program)
     shutil.copy(debian.package(), root.path("/tmp/new.deb"))
     page = transcripts.steps((DOCS / name).read_text())
