@@ -128,7 +128,7 @@ def test_every_way_to_ask_is_there(master: Master, tmp_path: Path) -> None:
         # The file is rotated by somebody else, who says so.
         path.rename(tmp_path / "rotated")
         program.process.send_signal(signal.SIGHUP)  # type: ignore[union-attr]  # it was started
-        until(lambda: "in force" in program.get("/v1/status")[1], program.log)
+        until(lambda: "the new configuration is in force" in program.log(), program.log)
         ask(program, "after.mesos")
         until(lambda: "after.mesos." in names(path), program.log)
         ask(program, "last.mesos")

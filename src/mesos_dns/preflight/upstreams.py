@@ -14,6 +14,7 @@ from mesos_dns.dns import message as msg
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.preflight.findings import Finding, Level
+from mesos_dns.quoting import quoted
 from mesos_dns.serve.channel import words
 from mesos_dns.serve.forward import rewrite
 from mesos_dns.serve.forward.exchange import exchange_udp
@@ -89,7 +90,7 @@ async def _try(upstream: Upstream, zone: bytes, context: ssl.SSLContext | None, 
                 "upstream",
                 _name(upstream),
                 "id.server TXT CH",
-                f"calls itself {own_id.decode('utf-8', 'replace')!r}, as this server does",
+                f"calls itself {quoted(own_id.decode('utf-8', 'replace'))}, as this server does",
                 "another server",
                 "if it is this server itself, questions go round and round: ask others; if not, give them different names (ServerId)",
             )
