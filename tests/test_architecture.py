@@ -94,7 +94,7 @@ PURE_SERVE = ours(
 PURE_PREFLIGHT = ours("preflight.findings", "preflight.judging")
 PURE_WEB = ours(
     *("web.views", "web.go_json", "web.paths", "web.backend", "web.doh", "web.exposition", "web.filters", "web.trust"),
-    "web.log_filter",
+    *("web.log_filter", "web.listing", "web.search"),
 )
 
 #: Of our own modules, all that a part may import, beside itself, `limits` and `quoting`, which are pure.
@@ -105,6 +105,7 @@ MAY_IMPORT = {
     "mesos_dns.logs": (),
     "mesos_dns.metrics": (),
     "mesos_dns.verdict": (),
+    "mesos_dns.history": ours("metrics"),
     "mesos_dns.certificates": (),
     "mesos_dns.tls": ours("certificates"),
     "mesos_dns.dns": (),
@@ -157,7 +158,7 @@ MAY_IMPORT = {
     ),
     "mesos_dns.serve.responder": (*ours("dns", "metrics"), *PURE_SERVE),
     "mesos_dns.serve": COMMON + ours("dns", "querylog"),
-    "mesos_dns.web": COMMON + ours("dns", "names.explanation", "names.model", "zone"),
+    "mesos_dns.web": COMMON + ours("dns", "history", "names.explanation", "names.model", "zone") + PURE_STATE,
     "mesos_dns.config": ours("certificates", "tls"),
     "mesos_dns.config.query_log": ours("config", "dns", "querylog"),
     "mesos_dns.demo": (),
@@ -201,7 +202,7 @@ def test_a_module_imports_only_what_its_part_may(module):
             *ours(
                 "quoting", "certificates", "dns", "names", "querylog", "zone", "workers.protocol", "workers.propagation"
             ),
-            *ours("workers.replication", "workers.rotation", "workers.rates", "verdict"),
+            *ours("workers.replication", "workers.rotation", "workers.rates", "verdict", "history"),
             *PURE_MESOS,
             *PURE_SERVE,
             *PURE_WEB,

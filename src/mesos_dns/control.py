@@ -25,6 +25,7 @@ from mesos_dns.concurrency import bound_complaints, spawn
 from mesos_dns.config import Config, ConfigError, Loaded
 from mesos_dns.config.system_resolvers import LOOK_SECONDS, SystemResolvers
 from mesos_dns.generation import Generation, MakeSource, Reload
+from mesos_dns.history import STEP_SECONDS
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.sources import follow
 from mesos_dns.sockets import BindError, Given, Sockets
@@ -125,6 +126,7 @@ class Control:
         """Serve until SIGTERM or SIGINT. Raises BindError if a socket cannot be had."""
         collector.tune()
         allocator.give_back_large_blocks()
+        noting = None
         collecting = spawn(collector.look_now_and_then(), name="collect garbage")
         loop = asyncio.get_running_loop()
         bound_complaints(loop)
@@ -141,6 +143,7 @@ class Control:
             self._generation.start()
             self._accompany(self._generation, config)
             self._beside.append(spawn(self._give_way(self._generation), name="give way"))
+            noting = spawn(self._note_history(), name="note history")
             self._supervision.start()
             log.info("serving %s.: %s", wanted.shown.domain, self._listeners)
             if early_signals.hangup_came():
@@ -149,7 +152,9 @@ class Control:
             await self._serve_on(self._generation)
             log.info("ending")
         finally:
-            collecting.cancel()
+            for task in (collecting, noting):
+                if task is not None:
+                    task.cancel()
             await self._stop_or_give_up()
 
     def _plan(self, config: Config) -> Plan:
@@ -328,6 +333,13 @@ class Control:
         if await generation.serving():
             self._supervision.serving()
             lower_priority(self._niceness)
+
+    async def _note_history(self) -> None:
+        """Note now and then what clients asked and got."""
+        while True:
+            # No variable: one that is replaced meanwhile must not stay in memory.
+            self._current().history.note(time.monotonic(), time.time(), self._current().counters())
+            await asyncio.sleep(STEP_SECONDS)
 
     async def _follow_resolvers(self, generation: Generation, config: Config) -> None:
         """Have those asked that /etc/resolv.conf names, whenever it changes."""

@@ -17,6 +17,7 @@ from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import Clients, Prefix
 from mesos_dns.dns.rdata import Record
+from mesos_dns.history import History
 from mesos_dns.logs import RateLimited
 from mesos_dns.mesos.asked import Leaders, Leadership
 from mesos_dns.mesos.hosts import HostLookup
@@ -99,6 +100,8 @@ class Generation:
         self.counted_before: dict[str, float] = {}
         #: Whom a state was read from, and which parts of the newest one were of no use, by reason.
         self.leaders = Leaders()
+        #: What was asked and answered lately, whatever the configuration: control notes it.
+        self.history: History = former.history if former is not None else History()
         self.skipped_parts: Mapping[str, int] = {}
         #: When the program started, what the configuration was read from, and when; Unix times.
         self.started: float = former.started if former is not None else time.time()
@@ -369,7 +372,7 @@ class Generation:
 
     @property
     def enumeration_on(self) -> bool:
-        """Whether what tells names that nobody asked for exists: `/v1/enumerate`, `/v1/axfr`, `/v1/changes`, `/v1/explain`."""
+        """Whether what tells names that nobody asked for exists: dumps, lists, changes, explanations, searches."""
         return self.plan.shown.enumeration_on
 
     @property

@@ -25,6 +25,7 @@ STREAMS = ("text/event-stream", "application/x-ndjson")
 #: (status, operation or "" for any): why it is not seen here.
 UNSEEN = {
     ("500", ""): "a fault of the program would be needed",
+    ("503", "search"): "others would have to search; tests/web/test_search.py",
     ("503", "changes"): "33 clients would be needed; tests/web/test_watching.py",
     ("503", "queries"): "five clients would be needed; tests/web/test_query_log.py",
     ("503", "dnsQuery"): "no worker may be there; tests/web/test_dns_query.py",
@@ -178,6 +179,14 @@ REQUESTS = [
     Asked("/v1/queries", "/v1/queries?for=x"),
     Asked("/v1/queries", "/v1/queries", headers={"Via": "1.1 proxy"}),
     Asked("/v1/queries", "/v1/queries", headers={"Accept": "text/event-stream"}),
+    Asked("/v1/history", "/v1/history?after=x"),
+    Asked("/v1/search", "/v1/search?q=web&names=all"),
+    Asked("/v1/search", "/v1/search?q=10."),
+    Asked("/v1/frameworks", "/v1/frameworks?limit=0"),
+    Asked("/v1/agents", "/v1/agents?limit=0"),
+    Asked("/v1/tasks", "/v1/tasks?limit=0"),
+    Asked("/v1/tasks", "/v1/tasks?framework=fw-1"),
+    Asked("/v1/changes", "/v1/changes?name=web.marathon.mesos&limit=1"),
     Asked("/metrics", "/metrics", headers={"Accept": "application/openmetrics-text"}),
     Asked("/dns-query", "/dns-query?dns=AAAAAAABAAAAAAAABmxlYWRlcgVtZXNvcwAAAQAB"),
     Asked("/dns-query", "/dns-query?dns=AAAAAAABAAAAAAAABmxlYWRlcgVtZXNvcwAAAQAB", "HEAD"),
@@ -193,7 +202,8 @@ REQUESTS = [
 def every_get() -> Iterator[Asked]:
     """One request for each path."""
     for path in DOCUMENT["paths"]:
-        yield Asked(path, path.replace("{host}", "web.mesos").replace("{service}", "_web._tcp.mesos"))
+        target = path.replace("{host}", "web.mesos").replace("{service}", "_web._tcp.mesos")
+        yield Asked(path, f"{target}?q=web" if path == "/v1/search" else target)
 
 
 @pytest.mark.parametrize("asked", REQUESTS, ids=lambda asked: f"{asked.method} {asked.target[:60]} {[*asked.headers]}")
@@ -207,7 +217,7 @@ def test_errors_are_described(program: Program) -> None:
         if "406" in DOCUMENT["paths"][asked.path]["get"]["responses"]:
             assert hold(program, asked._replace(headers={"Accept": "text/html"})).status == 406
         if asked.path.startswith("/v1"):
-            assert hold(program, asked._replace(target=asked.target + "%zz")).status == 400
+            assert hold(program, asked._replace(target=asked.path.replace("{host}", "web.mesos") + "%zz")).status == 400
 
 
 def test_a_status_with_something_to_tell(program: Program, leader: Master) -> None:
@@ -241,7 +251,8 @@ def test_a_server_that_has_no_records_and_tells_no_names(tmp_path: Path) -> None
         assert hold(early, Asked("/v1/querylog", "/v1/querylog", "POST")).status == 409
     with Program(tmp_path, masters=[("127.0.0.1", free_port())], EnumerationOn=False) as silent:
         until(lambda: silent.get("/healthz")[0] == 200, "it never listens", 2 * PATIENCE)
-        for path in ("/v1/enumerate", "/v1/axfr", "/v1/changes", "/v1/explain", "/dns-query"):
+        listings = ("/v1/search", "/v1/frameworks", "/v1/agents", "/v1/tasks")
+        for path in ("/v1/enumerate", "/v1/axfr", "/v1/changes", "/v1/explain", "/dns-query", *listings):
             assert hold(silent, Asked(path, path)).status == 404
 
 
@@ -274,7 +285,7 @@ def test_all_that_is_described_was_seen(request: pytest.FixtureRequest) -> None:
 
 
 def test_every_path_is_described() -> None:
-    found = {match(asked.target) for asked in every_get()}
+    found = {match(asked.target.partition("?")[0]) for asked in every_get()}
     assert {each.endpoint for each in found if isinstance(each, Match)} == set(Endpoint)
     assert all(isinstance(each, Match) for each in found)
 

@@ -11,6 +11,7 @@ from mesos_dns.concurrency import Broadcast
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import ClientList, Clients
 from mesos_dns.dns.rdata import Record, pack_address
+from mesos_dns.history import History
 from mesos_dns.mesos.state import Delta, Task
 from mesos_dns.metrics import GAUGE, Metric
 from mesos_dns.names.absence import Facts
@@ -51,6 +52,7 @@ class Cluster:
     reads: int = 0
     http_clients: Clients = field(default_factory=lambda: Clients(ClientList()))
     journal: Journal = field(default_factory=Journal)
+    history: History = field(default_factory=History)
     happened: Broadcast = field(default_factory=Broadcast)
     http_token: Token = field(default_factory=Token)
     doh_on: bool = False

@@ -309,3 +309,30 @@ _BEYOND_ASCII = st.text(st.characters(min_codepoint=0xA0, exclude_categories=["C
 )
 async def test_any_path_has_a_known_status(get, prefix, rest):
     assert (await get(prefix + rest)).status in {200, 301, 400, 404, 501}
+
+
+async def test_what_was_counted_lately(get, cluster):
+    for now in range(3):
+        counts = {
+            'dns_requests{proto="udp",family="1",type="A"}': 7 * now * now,
+            'dns_responses{rcode="NXDOMAIN"}': now,
+        }
+        cluster.history.note(now * 5.0, 1_700_000_000.5 + now * 5, counts | {"cache_hits": float(now == 2)})
+    assert json.loads((await get("/v1/history")).body) == {
+        "count": 2,
+        "at": [1700000005500, 1700000010500],
+        "milliseconds": [5000, 5000],
+        "types": {"A": [7, 21]},
+        "rcodes": {"NXDOMAIN": [1, 1]},
+        "origins": {"cache": [0, 1]},
+    }
+    assert json.loads((await get("/v1/history?after=1")).body)["types"] == {"A": [21]}
+    assert json.loads((await get("/v1/history?after=2")).body) == {
+        "count": 2,
+        "at": [],
+        "milliseconds": [],
+        "types": {},
+        "rcodes": {},
+        "origins": {},
+    }
+    assert (await get("/v1/history?after=x")).body == "400: after: expected a number from 0 to 1000000000, found 'x'"

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.web.given import Client
 
-from mesos_dns.web import api
+from mesos_dns.web import asking
 from mesos_dns.web.server import HttpServer
 
 EXPLAINED = """{
@@ -70,7 +70,7 @@ async def test_a_name_that_does_not(get):
     assert found["reasons"][0]["code"] == "agent-unknown"
 
 
-NAME = f"400: name: expected a name of up to {api.MAX_EXPLAINED} characters"
+NAME = f"400: name: expected a name of up to {asking.MAX_EXPLAINED} characters"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ NAME = f"400: name: expected a name of up to {api.MAX_EXPLAINED} characters"
         ("", NAME),
         ("?name=", NAME),
         ("?type=A", NAME),
-        (f"?name={'a' * (api.MAX_EXPLAINED + 1)}", NAME),
+        (f"?name={'a' * (asking.MAX_EXPLAINED + 1)}", NAME),
         ("?name=x&type=B", "400: type: expected a type such as A, AAAA, SRV or TYPE65, found 'B'"),
         ("?name=x&type=TYPE65536", "400: type: expected a type such as A, AAAA, SRV or TYPE65, found 'TYPE65536'"),
     ],

@@ -53,6 +53,25 @@ async def test_what_is_known(get, cluster):
     assert json.loads((await get("/v1/changes?since=9")).body)["changes"] == []
 
 
+async def test_the_newest(get, cluster):
+    for serial in (7, 8):
+        cluster.note(change(serial))
+    found = json.loads((await get("/v1/changes?limit=1")).body)
+    assert (found["complete"], found["changes"]) == (False, [IN_FULL])
+    assert json.loads((await get("/v1/changes?limit=2")).body)["complete"]
+    assert (await get("/v1/changes?limit=0")).body == "400: limit: expected a number from 1 to 1000000000, found '0'"
+
+
+async def test_those_of_one_name(get, cluster):
+    other = names.from_text("other.marathon.mesos")
+    cluster.note(change(7, other)._replace(vanished=((WEB, rd.A, b"\xc0\0\2\2"),), more_appeared=9))
+    cluster.note(change(8, other)._replace(vanished=()))
+    (found,) = json.loads((await get("/v1/changes?name=WEB.marathon.mesos")).body)["changes"]
+    assert (found["serial"], found["appeared"], found["vanished"]) == (7, [], IN_FULL["vanished"])
+    assert (found["appeared_more"], found["vanished_more"]) == (0, 0)
+    assert (await get("/v1/changes?name=a..b")).body == "400: name: a label is empty"
+
+
 @pytest.mark.parametrize("since", ["", "x", "-1", "1.0", "4294967296", "9" * 99, "%C2%B2"])
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 async def test_a_serial_that_is_none(get, since, accept):

@@ -6,7 +6,7 @@ its tasks. Work comes out in slices, so that the caller can do other things in b
 """
 
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Final, TypeVar, cast
 
@@ -89,6 +89,10 @@ class Model:
         """Its running tasks, oldest first; also while it is unknown itself."""
         return self._tasks_of_framework.get(framework_id) or _NO_TASKS
 
+    def tasks_of_agent(self, agent_id: str) -> Collection[TaskKey]:
+        """Its running tasks, oldest first; also while it is unknown itself."""
+        return self._tasks_of_agent.get(agent_id, {})
+
     def fragment(self, framework_id: str) -> bytes | None:
         """The dotted labels of a framework's name; None while it is unknown."""
         return self._fragments.get(framework_id)
@@ -115,7 +119,11 @@ class Model:
     def task_records(self, key: TaskKey) -> list[Record]:
         """What a task contributes at present, in Go's order; nothing while its agent or framework is unknown."""
         task = self.tasks.get(key)
-        placement = None if task is None else self._placement(task)
+        return [] if task is None else self.records_of(task)
+
+    def records_of(self, task: Task) -> list[Record]:
+        """The same of one that is here."""
+        placement = self._placement(task)
         return [] if placement is None else self._records(placement, TASK_RULES)
 
     @property

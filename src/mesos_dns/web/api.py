@@ -12,11 +12,11 @@ from typing import Final
 
 from aiohttp import web
 
-from mesos_dns.dns import rdata as rd
 from mesos_dns.logs import RateLimited
 from mesos_dns.metrics import Counts, counter
 from mesos_dns.quoting import quoted
 from mesos_dns.web import views
+from mesos_dns.web.asking import Questions
 from mesos_dns.web.backend import Backend
 from mesos_dns.web.dns_query import answer_dns, client_of
 from mesos_dns.web.exposition import exposition
@@ -25,15 +25,12 @@ from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable
 from mesos_dns.web.query_log import answer_log, send_queries
 from mesos_dns.web.sending import forbidden, headers, send, text
 from mesos_dns.web.trust import bearer, refusal
-from mesos_dns.web.watching import BadSerialError, Watches, serial_of, wants_events
+from mesos_dns.web.watching import Watches, wants_events
 
 log = logging.getLogger(__name__)
 
 #: Seconds that a request for a dump of everything waits for the dump before it.
 HTTP_DUMP_WAIT_SECONDS: Final = 30.0
-
-#: Characters of a name to be explained: a name in DNS has 255 octets, and one that is too long for it is explained, too.
-MAX_EXPLAINED: Final = 1024
 
 _REQUESTS: Final = counter(
     "http_requests",
@@ -44,7 +41,10 @@ _PROBES: Final = {Endpoint.HEALTH, Endpoint.READINESS}
 #: Everything about the whole cluster: large, and only there if `EnumerationOn`.
 _DUMPS: Final = {Endpoint.ENUMERATE, Endpoint.AXFR}
 #: What tells names that nobody asked for.
-_ENUMERATIONS: Final = _DUMPS | {Endpoint.CHANGES, Endpoint.EXPLAIN}
+_ENUMERATIONS: Final = _DUMPS | {
+    *(Endpoint.CHANGES, Endpoint.EXPLAIN, Endpoint.SEARCH),
+    *(Endpoint.FRAMEWORKS, Endpoint.AGENTS, Endpoint.TASKS),
+}
 #: What tells about clients, who asks what: for those alone whom `web.trust` trusts.
 _ABOUT_CLIENTS: Final = {Endpoint.TRUST, Endpoint.QUERY_LOG, Endpoint.QUERIES}
 _NEED_RECORDS: Final = _DUMPS | {Endpoint.HOSTS, Endpoint.SERVICES}
@@ -59,6 +59,7 @@ class Api:
         self._dump = asyncio.Semaphore(1)
         self._problems = RateLimited(log)
         self._watches = Watches(current)
+        self._questions = Questions()
         self._counts = Counts()
 
     def __repr__(self) -> str:
@@ -153,8 +154,8 @@ class Api:
             return text(503, "\n".join(["503: no records yet", *backend.ready()[1]]))
         if found.endpoint in _DUMPS:
             return await self._send_dump(request, found, backend)
-        if found.endpoint in _QUESTIONS:
-            return await _QUESTIONS[found.endpoint](request, backend)
+        if found.endpoint in self._questions:
+            return await self._questions.ask(found.endpoint, request, backend)
         return await send(request, self._pieces(found, backend))
 
     async def _send_dump(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
@@ -207,29 +208,6 @@ def _dump(found: Match, backend: Backend, wanted: Filter) -> views.Pieces:
         domain=backend.domain,
         wanted=wanted,
     )
-
-
-async def _changes(request: web.BaseRequest, backend: Backend) -> web.StreamResponse:
-    try:
-        since = serial_of(request.query.get("since", "0"))
-    except BadSerialError as error:
-        return text(400, f"400: since: {error}")
-    return await send(request, views.changes(backend.journal, since, backend.zone.serial))
-
-
-async def _explain(request: web.BaseRequest, backend: Backend) -> web.StreamResponse:
-    name, rrtype = request.query.get("name", ""), request.query.get("type", "")
-    if not name or len(name) > MAX_EXPLAINED:
-        return text(400, f"400: name: expected a name of up to {MAX_EXPLAINED} characters")
-    try:
-        wanted = rd.type_of(rrtype) if rrtype else None
-    except ValueError as error:
-        return text(400, f"400: type: {error}")
-    return await send(request, views.explain(backend.explain(name, wanted)))
-
-
-#: What has to be asked in the right way.
-_QUESTIONS: Final = {Endpoint.CHANGES: _changes, Endpoint.EXPLAIN: _explain}
 
 
 def _exists(endpoint: Endpoint, backend: Backend) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from mesos_dns.dns.rdata import Record
+from mesos_dns.history import History
 from mesos_dns.metrics import Metric
 from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.model import Model
@@ -56,7 +57,7 @@ class Backend(Protocol):
 
     @property
     def enumeration_on(self) -> bool:
-        """Whether what tells names that nobody asked for exists: `/v1/enumerate`, `/v1/axfr`, `/v1/changes`, `/v1/explain`."""
+        """Whether what tells names that nobody asked for exists: dumps, lists, changes, explanations, searches."""
 
     @property
     def refresh_seconds(self) -> int:
@@ -80,6 +81,10 @@ class Backend(Protocol):
     @property
     def http_token(self) -> Token:
         """What shows that somebody may see what tells about clients; empty without `HttpTokenFile`."""
+
+    @property
+    def history(self) -> History:
+        """What was asked and answered lately."""
 
     @property
     def journal(self) -> Journal:

@@ -42,16 +42,19 @@ def filter_of(parameters: Iterable[tuple[str, str]]) -> Filter:
         elif name == "prefix":
             prefix = value.lower()
         elif name == "limit":
-            limit = _limit(value)
+            limit = number_of("limit", value, 1, MAX_LIMIT, MAX_LIMIT)
     if len(frameworks) > MAX_VALUES:
         raise BadFilterError(f"framework: expected {MAX_VALUES} of them at most, found {len(frameworks)}")
     return Filter(frozenset(frameworks), prefix, limit)
 
 
-def _limit(value: str) -> int:
-    if value.isascii() and value.isdigit() and len(value) <= len(str(MAX_LIMIT)) and 1 <= int(value) <= MAX_LIMIT:
+def number_of(name: str, value: str | None, low: int, high: int, default: int) -> int:
+    """The number that the parameter `name` gives, from `low` to `high`; `default` without it. Raises BadFilterError."""
+    if value is None:
+        return default
+    if value.isascii() and value.isdigit() and len(value) <= len(str(high)) and low <= int(value) <= high:
         return int(value)
-    raise BadFilterError(f"limit: expected a number from 1 to {MAX_LIMIT}, found {quoted(value)}")
+    raise BadFilterError(f"{name}: expected a number from {low} to {high}, found {quoted(value)}")
 
 
 def takes_gzip(accept_encoding: str | None) -> bool:

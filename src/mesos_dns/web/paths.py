@@ -26,6 +26,11 @@ class Endpoint(enum.Enum):
     TRUST = enum.auto()
     QUERY_LOG = enum.auto()
     QUERIES = enum.auto()
+    HISTORY = enum.auto()
+    SEARCH = enum.auto()
+    FRAMEWORKS = enum.auto()
+    AGENTS = enum.auto()
+    TASKS = enum.auto()
 
 
 class Match(NamedTuple):
@@ -60,6 +65,11 @@ _FIXED: Final = {
     ("v1", "trust"): Match(Endpoint.TRUST),
     ("v1", "querylog"): Match(Endpoint.QUERY_LOG),
     ("v1", "queries"): Match(Endpoint.QUERIES),
+    ("v1", "history"): Match(Endpoint.HISTORY),
+    ("v1", "search"): Match(Endpoint.SEARCH),
+    ("v1", "frameworks"): Match(Endpoint.FRAMEWORKS),
+    ("v1", "agents"): Match(Endpoint.AGENTS),
+    ("v1", "tasks"): Match(Endpoint.TASKS),
 }
 #: What Go leaves as it is in a path, beside letters, digits and `_.-~` (net/url, encodePath).
 _UNESCAPED: Final = "/$&+,:;=@"

@@ -15,6 +15,7 @@ import msgspec
 from mesos_dns.dns import name as names
 from mesos_dns.dns import rdata as rd
 from mesos_dns.dns.rdata import AAAA, SRV, A, Record
+from mesos_dns.history import History
 from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.model import Model
 from mesos_dns.web.filters import EVERYTHING, Filter
@@ -29,6 +30,8 @@ Pieces = Generator[str, None, None]
 #: What a miss answers, with status 200: clients of the Go program depend on it.
 NO_HOST: Final = {"host": "", "ip": ""}
 NO_SERVICE: Final = {"service": "", "host": "", "ip": "", "port": ""}
+#: What a step of the history counts.
+_GROUPS: Final = ("types", "rcodes", "origins")
 _SECTIONS: Final = (("As", A), ("AAAAs", AAAA), ("SRVs", SRV))
 
 
@@ -117,6 +120,26 @@ def _listing(entries: Iterable[Mapping[str, str]], nothing: Mapping[str, str]) -
     if opening == "[":
         yield opening + line(1) + render(nothing, 1)
     yield line(0) + "]"
+
+
+# --- what was counted ---------------------------------------------------------------
+
+
+def history(kept: History, after: int) -> Pieces:
+    """Show what was counted in the steps after the first `after` that there ever were, each series as a list with a number for each step."""
+    steps = kept.after(after)
+    groups = {group: sorted({name for step in steps for name in getattr(step, group)}) for group in _GROUPS}
+    yield render(
+        {
+            "count": kept.count,
+            "at": [int(step.at * 1000) for step in steps],
+            "milliseconds": [round(step.seconds * 1000) for step in steps],
+            **{
+                group: {name: [getattr(step, group).get(name, 0) for step in steps] for name in found}
+                for group, found in groups.items()
+            },
+        }
+    )
 
 
 # --- the tasks -------------------------------------------------------------------------------------
@@ -271,9 +294,18 @@ def _section(zone: Zone, rrtype: int, runs: list[tuple[bytes, ...]], room: _Room
 # --- changes ---------------------------------------------------------------------------------------
 
 
-def changes(journal: Journal, since: int, serial: int) -> Pieces:
-    """List what changed after the serial `since`, the oldest first; `serial` is the present one."""
+def changes(
+    journal: Journal, since: int, serial: int, *, owner: bytes | None = None, limit: int | None = None
+) -> Pieces:
+    """List what changed after the serial `since`, the oldest first; `serial` is the present one.
+
+    With `owner` what changed at that name only; and the newest `limit` of it.
+    """
     found, complete = journal.since(since, serial)
+    if owner is not None:
+        found = [concerned for change in found if (concerned := change.at_name(owner)) is not None]
+    if limit is not None and len(found) > limit:
+        found, complete = found[-limit:], False
     yield "{" + line(1) + f'"since": {since},' + line(1) + f'"serial": {serial},'
     yield line(1) + f'"complete": {render(complete)},' + line(1) + '"changes": '
     opening = "["

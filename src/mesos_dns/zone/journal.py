@@ -39,6 +39,14 @@ class Change(NamedTuple):
     more_appeared: int = 0
     more_vanished: int = 0
 
+    def at_name(self, owner: bytes) -> "Change | None":
+        """The part of it that is about one name, as far as its records are told; None if there is none."""
+        appeared = tuple([record for record in self.appeared if record[0] == owner])
+        vanished = tuple([record for record in self.vanished if record[0] == owner])
+        if not appeared and not vanished:
+            return None
+        return self._replace(appeared=appeared, vanished=vanished, more_appeared=0, more_vanished=0)
+
     @property
     def octets(self) -> int:
         """What it is reckoned with."""
