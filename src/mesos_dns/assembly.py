@@ -79,7 +79,7 @@ class Plan(msgspec.Struct, frozen=True):
     called, `grace` how many seconds what a change of master hid is held (None: as long as the masters' flags say), `source` which masters are read and how. `dns` is where DNS is served by `workers` processes (0: not at all; the
     address is then still that of this server's own name), `tls_port` the port of the same address for DNS over TLS (None: not served), `worker`
     what each of them is told, its sockets, `hold` and what `certificate` holds apart. `http` is where the HTTP API is served, and `https` where over TLS, None if it is not;
-    `doh` says whether they answer DNS, too, `http_clients` who may use them, and `http_token` what shows that somebody may see what tells about clients. `lame_duck` are the seconds for which all is served on after SIGTERM. `query_log` is what the program logs of who asks what. `certificate` is for all that is served over TLS, None if nothing is. `account` is whom the processes
+    `doh` says whether they answer DNS, too, `page` whether they show the page, `http_clients` who may use them, and `http_token` what shows that somebody may see what tells about clients. `lame_duck` are the seconds for which all is served on after SIGTERM. `query_log` is what the program logs of who asks what. `certificate` is for all that is served over TLS, None if nothing is. `account` is whom the processes
     are, None for whoever started them; with `guarded` others of that user must not look into control, which holds secrets.
     """
 
@@ -96,6 +96,7 @@ class Plan(msgspec.Struct, frozen=True):
     http_token: Token
     https: Address | None
     doh: bool
+    page: bool
     lame_duck: float
     query_log: QueryLogPlan
     account: Account | None
@@ -145,6 +146,7 @@ def plan(config: Config, *, verbosity: int = 0, cores: int | None = None, asks_i
         http_token=Token(config.http_token),
         https=Address(config.http_listener, config.https_port) if config.https_on else None,
         doh=config.doh_on,
+        page=config.web_on,
         lame_duck=float(config.lame_duck_seconds),
         query_log=query_log(config),
         certificate=config.certificate,

@@ -456,6 +456,11 @@ class Generation:
         return self.plan.workers
 
     @property
+    def web_on(self) -> bool:
+        """`WebOn`."""
+        return self.plan.page
+
+    @property
     def doh_on(self) -> bool:
         """`DohOn`."""
         return self.plan.doh

@@ -124,6 +124,7 @@ def test_the_configuration_is_shown_as_go_shows_it(changed, go):
         "Sample": 1,
         "MaxOctets": 1024**3,
     }
+    ours["WebOn"] = True
     assert shown == GO_BASE | go | ours
     assert list(shown["ZoneResolvers"]) == list(go.get("ZoneResolvers", {}))
 
@@ -140,7 +141,7 @@ def test_keys_are_shown_in_the_order_of_go_and_of_the_fork():
     ours += ["User", "Group"]
     ours += ["CookiesOn", "CookieSecrets", "ServerId", "ServerVersion", "MinimalAny"]
     ours += ["AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit"]
-    ours += ["LameDuckSeconds", "LogFormat", "HttpTokenFile", "QueryLog"]
+    ours += ["LameDuckSeconds", "LogFormat", "HttpTokenFile", "QueryLog", "WebOn"]
     assert [key for key in shown if key not in GO_BASE][2:] == ours
 
 

@@ -212,6 +212,7 @@ WEB_RULES = (
     ),
     Rule("config-keys", "`/v1/config` shows the fork's keys and ours, and hides secrets."),
     Rule("version", "`/v1/version` tells this program's version."),
+    Rule("page", "`/` is a page for people, unless `WebOn` is false; Go knows nothing there."),
 )
 
 RULES: tuple[Rule, ...] = (
@@ -288,6 +289,9 @@ class Judge:
     # --- HTTP --------------------------------------------------------------------------------------------
 
     def web_item(self, item: Item) -> Item:
+        if item["path"] == "/" and item["method"] == "GET":
+            self.used["page"] += 1
+            return {**item, **web.PAGE}
         new, rule = web.other_records(self.view, item)
         if rule:
             self.used[rule] += 1

@@ -113,7 +113,7 @@ def hold(program: Program, asked: Asked) -> Answered:
     assert str(reply.status) in responses, f"{asked}: {reply}"
     SEEN.add((str(reply.status), operation["operationId"]))
     response = resolved(responses[str(reply.status)])
-    if asked.method == "HEAD":
+    if asked.method == "HEAD" or reply.status == 304:
         assert reply.body == b""
         return reply
     assert reply.content_type in response["content"], f"{asked}: {reply}"
@@ -144,7 +144,11 @@ def program(tmp_path_factory: pytest.TempPathFactory, leader: Master) -> Generat
 
 REQUESTS = [
     *(Asked(path, path) for path in DOCUMENT["paths"] if "{" not in path and path != "/dns-query"),
-    *(Asked(path, path, "HEAD") for path in ("/metrics", "/healthz", "/readyz")),
+    *(Asked(path, path, "HEAD") for path in ("/metrics", "/healthz", "/readyz", "/")),
+    *(Asked("/page/{file}", f"/page/{name}", "HEAD") for name in ("page.css", "none")),
+    *(Asked("/page/{file}", f"/page/{name}") for name in ("page.js", "icon.svg", "index.html", "none")),
+    Asked("/page/{file}", "/page/page.css", headers={"If-None-Match": "*"}),
+    Asked("/", "/", headers={"If-None-Match": "*"}),
     Asked("/v1/hosts/{host}", "/v1/hosts/web.marathon.mesos"),
     Asked("/v1/hosts/{host}", "/v1/hosts/nobody.mesos"),
     Asked("/v1/hosts/{host}/ports", "/v1/hosts/web.marathon.mesos/ports"),
@@ -203,6 +207,7 @@ def every_get() -> Iterator[Asked]:
     """One request for each path."""
     for path in DOCUMENT["paths"]:
         target = path.replace("{host}", "web.mesos").replace("{service}", "_web._tcp.mesos")
+        target = target.replace("{file}", "page.css")
         yield Asked(path, f"{target}?q=web" if path == "/v1/search" else target)
 
 
@@ -249,11 +254,14 @@ def test_a_server_that_has_no_records_and_tells_no_names(tmp_path: Path) -> None
             hold(early, asked)
         hold(early, Asked("/readyz", "/readyz", "HEAD"))
         assert hold(early, Asked("/v1/querylog", "/v1/querylog", "POST")).status == 409
-    with Program(tmp_path, masters=[("127.0.0.1", free_port())], EnumerationOn=False) as silent:
+    with Program(tmp_path, masters=[("127.0.0.1", free_port())], EnumerationOn=False, WebOn=False) as silent:
         until(lambda: silent.get("/healthz")[0] == 200, "it never listens", 2 * PATIENCE)
         listings = ("/v1/search", "/v1/frameworks", "/v1/agents", "/v1/tasks")
         for path in ("/v1/enumerate", "/v1/axfr", "/v1/changes", "/v1/explain", "/dns-query", *listings):
             assert hold(silent, Asked(path, path)).status == 404
+        for path, target in (("/", "/"), ("/page/{file}", "/page/page.css")):
+            for method in ("GET", "HEAD"):
+                assert hold(silent, Asked(path, target, method)).status == 404
 
 
 def test_a_client_that_may_ask_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Where our HTTP answers differ from Go's on purpose, and how they are judged."""
 
 import json
+from importlib import resources
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import unquote
@@ -23,7 +24,13 @@ EXTRA_KEYS = {
     **dict.fromkeys(("TlsOn", "TlsPort", "TlsCertFile", "TlsKeyFile", "HttpsOn", "HttpsPort", "DohOn"), ""),
     **dict.fromkeys(("CookiesOn", "CookieSecrets", "ServerId", "ServerVersion", "MinimalAny"), ""),
     **dict.fromkeys(("AllowQuery", "AllowRecursion", "AllowHttp", "RateLimit"), ""),
-    **dict.fromkeys(("LogFormat", "LameDuckSeconds", "HttpTokenFile", "QueryLog"), ""),
+    **dict.fromkeys(("LogFormat", "LameDuckSeconds", "HttpTokenFile", "QueryLog", "WebOn"), ""),
+}
+#: What stands at `/`.
+PAGE = {
+    "status": 200,
+    "content_type": "text/html; charset=utf-8",
+    "body": (resources.files("mesos_dns.web") / "page" / "index.html").read_text(),
 }
 NOTHING = {"hosts": {"host": "", "ip": ""}, "services": {"service": "", "host": "", "ip": "", "port": ""}}
 

@@ -56,6 +56,7 @@ class Cluster:
     happened: Broadcast = field(default_factory=Broadcast)
     http_token: Token = field(default_factory=Token)
     doh_on: bool = False
+    web_on: bool = True
     #: What is told of each question; None: nobody can be asked.
     told: bytes | None = None
     asked: list[tuple[bytes, bytes]] = field(default_factory=list)

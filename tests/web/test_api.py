@@ -69,7 +69,18 @@ async def test_ports_were_never_implemented(get, path):
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/v1", "/v1/", "/v1/nope", "/v1/hosts", "/v1/hosts/", "/v1/services/", "/V1/version", "/v1/hosts/a/b"),
+        *(
+            "/page",
+            "/page/none.js",
+            "/v1",
+            "/v1/",
+            "/v1/nope",
+            "/v1/hosts",
+            "/v1/hosts/",
+            "/v1/services/",
+            "/V1/version",
+            "/v1/hosts/a/b",
+        ),
         "/v1/services/a/ports",
     ],
 )

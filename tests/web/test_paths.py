@@ -8,6 +8,8 @@ from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable
 @pytest.mark.parametrize(
     ("path", "meaning"),
     [
+        ("/", Match(Endpoint.PAGE)),
+        ("/page/page.css", Match(Endpoint.PAGE, "page.css")),
         ("/healthz", Match(Endpoint.HEALTH)),
         ("/readyz/", Match(Endpoint.READINESS)),
         ("/metrics", Match(Endpoint.METRICS)),
@@ -36,7 +38,20 @@ def test_known_paths(path, meaning):
 @pytest.mark.parametrize(
     "path",
     [
-        *("", "/", "/v1", "/v1/", "/v1/nope", "/v1/hosts", "/v1/hosts/", "/v1/services/", "/V1/version", "v1/version"),
+        *(
+            "",
+            "/page",
+            "/page/a/b",
+            "/index.html",
+            "/v1",
+            "/v1/",
+            "/v1/nope",
+            "/v1/hosts",
+            "/v1/hosts/",
+            "/v1/services/",
+            "/V1/version",
+            "v1/version",
+        ),
         *("/v1/hosts/a/b", "/v1/hosts/a%2Fb", "/v1/services/a/ports", "/v1/hosts/a/ports/b", "/healthz/x", "*"),
     ],
 )

@@ -193,6 +193,8 @@ class Config:
     query_log_sample: int = 1
     #: Octets of a file; then another one is begun, and the one before it is kept.
     query_log_max_octets: int = 1024 * 1024 * 1024
+    #: Show the page at `/`, wherever HTTP is served.
+    web_on: bool = True
     #: The file with the token for what tells about clients; "": nobody has one.
     http_token_file: str = ""
     #: What `http_token_file` holds; "" without one.
@@ -387,6 +389,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _integer("QueryLog.Sample", "query_log_sample", 1, MAX_SAMPLE),
     # A megabyte, below which files would change all the time; a terabyte.
     _integer("QueryLog.MaxOctets", "query_log_max_octets", 1024 * 1024, 1024**4),
+    _switch("WebOn", "web_on"),
 )
 
 

@@ -20,6 +20,7 @@ from mesos_dns.web.asking import Questions
 from mesos_dns.web.backend import Backend
 from mesos_dns.web.dns_query import answer_dns, client_of
 from mesos_dns.web.exposition import exposition
+from mesos_dns.web.files import INDEX, send_file
 from mesos_dns.web.filters import BadFilterError, Filter, filter_of, takes_gzip
 from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable, match, moved_body
 from mesos_dns.web.query_log import answer_log, send_queries
@@ -35,7 +36,7 @@ HTTP_DUMP_WAIT_SECONDS: Final = 30.0
 _REQUESTS: Final = counter(
     "http_requests",
     "Requests over HTTP, by status. 500 also for clients that went away or took nothing.",
-    code=("200", "301", "400", "403", "404", "405", "406", "409", "500", "501", "503"),
+    code=("200", "301", "304", "400", "403", "404", "405", "406", "409", "500", "501", "503"),
 )
 _PROBES: Final = {Endpoint.HEALTH, Endpoint.READINESS}
 #: Everything about the whole cluster: large, and only there if `EnumerationOn`.
@@ -102,6 +103,8 @@ class Api:
             return _redirect(request, found)
         if found is None or not _exists(found.endpoint, backend):
             return text(404, "404: Page Not Found")
+        if found.endpoint is Endpoint.PAGE:
+            return send_file(request, found.name or INDEX)
         if found.endpoint in _PROBES:
             return _probe(request, found, backend)
         if found.endpoint is Endpoint.DNS_QUERY:
@@ -214,6 +217,8 @@ def _exists(endpoint: Endpoint, backend: Backend) -> bool:
     """Whether the configuration has it."""
     if endpoint in _ENUMERATIONS:
         return backend.enumeration_on
+    if endpoint is Endpoint.PAGE:
+        return backend.web_on
     return endpoint is not Endpoint.DNS_QUERY or backend.doh_on
 
 

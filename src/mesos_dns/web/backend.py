@@ -106,6 +106,10 @@ class Backend(Protocol):
         """Look on as questions are answered. Raises BadLogError, NoLogError."""
 
     @property
+    def web_on(self) -> bool:
+        """Whether the page exists."""
+
+    @property
     def doh_on(self) -> bool:
         """Whether `/dns-query` exists."""
 

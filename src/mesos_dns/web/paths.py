@@ -23,6 +23,7 @@ class Endpoint(enum.Enum):
     EXPLAIN = enum.auto()
     DNS_QUERY = enum.auto()
     METRICS = enum.auto()
+    PAGE = enum.auto()
     TRUST = enum.auto()
     QUERY_LOG = enum.auto()
     QUERIES = enum.auto()
@@ -34,7 +35,7 @@ class Endpoint(enum.Enum):
 
 
 class Match(NamedTuple):
-    """An endpoint, and the host or service in the path."""
+    """An endpoint, and the host or service in the path, or the name of a file of the page, "" for the page itself."""
 
     endpoint: Endpoint
     name: str = ""
@@ -93,6 +94,10 @@ def match(path: str) -> Match | Moved | None:
     if clean != octets:
         return Moved(quote_from_bytes(clean, _UNESCAPED))
     match clean.decode("utf-8", "replace").removesuffix("/").split("/")[1:]:
+        case []:
+            return Match(Endpoint.PAGE)
+        case ["page", name]:
+            return Match(Endpoint.PAGE, name)
         case ["v1", "hosts", name]:
             return Match(Endpoint.HOSTS, name)
         case ["v1", "hosts", name, "ports"]:
