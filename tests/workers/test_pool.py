@@ -21,7 +21,7 @@ from mesos_dns.sockets import Sockets
 from mesos_dns.workers import handle as module
 from mesos_dns.workers import liveness
 from mesos_dns.workers.pool import WorkerPool
-from mesos_dns.workers.protocol import CookieSecrets, FrameReader, Settings
+from mesos_dns.workers.protocol import CookieSecrets, FrameReader, Heartbeat, Settings
 from mesos_dns.workers.replication import CHANGES_PER_FRAME
 from mesos_dns.workers.spawner import ProcessSpawner
 from mesos_dns.zone.change import ZoneChange
@@ -432,6 +432,23 @@ async def test_a_stopped_worker_is_replaced_after_a_second_and_what_was_asked_me
         assert it.handle.pid != stopped
         with pytest.raises(ProcessLookupError):
             os.kill(stopped, 0)
+
+
+async def test_a_worker_hears_of_control_while_nothing_happens(monkeypatch):
+    told = asyncio.Queue()
+    encode = module.encode
+
+    def noting(frame):
+        told.put_nowait(frame)
+        return encode(frame)
+
+    monkeypatch.setattr(module, "encode", noting)
+    async with running() as it:
+        await it.serving()
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(2):
+                while not isinstance(await told.get(), Heartbeat):
+                    pass
 
 
 async def test_while_a_worker_is_silent_that_can_be_seen(monkeypatch):

@@ -37,6 +37,7 @@ from mesos_dns.workers.protocol import (
     Declared,
     Frame,
     FrameReader,
+    Heartbeat,
     Listen,
     Listener,
     Networks,
@@ -408,6 +409,9 @@ class WorkerHandle:
                 is_done = not self._backlog and (not self._stale or self._behind)
                 if is_done and listens == self._may_listen and not self._changes:
                     await self._news.wait()
+                if self._heartbeat_due:
+                    self._heartbeat_due = False
+                    writer.write(encode(Heartbeat()))
         except OSError as error:
             log.info("the connection to worker %d broke: %s", self.number, error.strerror or error)
             return ""
