@@ -187,6 +187,9 @@ def _guide(options: Options) -> str:
     lines = [
         f"Mesos-DNS answers on 127.0.0.1:{options.dns_port} (DNS) and 127.0.0.1:{options.http_port} (HTTP). Try:",
         "",
+        "  # the page for people, in a browser",
+        f"  http://127.0.0.1:{options.http_port}/",
+        "",
     ]
     for question in trial.questions(chosen):
         lines += [f"  # {question.about}", f"  {question.line(options.dns_port)}"]

@@ -73,6 +73,7 @@ PAGES = (
     Page("the configuration", "/v1/config", "RefreshSeconds"),
     Page("the version", "/v1/version", "ersion"),
     Page("whether it is ready", "/readyz"),
+    Page("the page for people", "/", "<!doctype html>"),
 )
 
 

@@ -38,6 +38,12 @@ export async function ask(path, parameters = {}, { signal, trusted = false } = {
 /** The JSON of the response to a GET. Raises Failure. */
 export const get = async (path, parameters, more) => (await ask(path, parameters, more)).json();
 
+/** The same of what lists names, which the configuration may have turned off: then a Failure with status 404, without asking. */
+export async function list(path, parameters, more) {
+  if (!(await configuration()).EnumerationOn) throw new Failure(404, "EnumerationOn is off");
+  return get(path, parameters, more);
+}
+
 async function reason(response) {
   const text = await response.text();
   if (response.headers.get("Content-Type")?.startsWith("application/json")) return JSON.parse(text).reason ?? text;

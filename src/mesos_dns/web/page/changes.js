@@ -1,6 +1,6 @@
 // What appears in the zones and vanishes, as it happens.
 
-import { get } from "./api.js";
+import { list } from "./api.js";
 import { clock, count, h, nameLink } from "./dom.js";
 
 const MOST = 40;
@@ -30,6 +30,7 @@ export class Changes {
   #state = h("p", { class: "quiet" }, "Asking …");
   #pause = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.#toggle() }, "Pause");
   #source = null;
+  #serial = null;
   #waiting = null;
 
   constructor() {
@@ -40,7 +41,7 @@ export class Changes {
   async start() {
     let found;
     try {
-      found = await get("/v1/changes", { limit: MOST });
+      found = await list("/v1/changes", { limit: MOST });
     } catch (error) {
       this.#pause.hidden = true;
       this.#say(error.status === 404 ? "Changes are not shown: EnumerationOn is off." : `Changes cannot be had: ${error.message}`);
@@ -48,14 +49,27 @@ export class Changes {
     }
     this.#list.replaceChildren(...found.changes.map((change) => item(change)).reverse());
     this.#say(found.changes.length ? "" : "Nothing has changed yet.");
-    this.#source = new EventSource(`/v1/changes?since=${found.serial}`);
+    this.#serial = found.serial;
+    this.wake();
+  }
+
+  /** Goes on to tell what happens. While nobody looks it rests: a browser has six connections to a server for all of its tabs. */
+  wake() {
+    if (this.#source || this.#serial === null || document.hidden) return;
+    this.#source = new EventSource(`/v1/changes?since=${this.#serial}`);
     this.#source.addEventListener("change", (event) => this.#add(JSON.parse(event.data)));
+    this.#source.addEventListener("gap", () => this.#list.prepend(h("li", { class: "quiet" }, "Some changes are not known any more.")));
     this.#source.addEventListener("error", () => { if (this.#source?.readyState === EventSource.CLOSED) this.#say("No longer live: reload the page."); });
   }
 
-  stop() {
+  rest() {
     this.#source?.close();
     this.#source = null;
+  }
+
+  stop() {
+    this.rest();
+    this.#serial = null;
   }
 
   #say(text) {
@@ -72,6 +86,7 @@ export class Changes {
   }
 
   #add(change) {
+    this.#serial = change.serial;
     if (this.#waiting) {
       this.#waiting = [...this.#waiting, change].slice(-MOST);
       this.#pause.textContent = `Go on (${this.#waiting.length} new)`;

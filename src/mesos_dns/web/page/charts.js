@@ -72,7 +72,7 @@ function drawn({ group, title, shown, words }, steps) {
   const top = Math.max(1, ...steps.map((step) => total(step[group]) / step.seconds));
   const legend = bands.map(({ name, value }) => [name, mean(steps.slice(-LATELY), value)]);
   const told = legend.map(([name, now]) => `${name} ${rate(now)}`).join(", ");
-  const svg = h("svg", { viewBox: `0 0 ${STEPS - 1} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}, each second: ${told}` });
+  const svg = h("svg", { viewBox: `0 0 ${STEPS} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}, each second: ${told}` });
   const bottom = steps.map(() => 0);
   bands.forEach(({ value }, band) => {
     const before = [...bottom];
@@ -90,7 +90,8 @@ function drawn({ group, title, shown, words }, steps) {
 function area(low, high, top, kind) {
   const x = (at) => STEPS - low.length + at;
   const y = (value) => (HEIGHT - (value / top) * (HEIGHT - 1)).toFixed(2);
-  const up = high.map((value, at) => `${x(at)},${y(value)}`);
-  const down = low.map((value, at) => `${x(at)},${y(value)}`).reverse();
-  return h("path", { class: kind, d: low.length > 1 ? `M${up.join("L")}L${down.join("L")}Z` : "" });
+  // Each step is as wide as it was long.
+  const up = high.map((value, at) => `${x(at)},${y(value)}H${x(at) + 1}`);
+  const down = low.map((value, at) => `${x(at) + 1},${y(value)}H${x(at)}`).reverse();
+  return h("path", { class: kind, d: low.length ? `M${up.join("L")}L${down.join("L")}Z` : "" });
 }

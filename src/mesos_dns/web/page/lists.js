@@ -1,6 +1,6 @@
 // Searching, and the cluster as lists.
 
-import { get } from "./api.js";
+import { list } from "./api.js";
 import { count, h, link, nameLink, number, section, table, to } from "./dom.js";
 
 const LIMIT = 50;
@@ -47,10 +47,10 @@ export class Search {
     this.#under = new AbortController();
     const signal = this.#under.signal;
     try {
-      const found = await get("/v1/search", { q: this.text }, { signal });
+      const found = await list("/v1/search", { q: this.text }, { signal });
       this.#show(found);
       if (!found.names.length) {
-        const all = await get("/v1/search", { q: this.text, names: "all" }, { signal });
+        const all = await list("/v1/search", { q: this.text, names: "all" }, { signal });
         this.#show(all);
       }
     } catch (error) {
@@ -118,7 +118,7 @@ class Paged {
 export class Frameworks extends Paged {
   view = "frameworks";
   constructor(parameters) { super(parameters, "Frameworks"); }
-  ask(part) { return get("/v1/frameworks", part); }
+  ask(part) { return list("/v1/frameworks", part); }
   entries(found) { return found.frameworks; }
   rows(found) { return frameworks(found.frameworks); }
 }
@@ -126,7 +126,7 @@ export class Frameworks extends Paged {
 export class Agents extends Paged {
   view = "agents";
   constructor(parameters) { super(parameters, "Agents"); }
-  ask(part) { return get("/v1/agents", part); }
+  ask(part) { return list("/v1/agents", part); }
   entries(found) { return found.agents; }
   rows(found) { return agents(found.agents); }
 }
@@ -137,7 +137,7 @@ class TasksOf extends Paged {
     this.view = kind;
   }
   async ask(part) {
-    const found = await get("/v1/tasks", { ...part, [this.view]: this.parameters.get("id") ?? "" });
+    const found = await list("/v1/tasks", { ...part, [this.view]: this.parameters.get("id") ?? "" });
     const called = this.view === "framework" ? found.tasks[0]?.framework : found.tasks[0]?.agent;
     if (called) this.title = `${this.view === "framework" ? "Framework" : "Agent"} ${called}`;
     return found;

@@ -1,6 +1,6 @@
 // One name: its answer, why it is so, how to ask for it, and what changed.
 
-import { configuration, get } from "./api.js";
+import { configuration, list } from "./api.js";
 import { item } from "./changes.js";
 import { copyable, count, h, link, nameLink, section, table } from "./dom.js";
 
@@ -16,10 +16,18 @@ export class Name {
   }
 
   async start() {
-    const [explained, config, changes] = await Promise.all([
-      get("/v1/explain", { name: this.#name }), configuration(), get("/v1/changes", { name: this.#name, limit: 20 }).catch(() => null),
-    ]);
+    let explained;
+    try {
+      explained = await list("/v1/explain", { name: this.#name });
+    } catch (error) {
+      if (error.status !== 404 && error.status !== 400) throw error;
+      this.element.lastElementChild.textContent = error.status === 404 ? "This server explains no names: EnumerationOn is off." : error.message;
+      return;
+    }
     const { verdict } = explained;
+    const [config, changes] = await Promise.all([
+      configuration(), verdict === "bad name" ? null : list("/v1/changes", { name: this.#name, limit: 20 }),
+    ]);
     this.element.replaceChildren(
       h("div", { class: `verdict ${{ answer: "ok", nodata: "ok", outside: "neutral" }[verdict] ?? "degraded"}` },
         h("h1", { tabindex: "-1", class: "mono" }, explained.name),

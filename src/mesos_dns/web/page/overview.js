@@ -36,6 +36,14 @@ export class Overview {
     await this.#changes.start();
   }
 
+  rest() {
+    this.#changes.rest();
+  }
+
+  wake() {
+    this.#changes.wake();
+  }
+
   stop() {
     this.#changes.stop();
     this.#clients.stop();

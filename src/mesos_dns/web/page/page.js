@@ -53,8 +53,8 @@ async function show() {
 let moved = false;
 
 function entitle() {
-  const state = status && status.verdict !== "ok" ? `${status.verdict.toUpperCase()} – ` : "";
-  document.title = `${state}${view.title} – Mesos-DNS`;
+  const state = status && status.verdict !== "ok" ? `${status.verdict.toUpperCase()} · ` : "";
+  document.title = `${state}${view.title} · Mesos-DNS`;
 }
 
 /** Asks how everything does, for the head of the page and the view. */
@@ -137,7 +137,16 @@ setInterval(() => {
   view.tick?.();
   if (missing) tellLost();
 }, 1000);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) update(); });
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    view.rest?.();
+  } else {
+    view.wake?.();
+    update();
+  }
+});
+addEventListener("pagehide", () => view.rest?.());
+addEventListener("pageshow", (event) => { if (event.persisted) view.wake?.(); });
 
 configuration().then((config) => { document.getElementById("domain").replaceChildren(h("small", null, config.Domain)); }, () => {});
 show();
