@@ -23,6 +23,7 @@ from bench import (
     ratios,
     results,
     scaling,
+    searching,
     starving,
     watched,
 )
@@ -46,6 +47,7 @@ PARTS: Final[dict[str, Callable[[Bed], None]]] = {
     "fresh": freshness.measure,
     "asked": asked.measure,
     "tail": probing.measure_tail,
+    "search": searching.measure,
     "cores": scaling.measure,
 }
 DOCUMENT: Final = ROOT / "docs" / "performance.md"

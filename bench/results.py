@@ -41,6 +41,7 @@ TABLES: Final = (
     ("following", "What following a cluster costs", ""),
     ("asked", "What requests over HTTP cost control", "request"),
     ("tail", "Time to an answer at 2,000 queries a second while the zone is busy, ms", ""),
+    ("search", "Time to an answer of the HTTP API that searches, and of DNS meanwhile, ms", ""),
     ("cores", "Two workers against one", ""),
 )
 

@@ -98,7 +98,12 @@ def search(
         yield
     tasks = _Best[Task](limit, lambda each: _rank(text, each.name, each.id))
     for of_tasks in _slices([*model.tasks.values()]):
-        tasks.add([each for each in of_tasks if _is_task(each, text, any_wanted)])
+        # Without a call for each task, which would take as long again.
+        hits = [each for each in of_tasks if text in each.id.lower() or text in each.name.lower()]
+        if any_wanted is not None:
+            known = {*map(id, hits)}
+            hits += [each for each in of_tasks if _has_any(each, any_wanted) and id(each) not in known]
+        tasks.add(hits)
         yield
     texts = [names.to_text(owner).encode() for owner in owners.best] if every_name else owners.best
     exact = [wanted, wanted.removesuffix(b".") + b"." + _domain(model)]
@@ -142,10 +147,8 @@ def _is_agent(model: Model, agent: Agent, text: str, any_wanted: AnyWanted | Non
     return any_wanted is not None and any_wanted(model.agent_addresses(agent.id) or ())
 
 
-def _is_task(task: Task, text: str, any_wanted: AnyWanted | None) -> bool:
-    if text in task.id.lower() or text in task.name.lower():
-        return True
-    return any_wanted is not None and (any_wanted(task.netinfo) or any_wanted(task.mesos) or any_wanted(task.docker))
+def _has_any(task: Task, any_wanted: AnyWanted) -> bool:
+    return any_wanted(task.netinfo) or any_wanted(task.mesos) or any_wanted(task.docker)
 
 
 def _rank(text: str, name: str, more: str) -> Rank:
@@ -164,9 +167,14 @@ def _plain_names(model: Model, wanted: bytes) -> Iterable[list[bytes]]:
     for fragment, framework_ids in [*model.called.items()]:
         end = b"." + fragment + b"." + domain
         yield [end[1:]] if wanted in end[1:] else []
+        # What has no dot is in the label or in the end; nothing is put together to find out.
+        in_label = b"." not in wanted and wanted not in end
         for framework_id in [*framework_ids]:
             for some in _slices([*model.tasks_of_framework(framework_id).labels()]):
-                yield [label + end for label in some if wanted in label + end]
+                if in_label:
+                    yield [label + end for label in some if wanted in label]
+                else:
+                    yield [name for label in some if wanted in (name := label + end)]
 
 
 def _every_name(zone: Zone, wanted: bytes) -> Iterable[list[bytes]]:
