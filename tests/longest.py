@@ -30,6 +30,7 @@ LONGEST = [
     "test_flat.py",
     "serve/forward/test_upstreams_simulated.py",
     "integration/test_containerfile.py",
+    "integration/test_page.py",
     "integration/test_name_servers.py",
     "integration/test_order.py",
 ]
