@@ -103,6 +103,9 @@ class Api:
             return _redirect(request, found)
         if found is None or not _exists(found.endpoint, backend):
             return text(404, "404: Page Not Found")
+        return await self._answer_known(request, found, backend)
+
+    async def _answer_known(self, request: web.BaseRequest, found: Match, backend: Backend) -> web.StreamResponse:
         if found.endpoint is Endpoint.PAGE:
             return send_file(request, found.name or INDEX)
         if found.endpoint in _PROBES:

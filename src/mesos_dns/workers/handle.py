@@ -121,8 +121,7 @@ class WorkerHandle:
         self._on_news = on_news
         self._propagation = propagation
         self._news = asyncio.Event()
-        self._heartbeat_due = False
-        #: What has changed in the settings since the worker was told, by its kind.
+        #: What has changed in the settings since the worker was told, by its kind; and a heartbeat when one is due.
         self._changes: dict[type, ToWorker] = {}
         self._stale = True  # The worker lacks a snapshot.
         self._may_listen = False
@@ -381,7 +380,7 @@ class WorkerHandle:
             if before != self._liveness.silent:
                 self._on_news()
             # With this wake of the process, not with one of its own.
-            self._heartbeat_due = True
+            self._changes[Heartbeat] = Heartbeat()
             self._news.set()
 
     async def _replicate(self, writer: asyncio.StreamWriter) -> str:
@@ -409,9 +408,6 @@ class WorkerHandle:
                 is_done = not self._backlog and (not self._stale or self._behind)
                 if is_done and listens == self._may_listen and not self._changes:
                     await self._news.wait()
-                if self._heartbeat_due:
-                    self._heartbeat_due = False
-                    writer.write(encode(Heartbeat()))
         except OSError as error:
             log.info("the connection to worker %d broke: %s", self.number, error.strerror or error)
             return ""
