@@ -71,9 +71,9 @@ class Browser:
         self._driver = driver
         self._base = ""
 
-    def open(self, port: int, view: str = "") -> None:
+    def open(self, port: int, view: str = "", host: str = "127.0.0.1") -> None:
         """Load the page of the program with that HTTP port anew, at a view such as `name?q=web.mesos`."""
-        self._base = f"http://127.0.0.1:{port}"
+        self._base = f"http://{host}:{port}"
         self._driver.get("about:blank")
         self._driver.get(f"{self._base}/#/{view}")
 

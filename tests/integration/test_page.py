@@ -17,6 +17,7 @@ from mesos_dns.demo.catalog import Network, Port
 
 #: What whoever may run a task can call it.
 HOSTILE = ("<script>document.title='owned'</script>", "\"><img src=x onerror=document.title='owned'>", "web&lt;b&gt;'")
+TOKEN = "0a1b" * 8
 #: Each view, and what it shows when it is complete; the last one has most of it.
 VIEWS = {
     "search?q=gateway": "1 name, 3 tasks.",
@@ -48,7 +49,11 @@ def live() -> Generator[Live]:
 @pytest.fixture(scope="module")
 def program(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Generator[Program]:
     folder = tmp_path_factory.mktemp("page")
-    with Program(folder, masters=live.endpoints, workers=2, Resolvers=[f"127.0.0.1:{free_port()}"]) as running:
+    token = folder / "token"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    keys = {"Resolvers": [f"127.0.0.1:{free_port()}"], "HttpTokenFile": str(token)}
+    with Program(folder, masters=live.endpoints, workers=2, **keys) as running:
         running.wait_ready()
         until(lambda: "gateway.marathon" in running.get("/v1/axfr?prefix=gateway.marathon")[1], "no gateway")
         for n in range(60):
@@ -61,7 +66,7 @@ def quiet(browser: Browser) -> Iterator[None]:
     """Nothing is complained of, and nobody else is asked, whatever a test does."""
     yield
     assert browser.complaints() == []
-    assert [url for url in browser.asked() if not re.match(r"http://127\.0\.0\.1:\d+/", url)] == []
+    assert [url for url in browser.asked() if not re.match(r"http://(127\.0\.0\.1|page\.localhost):\d+/", url)] == []
 
 
 def status(program: Program) -> dict[str, Any]:
@@ -143,6 +148,40 @@ def test_it_is_small_and_asks_for_nothing_else(browser: Browser, program: Progra
     script = "return performance.getEntries().filter((each) => /\\/(page\\/.*)?(#.*)?$/.test(each.name)).map((each) => each.encodedBodySize ?? 0)"
     sizes = browser.run(script)
     assert 20_000 < sum(sizes) < 60_000
+
+
+# --- who asks ------------------------------------------------------------------------------------
+
+
+def test_who_asks_is_shown_on_the_machine_itself(browser: Browser, program: Program) -> None:
+    browser.open(program.http_port)
+    browser.shows("Who asks what", "For this machine itself, or with the token of HttpTokenFile.")
+    browser.run("[...document.querySelectorAll('button')].find((each) => each.innerText.startsWith('Watch')).click()")
+    browser.shows("Watching; nothing of this is kept.")
+    client.ask(program.dns, "gateway.marathon.mesos.", "A")
+    row = browser.shows(
+        "127.0.0.1", "gateway.marathon.mesos. A NOERROR A 10.0.1.", within="[aria-label=Questions] tbody"
+    )
+    assert row.endswith("udp")
+    browser.run("[...document.querySelectorAll('button')].find((each) => each.innerText === 'Stop').click()")
+    browser.shows("Stopped.")
+
+
+def test_elsewhere_a_token_is_needed(browser: Browser, program: Program) -> None:
+    """Under another name, to which a foreign page might lead: browsers have all below `localhost` lead here."""
+    browser.open(program.http_port, host="page.localhost")
+    browser.shows("Who asks what")
+    click = "[...document.querySelectorAll('button')].find((each) => each.innerText.startsWith('Watch')).click()"
+    browser.run(click)
+    browser.shows("the request asks for this server by a name or address (Host) that is not localhost")
+    browser.picture("token")
+    browser.all("#token")[0].send_keys("hunter2" * 4, Keys.ENTER)
+    browser.shows("the token is not the one in HttpTokenFile")
+    browser.all("#token")[0].clear()
+    browser.all("#token")[0].send_keys(TOKEN, Keys.ENTER)
+    browser.shows("Watching; nothing of this is kept.")
+    assert browser.run("return [sessionStorage.token, localStorage.length, document.cookie]") == [TOKEN, 0, ""]
+    assert [each for each in browser.complaints() if "403" not in each] == []
 
 
 # --- search, names, lists ------------------------------------------------------------------------

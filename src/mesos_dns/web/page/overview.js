@@ -54,7 +54,7 @@ export class Overview {
     this.#at = performance.now();
     this.#show(status);
     this.tick();
-    this.#clients.start(status);
+    this.#clients.element.hidden = !("query_log" in status);
     await this.#history.update();
     renew(this.#charts, this.#history.steps.at(-1)?.at ?? 0, () => charts(this.#history));
     this.#showFacts(status);
