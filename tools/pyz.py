@@ -31,6 +31,8 @@ VERSIONS: Final = tuple(
 FILE: Final = ROOT / "dist" / "mesos-dns.pyz"
 WORK: Final = ROOT / "build" / "pyz"
 SHIV: Final = "shiv==1.0.8"
+#: Names of what is written by hand.
+SOURCES: Final = (".py", ".html", ".css", ".js", ".svg")
 #: What the file holds besides the program: what `iam` needs, too.
 EXTRAS: Final = ("iam",)
 
@@ -127,9 +129,11 @@ def forget_origin(folder: Path) -> None:
 
 
 def program() -> dict[str, bytes]:
-    """The modules of the program as they are now, by their places in the package."""
+    """The modules of the program and the files of its page as they are now, by their places in the package."""
     sources = ROOT / "src" / "mesos_dns"
-    return {str(path.relative_to(sources)): path.read_bytes() for path in sources.rglob("*.py")}
+    return {
+        str(path.relative_to(sources)): path.read_bytes() for path in sources.rglob("*") if path.name.endswith(SOURCES)
+    }
 
 
 def is_current(file: Path, package: str = "site-packages/mesos_dns/") -> bool:
@@ -138,7 +142,7 @@ def is_current(file: Path, package: str = "site-packages/mesos_dns/") -> bool:
         return False
     with zipfile.ZipFile(file) as archive:
         inside = {name.removeprefix(package): name for name in archive.namelist() if name.startswith(package)}
-        return program() == {name: archive.read(full) for name, full in inside.items() if name.endswith(".py")}
+        return program() == {name: archive.read(full) for name, full in inside.items() if name.endswith(SOURCES)}
 
 
 def pip(*arguments: str) -> None:

@@ -53,6 +53,7 @@ def test_it_tells_its_version_and_checks_and_serves(
     with running:
         running.wait_ready()
         assert client.ask(running.dns, "web.marathon.mesos.", "A")["answer"]
+        assert running.get("/")[1].startswith("<!doctype html>")
         assert len(running.workers()) == 2
         assert running.end() == 0
 

@@ -74,6 +74,8 @@ def test_the_wheel_holds_the_package_its_types_and_its_licence(wheel: Path) -> N
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     assert {top for top in tops if not top.endswith(".dist-info")} == {"mesos_dns"}
     inside = {name.removeprefix("mesos_dns/") for name in names if name.endswith(".py")}
+    files = {name.removeprefix("mesos_dns/web/page/") for name in names if name.startswith("mesos_dns/web/page/")}
+    assert files == {path.name for path in (ROOT / "src/mesos_dns/web/page").iterdir()}
     assert inside == {str(path.relative_to(ROOT / "src/mesos_dns")) for path in (ROOT / "src/mesos_dns").rglob("*.py")}
 
 
@@ -106,5 +108,7 @@ def test_it_serves(installed: Path, master: Master, tmp_path: Path) -> None:
     with Program(tmp_path, masters=[master.endpoint], program=start, variables=variables) as program:
         program.wait_ready()
         assert client.ask(program.dns, "web.marathon.mesos.", "A")["rcode"] == "NOERROR"
+        assert program.get("/")[1].startswith("<!doctype html>")
+        assert program.get("/page/page.js")[0] == 200
         assert program.end() == 0
     assert "Traceback" not in program.log()
