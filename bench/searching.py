@@ -23,9 +23,13 @@ _SEARCHES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """Delays of searches by kind, and of another request while they go on; DNS in quiet and meanwhile. Octets that control has more afterwards."""
+    """Delays of searches by kind, and processor time of control for one, ms; delays of another request while they go on; DNS in quiet and meanwhile.
+
+    And octets that control has more afterwards.
+    """
 
     delays: dict[str, Tail]
+    cpu: dict[str, float]
     beside: Tail
     quiet: Tail
     busy: Tail
@@ -43,6 +47,7 @@ def measure(bed: Bed) -> None:
         if not found:
             continue
         for kind in found[0].delays:
+            bed.add(f"search-{tasks}", kind, "processor time", *(each.cpu[kind] for each in found))
             bed.add(f"search-{tasks}", kind, "p50", *(each.delays[kind].p50 for each in found))
             bed.add(f"search-{tasks}", kind, "slowest", *(each.delays[kind].worst for each in found))
         bed.add(f"search-{tasks}", "/healthz meanwhile", "p50", *(each.beside.p50 for each in found))
@@ -70,13 +75,17 @@ def once(bed: Bed, tasks: int) -> Searched:
         asked = bed.queries("tail", _questions(cluster))
         quiet = probing.probe_for(server.port, asked, bed.settings.seconds, bed.load_cores)
         before = processes.memory(server.process.pid).rss
-        delays = {kind: tail([_search(server, text) for text in texts], 0) for kind, texts in _kinds(cluster).items()}
+        delays, cpu = {}, {}
+        for kind, texts in _kinds(cluster).items():
+            begun = processes.run_seconds(server.process.pid)
+            delays[kind] = tail([_search(server, text) for text in texts], 0)
+            cpu[kind] = 1000 * (processes.run_seconds(server.process.pid) - begun) / len(texts)
         more = processes.memory(server.process.pid).rss - before
         texts = _kinds(cluster)["a part of a name"]
         with _again_and_again(server, [f"/v1/search?q={urllib.parse.quote(text)}" for text in texts]):
             busy = probing.probe_for(server.port, asked, bed.settings.seconds, bed.load_cores)
             beside = tail([_get(server, "/healthz")[0] for _ in range(100)], 0)
-        found = Searched(delays, beside, quiet, busy, more)
+        found = Searched(delays, cpu, beside, quiet, busy, more)
         say(f"{tasks:,} tasks: {found}")
         return found
 

@@ -6,13 +6,15 @@ import struct
 from random import Random
 from urllib.parse import quote_from_bytes
 
+from multidict import CIMultiDict
 from tests.config.given import PATH, FakeHost
 from tests.serve.asking import make_zone
 
 from mesos_dns import assembly
 from mesos_dns.config import Config, ConfigError, as_json, interpret
 from mesos_dns.config.rules import Listening, name_servers
-from mesos_dns.web import paths, views
+from mesos_dns.web import paths, trust, views
+from mesos_dns.web.search import address_test
 from mesos_dns.workers.protocol import FrameReader, ProtocolError, encode
 
 _ZONE = make_zone()
@@ -76,9 +78,16 @@ def frames(octets: bytes) -> None:
 
 
 def paths_and_headers(octets: bytes) -> None:
-    """A path of a request, and behind a line feed its Accept header."""
-    path, _, accept = octets.partition(b"\n")
-    paths.acceptable(accept.decode("latin-1"))
+    """A path of a request, and behind a line feed one of its header fields, or what somebody searches for."""
+    path, _, field = octets.partition(b"\n")
+    text = field.decode("latin-1")
+    paths.acceptable(text)
+    for name in ("Host", "Authorization", "Origin", "Sec-Fetch-Site"):
+        fields = CIMultiDict({"Host": "localhost", name: text})
+        _for_people(trust.refusal(bytes((127, 0, 0, 1)), fields, trust.Token("0a1b" * 8)) or "trusted")
+        _for_people(trust.forgery(fields) or "not forged")
+    begins = address_test(text)
+    assert begins is None or begins((bytes(4), bytes(16))) in {True, False}
     for text in (path.decode("utf-8", "surrogateescape"), "/v1/hosts/" + quote_from_bytes(path)):
         try:
             found = paths.match(text)

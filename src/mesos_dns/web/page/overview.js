@@ -71,7 +71,7 @@ export class Overview {
     renew(this.#verdict, [verdict, problems, notes, cluster.tasks], () => shownVerdict(status));
     this.#verdict.className = `verdict ${verdict}`;
     this.#showFacts(status);
-    renew(this.#odd, [status.holding, status.held.map((each) => each.id), status.left_out, status.collisions, status.skipped], () => asides(status));
+    renew(this.#odd, [status.verdict, status.holding, status.held.map((each) => each.id), status.left_out, status.collisions, status.skipped], () => asides(status));
     renew(this.#parts, [status.workers, status.masters, status.processes], () => parts(status));
     renew(this.#tables, [status.upstreams, status.configuration], () => tables(status));
   }
@@ -114,7 +114,7 @@ function asides(status) {
         h("li", null, nameLink(each.name), ` ${each.sharers.join(", ")}${each.more ? ` and ${each.more} more` : ""}`)))),
     skipped.length > 0 && section("Left without a name", h("ul", null, skipped.map(([reason, times]) => h("li", null, `${reason}: ${number(times)}`)))),
     status.left_out > 0 && section("Unhealthy", h("p", null, `${count(status.left_out, "task")} give way to healthy ones of the same names.`)),
-    !status.holding.length && !collisions.length && !skipped.length && section("Anything odd?", h("p", null, "No: nothing is held, collides, or lacks a name.")),
+    status.verdict !== "down" && !status.holding.length && !collisions.length && !skipped.length && section("Anything odd?", h("p", null, "No: nothing is held, collides, or lacks a name.")),
   ];
 }
 
