@@ -1,8 +1,14 @@
 """What was counted lately, in steps: time and counts come in, nothing ever shrinks."""
 
+import asyncio
+import dataclasses
+
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.names.test_reconciler import state
+from tests.scripted import CONFIG
 
+from mesos_dns import control
 from mesos_dns.history import MOST_STEPS, History, Step
 from mesos_dns.workers.rates import ANSWERED
 
@@ -83,3 +89,28 @@ def test_any_counts_are_taken(noted, after):
     for now, counters in noted:
         history.note(now, now, counters)
     assert all(step.seconds > 0 for step in history.after(after))
+
+
+async def test_control_notes_it_through_a_reload(running, monkeypatch):
+    noted = asyncio.Queue()
+    note = History.note
+
+    def noting(self, now, at, counters):
+        note(self, now, at, counters)
+        noted.put_nowait((self, counters))
+
+    monkeypatch.setattr(History, "note", noting)
+    monkeypatch.setattr(control, "STEP_SECONDS", 0.001)
+    await running.start()
+    running.sources[0].shows(state())
+    await running.serving()
+    history, counters = await noted.get()
+    assert any(series.startswith("source_polls") for series in counters)
+    running.reload(dataclasses.replace(CONFIG, ttl=7))
+    await running.pending()
+    running.sources[1].shows(state())
+    await running.in_force()
+    while not noted.empty():
+        noted.get_nowait()
+    assert (await noted.get())[0] is history is running.generation.history
+    assert history.count > 0

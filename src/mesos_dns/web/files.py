@@ -50,9 +50,10 @@ def files() -> Mapping[str, File]:
     """All files by name. Read when they are wanted first, and kept: an upgrade on the disk does not mix versions."""
     found = {}
     for each in (resources.files("mesos_dns.web") / "page").iterdir():
-        body = each.read_bytes()
-        tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        found[each.name] = File(_TYPES[each.name.rpartition(".")[2]], body, tag)
+        content_type = _TYPES.get(each.name.rpartition(".")[2])
+        if content_type is not None:  # an editor may have left something beside them
+            body = each.read_bytes()
+            found[each.name] = File(content_type, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
     return found
 
 
