@@ -207,6 +207,19 @@ async def test_a_watch_after_a_serial_of_the_future_goes_on_from_now(get, cluste
         assert (await watch.change())["serial"] == 8
 
 
+async def test_who_has_gone_makes_room_soon(get, monkeypatch):
+    monkeypatch.setattr(watching, "HTTP_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(watching, "MAX_WATCHES", 1)
+    async with Watch(get):
+        pass
+    heads = []
+    async with asyncio.timeout(10):
+        while not heads or " 503 " in heads[-1]:
+            async with Watch(get) as another:
+                heads.append(another.head)
+    assert " 200 " in heads[-1]
+
+
 async def test_silence_is_filled(get, monkeypatch):
     monkeypatch.setattr(watching, "HTTP_HEARTBEAT_SECONDS", 0.01)
     async with Watch(get) as watch:

@@ -18,6 +18,8 @@ EVENTS: Final = "text/event-stream"
 MAX_WATCHES: Final = 32
 #: Seconds without a change after which a comment is sent: it keeps proxies in between from giving up, and finds out who is gone.
 HTTP_HEARTBEAT_SECONDS: Final = 15.0
+#: Seconds after which a client that has gone is noticed: a page that is opened again and again must not take all places.
+HTTP_LOOK_SECONDS: Final = 1.0
 #: Milliseconds that a client is told to wait before it connects again.
 _RETRY_MS: Final = 2000
 
@@ -95,18 +97,31 @@ class Watches:
             since = backend.zone.serial  # It was one of the future, with which no change would ever be newer.
         while True:
             since = found[-1].serial if found else since
-            if backend.journal.count == count and self._current() is backend:
-                try:
-                    async with asyncio.timeout(HTTP_HEARTBEAT_SECONDS):
-                        await backend.news()
-                except TimeoutError:
-                    await write(reply, ": still here\n\n")
+            nothing_new = backend.journal.count == count and self._current() is backend
+            if nothing_new and not await _news(request, backend):
+                await write(reply, ": still here\n\n")
             backend = self._current()
             count = backend.journal.count
             found, complete = backend.journal.since(since, backend.zone.serial)
             told = "".join([*([] if complete else [gap(since)]), *map(event, found)])
             if told:
                 await write(reply, told)
+
+
+async def _news(request: web.BaseRequest, backend: Backend) -> bool:
+    """Wait for news, False if there are none for a while. Raises ConnectionResetError soon after the client has gone: others may want its place."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + HTTP_HEARTBEAT_SECONDS
+    while loop.time() < until:
+        try:
+            async with asyncio.timeout(min(HTTP_LOOK_SECONDS, HTTP_HEARTBEAT_SECONDS)):
+                await backend.news()
+        except TimeoutError:
+            if request.transport is None or request.transport.is_closing():
+                raise ConnectionResetError("the client is gone") from None
+        else:
+            return True
+    return False
 
 
 async def write(reply: web.StreamResponse, told: str) -> None:
