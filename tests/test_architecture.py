@@ -67,7 +67,7 @@ def ours(*names):
 TOP = ours(
     *("cli", "__main__", "control", "generation", "publisher", "commands", "assembly", "sockets", "workers"),
     *("status", "telemetry", "explaining", "early_signals", "collector", "allocator", "privileges", "landlock"),
-    *("process_name", "systemd", "supervision", "query_logs", "query_log_writer", "switching"),
+    *("process_name", "systemd", "supervision", "query_logs", "query_log_writer", "switching", "collision_watch"),
     *("preflight", "activation"),
 )
 #: Constants, logging, what is counted, and the one way to start a task: everybody's.

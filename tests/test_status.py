@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from tests.names.test_reconciler import FRAMEWORKS, state
 from tests.scripted import CONFIG, WITH_WORKER
 
-from mesos_dns import generation
+from mesos_dns import collision_watch
 from mesos_dns.mesos.asked import MasterStatus
 from mesos_dns.mesos.source import DetectorStatus, SourceStatus
 from mesos_dns.mesos.state import Endpoint, Framework
@@ -102,7 +102,7 @@ async def test_a_configuration_that_was_refused(running):
 
 
 async def test_names_that_collide_are_told_everywhere(running, monkeypatch):
-    monkeypatch.setattr(generation, "COLLISION_SECONDS", 0.01)
+    monkeypatch.setattr(collision_watch, "COLLISION_SECONDS", 0.01)
     await running.start()
     first = state()
     running.sources[0].shows(first)

@@ -13,6 +13,7 @@ import msgspec
 
 from mesos_dns import __version__, collector, explaining, status, switching, telemetry
 from mesos_dns.assembly import Plan
+from mesos_dns.collision_watch import CollisionWatch
 from mesos_dns.concurrency import spawn
 from mesos_dns.dns import name as names
 from mesos_dns.dns.prefixes import Clients, Prefix
@@ -26,7 +27,6 @@ from mesos_dns.mesos.source import Source
 from mesos_dns.mesos.sources import follow
 from mesos_dns.mesos.state import Observation, Snapshot
 from mesos_dns.metrics import Metric, summed
-from mesos_dns.names import collisions
 from mesos_dns.names.explanation import Explanation
 from mesos_dns.names.model import Model
 from mesos_dns.names.naming import Naming
@@ -49,9 +49,6 @@ log = logging.getLogger(__name__)
 INTERFACE_SECONDS: Final = 30.0
 #: Seconds between two words about a certificate that ends: a day.
 CERTIFICATE_SECONDS: Final = 86_400.0
-
-#: Seconds between two looks for names that collide: with 100,000 tasks each takes 0.15 s of processor time, in steps of a millisecond.
-COLLISION_SECONDS: Final = 60.0
 
 #: Makes the source that reads a cluster.
 MakeSource = Callable[[SourceOptions], Source]
@@ -121,9 +118,7 @@ class Generation:
             cookies=plan.worker.cookies if self.made_secrets is None else self.made_secrets.cookies,
         )
         self.pool = WorkerPool(pairs, settings, self.zones, spawner)
-        self.query_logs = QueryLogs(plan.query_log, self.pool.keep_logs)
-        self.pool.collect(self.query_logs.take)
-        self.pool.keep_logs(self.query_logs.kept)
+        self.query_logs = _query_logs(plan, self.pool)
         last_serial = max((zone.serial for zone in former.zones), default=0) if former is not None else 0
         self.publisher = Publisher(
             self.model,
@@ -149,10 +144,8 @@ class Generation:
         self._observed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._warn = RateLimited(log)
-        #: Names that collide, as far as was looked last.
-        self.collisions = collisions.NOTHING
-        self._collisions_log = RateLimited(log, interval=600)
-        self._look_again = asyncio.Event()
+        #: Looks for names that collide.
+        self.colliding = CollisionWatch(self.model)
 
     def __repr__(self) -> str:
         return f"Generation({self.publisher!r}, {self.pool!r})"
@@ -169,7 +162,7 @@ class Generation:
             spawn(self._watch_interfaces(), name="watch interfaces"),
             spawn(self._watch_certificate(), name="watch the certificate"),
             spawn(self._turn_secrets(), name="turn secrets"),
-            spawn(self._watch_collisions(), name="watch for collisions"),
+            spawn(self.colliding.run(), name="watch for collisions"),
         ]
 
     def renew(self, plan: Plan) -> None:
@@ -240,7 +233,7 @@ class Generation:
                 if _may_name_hosts(observation):
                     self._hosts.want(self.model.host_names())
                 self._observed.set()
-                self._look_again.set()
+                self.colliding.look_again()
 
     def _serials(self) -> list[tuple[bytes, int]]:
         return [(zone.authority.apex, zone.serial) for zone in self.zones]
@@ -319,28 +312,6 @@ class Generation:
             trouble = self.certificate_trouble()
             if trouble:
                 log.warning("TLS: %s", trouble)
-
-    async def _watch_collisions(self) -> None:
-        """Look for names that collide when something has changed, now and then."""
-        while True:
-            await self._look_again.wait()
-            self._look_again.clear()
-            looking, found = collisions.find(self.model), None
-            while found is None:
-                try:
-                    next(looking)
-                except StopIteration as end:
-                    found = end.value
-                await asyncio.sleep(0)
-            known = {(each.kind, each.name) for each in self.collisions.shown}
-            self.collisions = found
-            for kind, count in found.counts.items():
-                new = [each for each in found.shown if each.kind == kind and (kind, each.name) not in known]
-                if new:
-                    self._collisions_log.warning(
-                        kind, "names that collide (%s): %d, for example %s", kind, count, new[0]
-                    )
-            await asyncio.sleep(COLLISION_SECONDS)
 
     def certificate_trouble(self) -> str:
         """What is wrong with the certificate, or soon will be; "" for nothing, or none."""
@@ -475,6 +446,14 @@ class Generation:
     def status(self) -> dict[str, object]:
         """How everything does, for people and programs: plain values, seconds, Unix times."""
         return status.shown(self)
+
+
+def _query_logs(plan: Plan, pool: WorkerPool) -> QueryLogs:
+    """The query logs of a plan, which these workers keep from the start."""
+    logs = QueryLogs(plan.query_log, pool.keep_logs)
+    pool.collect(logs.take)
+    pool.keep_logs(logs.kept)
+    return logs
 
 
 def _made_secrets(plan: Plan, former: Generation | None) -> MadeSecrets | None:

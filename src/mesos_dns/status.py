@@ -96,11 +96,11 @@ def shown(generation: "Generation") -> dict[str, object]:
         "left_out": generation.model.left_out,
         "skipped": generation.model.naming.skipped.counts,
         "collisions": {
-            "counts": generation.collisions.counts,
+            "counts": generation.colliding.found.counts,
             # Names that nobody asked for.
             "shown": [
                 {"kind": each.kind, "name": each.name, "sharers": list(each.sharers), "more": each.more}
-                for each in generation.collisions.shown
+                for each in generation.colliding.found.shown
                 if generation.enumeration_on
             ],
         },

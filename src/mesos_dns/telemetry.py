@@ -190,7 +190,7 @@ def _cluster(generation: "Generation") -> Numbers:
     yield _COLLISIONS.series(), model.shared_framework_names
     for kind, count in generation.publisher.held_counts.items():
         yield _HELD.series(kind), count
-    for kind, number in generation.collisions.counts.items():
+    for kind, number in generation.colliding.found.counts.items():
         yield _SHARED.series(kind), number
     skipped = model.naming.skipped.counts
     for reason in REASONS:

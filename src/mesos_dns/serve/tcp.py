@@ -58,8 +58,7 @@ CHUNK: Final = 8 * 1024
 #: Octets handed to the kernel in one go, of those that a slow client did not take yet.
 _PORTION: Final = 256 * 1024
 #: Connections that the poller tells of in one go, and that are accepted in one go; the time is bounded as well.
-_READY_AT_ONCE: Final = 64
-_ACCEPTED_AT_ONCE: Final = 32
+_READY_AT_ONCE, _ACCEPTED_AT_ONCE = 64, 32
 #: Connections that wait in the kernel to be accepted: those of a second or so.
 _BACKLOG: Final = 512
 #: Seconds without accepting after descriptors or memory ran out: soon enough for clients, and no busy loop.
