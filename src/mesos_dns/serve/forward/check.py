@@ -94,11 +94,7 @@ def _records(reply: bytes, at: int, known: dict[int, bytes]) -> tuple[list[int],
         start = at
         try:
             owner = owners.get(reply[at : at + 2])
-            if owner is None:
-                owner = _owner(reply, at, known, owners)
-                at = owner_end(reply, at)
-            else:
-                at += 2
+            at = owner_end(reply, at) if owner is None else at + 2
             rrtype, rrclass, _, length = _FIXED.unpack_from(reply, at)
             at += 10
             end = at + length
@@ -108,6 +104,8 @@ def _records(reply: bytes, at: int, known: dict[int, bytes]) -> tuple[list[int],
             if flags & msg.TC:
                 break
             raise BadReplyError("it ends in the middle of a record") from None
+        if owner is None:
+            owner = _owner(reply, start, known, owners)
         if rrtype == OPT:
             opts += 1
             _check_opt(reply, start, end, first=opts == 1, additional=n >= answers + authorities)
@@ -149,7 +147,10 @@ def _end_early() -> NoReturn:
 
 def _owner(reply: bytes, at: int, known: dict[int, bytes], owners: dict[bytes, bytes]) -> bytes:
     """The name that begins at `at`, in lower case; `owners` has those that were read before, by their pointers."""
-    owner = name_at(reply, at, known).lower()
+    try:
+        owner = name_at(reply, at, known).lower()
+    except IndexError:  # The record is whole, but its name leads to behind the end of the message.
+        raise BadReplyError("it has a name that does not end") from None
     if reply[at] >= 0xC0:
         owners[reply[at : at + 2]] = owner
     return owner
