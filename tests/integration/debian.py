@@ -23,7 +23,8 @@ def contents(folder: Path) -> Path:
     """What the package holds, and what it tells dpkg in `DEBIAN`. Of these sources, or the test is skipped."""
     subprocess.run([need("dpkg-deb"), "--raw-extract", str(package()), str(folder)], check=True, timeout=60)
     inside = folder / deb.LIBRARIES / "mesos_dns"
-    if pyz.program() != {str(each.relative_to(inside)): each.read_bytes() for each in inside.rglob("*.py")}:
+    files = (each for each in inside.rglob("*") if each.name.endswith(pyz.SOURCES))
+    if pyz.program() != {str(each.relative_to(inside)): each.read_bytes() for each in files}:
         pytest.skip("dist/mesos-dns_*.deb is of other sources: make deb")
     return folder
 
