@@ -33,10 +33,12 @@ class Outcome(NamedTuple):
     fault: str
 
 
-def fuzz(name: str, seconds: int) -> Outcome:
+def fuzz(name: str, seconds: int, seed: int = 0) -> Outcome:
     learnt = WORK / name
     learnt.mkdir(parents=True, exist_ok=True)
     options = [f"-max_total_time={seconds}", f"-timeout={_LONGEST_SECONDS}", f"-rss_limit_mb={_MEGABYTES}"]
+    # 0 is another one each time.
+    options.append(f"-seed={seed}")
     done = _engine(name, *options, str(learnt), str(CORPORA / name))
     seen = _STATISTICS.findall(done.stdout)
     inputs, branches, kept = map(int, seen[-1]) if seen else (0, 0, 0)
@@ -66,6 +68,8 @@ def minimise(name: str) -> None:
 def _engine(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     FINDINGS.mkdir(parents=True, exist_ok=True)
     here = {"FUZZ_TARGET": name, "FUZZ_FINDINGS": str(FINDINGS), "PYTHONPATH": str(CORPORA.parents[1])}
+    # What runs must not depend on the order of sets either.
+    here["PYTHONHASHSEED"] = "0"
     return subprocess.run(
         [sys.executable, "-m", "fuzz.engine", *arguments],
         env=os.environ | here,
@@ -86,6 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--jobs", type=int, default=os.cpu_count() or 1, help="targets at the same time (as many as there are cores)"
     )
     parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="the same inputs in the same order each time, as far as the time goes and nothing was learnt before; default: others each time",
+    )
+    parser.add_argument(
         "--minimise",
         action="store_true",
         help="do not fuzz: make the corpora of what was learnt, each input with a reason",
@@ -98,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.minimise:
             list(pool.map(minimise, names))
             return 0
-        outcomes = pool.map(lambda name: fuzz(name, options.seconds), names)
+        outcomes = pool.map(lambda name: fuzz(name, options.seconds, options.seed), names)
         print(f"{'target':<20} {'inputs':>10} {'a second':>10} {'branches':>10} {'corpus':>8}")
         failed = [outcome for outcome in map(_show, outcomes, [options.seconds] * len(names)) if outcome.fault]
     for outcome in failed:
