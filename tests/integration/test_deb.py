@@ -282,7 +282,9 @@ def test_a_removal_stops_it_and_keeps_the_configuration_until_a_purge(started: s
     root.path("/etc/mesos-dns/environment").write_text("MESOS_DNS_TTL=30\n")
     dpkg(root, "--purge", "mesos-dns")
     root.run("rm", "-r", "/etc/systemd/system/mesos-dns.service.d")
-    left = root.run("find", "/etc", "/usr", "/lib", "/var/lib", "/var/log", "-maxdepth", "4", "-name", "*mesos-dns*").split()
+    left = root.run(
+        "find", "/etc", "/usr", "/lib", "/var/lib", "/var/log", "-maxdepth", "4", "-name", "*mesos-dns*"
+    ).split()
     assert left == []
     assert "mesos-dns" in root.run("getent", "passwd", "mesos-dns"), "files may still be its own"
     assert "Traceback" not in journal(root)
