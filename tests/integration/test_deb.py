@@ -82,10 +82,10 @@ def test_the_unit_is_that_of_the_sources_but_for_the_place_of_the_program(conten
 
 @pytest.fixture(scope="module")
 def root(contents: Path) -> Generator[Root]:
-    """A machine with the package in /root."""
+    """A machine with the package in /srv."""
     assert contents
     with booted.machine() as made:
-        shutil.copy(debian.package(), made.path("/root/new.deb"))
+        shutil.copy(debian.package(), made.path("/srv/new.deb"))
         yield made
 
 
@@ -105,7 +105,7 @@ def journal(root: Root) -> str:
 @pytest.fixture(scope="module")
 def installed(root: Root) -> str:
     """What dpkg said."""
-    return dpkg(root, "--install", "/root/new.deb")
+    return dpkg(root, "--install", "/srv/new.deb")
 
 
 def test_an_installation_starts_nothing_and_says_what_to_do(installed: str, root: Root) -> None:
@@ -247,8 +247,8 @@ def test_an_upgrade_keeps_the_configuration_and_returns_when_names_are_served_ag
     root.run("chmod", "0644", CONFIG)
     before = shown(root, "MainPID")
     copy = shutil.copytree(contents, tmp_path / "copy")
-    shutil.copy(changed(copy, tmp_path), root.path("/root/later.deb"))
-    said = dpkg(root, "--force-confdef", "--force-confold", "--install", "/root/later.deb")
+    shutil.copy(changed(copy, tmp_path), root.path("/srv/later.deb"))
+    said = dpkg(root, "--force-confdef", "--force-confold", "--install", "/srv/later.deb")
     assert "not ready" not in said
     assert root.path(CONFIG).read_text() == GOOD
     assert root.path(f"{CONFIG}.dpkg-dist").exists()
@@ -261,12 +261,12 @@ def test_an_upgrade_keeps_the_configuration_and_returns_when_names_are_served_ag
 def test_what_does_not_get_ready_does_not_hold_an_upgrade_up(started: str, root: Root) -> None:
     """systemctl that gives up stands for masters that are silent for a minute."""
     assert started
-    place = root.path("/root/impatient")
+    place = root.path("/srv/impatient")
     place.mkdir()
     (place / "systemctl").write_text('#!/bin/sh\n[ "$1" != try-restart ]\n')
     (place / "systemctl").chmod(0o755)
     postinst = ("/var/lib/dpkg/info/mesos-dns.postinst", "configure", __version__)
-    variables = ("PATH=/root/impatient:/usr/sbin:/usr/bin:/sbin:/bin", "DPKG_MAINTSCRIPT_PACKAGE=mesos-dns")
+    variables = ("PATH=/srv/impatient:/usr/sbin:/usr/bin:/sbin:/bin", "DPKG_MAINTSCRIPT_PACKAGE=mesos-dns")
     said = root.run("env", *variables, *postinst)
     assert said.splitlines()[-1] == "mesos-dns: not ready after its restart, see: systemctl status mesos-dns"
 

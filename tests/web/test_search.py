@@ -127,11 +127,21 @@ def test_of_very_many_hits_the_first_are_compared_and_the_others_counted(cluster
 def test_it_goes_on_while_tasks_come_and_go(cluster, monkeypatch):
     monkeypatch.setattr(module, "SLICE_OF_SEARCH", 1)
     looking = search(cluster.model, cluster.zone, "n", 20)
-    for number, _ in enumerate(looking):
+    hits, number = None, 0
+    while hits is None:
+        try:
+            next(looking)
+        except StopIteration as end:
+            hits = end.value
         key = ("fw-1", f"new{number}.1", 0)
         cluster.take(Delta(tasks={key: task(f"new{number}")}))
         if number == 3:
             cluster.take(Delta(tasks_gone=[("fw-1", "nginx.1", 0)], frameworks_gone=["fw-2"], agents_gone=["4242-S1"]))
+        number += 1
+    assert number > 4
+    # What came before the tasks were looked at is found, and what has gone has no name.
+    assert "new0.1" in {each.id for each in hits.tasks}
+    assert "nginx.marathon.mesos." not in map(names.to_text, hits.names)
 
 
 @given(st.text(max_size=30), st.booleans())
