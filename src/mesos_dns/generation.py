@@ -36,6 +36,7 @@ from mesos_dns.sockets import Pair, own_addresses, own_networks
 from mesos_dns.web.log_filter import LogFilter
 from mesos_dns.web.trust import Token
 from mesos_dns.workers.pool import WorkerPool
+from mesos_dns.workers.protocol import Settings
 from mesos_dns.workers.questions import NoAnswerError
 from mesos_dns.workers.rotation import MadeSecrets, begin
 from mesos_dns.workers.spawner import ProcessSpawner
@@ -110,13 +111,7 @@ class Generation:
         self._former = former
         #: The secrets of cookies that this process made; None if they are configured, or there are no cookies.
         self.made_secrets = _made_secrets(plan, former)
-        settings = msgspec.structs.replace(
-            plan.worker,
-            hold=former is not None,
-            loop_key=secrets.token_bytes(16),
-            tls=plan.certificate.pair if plan.certificate is not None else None,
-            cookies=plan.worker.cookies if self.made_secrets is None else self.made_secrets.cookies,
-        )
+        settings = _settings(plan, self.made_secrets, hold=former is not None)
         self.pool = WorkerPool(pairs, settings, self.zones, spawner)
         self.query_logs = _query_logs(plan, self.pool)
         last_serial = max((zone.serial for zone in former.zones), default=0) if former is not None else 0
@@ -446,6 +441,17 @@ class Generation:
     def status(self) -> dict[str, object]:
         """How everything does, for people and programs: plain values, seconds, Unix times."""
         return status.shown(self)
+
+
+def _settings(plan: Plan, made: MadeSecrets | None, *, hold: bool) -> Settings:
+    """What workers are told: with the secrets of the plan, or those that were made."""
+    return msgspec.structs.replace(
+        plan.worker,
+        hold=hold,
+        loop_key=secrets.token_bytes(16),
+        tls=plan.certificate.pair if plan.certificate is not None else None,
+        cookies=plan.worker.cookies if made is None else made.cookies,
+    )
 
 
 def _query_logs(plan: Plan, pool: WorkerPool) -> QueryLogs:
