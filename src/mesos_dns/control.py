@@ -130,9 +130,7 @@ class Control:
         collecting = spawn(collector.look_now_and_then(), name="collect garbage")
         loop = asyncio.get_running_loop()
         bound_complaints(loop)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_end, number)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        self._take_signals(loop)
         wanted = self._plan(config)
         try:
             self._listeners = await self._open_listeners(wanted)
@@ -156,11 +154,18 @@ class Control:
                 if task is not None:
                     task.cancel()
             await self._stop_or_give_up()
+            # All is stopped: a signal that comes while the interpreter takes itself down makes no failure of a good end.
+            early_signals.take_from(loop)
 
     def _plan(self, config: Config) -> Plan:
         return plan(config, verbosity=self._verbosity, asks_itself=self._manager.watchdog is not None)
 
     # --- the end -------------------------------------------------------------------------------
+
+    def _take_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_end, number)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
 
     def _on_end(self, number: signal.Signals) -> None:
         if self._ending.is_set():

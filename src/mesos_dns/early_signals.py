@@ -1,22 +1,35 @@
-"""Signals from the first statement on, until control takes them. Imports nothing but `signal`: it comes first.
+"""Signals from the first statement on, until control takes them, and after it has left them. Imports what the interpreter has anyway: it comes first.
 
 A service manager may send SIGHUP as soon as the process exists, and Python's own answer to that is to die.
 """
 
+from __future__ import annotations
+
+import os
 import signal
-from types import FrameType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from types import FrameType
 
 _hangups = 0
 _taken = False
 
 
 def take() -> None:
-    """Remember SIGHUP, and end quietly on SIGTERM and SIGINT, which ask for nothing else."""
+    """Remember SIGHUP, and end quietly, at once, on SIGTERM and SIGINT, which ask for nothing else."""
     global _taken  # noqa: PLW0603 - signal handlers belong to the process
     _taken = True
-    signal.signal(signal.SIGHUP, _remember)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
+    for number, handler in _HANDLERS.items():
+        signal.signal(number, handler)
+
+
+def take_from(loop: asyncio.AbstractEventLoop) -> None:
+    """The same, from a loop that has handlers for all of them: one by one, since each is the system's for a moment."""
+    for number, handler in _HANDLERS.items():
+        loop.remove_signal_handler(number)
+        signal.signal(number, handler)
 
 
 def leave() -> None:
@@ -25,6 +38,12 @@ def leave() -> None:
         for number in (signal.SIGHUP, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def ignore() -> None:
+    """Take no signal any more: the process is about to end, and Python would give back what it handles before it has."""
+    for number in _HANDLERS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def hangup_came() -> bool:
@@ -40,4 +59,9 @@ def _remember(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - t
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the form of a handler
-    raise SystemExit(0)
+    # An exception would come out wherever the interpreter is just now: in a callback of an import, which prints and forgets it, in a
+    # library that takes any error for another one. The signal would be lost, and the program serve on. Nothing is there to be tidied up.
+    os._exit(0)
+
+
+_HANDLERS = {signal.SIGHUP: _remember, signal.SIGTERM: _end, signal.SIGINT: _end}

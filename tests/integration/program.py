@@ -195,6 +195,12 @@ class Program:
 
         until(ready, lambda: f"not ready: {self.get('/readyz')}\n{self.log()}")
 
+    def in_step(self) -> bool:
+        """Whether every worker serves what control has."""
+        status = json.loads(self.get("/v1/status")[1])
+        newest = {zone["zone"]: zone["serial"] for zone in status["zones"]}
+        return all(worker["serials"] == newest for worker in status["workers"])
+
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait; the exit status."""
         assert self.process

@@ -5,7 +5,7 @@ import os
 import sys
 from argparse import Namespace
 
-from mesos_dns import activation, logs, privileges, process_name
+from mesos_dns import activation, early_signals, logs, privileges, process_name
 from mesos_dns.commands import configured
 from mesos_dns.config import Account, ConfigError
 from mesos_dns.control import Control
@@ -44,6 +44,8 @@ def run(options: Namespace) -> int:
     except BindError as error:
         logs.logger.error("no start: %s", error)
         return 1
+    finally:
+        early_signals.ignore()
     return 0
 
 

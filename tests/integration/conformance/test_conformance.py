@@ -132,6 +132,7 @@ def test_the_serial_grows_with_the_content_and_only_with_it(program: Program, ma
         master.body = beds.cluster(master.endpoint, **tasks)
         rcode = "NOERROR" if tasks else "NXDOMAIN"
         until(lambda rcode=rcode: client.ask(program.dns, "extra.marathon.mesos.", "A")["rcode"] == rcode, program.log)
+        until(program.in_step, program.log)
         seen.append(beds.serial(ours))
     asked = master.asked
     until(lambda: master.asked >= asked + 2, "the master is not asked any more")
