@@ -1,5 +1,6 @@
 """Load is spread: each record of an answer comes first about equally often. The judge of recordings sorts, and cannot see it."""
 
+import functools
 import json
 import socket
 import struct
@@ -51,12 +52,13 @@ def question(size: int, kind: str) -> bytes:
 
 def over_tcp(program: Program, octets: bytes, times: int) -> list[wire.Reply]:
     """The replies to the same question over one connection."""
+    parse = functools.cache(wire.parse)  # Most come more than once.
     replies = []
     with client.connected(program.dns, socket.SOCK_STREAM) as sock, sock.makefile("rb") as stream:
         for _ in range(times):
             sock.sendall(struct.pack(">H", len(octets)) + octets)
             (length,) = struct.unpack(">H", stream.read(2))
-            replies.append(wire.parse(stream.read(length)))
+            replies.append(parse(stream.read(length)))
     return replies
 
 

@@ -1,9 +1,10 @@
 """Whom to ask next and how long to wait: many questions in virtual time, and whatever may happen."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from tests.examples import fewer
 from tests.serve.forward.simulated import (
     TIMEOUT,
     World,
@@ -193,9 +194,7 @@ class Whatever(RuleBasedStateMachine):
 
 
 TestWhatever = Whatever.TestCase
-TestWhatever.settings = settings(
-    max_examples=30, stateful_step_count=12
-)  # an example is up to 12 steps, some of 1,000 questions
+TestWhatever.settings = fewer(5, stateful_step_count=12)  # an example is up to 12 steps, some of 1,000 questions
 
 
 @given(
