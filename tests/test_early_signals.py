@@ -77,8 +77,9 @@ def test_a_signal_after_the_loop_has_left_them_is_a_clean_end(number: str) -> No
             loop = asyncio.get_running_loop()
             for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, print, "too late")
-            early_signals.take_from(loop)
+            early_signals.take_back(loop)
 
+        early_signals.take()
         asyncio.run(main())
         come(signal.SIGHUP)
         print("SIGHUP is nothing", flush=True)
@@ -97,3 +98,18 @@ def test_at_the_very_end_they_change_no_status() -> None:
         print([signal.getsignal(number).name for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)])
         raise SystemExit(3)
     """) == (3, "['SIG_IGN', 'SIG_IGN', 'SIG_IGN']\n", "")
+
+
+def test_what_was_never_taken_is_left_to_whoever_has_it() -> None:
+    """A process that runs the program inside, as tests do, keeps its own signals."""
+    assert ran("""
+        async def main():
+            early_signals.take_back(asyncio.get_running_loop())
+
+        numbers = signal.SIGHUP, signal.SIGTERM, signal.SIGINT
+        before = list(map(signal.getsignal, numbers))
+        asyncio.run(main())
+        early_signals.ignore()
+        early_signals.leave()
+        print(list(map(signal.getsignal, numbers)) == before)
+    """) == (0, "True\n", "")

@@ -155,7 +155,7 @@ class Control:
                     task.cancel()
             await self._stop_or_give_up()
             # All is stopped: a signal that comes while the interpreter takes itself down makes no failure of a good end.
-            early_signals.take_from(loop)
+            early_signals.take_back(loop)
 
     def _plan(self, config: Config) -> Plan:
         return plan(config, verbosity=self._verbosity, asks_itself=self._manager.watchdog is not None)

@@ -25,11 +25,12 @@ def take() -> None:
         signal.signal(number, handler)
 
 
-def take_from(loop: asyncio.AbstractEventLoop) -> None:
-    """The same, from a loop that has handlers for all of them: one by one, since each is the system's for a moment."""
-    for number, handler in _HANDLERS.items():
-        loop.remove_signal_handler(number)
-        signal.signal(number, handler)
+def take_back(loop: asyncio.AbstractEventLoop) -> None:
+    """The same, if they were taken before a loop had handlers for them: one by one, since each is the system's for a moment."""
+    if _taken:
+        for number, handler in _HANDLERS.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
 
 
 def leave() -> None:
@@ -42,8 +43,9 @@ def leave() -> None:
 
 def ignore() -> None:
     """Take no signal any more: the process is about to end, and Python would give back what it handles before it has."""
-    for number in _HANDLERS:
-        signal.signal(number, signal.SIG_IGN)
+    if _taken:
+        for number in _HANDLERS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def hangup_came() -> bool:
