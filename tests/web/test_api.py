@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.web.given import Client
 
-from mesos_dns.web import api, sending, views
+from mesos_dns.web import api, sending, turns, views
 from mesos_dns.web.server import HttpServer
 
 TEXT = "text/plain; charset=utf-8"
@@ -182,7 +182,7 @@ async def test_a_second_dump_waits_for_the_first(get, monkeypatch):
 
 
 async def test_who_waits_too_long_for_a_dump_is_told_so(get, monkeypatch):
-    monkeypatch.setattr(api, "HTTP_DUMP_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(turns, "HTTP_DUMP_WAIT_SECONDS", 0.05)
     under_way, proceed = asyncio.Event(), asyncio.Event()
 
     async def slowly(_request, _pieces, **_how):

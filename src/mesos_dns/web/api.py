@@ -4,7 +4,6 @@ The order of the checks is that of Go's router and of go-restful behind it: path
 method 405, no JSON wanted 406.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from random import Random
@@ -26,12 +25,10 @@ from mesos_dns.web.paths import BadPathError, Endpoint, Match, Moved, acceptable
 from mesos_dns.web.query_log import answer_log, send_queries
 from mesos_dns.web.sending import forbidden, headers, send, text
 from mesos_dns.web.trust import bearer, refusal
+from mesos_dns.web.turns import Turns
 from mesos_dns.web.watching import Watches, wants_events
 
 log = logging.getLogger(__name__)
-
-#: Seconds that a request for a dump of everything waits for the dump before it.
-HTTP_DUMP_WAIT_SECONDS: Final = 30.0
 
 _REQUESTS: Final = counter(
     "http_requests",
@@ -57,14 +54,14 @@ class Api:
     def __init__(self, current: Callable[[], Backend], *, random: Random | None = None) -> None:
         self._current = current
         self._random = random or Random()  # noqa: S311 - spreads load over addresses; nothing to guess
-        self._dump = asyncio.Semaphore(1)
+        self._dumps = Turns()
         self._problems = RateLimited(log)
         self._watches = Watches(current)
         self._questions = Questions()
         self._counts = Counts()
 
     def __repr__(self) -> str:
-        return f"Api(dump under way={self._dump.locked()})"
+        return f"Api({self._dumps!r})"
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Reply to `request`. A fault of ours becomes a 500 that says nothing; the log says what happened."""
@@ -170,15 +167,14 @@ class Api:
         except BadFilterError as error:
             return text(400, f"400: {error}")
         try:
-            async with asyncio.timeout(HTTP_DUMP_WAIT_SECONDS):
-                await self._dump.acquire()
+            patience = await self._dumps.take()
         except TimeoutError:
             return text(503, "503: somebody else is being sent all records; try again later")
         try:
             packed = takes_gzip(request.headers.get("Accept-Encoding"))
-            return await send(request, _dump(found, backend, wanted), packed=packed)
+            return await send(request, _dump(found, backend, wanted), packed=packed, patience=patience)
         finally:
-            self._dump.release()
+            self._dumps.leave()
 
     async def _send_metrics(self, request: web.BaseRequest, backend: Backend) -> web.StreamResponse:
         if request.method not in {"GET", "HEAD"}:

@@ -15,6 +15,8 @@ from mesos_dns.web.views import Pieces
 #: tasks make 200 MB, which a link of 10 Mbit/s takes in three minutes.
 HTTP_STALL_SECONDS: Final = 30.0
 HTTP_REPLY_SECONDS: Final = 300.0
+#: The former while others wait for the reply to end: a connection of any use takes something within this many seconds.
+HTTP_HURRIED_STALL_SECONDS: Final = 5.0
 #: Octets (characters, to be exact) of a reply that are gathered before they are sent.
 HTTP_CHUNK: Final = 64 * 1024
 #: Seconds of work on a reply before everything else in the process gets a turn.
@@ -42,8 +44,45 @@ def forbidden(request: web.BaseRequest, why: str) -> web.Response:
     return text(403, f"403: Forbidden\n{why}\n")
 
 
+class Patience:
+    """How long a client may leave a part of its reply untaken: less from the moment on when somebody waits for its end."""
+
+    def __init__(self) -> None:
+        self._seconds = HTTP_STALL_SECONDS
+        self._present: asyncio.Timeout | None = None
+
+    def __repr__(self) -> str:
+        return f"Patience({self._seconds:g} s)"
+
+    @property
+    def until(self) -> float | None:
+        """When the part that is being sent is given up, by the clock of the loop; None if there is none."""
+        return None if self._present is None else self._present.when()
+
+    def hurry(self) -> None:
+        """Somebody waits from now on."""
+        self._seconds = HTTP_HURRIED_STALL_SECONDS
+        latest = asyncio.get_running_loop().time() + self._seconds
+        # One that is hurried again and again must not be given more time each time.
+        if self._present is not None and (self.until or latest) > latest:
+            self._present.reschedule(latest)
+
+    async def write(self, reply: web.StreamResponse, octets: bytes) -> None:
+        """Send a part of a reply. TimeoutError if it is not taken."""
+        try:
+            async with asyncio.timeout(self._seconds) as self._present:
+                await reply.write(octets)
+        finally:
+            self._present = None
+
+
 async def send(
-    request: web.BaseRequest, pieces: Pieces, content_type: str = JSON, *, packed: bool | None = None
+    request: web.BaseRequest,
+    pieces: Pieces,
+    content_type: str = JSON,
+    *,
+    packed: bool | None = None,
+    patience: Patience | None = None,
 ) -> web.StreamResponse:
     """Reply with `pieces`: at once with a Content-Length if they are small, else chunk by chunk as they come.
 
@@ -54,7 +93,7 @@ async def send(
     the reply is incomplete.
     """
     fields = headers(content_type) | ({} if packed is None else {"Vary": "Accept-Encoding"})
-    reply = _Reply(request, fields, Gzip() if packed else None)
+    reply = _Reply(request, fields, Gzip() if packed else None, patience or Patience())
     try:
         # Closed here and not by the collector some day: a dump may remember a hundred thousand records.
         with closing(pieces):
@@ -68,8 +107,11 @@ async def send(
 class _Reply:
     """One reply with status 200; it begins when more has been gathered than fits into one chunk."""
 
-    def __init__(self, request: web.BaseRequest, fields: dict[str, str], packer: Gzip | None) -> None:
+    def __init__(
+        self, request: web.BaseRequest, fields: dict[str, str], packer: Gzip | None, patience: Patience
+    ) -> None:
         self._request = request
+        self._patience = patience
         self._fields = fields
         self._packer = packer
         self._begun: web.StreamResponse | None = None
@@ -104,8 +146,7 @@ class _Reply:
         if self._packer is not None:
             octets = self._packer.add(octets) + (self._packer.end() if last else b"")
         if octets:
-            async with asyncio.timeout(HTTP_STALL_SECONDS):
-                await self._begun.write(octets)
+            await self._patience.write(self._begun, octets)
         return self._begun
 
     def _take(self) -> bytes:
