@@ -32,6 +32,8 @@ _SPARE: Final = 2
 _IPV4: Final = re.compile(r"((?:[0-9]{1,3}\.){1,3})([0-9]{0,3})", re.ASCII)
 
 T = TypeVar("T")
+#: Whether one of these packed addresses is looked for.
+AnyWanted = Callable[[Sequence[bytes]], bool]
 #: The smaller, the better.
 Rank = tuple[int, int, str]
 
@@ -80,6 +82,8 @@ def search(
     """
     text = text.strip().lower()
     any_wanted = address_test(text)
+    # Digits and dots are the same in capitals, and nothing else becomes one of them in small letters.
+    has_no_case = text.isascii() and text.upper() == text
     wanted = text.encode("utf-8", "replace")
     begin = 1 if every_name else 0  # behind the length of the first label
     owners = _Best[bytes](_SPARE * limit, lambda name: (0 if name.startswith(wanted, begin) else 1, len(name), ""))
@@ -96,7 +100,25 @@ def search(
         yield
     tasks = _Best[Task](limit, lambda each: _rank(text, each.name, each.id))
     for of_tasks in _slices([*model.tasks.values()]):
-        tasks.add(_tasks_with(text, any_wanted, of_tasks))
+        # Without a call for each task, which would take as long again.
+        if has_no_case:
+            hits = [each for each in of_tasks if text in each.id or text in each.name]
+        else:
+            hits = [each for each in of_tasks if text in each.id.lower() or text in each.name.lower()]
+        if any_wanted is not None:
+            known = {*map(id, hits)}
+            # Most have addresses of one source, so that two of three calls are spared.
+            hits += [
+                each
+                for each in of_tasks
+                if (
+                    (each.netinfo and any_wanted(each.netinfo))
+                    or (each.mesos and any_wanted(each.mesos))
+                    or (each.docker and any_wanted(each.docker))
+                )
+                and id(each) not in known
+            ]
+        tasks.add(hits)
         yield
     texts = [names.to_text(owner).encode() for owner in owners.best] if every_name else owners.best
     exact = [wanted, wanted.removesuffix(b".") + b"." + _domain(model)]
@@ -110,62 +132,34 @@ def _slices(entries: list[T]) -> Iterable[list[T]]:
     return (entries[start : start + SLICE_OF_SEARCH] for start in range(0, len(entries), SLICE_OF_SEARCH))
 
 
-class AnyWanted(NamedTuple):
-    """Tells whether an address is looked for. All that are begin with one of `starts`; `test` says it of several packed ones."""
-
-    starts: tuple[bytes, ...]
-    test: Callable[[Sequence[bytes]], bool]
-
-
 def address_test(text: str) -> AnyWanted | None:
     """What tells whether one of some packed addresses begins as `text`, or is it; None if that is no address nor the beginning of one, with a dot or a colon."""
     packed = rd.pack_address(text)
     if ":" in text:  # `2001:db8::` is an address, and the beginning of others
-        return AnyWanted(
-            (b"",),
-            lambda addresses: (
-                packed in addresses
-                or any(len(each) == 16 and rd.address_text(each).startswith(text) for each in addresses)
-            ),
+        return lambda addresses: (
+            packed in addresses or any(len(each) == 16 and rd.address_text(each).startswith(text) for each in addresses)
         )
     if packed is not None:
-        return AnyWanted((packed,), lambda addresses: packed in addresses)
+        return lambda addresses: packed in addresses
     found = _IPV4.fullmatch(text)
     if found is None or any(int(octet) > 255 for octet in found[1].split(".") if octet):
         return None
     before, following = bytes([int(octet) for octet in found[1].split(".") if octet]), found[2]
-    starts = tuple(before + bytes([octet]) for octet in range(256) if str(octet).startswith(following))
-    return AnyWanted(starts, lambda addresses: any(len(each) == 4 and each.startswith(starts) for each in addresses))
+    place = len(before)
 
+    def begins(addresses: Sequence[bytes]) -> bool:
+        for each in addresses:  # A loop, for it runs for each task.
+            if each.startswith(before) and len(each) == 4 and str(each[place]).startswith(following):
+                return True
+        return False
 
-def _tasks_with(text: str, any_wanted: AnyWanted | None, tasks: Sequence[Task]) -> list[Task]:
-    """Those of some tasks that have `text` in name or id, or an address that is looked for; without a call for each, which would take twice as long."""
-    if text.isascii() and text.upper() == text:
-        # Digits and dots are the same in capitals, and nothing else becomes one of them in small letters.
-        hits = [each for each in tasks if text in each.id or text in each.name]
-    else:
-        hits = [each for each in tasks if text in each.id.lower() or text in each.name.lower()]
-    if any_wanted is None:
-        return hits
-    known = {*map(id, hits)}
-    starts, test = any_wanted
-    # Most have one address of one source.
-    return hits + [
-        each
-        for each in tasks
-        if (
-            ((own := each.netinfo) and (own[0].startswith(starts) or len(own) > 1) and test(own))
-            or ((own := each.mesos) and (own[0].startswith(starts) or len(own) > 1) and test(own))
-            or ((own := each.docker) and (own[0].startswith(starts) or len(own) > 1) and test(own))
-        )
-        and id(each) not in known
-    ]
+    return begins
 
 
 def _is_agent(model: Model, agent: Agent, text: str, any_wanted: AnyWanted | None) -> bool:
     if text in agent.host.lower() or text in agent.id.lower():
         return True
-    return any_wanted is not None and any_wanted.test(model.agent_addresses(agent.id) or ())
+    return any_wanted is not None and any_wanted(model.agent_addresses(agent.id) or ())
 
 
 def _rank(text: str, name: str, more: str) -> Rank:
