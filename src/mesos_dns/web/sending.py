@@ -15,7 +15,7 @@ from mesos_dns.web.views import Pieces
 #: tasks make 200 MB, which a link of 10 Mbit/s takes in three minutes.
 HTTP_STALL_SECONDS: Final = 30.0
 HTTP_REPLY_SECONDS: Final = 300.0
-#: The former while others wait for the reply to end: a connection of any use takes something within this many seconds.
+#: Seconds that a client may leave a part of a reply untaken while others wait for its end: a connection of any use takes something in that time.
 HTTP_HURRIED_STALL_SECONDS: Final = 5.0
 #: Octets (characters, to be exact) of a reply that are gathered before they are sent.
 HTTP_CHUNK: Final = 64 * 1024
