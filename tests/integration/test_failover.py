@@ -29,6 +29,12 @@ def wait_for_polls(master: Master, program: Program, count: int = 2) -> None:
     until(lambda: master.asked >= asked + count, lambda: f"not asked again: {program.log()}")
 
 
+def wait_until_web_is_gone(program: Program) -> None:
+    until(lambda: not addresses(program, "web.marathon.mesos."), lambda: f"still there: {program.log()}")
+    # For each of the workers.
+    until(program.in_step, program.log)
+
+
 def test_a_failover_that_no_poll_saw_leaves_nothing_of_what_ended(master: Master, tmp_path: Path) -> None:
     """The next state is complete and expects nobody: cluster-S2 had been removed, and all tasks with it."""
     master.body = altered(master)
@@ -37,7 +43,7 @@ def test_a_failover_that_no_poll_saw_leaves_nothing_of_what_ended(master: Master
         assert addresses(program, "web.marathon.mesos.") == ["10.2.0.1", "10.2.0.2"]
         slaves = json.loads(master.body)["slaves"][:1]
         master.body = altered(master, id="master-2", slaves=slaves, frameworks=[], recovered_slaves=[])
-        until(lambda: not addresses(program, "web.marathon.mesos."), lambda: f"still there: {program.log()}")
+        wait_until_web_is_gone(program)
         assert addresses(program, "slave.mesos.") == ["10.1.0.1"]
         # Its scheduler may be on its way.
         assert addresses(program, "marathon.mesos.") == ["10.3.0.1"]
@@ -79,5 +85,5 @@ def test_a_state_that_lacks_a_list_empties_nothing(master: Master, tmp_path: Pat
             assert addresses(program, "web.marathon.mesos.") == ["10.2.0.1", "10.2.0.2"]
             assert addresses(program, "slave.mesos.") == ["10.1.0.1", "10.1.0.2"]
         master.body = altered(master, frameworks=[])
-        until(lambda: not addresses(program, "web.marathon.mesos."), lambda: f"still there: {program.log()}")
+        wait_until_web_is_gone(program)
         until(lambda: "is complete again" in program.log(), program.log)
