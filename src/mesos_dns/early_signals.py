@@ -66,4 +66,5 @@ def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the fo
     os._exit(0)
 
 
-_HANDLERS = {signal.SIGHUP: _remember, signal.SIGTERM: _end, signal.SIGINT: _end}
+#: In this order: Python has a handler for SIGINT from the start, so that whoever sees one for SIGTERM knows that all are these.
+_HANDLERS = {signal.SIGHUP: _remember, signal.SIGINT: _end, signal.SIGTERM: _end}
