@@ -302,6 +302,28 @@ async def test_events_that_lack_something_are_followed_if_that_is_asked_for(vers
         await mirror.until(lambda: "fresh" in mirror.names())
 
 
+async def test_no_count_steps_back_when_the_way_changes(monkeypatch):
+    monkeypatch.setattr(streaming, "REFUSED_RETRY_SECONDS", 0.3)
+
+    def counts():
+        return mirror.status.polls, mirror.status.failures
+
+    async with Cluster(agents=2, tasks=4) as cluster:
+        for path in ("/master/api/v1", "/api/v1"):
+            cluster.settings.refuse[path] = (403, "no")
+        async with following(cluster, fallback=True) as mirror:
+            await mirror.next()
+            assert mirror.status.using == "polling"
+            polled = counts()
+            assert min(polled) > 0
+            cluster.settings.refuse.clear()
+            await mirror.until(lambda: mirror.status.using == "events")
+            followed = counts()
+            assert followed[0] > polled[0]
+            assert followed[1] >= polled[1]
+        assert counts() >= followed
+
+
 async def test_another_leader_is_asked_for_events_at_once():
     async with Cluster(masters=2, agents=2, tasks=4) as cluster:
         for path in ("/master/api/v1", "/api/v1"):

@@ -137,6 +137,10 @@ class StreamingSource:
         now = self._following
         masters = self._asked.masters(self._detector.known.masters)
         counted = replace(self._status, detector=self._detector.status, masters=masters)
+        if self._polling is not None:
+            # Whichever way is taken now: a count never steps back.
+            polled = self._polling.status
+            counted = replace(counted, polls=counted.polls + polled.polls, failures=counted.failures + polled.failures)
         if now is not None:
             stream = now.subscription
             return replace(
@@ -155,6 +159,8 @@ class StreamingSource:
                 using="polling",
                 why=counted.why,
                 masters=masters,
+                polls=counted.polls,
+                failures=counted.failures,
                 events=counted.events,
                 reads=counted.reads,
                 differences=counted.differences,
