@@ -438,13 +438,19 @@ class StreamingSource:
         failures = before.consecutive_failures + 1
         refusals = [str(each) for each in error.errors if _refuses(each)]
         why = "; ".join(refusals) or (before.why if self._is_polling else "")
+        # That there are no events is no failure where the state is polled instead.
+        is_failure = not self._is_polling and not (refusals and self._polling is not None)
         self._status = replace(
-            before, failures=before.failures + 1, consecutive_failures=failures, last_error=str(error), why=why
+            before,
+            failures=before.failures + is_failure,
+            consecutive_failures=failures,
+            last_error=str(error),
+            why=why,
         )
         pause = backoff(max(1, failures - _QUICK_TRIES), MAX_RETRY_SECONDS, self._chance())
         if self._polling is not None and any(_refuses(each) and not _may_pass(each) for each in error.errors):
             pause = REFUSED_RETRY_SECONDS
-        if not self._is_polling and not (refusals and self._polling is not None):
+        if is_failure:
             kinds = ",".join(type(one).__name__ for one in error.errors)
             # Whether names are served is not known here: after a reload, those of the former configuration are.
             records = "the records stay as they are" if before.polls else "and no state of it is known yet"
